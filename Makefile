@@ -1,0 +1,33 @@
+# make demo | test | check | install | registry. Everything happens in .venv; nothing is fetched after `install`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth
+STAMP := $(VENV)/installed
+
+.PHONY: install demo test test-slow check registry
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml requirements-torch.txt $(PLUGINS:%=%/pyproject.toml)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c "import torch, torchvision" 2>/dev/null || $(BIN)/pip install -q -r requirements-torch.txt
+	$(BIN)/pip install -q -e ".[dev]" $(PLUGINS:%=-e %)
+	touch $@
+
+demo: install
+	$(BIN)/i2i train --recipe stargan_v2.yaml
+
+test: install
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+registry: install
+	$(BIN)/python -m i2i_core.catalogue registry.yaml

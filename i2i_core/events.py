@@ -1,0 +1,53 @@
+"""The bus from trainer to hooks: pluggy, with the methods of the `Hook` protocol as its specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pluggy
+
+from i2i_core.errors import Problem, did_you_mean
+from i2i_core.interfaces import EVENTS, Hook
+
+_PLAIN: Any = {"wrapper": False, "hookwrapper": False, "optionalhook": False, "tryfirst": False, "trylast": False,
+               "specname": None}
+
+
+class _Manager(pluggy.PluginManager):
+    """Takes methods by name, so that a hook is a plain object without decorators."""
+
+    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> Any:
+        return {"firstresult": False, "historic": False, "warn_on_impl": None} if name in EVENTS else None
+
+    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+        # Hooks with state (an EMA) hear an event before those that look at it (samples, checkpoints).
+        first = hasattr(plugin, "state_dict")
+        return {**_PLAIN, "tryfirst": first} if name in EVENTS else None
+
+
+def event_bus(hooks: Mapping[str, Any]) -> Any:
+    """A pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook that has the method, in recipe order."""
+    manager = _Manager("i2i_events")
+    manager.add_hookspecs(Hook)
+    for name, hook in reversed(hooks.items()):  # pluggy calls the last registered first
+        manager.register(hook, name)
+    return manager.hook
+
+
+def event_problems(cls: type) -> list[Problem]:
+    """Methods of a hook class that look like a misspelt event, and events asked for arguments they do not have."""
+    problems = []
+    for name in (n for n in vars(cls) if not n.startswith("_") and callable(getattr(cls, n))):
+        if name not in EVENTS and (hint := did_you_mean(name, EVENTS)).startswith("did"):
+            problems.append(Problem(f"hook {cls.__name__} has a method {name}, which is no event", hint=hint))
+    known = {event: _names(getattr(Hook, event)) for event in EVENTS}
+    for event in (e for e in EVENTS if hasattr(cls, e)):
+        for argument in sorted(_names(getattr(cls, event)) - known[event]):
+            problems.append(Problem(f"hook {cls.__name__}: the event {event} has no argument {argument}",
+                                    hint=did_you_mean(argument, known[event])))
+    return problems
+
+
+def _names(method: Any) -> set[str]:
+    return set(method.__code__.co_varnames[1 : method.__code__.co_argcount])

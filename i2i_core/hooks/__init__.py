@@ -1,0 +1,1 @@
+"""Hooks that belong to no method."""

@@ -1,0 +1,50 @@
+"""Averages of networks over training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from i2i_core.names import NetworkName
+
+if TYPE_CHECKING:
+    from i2i_core.run import Run
+
+
+class EMA:
+    """Exponential moving averages of networks, used for pictures and kept in checkpoints.
+
+    After every step, average ← decay · average + (1 − decay) · parameter, starting from the initial weights.
+    """
+
+    def __init__(self, *, networks: list[NetworkName], decay: float = 0.999) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay must lie in [0, 1), not {decay}")
+        self.names, self.decay = networks, decay
+        self.averages: dict[str, nn.Module] = {}
+
+    def run_start(self, run: Run) -> None:
+        for name in self.names:
+            self.averages[name] = copy.deepcopy(run.networks[name]).eval().requires_grad_(False)
+        run.eval_networks |= self.averages
+
+    def after_step(self, run: Run) -> None:
+        with torch.no_grad():
+            for name, average in self.averages.items():
+                ours, theirs = list(average.parameters()), list(run.networks[name].parameters())
+                torch._foreach_lerp_(ours, theirs, 1 - self.decay)
+                for mine, its in zip(average.buffers(), run.networks[name].buffers(), strict=True):
+                    mine.copy_(its)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {f"{name}/{key}": value for name, average in self.averages.items()
+                for key, value in average.state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        for name, average in self.averages.items():
+            average.load_state_dict({key.removeprefix(f"{name}/"): value for key, value in state.items()
+                                     if key.startswith(f"{name}/")})

@@ -1,0 +1,83 @@
+"""A number that a person believes: does a translation look most like its true counterpart?"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from torch import Tensor
+
+from i2i_core import state
+from i2i_core.data.batches import as_float, to_array
+from i2i_core.draws import Draws
+from i2i_core.names import PhaseName
+
+if TYPE_CHECKING:
+    from i2i_core.run import Run
+
+
+class TruePairs:
+    """Measures at the end how often a translation's nearest held-out picture of the target domain is its true pair.
+
+    Distance is L2 at `size` pixels. Needs a data set with pairs. Writes eval/true_pairs.json; `untranslated` is the
+    share that the source pictures reach as they are, `chance` one over the number of pictures.
+    """
+
+    def __init__(self, *, phase: PhaseName, show: str = "x_fake", size: int = 16, batch_size: int = 32) -> None:
+        self.phase, self.show, self.size, self.batch_size = phase, show, size, batch_size
+
+    def run_end(self, run: Run) -> None:
+        if run.is_main and run.folder is not None:
+            results = self.measure(run)
+            (run.folder / "eval").mkdir(exist_ok=True)
+            state.write_text(run.folder / "eval" / "true_pairs.json", json.dumps(results, indent=1))
+            for name, r in results.items():
+                Console(stderr=True).print(
+                    f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
+                    f"(untranslated {r['untranslated']:.1%}, chance {r['chance']:.1%})", highlight=False)
+
+    def measure(self, run: Run) -> dict[str, dict[str, float]]:
+        """Shares in [0, 1] by "source -> target"."""
+        data = run.validation
+        if not data.paired:
+            raise ValueError("the hook true_pairs needs a data set with true pairs")
+        pictures = [self._all(run, y) for y in range(len(data.domains))]
+        results = {}
+        for y_org, source in enumerate(data.domains):
+            for y_trg, target in enumerate(data.domains):
+                if y_org != y_trg:
+                    made = self._translate(run, pictures[y_org], y_org, y_trg)
+                    results[f"{source} -> {target}"] = {
+                        "translated": self._share(made, pictures[y_trg]),
+                        "untranslated": self._share(pictures[y_org], pictures[y_trg]),
+                        "chance": 1 / len(made)}
+        return results
+
+    def _all(self, run: Run, domain: int) -> Tensor:
+        data, size = run.validation, run.recipe.data.image_size
+        arrays = [torch.from_numpy(to_array(data.picture(domain, i), size)) for i in range(data.count(domain))]
+        return torch.stack(arrays)
+
+    def _translate(self, run: Run, pictures: Tensor, y_org: int, y_trg: int) -> Tensor:
+        made = []
+        count = run.validation.count(y_trg)
+        for number, part in enumerate(pictures.split(self.batch_size)):
+            x_real = as_float(part.to(run.device), run.dtype)
+            y = torch.full((len(part),), y_trg, device=run.device)
+            chosen = [run.data.picture(y_trg, (7919 * (number * self.batch_size + i)) % run.data.count(y_trg))
+                      for i in range(len(part))] if count else []
+            x_ref = as_float(torch.stack([torch.from_numpy(to_array(p, run.recipe.data.image_size)) for p in chosen])
+                             .to(run.device), run.dtype)
+            batch = {"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref, "x_ref2": x_ref}
+            draws = Draws(run.recipe.seed, number, 0, len(part), len(part), run.device, run.dtype)
+            x_fake: Tensor = run.tensors([self.show], batch, phase=self.phase, draws=draws)[self.show]
+            made.append(x_fake.float().add(1).mul(127.5).clamp(0, 255).cpu())
+        return torch.cat(made)
+
+    def _share(self, made: Tensor, targets: Tensor) -> float:
+        a, b = (F.interpolate(t.float(), size=(self.size, self.size), mode="area").flatten(1) for t in (made, targets))
+        nearest = torch.cdist(a, b).argmin(dim=1)
+        return float((nearest == torch.arange(len(a))).float().mean())

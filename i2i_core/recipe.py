@@ -1,0 +1,210 @@
+"""A recipe: the whole experiment as data. This file knows its shape; what the names mean is checked later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    PrivateAttr,
+    ValidationError,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean
+from i2i_core.marks import Document, load_text, set_value
+from i2i_core.schedules import Ramp, Schedule
+
+DEFAULT_HOOKS = {"progress": "progress", "metrics": "metrics", "checkpoint": "checkpoint"}
+
+
+def _name_is_component(value: Any) -> Any:
+    return {"use": value} if isinstance(value, str) else value
+
+
+def _refuse_fp16(value: Any) -> Any:
+    if value in ("fp16", "float16", 16):
+        raise PydanticCustomError(
+            "fp16", "fp16 is refused: its gradient scaler is shared by all optimizers of a step, "
+            "which scales every one after the first wrongly; use bf16 or fp32")
+    return value
+
+
+def _pair(value: Any) -> Any:
+    return (value, value) if isinstance(value, int) else value
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Use(BaseModel):
+    """A component: `use` names it, keys that are not the core's are its parameters (or rename what it reads)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+Use = Annotated[_Use, BeforeValidator(_name_is_component)]
+
+
+class Term(_Use):
+    """A loss in a group: weight × loss(tensors), every n-th step (then × n), with its own aliases."""
+
+    weight: Schedule = Ramp(ramp=(1.0, 1.0))
+    every: PositiveInt = 1
+    where: dict[str, str] = {}
+
+
+class Phase(_Section):
+    """Which networks are trained to minimise which groups of losses under which aliases."""
+
+    train: list[str] = Field(min_length=1)
+    losses: str | list[str]
+    where: dict[str, str] = {}
+
+    @property
+    def groups(self) -> list[str]:
+        return [self.losses] if isinstance(self.losses, str) else self.losses
+
+
+class Augment(_Section):
+    """Random changes of training pictures."""
+
+    crop: float = Field(0.5, ge=0, le=1)
+    """Probability of a random resized crop."""
+    scale: tuple[float, float] = (0.8, 1.0)
+    """Range of the crop's area, as a share of the picture."""
+    ratio: tuple[float, float] = (0.9, 1.1)
+    """Range of the crop's aspect ratio."""
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a horizontal flip."""
+
+
+class Data(_Use):
+    """The data set and how it is batched; other keys are the data set's own."""
+
+    image_size: Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]
+    """H and W in pixels; one number for both."""
+    batch_size: PositiveInt
+    """Samples per step over all processes."""
+    workers: NonNegativeInt = 0
+    """Processes that load pictures, per training process; 0 loads in the training process."""
+    augment: Augment = Augment()
+    validation: dict[str, Any] | None = None
+    """Keys of the data set that differ for the held-out pictures."""
+
+
+class Recipe(_Section):
+    """The top level of a recipe; the sections hold names of components, never import paths."""
+
+    i2i: Literal[1]
+    steps: PositiveInt
+    seed: NonNegativeInt = 0
+    precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
+    requires: dict[str, str] = {}
+    method: Use
+    data: Data
+    networks: dict[str, Use] = Field(min_length=1)
+    tensors: dict[str, Use] = {}
+    losses: dict[str, dict[str, Annotated[Term, BeforeValidator(_name_is_component)]]]
+    phases: dict[str, Phase] = Field(min_length=1)
+    optimizers: dict[str, dict[str, Any]] = {}
+    hooks: dict[str, Annotated[_Use | None, BeforeValidator(_name_is_component)]] = {}
+    trainer: Use = _Use(use="phases")
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document("recipe"))
+
+    @property
+    def document(self) -> Document:
+        return self._document
+
+    def mark(self, *path: str | int, key: bool = False) -> Mark:
+        """Where `path` was written: the value, or with `key` its key."""
+        return self._document.mark(path, key)
+
+    def optimizer(self, network: str) -> dict[str, Any]:
+        """The keys of `network`'s optimizer: its own over the default's."""
+        return {"use": "adam", **self.optimizers.get("default", {}), **self.optimizers.get(network, {})}
+
+    def terms(self, phase: str) -> list[tuple[str, Term]]:
+        """A phase's losses by name; with several groups the name says which: "group.term"."""
+        groups = self.phases[phase].groups
+        return [(name if len(groups) == 1 else f"{group}.{name}", term)
+                for group in groups for name, term in self.losses[group].items()]
+
+    def all_hooks(self) -> dict[str, _Use]:
+        """The recipe's hooks and the default ones that it does not replace or set to null."""
+        chosen: dict[str, _Use | None] = {name: _Use(use=use) for name, use in DEFAULT_HOOKS.items()} | self.hooks
+        return {name: use for name, use in chosen.items() if use is not None}
+
+
+def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
+    """The file called `name`, else the bundled recipe of that name; raises RecipeError."""
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = bundled.get(path.name if path.suffix else f"{path.name}.yaml") if path.name == str(path) else None
+    if known is None:
+        hint = did_you_mean(str(name), bundled)
+        raise RecipeError([Problem(f"there is no recipe {name}, neither as a file nor bundled with a plugin",
+                                   hint=hint)])
+    return known
+
+
+def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply `--set` assignments; raises RecipeError with every problem of its shape."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError([Problem(f"the recipe cannot be read: {error}", Mark(str(path)))]) from None
+    return parse_recipe(text, str(path), sets)
+
+
+def parse_recipe(text: str, file: str, sets: Sequence[str] = ()) -> Recipe:
+    """Like `load_recipe`, from text; `file` is what marks call it."""
+    document = load_text(text, file)
+    if not isinstance(document.data, dict):
+        raise RecipeError([Problem("a recipe is a mapping that starts with i2i: 1", Mark(file))])
+    for assignment in sets:
+        set_value(document, assignment)
+    try:
+        recipe = Recipe.model_validate(document.data)
+    except ValidationError as error:
+        raise RecipeError([schema_problem(e, document) for e in error.errors()]) from None
+    recipe._document = document
+    return recipe
+
+
+def schema_problem(error: ErrorDetails, document: Document, base: tuple[str | int, ...] = (),
+                   known: Sequence[str] = ()) -> Problem:
+    """One pydantic error as a problem at its mark; `known` are the names allowed where a key is unknown."""
+    path = (*base, *error["loc"])
+    name = ".".join(map(str, path))
+    if error["type"] == "extra_forbidden":
+        names = known or _section_keys(path[:-1])
+        return Problem(f"unknown key {path[-1]} in {'.'.join(map(str, path[:-1])) or 'the recipe'}",
+                       document.mark(path, key=True), did_you_mean(str(path[-1]), names))
+    if error["type"] == "missing":
+        return Problem(f"{name} is missing", document.mark(path[:-1]))
+    if error["type"] == "fp16":
+        return Problem(f"{name}: {error['msg']}", document.mark(path))
+    said = error["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
+    return Problem(f"{name} {said}, not {error['input']!r}", document.mark(path))
+
+
+def _section_keys(path: tuple[str | int, ...]) -> Sequence[str]:
+    sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment, "losses": Ramp}
+    model = sections.get(path[0], Recipe) if path else Recipe
+    return list(model.model_fields)

@@ -1,0 +1,106 @@
+"""Names of components and where their code is. A target is imported when it is first used, not before."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from i2i_core.errors import PluginError
+
+KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "dataset", "metric", "trainer")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A component: `name` as recipes say it, `target` as "package.module:Object" (a method may be a module)."""
+
+    kind: str
+    name: str
+    target: str
+    plugin: str
+
+    def load(self) -> Any:
+        """Import the target; raises PluginError when that fails."""
+        module, _, attribute = self.target.partition(":")
+        try:
+            found = importlib.import_module(module)
+            return getattr(found, attribute) if attribute else found
+        except Exception as error:  # a plugin's module may raise anything
+            raise PluginError(
+                f"{self.kind} {self.name} of plugin {self.plugin} does not load: "
+                f"{type(error).__name__}: {error}; run i2i plugins, then update or uninstall it"
+            ) from error
+
+
+class Registry:
+    """All registered components by kind and name."""
+
+    def __init__(self) -> None:
+        self._entries: dict[tuple[str, str], Entry] = {}
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def add(self, entry: Entry) -> None:
+        """Raises PluginError when the name is taken."""
+        taken = self._entries.setdefault((entry.kind, entry.name), entry)
+        if taken is not entry:
+            raise PluginError(f"{entry.kind} {entry.name} is registered by both {taken.plugin} and {entry.plugin}")
+
+    def get(self, kind: str, name: str) -> Entry | None:
+        return self._entries.get((kind, name))
+
+    def names(self, kind: str) -> list[str]:
+        return sorted(name for k, name in self._entries if k == kind)
+
+    def remove_plugin(self, plugin: str) -> None:
+        self._entries = {key: e for key, e in self._entries.items() if e.plugin != plugin}
+
+
+class Registrar:
+    """What `i2i_components(registry)` receives: one method per kind; names get the plugin's prefix."""
+
+    def __init__(self, registry: Registry, plugin: str, prefix: str) -> None:
+        self._registry, self._plugin, self._prefix = registry, plugin, prefix
+
+    def _add(self, kind: str, name: str, target: str) -> None:
+        self._registry.add(Entry(kind, self._prefix + name, target, self._plugin))
+
+    def network(self, name: str, target: str) -> None:
+        """An nn.Module class, or a function that returns a module."""
+        self._add("network", name, target)
+
+    def loss(self, name: str, target: str) -> None:
+        """A function of tensors, or a class whose objects are called with them, giving a scalar."""
+        self._add("loss", name, target)
+
+    def tensor(self, name: str, target: str) -> None:
+        """A function or module that computes one named tensor from others."""
+        self._add("tensor", name, target)
+
+    def method(self, name: str, target: str) -> None:
+        """A module (no colon) whose public functions are the method's named tensors."""
+        self._add("method", name, target)
+
+    def hook(self, name: str, target: str) -> None:
+        """A class whose methods are named after events."""
+        self._add("hook", name, target)
+
+    def optimizer(self, name: str, target: str) -> None:
+        """A function (params, *, ...) -> torch.optim.Optimizer."""
+        self._add("optimizer", name, target)
+
+    def dataset(self, name: str, target: str) -> None:
+        """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
+        self._add("dataset", name, target)
+
+    def metric(self, name: str, target: str) -> None:
+        """A function or class that measures a trained model."""
+        self._add("metric", name, target)
+
+    def trainer(self, name: str, target: str) -> None:
+        """A class with `train(run)`."""
+        self._add("trainer", name, target)
+

@@ -1,0 +1,169 @@
+"""State on disk: safetensors and JSON by name, checksummed, and either wholly there or not at all.
+
+A checkpoint is staged beside its place, every file is fsynced, then the manifest, then the folder; one rename
+commits it. Loading takes the newest one whose manifest verifies. Nothing here is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from i2i_core.errors import CheckpointError, DiskError
+
+MANIFEST = "manifest.json"
+Parts = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by part ("networks/generator") and name."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A verified checkpoint."""
+
+    path: Path
+    info: dict[str, Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.info["step"])
+
+    def parts(self) -> dict[str, dict[str, Tensor]]:
+        """Every part, on the CPU."""
+        names = sorted(n for n in self.info["files"] if n.endswith(".safetensors"))
+        return {n.removesuffix(".safetensors"): safetensors.torch.load_file(self.path / n) for n in names}
+
+
+def save(folder: Path, step: int, parts: Parts, info: Mapping[str, Any]) -> Path:
+    """Commit a checkpoint as folder/step-00000006; raises DiskError when it cannot be written."""
+    target = folder / f"step-{step:08d}"
+    stage = folder / f".stage-{target.name}"
+    try:
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir(parents=True)
+        files = {}
+        for name, tensors in parts.items():
+            packed = {key: t.detach().to("cpu").contiguous() for key, t in tensors.items()}
+            files[f"{name}.safetensors"] = _write(stage / f"{name}.safetensors", safetensors.torch.save(packed))
+        manifest = {"format": 1, "step": step, **info, "files": files}
+        _write(stage / MANIFEST, json.dumps(manifest, indent=1).encode())
+        for inner in {p.parent for p in stage.rglob("*")}:
+            _sync_folder(inner)
+        if target.exists():  # a checkpoint of this step that did not verify, or an earlier life of the run
+            _remove(target)
+        os.rename(stage, target)
+        _sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(stage, ignore_errors=True)
+        raise disk_error(error, folder) from error
+    return target
+
+
+def disk_error(error: OSError, folder: Path) -> DiskError:
+    """What a failed write means to a user."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskError(f"no space left for {folder}; free some and resume with --resume, nothing saved is lost")
+    return DiskError(f"{folder} cannot be written: {error.strerror}")
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Delete all but the newest `keep` checkpoints; a rename first, so that none is ever seen half deleted."""
+    for path in checkpoints(folder)[keep:]:
+        _remove(path)
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Committed checkpoints, newest first."""
+    return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
+
+
+def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that verifies, and what is wrong with those that were passed over."""
+    bad = []
+    for path in checkpoints(folder):
+        try:
+            return verify(path), bad
+        except CheckpointError as error:
+            bad.append(str(error))
+    return None, bad
+
+
+def verify(path: Path) -> Checkpoint:
+    """Check sizes and SHA-256 of every file; raises CheckpointError naming the first that is wrong."""
+    try:
+        info = json.loads((path / MANIFEST).read_text())
+        files = dict(info["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(f"checkpoint {path} has no readable {MANIFEST}") from None
+    for name, expected in files.items():
+        try:
+            data = (path / name).read_bytes()
+        except OSError:
+            raise CheckpointError(f"checkpoint {path} lacks {name}") from None
+        if _digest(data) != expected:
+            raise CheckpointError(f"checkpoint {path} is damaged: {name} does not match its checksum")
+    return Checkpoint(path, info)
+
+
+def match(expected: Parts, found: Parts, where: Path) -> None:
+    """Raises CheckpointError listing both sides' names unless both have the same tensors in the same shapes."""
+    ours = {f"{part}: {key}": tuple(t.shape) for part, ts in expected.items() for key, t in ts.items()}
+    theirs = {f"{part}: {key}": tuple(t.shape) for part, ts in found.items() for key, t in ts.items()}
+    lines = []
+    for title, names in (("only in the recipe", ours.keys() - theirs.keys()),
+                         ("only in the checkpoint", theirs.keys() - ours.keys()),
+                         ("of another shape", {n for n in ours.keys() & theirs.keys() if ours[n] != theirs[n]})):
+        if names:
+            shapes = [f"{n} {list(theirs[n])}, recipe {list(ours[n])}" if n in ours and n in theirs else n
+                      for n in sorted(names)]
+            more = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
+            lines.append(f"{title}: {'; '.join(shapes[:3])}{more}")
+    if lines:
+        raise CheckpointError(f"checkpoint {where} belongs to another recipe. " + ". ".join(lines))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a small file in one step; raises DiskError."""
+    beside = path.with_name(f".{path.name}.new")
+    try:
+        _write(beside, text.encode())
+        os.replace(beside, path)
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def _write(path: Path, data: bytes) -> dict[str, Any]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return _digest(data)
+
+
+def _digest(data: bytes) -> dict[str, Any]:
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove(path: Path) -> None:
+    doomed = path.with_name(f".old-{path.name}")
+    shutil.rmtree(doomed, ignore_errors=True)
+    os.rename(path, doomed)
+    shutil.rmtree(doomed)

@@ -1,0 +1,222 @@
+"""Named tensors: small functions resolved by argument name, planned once, computed at most once per iteration.
+
+Two requests are the same tensor when they are the same function of the same things at the same versions of the
+networks; a network's version goes up when a phase trains it. Phases and aliases are known before the run, so the
+whole iteration is planned like an expression with common subexpressions. A tensor has a graph if a phase that
+differentiates it trains a network it depends on; otherwise it is computed without one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any, TypeVar
+
+from i2i_core.components import call_arguments
+
+F = TypeVar("F", bound=Callable[..., Any])
+BUILTIN = ("normal",)
+
+
+def detached(function: F) -> F:
+    """Mark a tensor through which no gradient flows: it and what only it uses are computed without a graph."""
+    function.__dict__["detached"] = True
+    return function
+
+
+@dataclass(frozen=True, eq=False)
+class Definition:
+    """A named tensor before planning: a callable and, per argument, the name it reads."""
+
+    name: str
+    call: Callable[..., Any]
+    reads: Mapping[str, str]
+    optional: Collection[str] = ()
+    detached: bool = False
+    replaces: Definition | None = None
+    """What the name meant before this definition: what the definition itself gets when it reads its own name."""
+
+
+def define(name: str, call: Callable[..., Any], renamed: Mapping[str, str] | None = None,
+           replaces: Definition | None = None) -> Definition:
+    """The definition of `name` by `call`, whose argument names are what it reads unless renamed."""
+    wants, optional = call_arguments(call)
+    return Definition(name, call, {w: (renamed or {}).get(w, w) for w in wants}, optional,
+                      getattr(call, "detached", False), replaces)
+
+
+def method_tensors(module: ModuleType) -> dict[str, Definition]:
+    """A method's page: every public function defined in `module`."""
+    return {name: define(name, f) for name, f in inspect.getmembers(module, inspect.isfunction)
+            if f.__module__ == module.__name__ and not name.startswith("_")}
+
+
+@dataclass(eq=False)
+class Node:
+    """A planned tensor, network or batch field: the same node wherever it is the same value."""
+
+    name: str
+    kind: str
+    definition: Definition | None = None
+    version: int = 0
+    arguments: tuple[tuple[str, Node], ...] = ()
+    networks: frozenset[str] = frozenset()
+    graph: bool = False
+    last_phase: int = 0
+    asked_by: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PlannedTerm:
+    """A loss of a phase with the node of each argument."""
+
+    name: str
+    call: Callable[..., Any]
+    arguments: tuple[tuple[str, Node], ...]
+
+
+@dataclass(frozen=True)
+class PlannedPhase:
+    """What a phase computes in order, what it minimises, and what may be forgotten after it."""
+
+    name: str
+    trains: tuple[str, ...]
+    terms: tuple[PlannedTerm, ...]
+    compute: tuple[Node, ...]
+    reuse: tuple[Node, ...]
+    release: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A phase before planning; each term is (name, its loss as a definition, its own aliases)."""
+
+    name: str
+    trains: Sequence[str]
+    where: Mapping[str, str]
+    terms: Sequence[tuple[str, Definition, Mapping[str, str]]]
+
+
+class Unresolved(Exception):
+    """A name that nothing provides (`missing`), or that needs itself (`cycle`)."""
+
+    def __init__(self, term: str, chain: Sequence[str], cycle: bool = False) -> None:
+        self.term, self.chain, self.cycle = term, list(chain), cycle
+        super().__init__(" -> ".join(chain))
+
+
+class Scope:
+    """What names mean: definitions, networks and batch fields; a definition wins over a batch field."""
+
+    def __init__(self, definitions: Mapping[str, Definition], networks: Collection[str],
+                 fields: Collection[str]) -> None:
+        self.definitions, self.networks, self.fields = definitions, frozenset(networks), frozenset(fields)
+        self._nodes: dict[Any, Node] = {}
+
+    def names(self) -> set[str]:
+        return {*self.definitions, *self.networks, *self.fields, *BUILTIN}
+
+    def arguments(self, definition: Definition, where: Mapping[str, str], versions: Mapping[str, int],
+                  asker: str, chain: tuple[str, ...] = ()) -> tuple[tuple[str, Node], ...]:
+        """The node of each argument of `definition` under the aliases and at the versions."""
+        found = []
+        for argument, name in definition.reads.items():
+            alias = _follow(name, where)
+            if argument in definition.optional and alias not in self.names():
+                continue
+            inner = definition.replaces if name == definition.name else None
+            own = name == definition.name and (inner is not None or name in self.fields)
+            found.append((argument, self._node(alias if not own else name, where, versions, asker,
+                                               (*chain, alias), inner, own, definition)))
+        return tuple(found)
+
+    def _node(self, name: str, where: Mapping[str, str], versions: Mapping[str, int], asker: str,
+              chain: tuple[str, ...], inner: Definition | None, own: bool, reader: Definition) -> Node:
+        definition = inner if own else self.definitions.get(name)
+        if definition is not None:
+            if not own and name in chain[:-1]:
+                raise Unresolved(asker, chain, cycle=True)
+            arguments = self.arguments(definition, where, versions, name, chain)
+            key: Any = (definition, tuple((a, id(n)) for a, n in arguments))
+            networks = frozenset().union(*(n.networks for _, n in arguments))
+            made = Node(name, "tensor", definition, 0, arguments, networks)
+        elif name in self.networks:
+            key = (name, versions.get(name, 0))
+            made = Node(name, "network", None, versions.get(name, 0), (), frozenset([name]))
+        elif name in BUILTIN:
+            key = (name, reader.name)
+            made = Node(reader.name, name)
+        elif name in self.fields:
+            key, made = name, Node(name, "field")
+        else:
+            raise Unresolved(asker, chain)
+        node = self._nodes.setdefault(key, made)
+        if asker not in node.asked_by:
+            node.asked_by.append(asker)
+        return node
+
+
+def _follow(name: str, where: Mapping[str, str]) -> str:
+    seen = {name}
+    while name in where and where[name] not in seen:
+        name = where[name]
+        seen.add(name)
+    return name
+
+
+def plan(scope: Scope, requests: Sequence[Request]) -> list[PlannedPhase]:
+    """Plan one iteration; raises Unresolved for the first name without a meaning."""
+    versions: dict[str, int] = {}
+    drafts = []
+    for index, request in enumerate(requests):
+        terms = []
+        for name, loss, own_where in request.terms:
+            arguments = scope.arguments(loss, {**request.where, **own_where}, versions, f"{request.name}/{name}")
+            terms.append(PlannedTerm(name, loss.call, arguments))
+            for _, node in arguments:
+                _mark_graph(node, frozenset(request.trains))
+        used = list(dict.fromkeys(n for term in terms for _, a in term.arguments for n in _postorder(a)))
+        for node in used:
+            node.last_phase = index
+        drafts.append((request, tuple(terms), used))
+        for network in request.trains:
+            versions[network] = versions.get(network, 0) + 1
+    phases, done = [], set[Node]()
+    for index, (request, terms, used) in enumerate(drafts):
+        tensors = [n for n in used if n.kind != "network"]
+        phases.append(PlannedPhase(
+            request.name, tuple(request.trains), terms,
+            compute=tuple(n for n in tensors if n not in done), reuse=tuple(n for n in tensors if n in done),
+            release=tuple(n for n in tensors if n.last_phase == index)))
+        done.update(tensors)
+    return phases
+
+
+def _mark_graph(node: Node, trained: frozenset[str]) -> None:
+    """`node` is differentiated in a phase that trains `trained`: it and what it comes from need a graph."""
+    if node.kind == "tensor" and not node.graph and node.networks & trained:
+        if node.definition is not None and node.definition.detached:
+            return
+        node.graph = True
+    if node.kind == "tensor" and node.graph and node.networks & trained:
+        for _, argument in node.arguments:
+            _mark_graph(argument, trained)
+
+
+def _postorder(node: Node) -> Iterator[Node]:
+    for _, argument in node.arguments:
+        yield from _postorder(argument)
+    yield node
+
+
+def reached(arguments: Sequence[tuple[str, Node]]) -> set[str]:
+    """Networks that a gradient from `arguments` can reach."""
+    found: set[str] = set()
+    for _, node in arguments:
+        if node.kind == "network":
+            found.add(node.name)
+        elif node.definition is not None and not node.definition.detached:
+            found |= reached(node.arguments)
+    return found

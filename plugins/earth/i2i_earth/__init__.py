@@ -1,0 +1,15 @@
+"""Real, registered world maps as a data set: satellite, elevation and relief tiles with true pairs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from i2i_core import hookimpl
+
+if TYPE_CHECKING:
+    from i2i_core.registry import Registrar
+
+
+@hookimpl
+def i2i_components(registry: Registrar) -> None:
+    registry.dataset("tiles", "i2i_earth.tiles:Tiles")

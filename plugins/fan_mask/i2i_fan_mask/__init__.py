@@ -1,0 +1,17 @@
+"""Masks of faces from FAN's landmarks, and the high-pass skip that keeps what they cover."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from i2i_core import hookimpl
+
+if TYPE_CHECKING:
+    from i2i_core.registry import Registrar
+
+
+@hookimpl
+def i2i_components(registry: Registrar) -> None:
+    registry.tensor("heatmaps", "i2i_fan_mask.components:Heatmaps")
+    registry.tensor("everywhere", "i2i_fan_mask.components:everywhere")
+    registry.network("high_pass", "i2i_fan_mask.components:HighPass")

@@ -1,0 +1,85 @@
+"""What recipes name: masks from FAN, masks of ones, and the skip that carries masked edges."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .fan import FAN
+from .masks import masks
+from .weights import load
+
+Masks = tuple[Tensor, Tensor]
+
+
+class Heatmaps(nn.Module):
+    """The two masks of a face, from the heatmaps of a frozen FAN.
+
+    `of`: pictures (N, 3, H, W) in [-1, 1], any size. Gives (mask_full, mask_no_mouth), each (N, 1, 256, 256)
+    in [0, 1]: the first covers eyes, nose, eyebrows, mouth and chin, the second eyes and nose.
+    `weights`: a `wing.ckpt`, or the same as `.safetensors`.
+    FAN stays in eval mode, has no gradient and passes none on. It is no network of the recipe, so no
+    optimizer, EMA or checkpoint holds it: resuming a run needs the file again.
+    """
+
+    def __init__(self, *, weights: Path) -> None:
+        super().__init__()
+        self.fan = load(FAN(), weights).requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> Self:
+        return super().train(False)  # FAN's batch norms must never see batch statistics
+
+    @torch.no_grad()
+    def forward(self, of: Tensor) -> Masks:
+        return masks(self.fan(of))
+
+
+def everywhere(of: Tensor) -> Masks:
+    """Two masks of ones: the skip acts on the whole picture, whatever it shows.
+
+    `of`: pictures (N, C, H, W). Gives (N, 1, H, W) twice.
+    """
+    ones = of.new_ones(len(of), 1, *of.shape[2:])
+    return ones, ones
+
+
+class HighPass(nn.Module):
+    """The edges of what the masks cover, added to the decoder: the high-pass filter of StarGAN v2 (w_hpf).
+
+    Computes high_pass(mask * features), a depthwise convolution with zero padding and the kernel
+
+        strength * [[-1, -1, -1],
+                    [-1,  8, -1],
+                    [-1, -1, -1]]
+
+    The reference divides the kernel by its w_hpf, so strength = 1 / w_hpf: a larger strength adds more.
+    It acts where feature maps are `sizes` high: under the first mask at 32, under the second at 64 and 128.
+    """
+
+    sizes: tuple[int, ...] = (32, 64, 128)
+
+    def __init__(self, *, strength: float = 1.0) -> None:
+        super().__init__()
+        if not 0 < strength < math.inf:
+            raise ValueError(f"strength must be above 0, not {strength}; for no skip at all, leave it out")
+        self.strength = strength
+        self.kernel: Tensor  # whole numbers, exact in every dtype; never in a state dict
+        kernel = torch.tensor([[-1.0, -1.0, -1.0], [-1.0, 8.0, -1.0], [-1.0, -1.0, -1.0]])
+        self.register_buffer("kernel", kernel, persistent=False)
+
+    def forward(self, features: Tensor, masks: Masks) -> Tensor:
+        """What is added after a decoder block.
+
+        `features`: (N, C, H, W), what the encoder had at this size. `masks`: two of (N, 1, any, any), resized
+        bilinearly. Gives (N, C, H, W).
+        """
+        mask = masks[0] if features.shape[2] == 32 else masks[1]
+        x = F.interpolate(mask, size=features.shape[2:], mode="bilinear", align_corners=False) * features
+        kernel = (self.kernel.to(x) * self.strength).expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])

@@ -1,0 +1,113 @@
+"""FAN: heatmaps of 98 facial landmarks, by one hourglass whose convolutions see where they are.
+
+The modules are named as in the published `wing.ckpt`, so that its tensors load by name.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SIZE = 256  # px: the side of the picture that the network sees
+MAP_SIZE = 64  # px: the side of its heatmaps
+LANDMARKS = 98  # in WFLW's order; the network's last map, the face's boundary, follows them
+
+
+class CoordConv(nn.Module):
+    """A convolution that sees where it is: row, column and radius are appended to its input."""
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, *, size: int) -> None:
+        super().__init__()
+        # In float32, whatever dtype the network gets: the published weights were trained on these values.
+        line = torch.arange(size, dtype=torch.float32) / (size - 1) * 2 - 1
+        row, column = torch.meshgrid(line, line, indexing="ij")
+        radius = (row.square() + column.square()).sqrt()
+        grid = torch.stack([row, column, radius / radius.max()])
+        self.grid: Tensor
+        self.register_buffer("grid", grid, persistent=False)
+        self.conv = nn.Conv2d(channels + 3, out, kernel, stride, padding=kernel // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv(torch.cat([x, self.grid.expand(len(x), -1, -1, -1)], dim=1))
+        return out
+
+
+class Block(nn.Module):
+    """Three pre-activated 3×3 convolutions in a row; their outputs are concatenated, the input is added."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, out // 2, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out // 2)
+        self.conv2 = nn.Conv2d(out // 2, out // 4, 3, padding=1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out // 4)
+        self.conv3 = nn.Conv2d(out // 4, out // 4, 3, padding=1, bias=False)
+        self.downsample: nn.Module = nn.Identity()
+        if channels != out:
+            widen = nn.Conv2d(channels, out, 1, bias=False)
+            self.downsample = nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), widen)
+
+    def forward(self, x: Tensor) -> Tensor:
+        first = self.conv1(F.relu(self.bn1(x)))
+        second = self.conv2(F.relu(self.bn2(first)))
+        third = self.conv3(F.relu(self.bn3(second)))
+        out: Tensor = torch.cat([first, second, third], dim=1) + self.downsample(x)
+        return out
+
+
+class Hourglass(nn.Module):
+    """Down by four halvings and up again, with a skip at every resolution."""
+
+    def __init__(self, channels: int, *, size: int, depth: int = 4) -> None:
+        super().__init__()
+        self.depth = depth
+        self.coordconv = CoordConv(channels, channels, kernel=1, size=size)
+        for level in range(depth, 0, -1):
+            self.add_module(f"b1_{level}", Block(channels, channels))
+            self.add_module(f"b2_{level}", Block(channels, channels))
+        self.b2_plus_1 = Block(channels, channels)
+        for level in range(1, depth + 1):
+            self.add_module(f"b3_{level}", Block(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._level(self.coordconv(x), self.depth)
+
+    def _level(self, x: Tensor, level: int) -> Tensor:
+        skip = self.get_submodule(f"b1_{level}")(x)
+        low = self.get_submodule(f"b2_{level}")(F.avg_pool2d(x, 2))
+        low = self._level(low, level - 1) if level > 1 else self.b2_plus_1(low)
+        low = self.get_submodule(f"b3_{level}")(low)
+        out: Tensor = skip + F.interpolate(low, scale_factor=2, mode="nearest")
+        return out
+
+
+class FAN(nn.Module):
+    """Heatmaps of the 98 landmarks of a face.
+
+    Input: pictures (N, 3, H, W) in [-1, 1]; any size but 256 px is resized to it bilinearly.
+    Output: heatmaps (N, 98, 64, 64), about 1 at the landmark and 0 elsewhere; the boundary's map is dropped.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = CoordConv(3, 64, kernel=7, stride=2, size=SIZE)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.conv2 = Block(64, 128)
+        self.conv3 = Block(128, 128)
+        self.conv4 = Block(128, 256)
+        self.m0 = Hourglass(256, size=MAP_SIZE)
+        self.top_m_0 = Block(256, 256)
+        self.conv_last0 = nn.Conv2d(256, 256, 1)
+        self.bn_end0 = nn.BatchNorm2d(256)
+        self.l0 = nn.Conv2d(256, LANDMARKS + 1, 1)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        x = F.interpolate(pictures, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
+        x = self.conv1(x * 0.5 + 0.5)  # from [-1, 1] to [0, 1]
+        x = self.conv2(F.relu(self.bn1(x)))
+        x = self.conv4(self.conv3(F.avg_pool2d(x, 2)))
+        x = self.top_m_0(self.m0(x))
+        maps: Tensor = self.l0(F.relu(self.bn_end0(self.conv_last0(x))))
+        return maps[:, :LANDMARKS]

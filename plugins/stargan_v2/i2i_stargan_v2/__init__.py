@@ -1,0 +1,37 @@
+"""StarGAN v2: one generator for many domains, styles from latents or from reference pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from i2i_core import hookimpl
+
+
+@hookimpl
+def i2i_components(registry):
+    registry.method("method", "i2i_stargan_v2.tensors")
+    registry.network("generator", "i2i_stargan_v2.networks:Generator")
+    registry.network("mapping_network", "i2i_stargan_v2.networks:MappingNetwork")
+    registry.network("style_encoder", "i2i_stargan_v2.networks:StyleEncoder")
+    registry.network("discriminator", "i2i_stargan_v2.networks:Discriminator")
+    registry.loss("adversarial", "i2i_core.losses:bce")
+    registry.loss("r1", "i2i_core.losses:r1")
+    registry.loss("style", "i2i_stargan_v2.losses:style")
+    registry.loss("diversity", "i2i_stargan_v2.losses:diversity")
+    registry.loss("cycle", "i2i_stargan_v2.losses:cycle")
+    registry.hook("ema", "i2i_core.hooks.ema:EMA")
+    registry.hook("golden", "i2i_stargan_v2.golden:Golden")
+    registry.dataset("golden", "i2i_stargan_v2.golden:GoldenDomains")
+    registry.tensor("golden", "i2i_stargan_v2.golden:GoldenInput")
+
+
+@hookimpl
+def i2i_recipes() -> Path:
+    return Path(__file__).parent / "recipes"
+
+
+@hookimpl
+def i2i_check(recipe):
+    from i2i_stargan_v2.check import problems
+
+    return problems(recipe)

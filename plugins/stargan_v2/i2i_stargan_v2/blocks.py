@@ -1,0 +1,128 @@
+"""The residual blocks of StarGAN v2 (appendix, "Network architecture"): pre-activation, of unit variance."""
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .resample import DownConv, UpConv
+
+SLOPE = 0.2
+"""Of every LeakyReLU."""
+
+
+def widths(image_size: tuple[int, int], channel_base: int, max_channels: int) -> list[int]:
+    """Channels at full size and after each halving, down to a shorter side of 4 to 7 pixels.
+
+    `channel_base` / shorter side, doubling to `max_channels`. ValueError: a size that does not allow it.
+    """
+    height, width = image_size
+    side = min(image_size)
+    size = f"image_size {height}x{width}"
+    if side < 16:
+        raise ValueError(f"{size} is too small for StarGAN v2: both sides must be at least 16.")
+    halvings = side.bit_length() - 3
+    unit = 2**halvings
+    if height % unit or width % unit:
+        raise ValueError(
+            f"{size} cannot be halved {halvings} times: with a shorter side of {side} both sides must be "
+            f"multiples of {unit}, for example {height // unit * unit}x{width // unit * unit}."
+        )
+    if channel_base < side:
+        raise ValueError(f"channel_base {channel_base} leaves no channels for {size}: give at least {side}.")
+    return [min(channel_base // side * 2**level, max_channels) for level in range(halvings + 1)]
+
+
+def he_init(module: nn.Module) -> None:
+    """He's initialisation (fan in, gain of ReLU) of a convolution or linear layer, bias zero; for `apply`."""
+    if isinstance(module, nn.Conv2d | nn.Linear):
+        nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+class ResBlk(nn.Module):
+    """(N, dim_in, H, W) to (N, dim_out, H, W), or to half the size; `normalize` in G, not in E and D."""
+
+    def __init__(
+        self, dim_in: int, dim_out: int, *, normalize: bool = False, downsample: bool = False
+    ) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.conv1 = DownConv(dim_in, dim_in) if downsample else nn.Conv2d(dim_in, dim_in, 3, padding=1)
+        self.conv2 = nn.Conv2d(dim_in, dim_out, 3, padding=1)
+        self.norm1 = nn.InstanceNorm2d(dim_in, affine=True) if normalize else None
+        self.norm2 = nn.InstanceNorm2d(dim_in, affine=True) if normalize else None
+        self.conv1x1 = nn.Conv2d(dim_in, dim_out, 1, bias=False) if dim_in != dim_out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self._shortcut(x) + self._residual(x)) / math.sqrt(2)
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        if self.downsample:
+            x = F.avg_pool2d(x, 2)  # before the 1x1 convolution: they commute, and it is cheaper here
+        if self.conv1x1 is not None:
+            x = self.conv1x1(x)
+        return x
+
+    def _residual(self, x: Tensor) -> Tensor:
+        if self.norm1 is not None:
+            x = self.norm1(x)
+        x = self.conv1(F.leaky_relu(x, SLOPE))
+        if self.norm2 is not None:
+            x = self.norm2(x)
+        x = self.conv2(F.leaky_relu(x, SLOPE))
+        return x
+
+
+class AdaIN(nn.Module):
+    """Adaptive instance norm: (1 + gamma(s)) IN(x) + beta(s), gamma and beta affine in the style code s."""
+
+    def __init__(self, style_dim: int, dim: int) -> None:
+        super().__init__()
+        self.fc = nn.Linear(style_dim, 2 * dim)
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        # Under autocast too, scales and shifts have the weights' precision: batch norm insists.
+        gamma, beta = self.fc(s).to(self.fc.weight.dtype).chunk(2, dim=1)
+        # Each of the N*C maps is normalised alone: a batch norm of one sample with N*C channels, one kernel.
+        maps = x.reshape(1, n * c, h, w)
+        maps = F.batch_norm(maps, None, None, (1 + gamma).flatten(), beta.flatten(), training=True)
+        return maps.view(n, c, h, w)
+
+
+class AdainResBlk(nn.Module):
+    """(N, dim_in, H, W) and s (N, style_dim) to (N, dim_out, H, W), or to twice the size.
+
+    Without the shortcut (the paper's network for faces) the division by sqrt(2) goes too. The shortcut's 1x1
+    convolution stays, frozen, because every checkpoint has it.
+    """
+
+    def __init__(
+        self, dim_in: int, dim_out: int, style_dim: int, *, upsample: bool = False, shortcut: bool = True
+    ) -> None:
+        super().__init__()
+        self.upsample = upsample
+        self.shortcut = shortcut
+        self.conv1 = UpConv(dim_in, dim_out) if upsample else nn.Conv2d(dim_in, dim_out, 3, padding=1)
+        self.conv2 = nn.Conv2d(dim_out, dim_out, 3, padding=1)
+        self.norm1 = AdaIN(style_dim, dim_in)
+        self.norm2 = AdaIN(style_dim, dim_out)
+        self.conv1x1 = nn.Conv2d(dim_in, dim_out, 1, bias=False) if dim_in != dim_out else None
+        if self.conv1x1 is not None:
+            self.conv1x1.requires_grad_(shortcut)
+
+    def forward(self, x: Tensor, s: Tensor) -> Tensor:
+        residual = self._residual(x, s)
+        return (residual + self._shortcut(x)) / math.sqrt(2) if self.shortcut else residual
+
+    def _shortcut(self, x: Tensor) -> Tensor:
+        if self.conv1x1 is not None:
+            x = self.conv1x1(x)
+        return F.interpolate(x, scale_factor=2, mode="nearest") if self.upsample else x
+
+    def _residual(self, x: Tensor, s: Tensor) -> Tensor:
+        x = self.conv1(F.leaky_relu(self.norm1(x, s), SLOPE))
+        x = self.conv2(F.leaky_relu(self.norm2(x, s), SLOPE))
+        return x

@@ -1,0 +1,25 @@
+"""What can be wrong with a StarGAN v2 recipe beyond names and types."""
+
+from __future__ import annotations
+
+from i2i_core.errors import Problem
+from i2i_core.recipe import Recipe
+
+
+def problems(recipe: Recipe) -> list[Problem]:
+    """Masks without a skip to use them, a skip without masks, and masks for one direction of the cycle only."""
+    generator = recipe.networks.get("generator")
+    if recipe.method.use != "stargan_v2/method" or generator is None:
+        return []
+    found = []
+    skip = generator.params.get("skip") is not None
+    for name in ("masks", "fake_masks"):
+        if name in recipe.tensors and not skip:
+            found.append(Problem(f"tensors.{name} makes masks, and the generator has no skip to use them",
+                                 recipe.mark("tensors", name, key=True),
+                                 "give networks.generator a skip, for example {use: fan_mask/high_pass}"))
+        if skip and name not in recipe.tensors:
+            found.append(Problem(f"the generator has a skip, and no tensors.{name} makes its masks",
+                                 recipe.mark("networks", "generator", "skip"),
+                                 f"add tensors.{name}, for example {{use: fan_mask/everywhere, of: x_real}}"))
+    return found

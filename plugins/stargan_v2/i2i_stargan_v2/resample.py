@@ -1,0 +1,91 @@
+"""Convolutions around resampling: each written twice, once as defined and once merged, equal and cheaper.
+
+Resampling by 2 and a 3x3 convolution are both linear, so together they are one 4x4 convolution of stride 2
+(up: transposed), and its kernel is linear in the 3x3 one. 36 multiplications per low-resolution pixel
+become 16.
+
+In one dimension, with taps w0 w1 w2 and zeros outside the picture:
+
+    conv, then average     y[i] = (c[2i] + c[2i+1]) / 2   with   c[p] = w0 x[p-1] + w1 x[p] + w2 x[p+1]
+                                = (w0 x[2i-1] + (w0+w1) x[2i] + (w1+w2) x[2i+1] + w2 x[2i+2]) / 2
+    nearest, then conv     y[2i]   = w0 x[i-1] + (w1+w2) x[i]
+                           y[2i+1] = (w0+w1) x[i] + w2 x[i+1],   so that x[i] reaches
+                           y[2i-1], y[2i], y[2i+1], y[2i+2]   with   w2, w1+w2, w0+w1, w0
+
+Both are a convolution of stride 2 and padding 1 (the second transposed) with four taps: half the rows of
+DOWN, or the rows of DOWN upside down, times w. What lies outside is zero in both forms, so the borders
+agree. The kernel is a matrix product of w, so gradients and gradients of gradients are autograd's own. A
+1x1 convolution needs no merging: it commutes with both resamplings and belongs at the low resolution.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+DOWN = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
+DOWN_2D = torch.kron(DOWN, DOWN) / 4
+"""(16, 9): makes the flattened 4x4 kernel of a flattened 3x3 one."""
+UP_2D = torch.kron(DOWN.flip(0), DOWN.flip(0))
+
+LEAST_POSITIONS = 512
+"""Low-resolution pixels in the batch from which merging pays: below, building the kernel costs too much."""
+
+
+class _Resampling3x3(nn.Conv2d):
+    """A 3x3 convolution with its resampling by 2; weight and bias are those of the convolution."""
+
+    merging: Tensor
+
+    def __init__(self, dim_in: int, dim_out: int, merging: Tensor) -> None:
+        super().__init__(dim_in, dim_out, 3, padding=1)
+        # A buffer follows the weights' device and type without a copy per call; it is no part of the state.
+        self.register_buffer("merging", merging.clone(), persistent=False)
+
+    def merges(self, positions: int) -> bool:
+        """Whether to merge: decided by shapes alone, so that every run takes the same path.
+
+        An export always merges: there the batch may vary, and the kernel is a constant.
+        """
+        return torch.compiler.is_exporting() or positions >= LEAST_POSITIONS
+
+    def merged_kernel(self) -> Tensor:
+        """The 4x4 kernels, (dim_out, dim_in, 4, 4)."""
+        return (self.weight.view(-1, 9) @ self.merging.T).view(self.out_channels, self.in_channels, 4, 4)
+
+
+class UpConv(_Resampling3x3):
+    """Nearest x2, then a 3x3 convolution: (N, dim_in, H, W) to (N, dim_out, 2H, 2W)."""
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__(dim_in, dim_out, UP_2D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        return self.merged(x) if self.merges(n * h * w) else self.plain(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """As defined."""
+        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+
+    def merged(self, x: Tensor) -> Tensor:
+        """The same as one transposed convolution; the top of this file has the proof."""
+        return F.conv_transpose2d(x, self.merged_kernel().transpose(0, 1), self.bias, stride=2, padding=1)
+
+
+class DownConv(_Resampling3x3):
+    """A 3x3 convolution, then the average of 2x2 pixels: (N, dim_in, 2H, 2W) to (N, dim_out, H, W)."""
+
+    def __init__(self, dim_in: int, dim_out: int) -> None:
+        super().__init__(dim_in, dim_out, DOWN_2D)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, _, h, w = x.shape
+        return self.merged(x) if self.merges(n * (h // 2) * (w // 2)) else self.plain(x)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """As defined."""
+        return F.avg_pool2d(super().forward(x), 2)
+
+    def merged(self, x: Tensor) -> Tensor:
+        """The same as one convolution; the top of this file has the proof."""
+        return F.conv2d(x, self.merged_kernel(), self.bias, stride=2, padding=1)
