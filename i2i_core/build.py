@@ -76,7 +76,7 @@ def build_run(checked: Checked, accelerator: Accelerator, folder: Path | None) -
     run.networks = {name: network.to(run.device, run.dtype) for name, network in networks.items()}
     run.eval_networks = dict(run.networks)
     run.lr_schedules = checked.lr
-    run.optimizers = {name: spec.target(list(run.networks[name].parameters()), **spec.params)
+    run.optimizers = {name: spec.target([p for p in run.networks[name].parameters() if p.requires_grad], **spec.params)
                       for name, spec in checked.optimizers.items()}
     tensors = {name: _place(build(spec, facts), run) for name, spec in checked.tensors.items()}
     losses = {key: _place(build(spec, facts), run) for key, spec in checked.losses.items()}

@@ -233,10 +233,10 @@ def _data_flow(checked: Checked, checker: Checker) -> None:
     except RecipeError as error:
         checker.problems += error.problems
         return
-    for phase in planned:
-        for network in set(phase.trains) - set().union(*(reached(t.arguments) for t in phase.terms)):
-            checker.report(f"phase {phase.name} trains {network}, on which none of its losses depends",
-                           ("phases", phase.name, "train", phase.trains.index(network)))
+    for step in planned:
+        for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
+            checker.report(f"phase {step.name} trains {network}, on which none of its losses depends",
+                           ("phases", step.name, "train", step.trains.index(network)))
     _one_objective(checked, checker)
 
 

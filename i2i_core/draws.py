@@ -1,4 +1,4 @@
-"""Random numbers as functions of (seed, step, name, place in the global batch): nothing to save, nothing per process."""
+"""Random numbers as functions of (seed, step, name, place in the global batch), so that none has state to save."""
 
 from __future__ import annotations
 

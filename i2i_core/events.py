@@ -30,7 +30,7 @@ def event_bus(hooks: Mapping[str, Any]) -> Any:
     """A pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook that has the method, in recipe order."""
     manager = _Manager("i2i_events")
     manager.add_hookspecs(Hook)
-    for name, hook in reversed(hooks.items()):  # pluggy calls the last registered first
+    for name, hook in reversed(list(hooks.items())):  # pluggy calls the last registered first
         manager.register(hook, name)
     return manager.hook
 

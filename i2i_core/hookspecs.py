@@ -17,7 +17,7 @@ hookimpl = pluggy.HookimplMarker("i2i")
 
 
 @hookspec
-def i2i_components(registry: Registrar) -> None:  # type: ignore[empty-body]
+def i2i_components(registry: Registrar) -> None:
     """Register components by kind, name and import path: `registry.loss("style", "my_package.losses:style")`."""
 
 
@@ -27,7 +27,7 @@ def i2i_recipes() -> Path:  # type: ignore[empty-body]
 
 
 @hookspec
-def i2i_commands(group: Any) -> None:  # type: ignore[empty-body]
+def i2i_commands(group: Any) -> None:
     """Add verbs to the `i2i` command; `group` is its click group."""
 
 

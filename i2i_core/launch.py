@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +135,8 @@ def _explained(folder: Path, is_main: bool, step: Callable[[], int]) -> Iterator
         if is_main:
             code = error.exit_code if isinstance(error, I2IError) else 1
             state_name = "stopped" if code in (75, 130, 143) else "failed"
-            try:
+            with suppress(I2IError):  # a full disk: the first error matters
                 run_folder.write_status(folder, state_name, step(), code, str(error))
-            except I2IError:  # a full disk: the first error matters
-                pass
         raise
 
 

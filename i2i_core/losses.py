@@ -56,6 +56,6 @@ def _gan(objective: str, player: Player, real: Score, fake: Score, wish: Score) 
     def generator(fake_logits: Tensor) -> Tensor:
         return wish(fake_logits).mean()
 
-    loss = discriminator if player == "discriminator" else generator
-    loss.objective = objective  # type: ignore[attr-defined]  # both players must name the same one
+    loss: GANLoss = discriminator if player == "discriminator" else generator
+    loss.__dict__["objective"] = objective  # both players must name the same one
     return loss

@@ -79,16 +79,19 @@ class Phase(_Section):
         return [self.losses] if isinstance(self.losses, str) else self.losses
 
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
 class Augment(_Section):
     """Random changes of training pictures."""
 
-    crop: float = Field(0.5, ge=0, le=1)
+    crop: Probability = 0.5
     """Probability of a random resized crop."""
     scale: tuple[float, float] = (0.8, 1.0)
     """Range of the crop's area, as a share of the picture."""
     ratio: tuple[float, float] = (0.9, 1.1)
     """Range of the crop's aspect ratio."""
-    flip: float = Field(0.5, ge=0, le=1)
+    flip: Probability = 0.5
     """Probability of a horizontal flip."""
 
 
@@ -146,7 +149,8 @@ class Recipe(_Section):
 
     def all_hooks(self) -> dict[str, _Use]:
         """The recipe's hooks and the default ones that it does not replace or set to null."""
-        chosen: dict[str, _Use | None] = {name: _Use(use=use) for name, use in DEFAULT_HOOKS.items()} | self.hooks
+        chosen: dict[str, _Use | None] = {name: _Use(use=use) for name, use in DEFAULT_HOOKS.items()}
+        chosen.update(self.hooks)
         return {name: use for name, use in chosen.items() if use is not None}
 
 

@@ -17,7 +17,8 @@ from i2i_core.recipe import Term
 def resolve(checked: Checked) -> dict[str, Any]:
     """The recipe as plain data with all defaults, ready to be loaded again."""
     recipe = checked.recipe
-    assert checked.data is not None and checked.trainer is not None
+    assert checked.data is not None
+    assert checked.trainer is not None
     core = {name: getattr(recipe.data, name) for name in ("image_size", "batch_size", "workers", "augment")}
     data = {**checked.data.resolved(), **core}
     if recipe.data.validation is not None:

@@ -58,7 +58,8 @@ class Run:
 
     @property
     def device(self) -> torch.device:
-        return self.accelerator.device
+        device: torch.device = self.accelerator.device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
@@ -67,7 +68,7 @@ class Run:
     @property
     def is_main(self) -> bool:
         """Whether this process writes files and prints."""
-        return self.accelerator.is_main_process
+        return bool(self.accelerator.is_main_process)
 
     def scope(self) -> Scope:
         """What the recipe's names mean."""
@@ -187,8 +188,8 @@ def _optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> 
 def _load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
     by_parameter: dict[str, dict[str, Tensor]] = {}
     for name, value in tensors.items():
-        parameter, _, key = name.rpartition("/")
-        by_parameter.setdefault(parameter, {})[key] = value
+        owner, _, key = name.rpartition("/")
+        by_parameter.setdefault(owner, {})[key] = value
     for name, parameter in network.named_parameters():
         if name in by_parameter:
             optimizer.state[parameter] = {

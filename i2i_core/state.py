@@ -88,7 +88,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
     """The newest checkpoint that verifies, and what is wrong with those that were passed over."""
-    bad = []
+    bad: list[str] = []
     for path in checkpoints(folder):
         try:
             return verify(path), bad

@@ -171,16 +171,16 @@ def plan(scope: Scope, requests: Sequence[Request]) -> list[PlannedPhase]:
     versions: dict[str, int] = {}
     drafts = []
     for index, request in enumerate(requests):
-        terms = []
+        planned = []
         for name, loss, own_where in request.terms:
             arguments = scope.arguments(loss, {**request.where, **own_where}, versions, f"{request.name}/{name}")
-            terms.append(PlannedTerm(name, loss.call, arguments))
+            planned.append(PlannedTerm(name, loss.call, arguments))
             for _, node in arguments:
                 _mark_graph(node, frozenset(request.trains))
-        used = list(dict.fromkeys(n for term in terms for _, a in term.arguments for n in _postorder(a)))
+        used = list(dict.fromkeys(n for term in planned for _, a in term.arguments for n in _postorder(a)))
         for node in used:
             node.last_phase = index
-        drafts.append((request, tuple(terms), used))
+        drafts.append((request, tuple(planned), used))
         for network in request.trains:
             versions[network] = versions.get(network, 0) + 1
     phases, done = [], set[Node]()

@@ -123,7 +123,7 @@ def loader(samples: Samples, *, start: int, steps: int, batch_size: int, rank: i
     if not samples.wanted:
         return iter([{}] * (steps - start))
     source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
-    return iter(DataLoader(source, batch_sampler=numbers(), num_workers=workers,  # type: ignore[arg-type]
+    return iter(DataLoader(source, batch_sampler=numbers(), num_workers=workers,
                            collate_fn=default_collate, pin_memory=pin_memory))
 
 

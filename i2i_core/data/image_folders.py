@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from i2i_core.errors import did_you_mean
 
@@ -121,7 +121,7 @@ def examine(path: Path, min_size: int) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             width, height = open_picture(path).size
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         return "no picture"
     except Image.DecompressionBombError:
         return "too many pixels"

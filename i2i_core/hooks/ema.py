@@ -35,7 +35,8 @@ class EMA:
     def after_step(self, run: Run) -> None:
         with torch.no_grad():
             for name, average in self.averages.items():
-                ours, theirs = list(average.parameters()), list(run.networks[name].parameters())
+                ours: list[Tensor] = list(average.parameters())
+                theirs: list[Tensor] = list(run.networks[name].parameters())
                 torch._foreach_lerp_(ours, theirs, 1 - self.decay)
                 for mine, its in zip(average.buffers(), run.networks[name].buffers(), strict=True):
                     mine.copy_(its)

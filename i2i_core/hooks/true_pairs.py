@@ -64,7 +64,7 @@ class TruePairs:
     def _translate(self, run: Run, pictures: Tensor, y_org: int, y_trg: int) -> Tensor:
         made = []
         count = run.validation.count(y_trg)
-        for number, part in enumerate(pictures.split(self.batch_size)):
+        for number, part in enumerate(torch.split(pictures, self.batch_size)):
             x_real = as_float(part.to(run.device), run.dtype)
             y = torch.full((len(part),), y_trg, device=run.device)
             chosen = [run.data.picture(y_trg, (7919 * (number * self.batch_size + i)) % run.data.count(y_trg))

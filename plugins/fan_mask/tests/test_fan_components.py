@@ -26,7 +26,10 @@ def heatmaps(weights, tmp_path_factory):
 
 def test_heatmaps_are_fans_masks_without_a_graph(heatmaps, fan):
     pictures = x_real("celeba256_full", 1, 256).float().requires_grad_()
-    found = heatmaps(of=pictures)
+    graphs = []
+    with heatmaps.fan.register_forward_hook(lambda fan, inputs, out: graphs.append(out.requires_grad)):
+        found = heatmaps(of=pictures)
+    assert graphs == [False]
     for mask, expected in zip(found, masks(fan(torch.float32)(pictures)), strict=True):
         assert not mask.requires_grad
         torch.testing.assert_close(mask, expected)
