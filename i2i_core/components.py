@@ -29,6 +29,11 @@ FACTS = ("image_size", "num_domains", "domains")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
+def facts_for(kind: str) -> tuple[str, ...]:
+    """Constructor parameters that the data fills in; a data set itself is only told the image size."""
+    return FACTS[:1] if kind == "dataset" else FACTS
+
+
 @dataclass(frozen=True)
 class Signature:
     """Recipe keys of a component and the tensors it reads, both by name; `optional` reads have a default."""
@@ -90,7 +95,7 @@ class Spec:
     def resolved(self) -> dict[str, Any]:
         """The component's keys with every default filled in, except facts of the data."""
         defaults = {n: p.default for n, p in self.signature.params.items()
-                    if p.default is not p.empty and n not in FACTS}
+                    if p.default is not p.empty and n not in facts_for(self.entry.kind)}
         inner = {name: spec.resolved() for name, spec in self.nested.items()}
         return {"use": self.entry.name, **defaults, **self.params, **inner, **self.reads}
 
@@ -160,7 +165,7 @@ class Checker:
             if name in spec.nested:
                 continue
             hint = spec.signature.hints.get(name, Any)
-            required = parameter.default is parameter.empty and name not in FACTS
+            required = parameter.default is parameter.empty and name not in facts_for(kind)
             fields[f"{name}_"] = (hint, Field(... if required else None, alias=name))
         schema = create_model("Keys", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
         try:
@@ -195,7 +200,7 @@ def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
     if spec.entry.kind in TENSOR_KINDS and spec.signature.wants and not inspect.isclass(spec.target):
         return functools.partial(spec.target, **spec.params) if spec.params else spec.target
     inner = {name: build(nested, facts) for name, nested in spec.nested.items()}
-    known = {n: facts[n] for n in FACTS if n in spec.signature.params and n in facts}
+    known = {n: facts[n] for n in facts_for(spec.entry.kind) if n in spec.signature.params and n in facts}
     try:
         return spec.target(**{**known, **spec.params, **inner})
     except ValueError as error:

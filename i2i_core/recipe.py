@@ -15,6 +15,7 @@ from pydantic import (
     PositiveInt,
     PrivateAttr,
     ValidationError,
+    field_validator,
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -126,6 +127,14 @@ class Recipe(_Section):
     optimizers: dict[str, dict[str, Any]] = {}
     hooks: dict[str, Annotated[_Use | None, BeforeValidator(_name_is_component)]] = {}
     trainer: Use = _Use(use="phases")
+
+    @field_validator("hooks", mode="before")
+    @classmethod
+    def _default_hooks_are_known(cls, hooks: Any) -> Any:
+        if not isinstance(hooks, dict):
+            return hooks
+        return {name: {"use": DEFAULT_HOOKS[name], **use} if name in DEFAULT_HOOKS and isinstance(use, dict) else use
+                for name, use in hooks.items()}
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("recipe"))
 

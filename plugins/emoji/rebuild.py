@@ -1,7 +1,7 @@
-"""Rebuild the archive of pictures from the artists' packages: `python rebuild.py`, or `--check` to compare only.
+"""Rebuild the archive of pictures from the artists' packages, or with --check compare only.
 
-It needs npm and `pip install "i2i-emoji[rebuild]"`. Two runs with the same Pillow give the same bytes; another
-Pillow may pack the same pixels differently, so `--check` compares pixels. README.md describes each step.
+It needs npm and `pip install "i2i-emoji[rebuild]"`. Two runs with the same Pillow give the same bytes;
+another may pack the same pixels differently, so --check compares pixels. README.md describes each step.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ THINGS, VALIDATION = 1562, 219
 FAMILY = 6  # things; a larger stem (hearts, clocks, faces...) stays in train, where it cannot dominate
 
 # Words of a name that tell one variant of a thing from another; what is left is its stem.
-VARIANTS = frozenset(
-    """man mans men mens woman womans women womens person people boy girl child old older santa mrs mx
-    hair bald beard curly black white grey red orange yellow green blue purple brown pink light small medium large
+VARIANT_WORDS = """
+    man mans men mens woman womans women womens person people boy girl child old older santa mrs mx
+    hair bald beard curly black white grey red orange yellow green blue purple brown pink light
+    small medium large
     left right up down leftwards rightwards upwards downwards facing first last 1st 2nd 3rd
-    one two three four five six seven eight nine ten eleven twelve 0 1 2 3 4 5 6 7 8 9 10""".split()
-)
+    one two three four five six seven eight nine ten eleven twelve 0 1 2 3 4 5 6 7 8 9 10
+"""
+VARIANTS = frozenset(VARIANT_WORDS.split())
 SYNONYMS = {"thirty": "oclock", "princess": "prince"}
 
 Pictures = dict[str, dict[str, PIL.Image.Image]]  # of a domain and a thing
@@ -68,7 +70,8 @@ class Drawing:
         mirror = f' transform="translate({self.width} 0) scale(-1 1)"' if self.mirrored else ""
         return (
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-            f'width="{side}" height="{side}" viewBox="{corner} {side} {side}"><g{mirror}>{self.body}</g></svg>'
+            f'width="{side}" height="{side}" viewBox="{corner} {side} {side}">'
+            f"<g{mirror}>{self.body}</g></svg>"
         )
 
 
@@ -195,13 +198,13 @@ def differences(text: str, sheets: dict[str, PIL.Image.Image]) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; compare with the vendored archive")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; compare with the archive here")
     check = parser.parse_args().check
     text, sheets = build(lambda line: print(line, file=sys.stderr))
     if check:
         changed = differences(text, sheets)
-        print(f"differs: {', '.join(changed)}" if changed else "the vendored archive is what the packages give")
+        print(f"differs: {', '.join(changed)}" if changed else "the archive here is what the packages give")
         return 1 if changed else 0
     ARCHIVE.mkdir(exist_ok=True)
     (ARCHIVE / "things.json").write_text(text, encoding="utf-8", newline="\n")

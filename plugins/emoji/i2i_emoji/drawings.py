@@ -19,11 +19,11 @@ COLUMNS = 7  # of a sheet; 224 rows of 64 px stay below WebP's limit of 16,383
 
 
 class Drawings:
-    """Emoji of the same 1,562 things as domains: flat (colour), high_contrast (its line art) and noto (another artist).
+    """Emoji of the same 1,562 things: flat (colour), high_contrast (its line art), noto (another artist's).
 
-    Pictures are 64x64 RGB on white. Every thing is drawn in every domain, so the set is paired: flat and high_contrast
-    are the same drawing twice, noto is the same thing drawn anew. Variants of a thing (gender, colour, direction...)
-    are on one side of the split: 1,343 things are in train, 219 in val.
+    Pictures are 64x64 RGB on white. Every thing is drawn in every domain, so the set is paired: flat and
+    high_contrast are the same drawing twice, noto is the same thing drawn anew. Variants of a thing (gender,
+    colour, direction...) are on one side of the split: 1,343 things are in train, 219 in val.
 
     Raises ValueError for a domain that is unknown, named twice or missing altogether.
     """
@@ -40,7 +40,8 @@ class Drawings:
             if name not in DOMAINS:
                 raise ValueError(f"emoji/drawings has no domain {name!r} ({did_you_mean(name, DOMAINS)})")
         if not domains or len(set(domains)) < len(domains):
-            raise ValueError(f"emoji/drawings needs each domain once, of {', '.join(DOMAINS)}; got {list(domains)}")
+            known = ", ".join(DOMAINS)
+            raise ValueError(f"emoji/drawings takes each domain once, of {known}; got {list(domains)}")
         things: list[tuple[str, str, str]] = json.loads((ARCHIVE / "things.json").read_text(encoding="utf-8"))
         self.split: Literal["train", "val"] = split
         self.domains = tuple(domains)

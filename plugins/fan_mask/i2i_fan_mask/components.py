@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .fan import FAN
+from .landmarks import landmarks
 from .masks import masks
 from .weights import load
 
@@ -38,6 +39,11 @@ class Heatmaps(nn.Module):
     @torch.no_grad()
     def forward(self, of: Tensor) -> Masks:
         return masks(self.fan(of))
+
+    @torch.no_grad()
+    def landmarks(self, of: Tensor) -> Tensor:
+        """Landmarks (N, 98, 2) as (x, y) in pixels of the square pictures `of`."""
+        return landmarks(self.fan(of), of.shape[-1])
 
 
 def everywhere(of: Tensor) -> Masks:

@@ -31,7 +31,7 @@ def load(fan: FAN, path: Path) -> FAN:
         if found[name].shape != tensor.shape:
             theirs, ours = (list(t.shape) for t in (found[name], tensor))
             raise ValueError(f"{path} holds {name} with shape {theirs} where FAN has {ours}")
-    fan.load_state_dict({name: found[name] for name in wanted})
+    fan.load_state_dict({name: found[name] for name in wanted}, assign=True)  # in the file's precision
     return fan
 
 

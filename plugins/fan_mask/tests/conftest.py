@@ -1,16 +1,61 @@
-"""FAN with the goldens' weights."""
+"""FAN with weights by formula, and the reference's answers for it."""
 
 from __future__ import annotations
 
+import math
+import zlib
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from fan_goldens import formula
-from i2i_fan_mask.fan import FAN
+import torch.nn.functional as F
 from torch import Tensor
 
+from i2i_fan_mask.fan import FAN
+
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Callable[[str], dict[str, Tensor]]:
+    """What the reference computes, by case and array."""
+
+    def load(case: str) -> dict[str, Tensor]:
+        with np.load(Path(__file__).parent / "golden" / f"{case}.npz") as arrays:
+            return {name: torch.from_numpy(arrays[name]) for name in arrays}
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def x_real() -> Callable[[str, int, int], Tensor]:
+    """The goldens' pictures of a case, float64 in [-1, 1], from the batch's and the picture's size."""
+
+    def make(case: str, batch: int, size: int) -> Tensor:
+        rng = np.random.RandomState(zlib.crc32(f"input/{case}/x_real".encode()))
+        coarse = torch.from_numpy(rng.standard_normal((batch, 3, 8, 8)))
+        smooth = F.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=False)
+        return (smooth + 0.1 * torch.from_numpy(rng.standard_normal((batch, 3, size, size)))).clamp(-1, 1)
+
+    return make
+
+
+def formula(name: str, tensor: Tensor) -> Tensor:
+    """The value (float64) that the goldens give to a tensor of FAN, from its name and shape alone."""
+    if not tensor.is_floating_point():
+        return tensor
+    n = np.random.RandomState(zlib.crc32(f"fan/{name}".encode())).standard_normal(tuple(tensor.shape))
+    if name.endswith("running_var"):
+        n = 1 + 0.1 * np.abs(n)
+    elif n.ndim >= 2:
+        n = n * math.sqrt(2 / np.prod(n.shape[1:]))
+    elif name.endswith("weight"):
+        n = 1 + 0.1 * n
+    else:
+        n = 0.05 * n - (130 if name == "l0.bias" else 0)  # sparse maps: masks neither 0 nor 1 everywhere
+    return torch.from_numpy(n)
 
 
 @pytest.fixture(scope="session")

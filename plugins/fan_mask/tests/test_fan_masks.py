@@ -5,16 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from fan_goldens import gaussians, golden
+
 from i2i_fan_mask.masks import INNER, OUTER, masks
 
 
 @pytest.fixture(scope="module")
-def heatmaps():
-    return gaussians(golden("masks")["landmarks"])
+def heatmaps(golden):
+    """One Gaussian a landmark (σ 1.5 in 64-px maps): (3, 98, 64, 64), float64."""
+    line = torch.arange(64).double()
+    x, y = golden("masks")["landmarks"][..., None, None].unbind(2)
+    return torch.exp(-((line[None, :] - x) ** 2 + (line[:, None] - y) ** 2) / (2 * 1.5**2))
 
 
-def test_masks_of_gaussians_are_the_references(heatmaps):
+def test_masks_of_gaussians_are_the_references(heatmaps, golden):
     expected = golden("masks")
     for mask, name in zip(masks(heatmaps), ("mask_full", "mask_no_mouth"), strict=True):
         torch.testing.assert_close(mask[..., ::2, ::2], expected[name], rtol=0, atol=1e-9)
@@ -52,14 +55,16 @@ def test_bf16_heatmaps_give_float32_masks_under_autocast(heatmaps):
     with torch.autocast("cpu", torch.bfloat16):
         found = masks(coarse)
     for mask, expected in zip(found, masks(coarse.float()), strict=True):
-        assert mask.dtype == torch.float32 and torch.equal(mask, expected)
+        assert mask.dtype == torch.float32
+        assert torch.equal(mask, expected)
 
 
 def test_nan_is_an_empty_mask_and_stays_with_its_picture(heatmaps):
     broken = heatmaps[:2].clone()
     broken[0, 60] = torch.nan
     full, inner = masks(broken)
-    assert not full[0].any() and not inner[0].any()
+    assert not full[0].any()
+    assert not inner[0].any()
     assert torch.equal(full[1], masks(heatmaps[1:2])[0][0])
 
 

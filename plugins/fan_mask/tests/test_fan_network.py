@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
-from fan_goldens import GOLDEN, golden, x_real
+
 from i2i_fan_mask.fan import FAN
 from i2i_fan_mask.landmarks import landmarks
 from i2i_fan_mask.masks import masks
@@ -18,7 +19,7 @@ CASES = {  # name: batch, image size, dtype, tolerance
 
 
 @pytest.fixture(scope="module", params=CASES)
-def case(request, fan):
+def case(request, fan, golden, x_real):
     batch, size, dtype, tolerance = CASES[request.param]
     heatmaps = fan(dtype)(x_real(request.param, batch, size).to(dtype))
     return golden(request.param), heatmaps, size, tolerance
@@ -43,7 +44,7 @@ def test_landmarks_are_the_references(case):
 
 def test_names_and_shapes_are_those_of_wing_ckpt():
     ours = {name: list(tensor.shape) for name, tensor in FAN().state_dict().items()}
-    assert ours == json.loads((GOLDEN / "fan.keys.json").read_text())
+    assert ours == json.loads((Path(__file__).parent / "golden" / "fan.keys.json").read_text())
 
 
 def test_parameter_count_is_the_papers_repositorys():

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from i2i_fan_mask.fan import FAN
 from i2i_fan_mask.weights import load
-from safetensors.torch import save_file
 
 
 @pytest.fixture(scope="module")

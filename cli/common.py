@@ -1,0 +1,77 @@
+"""What verbs share: their options, and how they print."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Function = Callable[..., Any]
+
+
+def verb(function: Function) -> click.Command:
+    """A command named after `function`, with -v; its docstring is its help."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+        if ctx.obj is not None:
+            ctx.obj.verbose = ctx.obj.verbose or value
+
+    verbose = click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=remember,
+                           help="Show the traceback of an error.")
+    return click.command()(verbose(function))
+
+
+def with_plugins(function: Function) -> Function:
+    """Add --registry and --plugin, and call the verb with `plugins`."""
+
+    @click.option("--registry", type=click.Path(path_type=Path), metavar="FILE",
+                  help="Use the plugins that this registry file lists, and no others [env: I2I_REGISTRY].")
+    @click.option("--plugin", "plugin_files", type=click.Path(path_type=Path), multiple=True, metavar="FILE.py",
+                  help="Load a plugin that is one file, besides the others. Repeatable.")
+    @functools.wraps(function)
+    def wrapped(*, registry: Path | None, plugin_files: tuple[Path, ...], **rest: Any) -> Any:
+        from i2i_core.plugins import discover
+
+        return function(plugins=discover(registry, plugin_files), **rest)
+
+    return wrapped
+
+
+with_sets = click.option("--set", "sets", multiple=True, metavar="A.B=VALUE",
+                         help="Change a value of the recipe, read as YAML: --set steps=100. Repeatable.")
+with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+
+
+def print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def grid(*headings: str) -> Table:
+    """An empty table without lines; only the last column is wrapped."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=bool(headings), header_style="dim")
+    for i, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=i + 1 < len(headings), overflow="fold")
+    return table
+
+
+def show(*renderables: Any) -> None:
+    """Print to stdout through rich; as wide as needed where nobody looks, so that lines stay whole for grep."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        for renderable in renderables:
+            console.print(renderable)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -1,0 +1,111 @@
+"""`i2i train --dry-run`: everything a run does, twice and at full size, in a folder that is then deleted."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import torch
+from i2i_core import launch, state
+from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
+from i2i_core.registry import Entry
+
+from .common import grid, show
+
+if TYPE_CHECKING:
+    from i2i_core.plugins import Plugins
+    from i2i_core.run import Run
+
+STEPS = 2  # the first iteration warms up, the second is timed
+QUIET = ("progress", "tracker")
+"""Hooks that stay away: they talk to people and services."""
+
+
+class Stopwatch:
+    """Times the last iteration, from the end of the one before to its last phase: pictures and phases."""
+
+    started = seconds = 0.0
+
+    def after_step(self, run: Run) -> None:
+        self.started = _now(run)
+
+    def after_phase(self, run: Run) -> None:
+        self.seconds = _now(run) - self.started
+
+
+def _now(run: Run) -> float:
+    if run.device.type == "cuda":
+        torch.cuda.synchronize(run.device)
+    return time.perf_counter()
+
+
+def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
+    """Train two iterations, draw, save, resume; print what it took. Raises what a real run would."""
+    if recipe is None:
+        raise RecipeError([Problem("name a recipe with --recipe, for example --recipe stargan_v2.yaml")])
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise click.UsageError("a dry run is for one process; start it without a launcher, "
+                               "with data.batch_size set to one process's share")
+    checked = launch.load(recipe, sets, plugins).recipe
+    quiet = [name for name, hook in checked.all_hooks().items() if hook.use in QUIET]
+    plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
+    changed = [*sets, f"steps={STEPS}", *(f"hooks.{name}=null" for name in quiet),
+               "hooks.dry_run_stopwatch=dry_run/stopwatch"]
+    click.echo(f"dry run: {STEPS} iterations, a grid, a checkpoint, a resume", err=True)
+    with tempfile.TemporaryDirectory(prefix="i2i-dry-run-") as folder:
+        try:
+            run = launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), warn=_ignore)
+            memory, device_memory = _peak_memory(run)
+            saved = next(iter(state.checkpoints(Path(folder) / "checkpoints")), None) or run.save()
+            launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), resume=True, warn=_ignore)
+        except (Interrupted, Preempted) as error:
+            raise Interrupted("the dry run was interrupted; nothing is kept") from error
+        assert saved is not None
+        size = sum(file.stat().st_size for file in saved.rglob("*") if file.is_file())
+        drawn = len(list((Path(folder) / "samples").glob(f"step-{STEPS:08d}-*.png")))
+    seconds = run.hooks["dry_run_stopwatch"].seconds
+    parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.items()}
+    table = grid("network", "parameters")
+    table.columns[1].justify = "right"
+    for name, count in {**parameters, "all": sum(parameters.values())}.items():
+        table.add_row(name, f"{count:,}")
+    facts = grid()
+    facts.add_row("time", f"{_duration(seconds)} per iteration on {run.device}; "
+                  f"{checked.steps:,} iterations: {_duration(seconds * checked.steps)}")
+    facts.add_row("peak memory", _bytes(memory) + (f", on {run.device} {_bytes(device_memory)}" if device_memory else ""))
+    facts.add_row("checkpoint", f"{_bytes(size)}, saved and resumed")
+    facts.add_row("pictures", f"{drawn} drawn" if drawn else "none: the recipe has no hook that draws")
+    show(table, "", facts)
+
+
+def _ignore(_: str) -> None:
+    """The resumed run says that it is finished, as it should be."""
+
+
+def _peak_memory(run: Run) -> tuple[int, int]:
+    """Bytes of this process, and of its accelerator (0 without one)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    device = torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, device
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} GB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.3g} s"

@@ -1,0 +1,106 @@
+"""`i2i explain`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
+
+if TYPE_CHECKING:
+    from i2i_core.check import Checked
+    from i2i_core.plugins import Plugins
+    from i2i_core.tensors import Node, PlannedPhase
+
+
+@verb
+@click.argument("recipe")
+@with_sets
+@with_json
+@with_plugins
+def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool) -> None:
+    """Show what an iteration of RECIPE computes: per phase the tensors in order, who asks for them, and the losses.
+
+    network@2 is the network after its second step of the iteration. A tensor has a graph where a phase that
+    differentiates it trains a network it depends on; what an earlier phase made is reused, not computed again.
+
+    \b
+    i2i explain stargan_v2.yaml
+    """
+    from i2i_core.check import EVERY_FIELD, definitions, plan_phases, requests
+    from i2i_core.launch import load
+    from i2i_core.tensors import Scope
+
+    checked = load(recipe, sets, plugins)
+    scope = Scope(definitions(checked), checked.recipe.networks, EVERY_FIELD)
+    plan = plan_phases(scope, checked.recipe, requests(checked.recipe, checked.losses))
+    phases = [_facts(phase, checked) for phase in plan]
+    if as_json:
+        print_json({"phases": phases})
+        return
+    for phase in phases:
+        _show_phase(phase)
+
+
+def _facts(phase: PlannedPhase, checked: Checked) -> dict[str, Any]:
+    made = [node for node in phase.compute if node.kind != "normal"]
+    return {"name": phase.name, "trains": list(phase.trains), "where": checked.recipe.phases[phase.name].where,
+            "batch": [node.name for node in made if node.kind == "field"],
+            "tensors": [_tensor(node) for node in made if node.kind == "tensor"],
+            "reused": [node.name for node in phase.reuse if node.kind != "normal"],
+            "losses": _losses(phase, checked)}
+
+
+def _tensor(node: Node) -> dict[str, Any]:
+    return {"name": node.name, "reads": _reads(node.arguments),
+            "networks": sorted({n.name + _version(n) for n in _networks(node)}),
+            "asked_by": node.asked_by, "graph": node.graph}
+
+
+def _networks(node: Node) -> set[Node]:
+    """The networks that a tensor's own function calls."""
+    return {argument for _, argument in node.arguments if argument.kind == "network"}
+
+
+def _version(network: Node) -> str:
+    return f"@{network.version}" if network.version else ""
+
+
+def _reads(arguments: Any) -> list[str]:
+    """Names of tensors and batch fields; random numbers as what they are."""
+    return [{"normal": "N(0, I)"}.get(node.kind, node.name) for _, node in arguments if node.kind != "network"]
+
+
+def _losses(phase: PlannedPhase, checked: Checked) -> list[dict[str, Any]]:
+    terms = dict(checked.recipe.terms(phase.name))
+    found = []
+    for planned in phase.terms:
+        term = terms[planned.name]
+        start, end = term.weight.ramp
+        weight = f"{start:g}" if start == end else f"{start:g} to {end:g} over {term.weight.over:,} steps"
+        found.append({"name": planned.name, "use": term.use, "weight": weight, "every": term.every,
+                      "reads": _reads(planned.arguments)})
+    return found
+
+
+def _show_phase(phase: dict[str, Any]) -> None:
+    from rich.text import Text
+
+    aliases = ", ".join(f"{alias} = {name}" for alias, name in phase["where"].items())
+    title = Text.assemble((phase["name"], "bold"), f"  trains {', '.join(phase['trains'])}",
+                          f"; {aliases}" if aliases else "")
+    table = grid("tensor", "calls", "of", "for", "graph")
+    for column in table.columns:
+        column.no_wrap = False
+    for name, tensor in ((t["name"], t) for t in phase["tensors"]):
+        own = [asker.removeprefix(f"{phase['name']}/") for asker in tensor["asked_by"]]
+        table.add_row(Text(name, style="bold"), ", ".join(tensor["networks"]), ", ".join(tensor["reads"]),
+                      ", ".join(own), "graph" if tensor["graph"] else "")
+    losses = grid("loss", "weight", "of", "use")
+    for loss in phase["losses"]:
+        every = f", every {loss['every']} steps" if loss["every"] > 1 else ""
+        losses.add_row(loss["name"], loss["weight"] + every, ", ".join(loss["reads"]), loss["use"])
+    lines = [Text(f"{label}: {', '.join(names)}") for label, names in
+             (("from the batch", phase["batch"]), ("from an earlier phase", phase["reused"])) if names]
+    show(title, *lines, *([table] if phase["tensors"] else []), losses, "")

@@ -1,0 +1,104 @@
+"""The `i2i` command. A verb imports what it needs when it runs, so that help is instant.
+
+What was asked for goes to stdout, everything else to stderr. Exit codes are those of i2i_core.errors.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import click
+
+from i2i_core.errors import I2IError
+
+VERBS = {"train": "train", "validate": "validate", "explain": "explain", "ls": "components", "show": "components",
+         "init": "recipes", "data": "data", "plugins": "components"}
+"""The module of each verb; modules import only click at the top."""
+
+
+class Verbs(click.Group):
+    """Our verbs, and below them those that plugins add by `i2i_commands(group)`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        self._ask_plugins()
+        return [*VERBS, *sorted(self.commands.keys() - VERBS)]
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name in VERBS:
+            found: click.Command = getattr(importlib.import_module(f".{VERBS[name]}", __package__), name)
+            return found
+        self._ask_plugins()
+        return super().get_command(ctx, name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+        if self.get_command(ctx, args[0]) is None and close:
+            ctx.fail(f"No such command '{args[0]}'. Did you mean {close[0]}?")
+        return super().resolve_command(ctx, args)
+
+    def _ask_plugins(self) -> None:
+        from i2i_core.plugins import discover
+
+        try:
+            hook = discover().manager.hook
+        except I2IError as error:  # a registry file that cannot be read must not hide the help
+            click.echo(f"plugins are not listed: {error}", err=True)
+            return
+        for implementation in hook.i2i_commands.get_hookimpls():
+            try:
+                implementation.function(self)
+            except Exception as error:  # whatever a plugin raises costs its verbs, nothing else
+                click.echo(f"the verbs of plugin {implementation.plugin_name} are missing: "
+                           f"{type(error).__name__}: {error}", err=True)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""
+\b
+Start here:
+  i2i train --recipe stargan_v2.yaml     train on embedded pictures, in minutes
+  i2i init stargan_v2.yaml               copy that recipe to edit it
+  i2i validate stargan_v2.yaml           find every mistake in it
+Each verb explains itself: i2i train --help""")
+@click.version_option(package_name="i2i", message="i2i %(version)s")
+def cli() -> None:
+    """Train image-to-image GANs from recipes."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command and exit; an explained error is its sentence, anything else one line."""
+    options = SimpleNamespace(verbose=False)
+    warnings.showwarning = _show_warning
+    try:
+        code = cli.main(arguments, prog_name="i2i", standalone_mode=False, obj=options)
+    except (click.Abort, KeyboardInterrupt):
+        code = _say("interrupted", 130)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except Exception as error:
+        if options.verbose:
+            traceback.print_exc()
+        if isinstance(error, I2IError):
+            code = _say(str(error), error.exit_code)
+        else:
+            where = "; ".join(getattr(error, "__notes__", ["rerun with -v for the traceback"]))
+            code = _say(f"unexpected: {' '.join(f'{type(error).__name__}: {error}'.split())} ({where})", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _say(message: str, code: int) -> int:
+    """Print to stderr, saying which process speaks where there are several."""
+    rank = os.environ.get("RANK", "0")
+    click.echo("\n".join(f"rank {rank}: {line}" if rank != "0" else line for line in message.splitlines()), err=True)
+    return code
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    click.echo(f"warning: {message}", err=True)

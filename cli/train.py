@@ -1,0 +1,78 @@
+"""`i2i train`."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import verb, with_plugins, with_sets
+
+if TYPE_CHECKING:
+    from i2i_core.plugins import Plugins
+
+
+@verb
+@click.option("--recipe", metavar="NAME", help="A file, or a bundled recipe: --recipe stargan_v2.yaml.")
+@with_sets
+@click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR",
+              help="The run's folder; the default is the next free runs/NAME-001.")
+@click.option("--resume", is_flag=True, help="Continue the run in --run-dir from its newest good checkpoint.")
+@click.option("--dry-run", is_flag=True,
+              help="Train two iterations at full size, draw, save and resume; print the time and memory that it took.")
+@with_plugins
+def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: Path | None, resume: bool,
+          dry_run: bool) -> None:
+    """Train a recipe, and print where its checkpoint and pictures are.
+
+    \b
+    i2i train --recipe stargan_v2.yaml
+    i2i train --recipe my.yaml --set steps=100 --set data.batch_size=4
+    i2i train --run-dir runs/my-001 --resume
+    accelerate launch -m i2i_cli train --recipe my.yaml
+    """
+    if dry_run:
+        from .dry_run import rehearse
+
+        if resume:
+            raise click.UsageError("a dry run starts from the beginning; leave out --resume")
+        rehearse(recipe, plugins, sets)
+        return
+    from i2i_core import launch, state
+
+    try:
+        run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=_warn)
+    except Exception as error:
+        _keep_traceback(error)
+        raise
+    if run.is_main and run.folder is not None:
+        click.echo(f"run         {run.folder}")
+        for checkpoint in state.checkpoints(run.folder / "checkpoints")[:1]:
+            click.echo(f"checkpoint  {checkpoint}")
+        for picture in sorted((run.folder / "samples").glob(f"step-{run.step:08d}-*.png")):
+            click.echo(f"picture     {picture}")
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
+def _keep_traceback(error: Exception) -> None:
+    """Write an unexpected error's traceback into the run's logs, and note where; the folder is launch.train's."""
+    from i2i_core import launch
+    from i2i_core.errors import I2IError
+
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is launch.train.__code__)
+    folder = next((frame.f_locals.get("folder") for frame in frames), None)
+    if isinstance(error, I2IError) or folder is None:
+        return
+    file = folder / "logs" / f"traceback-{os.environ.get('RANK', '0')}.txt"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        error.add_note(f"the traceback is in {file}")
+    except OSError:  # a full disk: the error itself matters
+        pass

@@ -1,0 +1,88 @@
+"""`i2i validate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import print_json, verb, with_json, with_plugins, with_sets
+
+if TYPE_CHECKING:
+    from i2i_core.check import Checked
+    from i2i_core.errors import I2IError, Problem
+    from i2i_core.plugins import Plugins
+
+
+@verb
+@click.argument("recipe")
+@with_sets
+@with_json
+@with_plugins
+def validate(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool) -> None:
+    """Find every mistake in RECIPE without training: names, keys, types, the flow of tensors, data, sizes.
+
+    Each is a line `file:line:column: message (hint)`. Exits 2 for mistakes in the recipe, 3 for its data.
+
+    \b
+    i2i validate my.yaml
+    i2i validate stargan_v2.yaml --set data.image_size=100
+    """
+    from i2i_core.errors import I2IError, RecipeError
+    from i2i_core.launch import load
+
+    try:
+        build_nothing(load(recipe, sets, plugins))
+    except I2IError as error:
+        if as_json:
+            problems = error.problems if isinstance(error, RecipeError) else []
+            print_json({"valid": False, "problems": [_plain(p) for p in problems] or [_unplaced(error)]})
+            raise SystemExit(error.exit_code) from None
+        raise
+    if as_json:
+        print_json({"valid": True, "problems": []})
+    else:
+        click.echo(f"{recipe} is valid")
+
+
+def build_nothing(checked: Checked) -> None:
+    """Build the data, then every component on the meta device, which has sizes and no memory.
+
+    Raises DataError, or RecipeError with all that cannot be built or planned on this data.
+    """
+    import warnings
+
+    import torch
+    from i2i_core.build import build_data, build_networks
+    from i2i_core.check import definitions, plan_phases, requests
+    from i2i_core.components import build
+    from i2i_core.data.batches import field_names
+    from i2i_core.errors import RecipeError
+    from i2i_core.tensors import Scope
+
+    recipe, problems = checked.recipe, list[Problem]()
+    data, _, facts = build_data(checked)
+    scope = Scope(definitions(checked), recipe.networks, field_names(data))
+    others = [*checked.tensors.values(), *checked.losses.values(), *checked.hooks.values(), checked.trainer]
+    attempts = [lambda: build_networks(checked, facts, recipe.seed),
+                *(lambda spec=spec: build(spec, facts) for spec in others if spec is not None),
+                lambda: plan_phases(scope, recipe, requests(recipe, checked.losses))]
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*meta parameter.*")  # weights that are loaded into no memory
+        for attempt in attempts:
+            try:
+                attempt()
+            except RecipeError as error:
+                problems += error.problems
+    if problems:
+        raise RecipeError(problems)
+
+
+def _plain(problem: Problem) -> dict[str, object]:
+    mark = problem.mark
+    return {"file": mark.file if mark else None, "line": mark.line if mark else 0, "column": mark.column if mark else 0,
+            "message": problem.message, "hint": problem.hint}
+
+
+def _unplaced(error: I2IError) -> dict[str, object]:
+    return {"file": None, "line": 0, "column": 0, "message": str(error), "hint": ""}
