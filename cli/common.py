@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i_core.errors import I2IError
+
 if TYPE_CHECKING:
     from rich.table import Table
 
 Function = Callable[..., Any]
+
+
+class Refused(I2IError):
+    """The command was understood and asks for something that is not there, or is."""
+
+    exit_code = 2
 
 
 def verb(function: Function) -> click.Command:
@@ -25,9 +33,10 @@ def verb(function: Function) -> click.Command:
         if ctx.obj is not None:
             ctx.obj.verbose = ctx.obj.verbose or value
 
-    verbose = click.option("-v", "--verbose", is_flag=True, expose_value=False, callback=remember,
-                           help="Show the traceback of an error.")
-    return click.command()(verbose(function))
+    command = click.command()(function)
+    command.params.append(click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=remember,
+                                       help="Show the traceback of an error."))
+    return command
 
 
 def with_plugins(function: Function) -> Function:
@@ -47,7 +56,7 @@ def with_plugins(function: Function) -> Function:
 
 
 with_sets = click.option("--set", "sets", multiple=True, metavar="A.B=VALUE",
-                         help="Change a value of the recipe, read as YAML: --set steps=100. Repeatable.")
+                         help="Change a value of the recipe: --set steps=100. Repeatable.")
 with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 

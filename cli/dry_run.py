@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 import torch
+
 from i2i_core import launch, state
 from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
 from i2i_core.registry import Entry
@@ -79,7 +80,8 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
     facts = grid()
     facts.add_row("time", f"{_duration(seconds)} per iteration on {run.device}; "
                   f"{checked.steps:,} iterations: {_duration(seconds * checked.steps)}")
-    facts.add_row("peak memory", _bytes(memory) + (f", on {run.device} {_bytes(device_memory)}" if device_memory else ""))
+    on_device = f", and {_bytes(device_memory)} on {run.device}" if device_memory else ""
+    facts.add_row("peak memory", _bytes(memory) + on_device)
     facts.add_row("checkpoint", f"{_bytes(size)}, saved and resumed")
     facts.add_row("pictures", f"{drawn} drawn" if drawn else "none: the recipe has no hook that draws")
     show(table, "", facts)

@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 @with_json
 @with_plugins
 def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool) -> None:
-    """Show what an iteration of RECIPE computes: per phase the tensors in order, who asks for them, and the losses.
+    """Show what an iteration of RECIPE computes.
 
-    network@2 is the network after its second step of the iteration. A tensor has a graph where a phase that
-    differentiates it trains a network it depends on; what an earlier phase made is reused, not computed again.
+    Per phase: the tensors in the order of their computation, the networks each calls, what it is made of, which
+    tensors and losses ask for it, whether it has a graph; then the losses. generator@1 is the generator after
+    one step of this iteration. What an earlier phase made is reused, not computed again.
 
     \b
     i2i explain stargan_v2.yaml
@@ -85,22 +86,31 @@ def _losses(phase: PlannedPhase, checked: Checked) -> list[dict[str, Any]]:
 
 
 def _show_phase(phase: dict[str, Any]) -> None:
+    from rich.padding import Padding
     from rich.text import Text
 
     aliases = ", ".join(f"{alias} = {name}" for alias, name in phase["where"].items())
     title = Text.assemble((phase["name"], "bold"), f"  trains {', '.join(phase['trains'])}",
                           f"; {aliases}" if aliases else "")
-    table = grid("tensor", "calls", "of", "for", "graph")
+    table = grid("tensor", "calls", "of", "for", "")
     for column in table.columns:
         column.no_wrap = False
-    for name, tensor in ((t["name"], t) for t in phase["tensors"]):
-        own = [asker.removeprefix(f"{phase['name']}/") for asker in tensor["asked_by"]]
-        table.add_row(Text(name, style="bold"), ", ".join(tensor["networks"]), ", ".join(tensor["reads"]),
-                      ", ".join(own), "graph" if tensor["graph"] else "")
+    here = {tensor["name"] for tensor in phase["tensors"]}
+    for tensor in phase["tensors"]:
+        table.add_row(Text(tensor["name"], style="bold"), ", ".join(tensor["networks"]), ", ".join(tensor["reads"]),
+                      _askers(tensor["asked_by"], phase["name"], here), "graph" if tensor["graph"] else "")
     losses = grid("loss", "weight", "of", "use")
     for loss in phase["losses"]:
         every = f", every {loss['every']} steps" if loss["every"] > 1 else ""
         losses.add_row(loss["name"], loss["weight"] + every, ", ".join(loss["reads"]), loss["use"])
     lines = [Text(f"{label}: {', '.join(names)}") for label, names in
              (("from the batch", phase["batch"]), ("from an earlier phase", phase["reused"])) if names]
-    show(title, *lines, *([table] if phase["tensors"] else []), losses, "")
+    tables: list[Any] = [table, losses] if phase["tensors"] else [losses]
+    show(title, *(Padding(part, (0, 0, 0, 2)) for part in (*lines, *tables)), "")
+
+
+def _askers(asked_by: list[str], phase: str, tensors: set[str]) -> str:
+    """Losses and tensors of this phase by name, then those of later ones."""
+    own = [asker.removeprefix(f"{phase}/") for asker in asked_by if asker in tensors or asker.startswith(f"{phase}/")]
+    later = [asker for asker in asked_by if asker not in tensors and not asker.startswith(f"{phase}/")]
+    return "; ".join([*([", ".join(own)] if own else []), *([f"later {', '.join(later)}"] if later else [])])

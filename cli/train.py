@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @with_plugins
 def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: Path | None, resume: bool,
           dry_run: bool) -> None:
-    """Train a recipe, and print where its checkpoint and pictures are.
+    """Train a recipe and say where its pictures are.
 
     \b
     i2i train --recipe stargan_v2.yaml

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 @with_json
 @with_plugins
 def validate(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool) -> None:
-    """Find every mistake in RECIPE without training: names, keys, types, the flow of tensors, data, sizes.
+    """Find every mistake in RECIPE without training.
 
-    Each is a line `file:line:column: message (hint)`. Exits 2 for mistakes in the recipe, 3 for its data.
+    Checks names, keys, types, the flow of tensors, the data and the networks' sizes. Each mistake is a line
+    `file:line:column: message (hint)`. Exits 2 for mistakes in the recipe, 3 for its data.
 
     \b
     i2i validate my.yaml
@@ -53,6 +56,7 @@ def build_nothing(checked: Checked) -> None:
     import warnings
 
     import torch
+
     from i2i_core.build import build_data, build_networks
     from i2i_core.check import definitions, plan_phases, requests
     from i2i_core.components import build
@@ -60,13 +64,15 @@ def build_nothing(checked: Checked) -> None:
     from i2i_core.errors import RecipeError
     from i2i_core.tensors import Scope
 
-    recipe, problems = checked.recipe, list[Problem]()
+    recipe = checked.recipe
+    problems: list[Problem] = []
     data, _, facts = build_data(checked)
     scope = Scope(definitions(checked), recipe.networks, field_names(data))
     others = [*checked.tensors.values(), *checked.losses.values(), *checked.hooks.values(), checked.trainer]
-    attempts = [lambda: build_networks(checked, facts, recipe.seed),
-                *(lambda spec=spec: build(spec, facts) for spec in others if spec is not None),
-                lambda: plan_phases(scope, recipe, requests(recipe, checked.losses))]
+    attempts: list[Callable[[], object]] = [
+        partial(build_networks, checked, facts, recipe.seed),
+        *(partial(build, spec, facts) for spec in others if spec is not None),
+        partial(plan_phases, scope, recipe, requests(recipe, checked.losses))]
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*meta parameter.*")  # weights that are loaded into no memory
         for attempt in attempts:

@@ -1,0 +1,127 @@
+"""`i2i ls`, `i2i show` and `i2i plugins`: what there is."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .common import Refused, grid, print_json, verb, with_json, with_plugins
+from .common import show as print_tables
+
+if TYPE_CHECKING:
+    from i2i_core.plugins import Plugins
+    from i2i_core.registry import Entry
+
+
+@verb
+@click.argument("kind", required=False)
+@with_json
+@with_plugins
+def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
+    """List the components that recipes can name.
+
+    KIND is one of network, loss, tensor, method, hook, optimizer, dataset, metric, trainer.
+
+    \b
+    i2i ls
+    i2i ls loss
+    """
+    from i2i_core.catalogue import known_components
+    from i2i_core.errors import did_you_mean
+    from i2i_core.plugins import BUNDLED, load_registry_file
+    from i2i_core.registry import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise Refused(f"there is no kind {kind} ({did_you_mean(kind, KINDS)})")
+    known = known_components(load_registry_file(BUNDLED))
+    if plugins.registry_file is not None:
+        known |= known_components(load_registry_file(plugins.registry_file))
+    entries = sorted((e for e in plugins.registry if kind in (None, e.kind)),
+                     key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name))
+    if as_json:
+        print_json([{"kind": e.kind, "name": e.name, "plugin": e.plugin, **known.get((e.kind, e.name), {})}
+                    for e in entries])
+        return
+    table = grid("kind", "name", "")
+    for e in entries:
+        table.add_row(e.kind, e.name, known.get((e.kind, e.name), {}).get("summary", ""))
+    print_tables(table)
+
+
+@verb
+@click.argument("name")
+@with_json
+@with_plugins
+def show(plugins: Plugins, name: str, as_json: bool) -> None:
+    """Show a component: keys, tensors, code.
+
+    Its keys in a recipe have their types and defaults as in its code, whose file and line come last.
+
+    \b
+    i2i show stargan_v2/generator
+    """
+    from i2i_core.errors import did_you_mean
+
+    entries = [e for e in plugins.registry if e.name == name]
+    if not entries:
+        install = plugins.index.get(name) or plugins.index.get(name.partition("/")[0])
+        missing = install and not any(e.name.partition("/")[0] == name.partition("/")[0] for e in plugins.registry)
+        hint = f"pip install {install}" if missing else did_you_mean(name, [e.name for e in plugins.registry])
+        raise Refused(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
+    if as_json:
+        print_json([_facts(e) for e in entries])
+        return
+    for e in entries:
+        _show_component(_facts(e))
+
+
+def _facts(entry: Entry) -> dict[str, Any]:
+    from i2i_core.catalogue import describe
+    from i2i_core.components import where_defined
+
+    target, mark = entry.load(), where_defined(entry.load())
+    return {"kind": entry.kind, "name": entry.name, "plugin": entry.plugin, **describe(entry),
+            "doc": inspect.getdoc(target) or "", "file": mark.file, "line": mark.line}
+
+
+def _show_component(facts: dict[str, Any]) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    keys, tensors = grid(), grid()
+    for key, value in facts.get("params", {}).items():
+        keys.add_row(f"{key}:", value)
+    for tensor, reads in facts.get("tensors", {}).items():
+        tensors.add_row(tensor, ", ".join(reads))
+    parts: list[Any] = [re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])]  # paragraphs are wrapped anew
+    for heading, table in (("Keys", keys), ("Tensors, and what each is made of", tensors)):
+        if table.row_count:
+            parts += ["", Text(heading, "bold"), Padding(table, (0, 0, 0, 2))]
+    if facts.get("reads"):
+        parts += ["", Text.assemble(("Reads  ", "bold"), ", ".join(facts["reads"]))]
+    parts += ["", f"{facts['file']}:{facts['line']}"]
+    print_tables(Text.assemble(f"{facts['kind']} ", (facts["name"], "bold")),
+                 *(Padding(part, (0, 0, 0, 2)) for part in parts), "")
+
+
+@verb
+@with_json
+@with_plugins
+def plugins(plugins: Plugins, as_json: bool) -> None:
+    """List plugins, and why any is not in use.
+
+    \b
+    i2i plugins
+    i2i plugins --registry team.yaml
+    """
+    if as_json:
+        print_json([vars(row) for row in plugins.rows])
+        return
+    table = grid("plugin", "version", "distribution", "components", "")
+    table.columns[3].justify = "right"
+    for row in plugins.rows:
+        table.add_row(row.name, row.version, row.distribution, str(len(row.components)), row.error)
+    print_tables(table)

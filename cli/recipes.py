@@ -1,0 +1,45 @@
+"""`i2i init`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import Refused, verb, with_plugins
+
+if TYPE_CHECKING:
+    from i2i_core.plugins import Plugins
+
+
+@verb
+@click.argument("name")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The copy's name; the default is NAME.")
+@with_plugins
+def init(plugins: Plugins, name: str, to: Path | None) -> None:
+    """Copy a bundled recipe for editing.
+
+    Nothing is ever overwritten.
+
+    \b
+    i2i init stargan_v2.yaml --to mine.yaml
+    """
+    from i2i_core.errors import DiskError, did_you_mean
+
+    bundled = plugins.recipes()
+    source = bundled.get(name) or bundled.get(f"{name}.yaml")
+    if source is None:
+        hint = did_you_mean(name, bundled)
+        raise Refused(f"no plugin brings a recipe {name}" + (f" ({hint})" if hint else ""))
+    copy = to or Path(source.name)
+    try:
+        with open(copy, "xb") as target, open(source, "rb") as original:
+            shutil.copyfileobj(original, target)
+    except FileExistsError:
+        raise Refused(f"{copy} exists; choose another name with --to") from None
+    except OSError as error:
+        raise DiskError(f"{copy} cannot be written: {error.strerror}") from None
+    click.echo(copy)
+    click.echo(f"edit it, then: i2i validate {copy} && i2i train --recipe {copy}", err=True)
