@@ -63,13 +63,9 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     \b
     i2i show stargan_v2/generator
     """
-    from i2i_core.errors import did_you_mean
-
     entries = [e for e in plugins.registry if e.name == name]
     if not entries:
-        install = plugins.index.get(name) or plugins.index.get(name.partition("/")[0])
-        missing = install and not any(e.name.partition("/")[0] == name.partition("/")[0] for e in plugins.registry)
-        hint = f"pip install {install}" if missing else did_you_mean(name, [e.name for e in plugins.registry])
+        hint = _hint(name, plugins)
         raise Refused(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
     if as_json:
         print_json([_facts(e) for e in entries])
@@ -78,13 +74,25 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
         _show_component(_facts(e))
 
 
+def _hint(name: str, plugins: Plugins) -> str:
+    from i2i_core.errors import did_you_mean
+
+    prefix = name.partition("/")[0]
+    row = next((row for row in plugins.rows if row.name == prefix), None)
+    if row is not None and row.error:
+        return f"plugin {prefix} is not in use: {row.error}"
+    if row is None and prefix in plugins.index:
+        return f"pip install {plugins.index[prefix]}"
+    return did_you_mean(name, [e.name for e in plugins.registry])
+
+
 def _facts(entry: Entry) -> dict[str, Any]:
     from i2i_core.catalogue import describe
     from i2i_core.components import where_defined
 
     target, mark = entry.load(), where_defined(entry.load())
     return {"kind": entry.kind, "name": entry.name, "plugin": entry.plugin, **describe(entry),
-            "doc": inspect.getdoc(target) or "", "file": mark.file, "line": mark.line}
+            "doc": inspect.cleandoc(target.__doc__ or ""), "file": mark.file, "line": mark.line}
 
 
 def _show_component(facts: dict[str, Any]) -> None:
@@ -96,7 +104,8 @@ def _show_component(facts: dict[str, Any]) -> None:
         keys.add_row(f"{key}:", value)
     for tensor, reads in facts.get("tensors", {}).items():
         tensors.add_row(tensor, ", ".join(reads))
-    parts: list[Any] = [re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])]  # paragraphs are wrapped anew
+    doc = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])  # paragraphs are wrapped anew
+    parts: list[Any] = [doc] if doc else []
     for heading, table in (("Keys", keys), ("Tensors, and what each is made of", tensors)):
         if table.row_count:
             parts += ["", Text(heading, "bold"), Padding(table, (0, 0, 0, 2))]

@@ -5,7 +5,6 @@ What was asked for goes to stdout, everything else to stderr. Exit codes are tho
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import sys
@@ -16,7 +15,8 @@ from typing import Any
 
 import click
 
-from i2i_core.errors import I2IError
+from i2i_core import __version__
+from i2i_core.errors import I2IError, did_you_mean
 
 VERBS = {"train": "train", "validate": "validate", "explain": "explain", "ls": "components", "show": "components",
          "init": "recipes", "data": "data", "plugins": "components"}
@@ -27,36 +27,43 @@ class Verbs(click.Group):
     """Our verbs, and below them those that plugins add by `i2i_commands(group)`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        self._ask_plugins()
-        return [*VERBS, *sorted(self.commands.keys() - VERBS)]
+        return [*VERBS, *sorted(_plugin_verbs(ctx).keys() - VERBS)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name in VERBS:
-            found: click.Command = getattr(importlib.import_module(f".{VERBS[name]}", __package__), name)
-            return found
-        self._ask_plugins()
-        return super().get_command(ctx, name)
+        if name not in VERBS:
+            return _plugin_verbs(ctx).get(name)
+        found: click.Command = getattr(importlib.import_module(f".{VERBS[name]}", __package__), name)
+        return found
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-        if self.get_command(ctx, args[0]) is None and close:
-            ctx.fail(f"No such command '{args[0]}'. Did you mean {close[0]}?")
+        if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
+            ctx.fail(f"there is no verb {args[0]} ({hint})")
         return super().resolve_command(ctx, args)
 
-    def _ask_plugins(self) -> None:
-        from i2i_core.plugins import discover
 
+def _plugin_verbs(ctx: click.Context) -> dict[str, click.Command]:
+    """Asked once a call, and only for the help or a verb that is not ours."""
+    if "i2i.verbs" not in ctx.meta:
+        ctx.meta["i2i.verbs"] = _ask_plugins()
+    found: dict[str, click.Command] = ctx.meta["i2i.verbs"]
+    return found
+
+
+def _ask_plugins() -> dict[str, click.Command]:
+    from i2i_core.plugins import discover
+
+    group = click.Group()
+    try:
+        implementations = discover().manager.hook.i2i_commands.get_hookimpls()
+    except I2IError as error:  # a registry file that cannot be read must not hide the help
+        click.echo(f"plugins are not listed: {error}", err=True)
+        return {}
+    for implementation in implementations:
         try:
-            hook = discover().manager.hook
-        except I2IError as error:  # a registry file that cannot be read must not hide the help
-            click.echo(f"plugins are not listed: {error}", err=True)
-            return
-        for implementation in hook.i2i_commands.get_hookimpls():
-            try:
-                implementation.function(self)
-            except Exception as error:  # whatever a plugin raises costs its verbs, nothing else
-                click.echo(f"the verbs of plugin {implementation.plugin_name} are missing: "
-                           f"{type(error).__name__}: {error}", err=True)
+            implementation.function(group)
+        except Exception as error:  # whatever a plugin raises costs its verbs, nothing else
+            click.echo(f"plugin {implementation.plugin_name} adds no verbs: {type(error).__name__}: {error}", err=True)
+    return dict(group.commands)
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""
@@ -66,7 +73,7 @@ Start here:
   i2i init stargan_v2.yaml               copy that recipe to edit it
   i2i validate stargan_v2.yaml           find every mistake in it
 Each verb explains itself: i2i train --help""")
-@click.version_option(package_name="i2i", message="i2i %(version)s")
+@click.version_option(__version__, message="i2i %(version)s")
 def cli() -> None:
     """Train image-to-image GANs from recipes."""
 

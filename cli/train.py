@@ -41,6 +41,8 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
             raise click.UsageError("a dry run starts from the beginning; leave out --resume")
         rehearse(recipe, plugins, sets)
         return
+    # Threads that wait for each other by spinning starve on a busy machine; torch's OpenMP reads this once, at import.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from i2i_core import launch, state
 
     try:

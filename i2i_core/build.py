@@ -14,6 +14,7 @@ from i2i_core.data.batches import field_names
 from i2i_core.draws import seed_of
 from i2i_core.errors import DataError, Problem, RecipeError
 from i2i_core.events import event_bus
+from i2i_core.hooks.checkpoint import Checkpoint
 from i2i_core.interfaces import Dataset
 from i2i_core.run import Run
 from i2i_core.tensors import Scope
@@ -71,7 +72,8 @@ def build_run(checked: Checked, accelerator: Accelerator, folder: Path | None) -
         raise RecipeError([Problem(f"data.batch_size {recipe.data.batch_size} is the whole batch and cannot be shared "
                                    f"by {world} processes", recipe.mark("data", "batch_size"))])
     run.recipe, run.accelerator, run.folder = recipe, accelerator, folder
-    run.data, run.validation, facts = build_data(checked)
+    with accelerator.main_process_first():  # the others find its pictures examined
+        run.data, run.validation, facts = build_data(checked)
     networks = build_networks(checked, facts, recipe.seed)
     run.networks = {name: network.to(run.device, run.dtype) for name, network in networks.items()}
     run.eval_networks = dict(run.networks)
@@ -86,7 +88,7 @@ def build_run(checked: Checked, accelerator: Accelerator, folder: Path | None) -
     scope = Scope(run.definitions, run.networks, field_names(run.data))
     run.plan = plan_phases(scope, recipe, requests(recipe, checked.losses, losses))
     run.hooks = {name: build(spec, facts) for name, spec in checked.hooks.items()}
-    run.events = event_bus(run.hooks)
+    run.events = event_bus(dict(sorted(run.hooks.items(), key=lambda named: isinstance(named[1], Checkpoint))))
     assert checked.trainer is not None
     run.trainer = build(checked.trainer, facts)
     return run

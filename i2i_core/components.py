@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationError, create_model
+from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from i2i_core import interfaces
 from i2i_core.errors import DataError, Mark, Problem, RecipeError, did_you_mean
-from i2i_core.marks import Document
+from i2i_core.marks import Document, shown
 from i2i_core.marks import Path as Place
-from i2i_core.recipe import schema_problem
-from i2i_core.registry import Entry, Registry
+from i2i_core.plugins import Plugins
+from i2i_core.registry import Entry
+from i2i_core.shape import shape_problems
 
 NESTED = {"Network": "network", "Loss": "loss", "Dataset": "dataset", "Trainer": "trainer", "Hook": "hook"}
 TENSOR_KINDS = ("loss", "tensor")
@@ -90,6 +93,7 @@ class Spec:
     nested: dict[str, Spec] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
     wants: tuple[str, ...] = ()
+    optional: frozenset[str] = frozenset()
     signature: Signature = field(default_factory=lambda: Signature({}, {}))
 
     def resolved(self) -> dict[str, Any]:
@@ -103,20 +107,22 @@ class Spec:
 class Checker:
     """Looks names up, checks keys against signatures and collects problems; then builds."""
 
-    def __init__(self, registry: Registry, document: Document, index: Mapping[str, str] | None = None) -> None:
-        """index: names of components (or plugin prefixes) that a known plugin would provide -> what to install."""
-        self.registry, self.document, self.index = registry, document, index or {}
+    def __init__(self, plugins: Plugins, document: Document) -> None:
+        self.plugins, self.registry, self.document = plugins, plugins.registry, document
         self.problems: list[Problem] = []
 
     def report(self, message: str, place: Place, hint: str = "", key: bool = False) -> None:
         self.problems.append(Problem(message, self.document.mark(place, key), hint))
 
-    def check(self, kind: str, use: str, params: Mapping[str, Any], place: Place,
-              reserved: tuple[str, ...] = ()) -> Spec | None:
-        """A Spec, or None after reporting why there is none; `reserved` are the core's own keys at this place."""
+    def check(self, kind: str, use: str, params: Mapping[str, Any], place: Place, *,
+              reserved: Iterable[str] = (), inherits: Place = ()) -> Spec | None:
+        """A Spec, or None after reporting why there is none.
+
+        reserved: the core's own keys at this place; inherits: where keys are from that were not written at `place`.
+        """
         entry = self.registry.get(kind, use)
         if entry is None:
-            self._unknown(kind, use, place)
+            self._unknown(kind, use, self._place_of("use", place, inherits))
             return None
         target = entry.load()
         spec = Spec(entry, target, place, self.document.mark(place))
@@ -126,45 +132,50 @@ class Checker:
             return spec
         spec.signature = signature_of(target, kind)
         plain = dict(params)
-        spec.wants = self._wants(spec, kind, plain)
+        spec.wants, spec.optional = self._wants(spec, kind, plain)
         for name in [n for n in plain if n in spec.wants and n not in spec.signature.params]:
             read = plain.pop(name)
             if isinstance(read, str):
                 spec.reads[name] = read
+                spec.optional -= {name}  # what was written must be there
             else:
-                self.report(f"{'.'.join(map(str, (*place, name)))} is the name of a tensor, not {read!r}",
+                self.report(f"{'.'.join(map(str, (*place, name)))} is the name of a tensor, not {shown(read)}",
                             (*place, name))
-        for name in [n for n, value in plain.items() if isinstance(value, dict) and "use" in value]:
-            if name in spec.signature.params:
-                self._nested(spec, name, plain.pop(name))
-        self._check_values(spec, kind, plain, reserved)
+                spec.wants = tuple(w for w in spec.wants if w != name)
+        inner = {name: _as_use(value) for name, value in plain.items()
+                 if name in spec.signature.params and _is_component(value, spec.signature.hints.get(name, Any))}
+        for name, value in inner.items():
+            del plain[name]
+            self._nested(spec, name, value)
+        self._check_values(spec, plain, inner, reserved, inherits)
         return spec
 
-    def _wants(self, spec: Spec, kind: str, params: dict[str, Any]) -> tuple[str, ...]:
+    def _wants(self, spec: Spec, kind: str, params: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
         """What a component reads; a factory's product is asked, since the answer may depend on the keys."""
         if kind not in TENSOR_KINDS or spec.signature.wants or inspect.isclass(spec.target):
-            return spec.signature.wants
+            return spec.signature.wants, spec.signature.optional
         try:
-            made = spec.target(**{n: v for n, v in params.items() if n in spec.signature.params})
-        except (TypeError, ValueError, KeyError):  # reported by the check of values
-            return ()
-        return call_arguments(made)[0]
+            return call_arguments(spec.target(**{n: v for n, v in params.items() if n in spec.signature.params}))
+        except Exception:  # keys that are not checked yet may make it raise anything; their check says what is wrong
+            return (), frozenset()
 
     def _nested(self, spec: Spec, name: str, value: dict[str, Any]) -> None:
-        hint = spec.signature.hints.get(name, Any)
-        kinds = [NESTED[a.__name__] for a in (hint, *typing.get_args(hint))
+        kinds = [NESTED[a.__name__] for a in _alternatives(spec.signature.hints.get(name, Any))
                  if getattr(a, "__module__", "") == interfaces.__name__ and a.__name__ in NESTED]
-        use, place = value["use"], (*spec.place, name)
-        inner = self.check((kinds or ["network"])[0], str(use), {k: v for k, v in value.items() if k != "use"}, place)
-        if inner is not None:
-            spec.nested[name] = inner
+        place = (*spec.place, name)
+        made = self.check((kinds or ["network"])[0], str(value["use"]), {k: v for k, v in value.items() if k != "use"},
+                          place)
+        if made is not None:
+            spec.nested[name] = made
 
-    def _check_values(self, spec: Spec, kind: str, plain: dict[str, Any], reserved: tuple[str, ...]) -> None:
+    def _check_values(self, spec: Spec, plain: dict[str, Any], nested: Collection[str], reserved: Iterable[str],
+                      inherits: Place) -> None:
+        kind, use = spec.entry.kind, spec.entry.name
         fields: dict[str, Any] = {}
         for name, parameter in spec.signature.params.items():
-            if name in spec.nested:
+            if name in nested:
                 continue
-            hint = spec.signature.hints.get(name, Any)
+            hint = _checkable(spec.signature.hints.get(name, Any))
             required = parameter.default is parameter.empty and name not in facts_for(kind)
             fields[f"{name}_"] = (hint, Field(... if required else None, alias=name))
         schema = create_model("Keys", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
@@ -172,27 +183,74 @@ class Checker:
             model = schema.model_validate(plain, context=self.document.data)
         except ValidationError as error:
             known = [*spec.signature.params, *spec.wants, *reserved]
+            values: dict[Place, list[ErrorDetails]] = {}
             for e in error.errors():
-                if e["type"] == "missing":
-                    self.report(f"{kind} {spec.entry.name} needs the key {e['loc'][0]}", spec.place, key=True)
-                elif e["type"] == "extra_forbidden" and len(e["loc"]) == 1:
-                    self.report(f"{kind} {spec.entry.name} has no key {e['loc'][0]}", (*spec.place, e["loc"][0]),
-                                did_you_mean(str(e["loc"][0]), known) or "it takes no keys", key=True)
+                name, last = str(e["loc"][0]), len(e["loc"]) == 1
+                key_place = self._place_of(name, spec.place, inherits)
+                if e["type"] == "missing" and last:
+                    self.report(f"{kind} {use} needs the key {name}", inherits or spec.place, key=True)
+                elif e["type"] == "extra_forbidden" and last:
+                    self.report(f"{kind} {use} has no key {name}", key_place,
+                                did_you_mean(name, known) or ("" if known else "it takes no keys"), key=True)
                 else:
-                    self.problems.append(schema_problem(e, self.document, spec.place))
+                    values.setdefault(key_place[:-1], []).append(e)
+            for place, errors in values.items():
+                self.problems += shape_problems(errors, self.document, place, lambda _: known)
             return
         spec.params = {name: getattr(model, f"{name}_") for name in plain if f"{name}_" in fields}
 
+    def _place_of(self, key: str, place: Place, inherits: Place) -> Place:
+        written = (*place, key) in self.document.keys or not inherits
+        return (*(place if written else inherits), key)
+
     def _unknown(self, kind: str, use: str, place: Place) -> None:
+        prefix, slash, _ = use.partition("/")
         elsewhere = [e.kind for e in self.registry if e.name == use]
-        install = self.index.get(use) or self.index.get(use.partition("/")[0])
+        broken = next((row.error for row in self.plugins.rows if row.name == prefix and row.error), "")
+        install = self.plugins.index.get(use) or self.plugins.index.get(prefix)
         if elsewhere:
             hint = f"{use} is a {elsewhere[0]}"
-        elif install and "/" in use and not any(e.name.startswith(use.partition("/")[0] + "/") for e in self.registry):
+        elif slash and broken:
+            hint = f"plugin {prefix} does not load: {broken}"
+        elif slash and install and not any(e.name.startswith(f"{prefix}/") for e in self.registry):
             hint = f"pip install {install}"
         else:
             hint = did_you_mean(use, self.registry.names(kind))
-        self.report(f"there is no {kind} called {use}", (*place, "use"), hint)
+            if slash and not hint.startswith("did") and not any(e.name.startswith(f"{prefix}/") for e in self.registry):
+                hint = f"no plugin called {prefix} is installed"
+        self.report(f"there is no {kind} called {use}", place if place in self.document.values else place[:-1], hint)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _takes_component(hint: Any) -> bool:
+    return isinstance(hint, type) and any(base.__name__ in ("Protocol", "Module") for base in hint.__mro__)
+
+
+def _is_component(value: Any, hint: Any) -> bool:
+    """Whether `value` names a nested component: a mapping with `use`, or a name where only a component can be."""
+    alternatives = _alternatives(hint)
+    if isinstance(value, str):
+        return any(map(_takes_component, alternatives)) and str not in alternatives
+    return isinstance(value, dict) and "use" in value and (hint is Any or any(map(_takes_component, alternatives)))
+
+
+def _no_component(value: Any) -> Any:
+    raise PydanticCustomError("is_instance_of", "Input should be a component")
+
+
+def _checkable(hint: Any) -> Any:
+    """`hint` for pydantic, which cannot tell a component by a Protocol; those in a recipe were taken out before."""
+    refuse = Annotated[Any, AfterValidator(_no_component)]
+    if not any(map(_takes_component, _alternatives(hint))):
+        return hint
+    return typing.Union[tuple(refuse if _takes_component(a) else a for a in _alternatives(hint))]  # noqa: UP007
+
+
+def _as_use(value: Any) -> dict[str, Any]:
+    return {"use": value} if isinstance(value, str) else value
 
 
 def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
@@ -211,7 +269,7 @@ def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
 
 def first_line(target: Any) -> str:
     """A component's summary: the first line of its docstring."""
-    return (inspect.getdoc(target) or "").partition("\n")[0]
+    return inspect.cleandoc(target.__doc__ or "").partition("\n")[0]  # its own, not a base class's
 
 
 def where_defined(target: Callable[..., Any]) -> Mark:

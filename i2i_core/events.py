@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,9 +40,10 @@ def event_bus(hooks: Mapping[str, Any]) -> Any:
 def event_problems(cls: type) -> list[Problem]:
     """Methods of a hook class that look like a misspelt event, and events asked for arguments they do not have."""
     problems = []
-    for name in (n for n in vars(cls) if not n.startswith("_") and callable(getattr(cls, n))):
-        if name not in EVENTS and (hint := did_you_mean(name, EVENTS)).startswith("did"):
-            problems.append(Problem(f"hook {cls.__name__} has a method {name}, which is no event", hint=hint))
+    for name in (n for n in vars(cls) if not n.startswith("_") and n not in EVENTS and callable(getattr(cls, n))):
+        for close in difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.8):  # `run` and `start` are fine names
+            problems.append(Problem(f"hook {cls.__name__} has a method {name}, which is no event",
+                                    hint=f"did you mean {close}?"))
     known = {event: _names(getattr(Hook, event)) for event in EVENTS}
     for event in (e for e in EVENTS if hasattr(cls, e)):
         for argument in sorted(_names(getattr(cls, event)) - known[event]):
@@ -50,4 +53,6 @@ def event_problems(cls: type) -> list[Problem]:
 
 
 def _names(method: Any) -> set[str]:
-    return set(method.__code__.co_varnames[1 : method.__code__.co_argcount])
+    """What the bus passes: arguments without a default, also through decorators."""
+    _, *arguments = inspect.signature(method).parameters.values()
+    return {a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD}

@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -64,14 +65,22 @@ def write_environment(folder: Path, plugins: Plugins, world: int, threads: int) 
     facts = {"python": platform.python_version(), "platform": platform.platform(), "versions": versions,
              "plugins": rows, "plugin_files": [str(f) for f in plugins.files], "world_size": world,
              "threads": threads, "command": sys.argv}
-    state.write_text(folder / "env.json", json.dumps(facts, indent=1))
+    state.write_file(folder / "env.json", json.dumps(facts, indent=1))
 
 
 def write_status(folder: Path, status: str, step: int, exit_code: int | None = None, message: str = "") -> None:
     """status.json: running, finished, stopped or failed; torchrun hides exit codes, so they are here too."""
     facts: dict[str, Any] = {"status": status, "step": step, "exit_code": exit_code, "message": message,
                              "pid": os.getpid(), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    state.write_text(folder / STATUS, json.dumps(facts, indent=1))
+    state.write_file(folder / STATUS, json.dumps(facts, indent=1))
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the run ended well, with all that its hooks do at the end."""
+    try:
+        return bool(json.loads((folder / STATUS).read_text(encoding="utf-8"))["status"] == "finished")
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def truncate_metrics(folder: Path, step: int) -> None:
@@ -86,16 +95,19 @@ def truncate_metrics(folder: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError, TypeError):  # a line that a kill cut short
             continue
-    state.write_text(path, "".join(kept))
+    state.write_file(path, "".join(kept))
 
 
-def checkpoint_to_resume(folder: Path, warn: Any) -> state.Checkpoint | None:
+def checkpoint_to_resume(folder: Path, warn: Callable[[str], None]) -> state.Checkpoint | None:
     """The newest checkpoint that verifies; None when none was ever saved; raises CheckpointError when all are bad."""
     found, bad = state.newest(folder / "checkpoints")
     if found is None and bad:
         raise CheckpointError(f"no checkpoint of {folder} is usable: {'; '.join(bad)}")
+    if found is None:
+        warn(f"{folder} has no checkpoint yet; starting at step 0")
+        return None
     for message in bad:
-        warn(f"{message}; using {found.path.name if found else ''}")
+        warn(f"{message}; using {found.path.name}")
     return found
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
+from filelock import BaseFileLock
 
 from i2i_core import folder as run_folder
+from i2i_core import state
 from i2i_core.build import build_run
 from i2i_core.check import Checked, check_recipe
 from i2i_core.errors import I2IError, Interrupted, OutOfMemory, Preempted, Problem, RecipeError
@@ -59,62 +62,78 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
         raise RecipeError([Problem("name a recipe with --recipe, for example --recipe stargan_v2.yaml")])
     checked = load(named, sets, plugins)
     resolved = resolve(checked)
-    if saved is not None:
-        changed = differences(load_text(saved.read_text(encoding="utf-8"), str(saved)).data, resolved,
-                              free_on_resume(checked))
-        if changed:
-            raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: "
-                                       f"{'; '.join(changed)}", hint="start a new run, or undo the change")])
+    earlier = saved.read_text(encoding="utf-8") if saved is not None else ""
+    before = load_text(earlier, str(saved)).data or {}
+    if saved is not None and (changed := differences(before, resolved, free_on_resume(checked))):
+        raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: "
+                                   f"{'; '.join(changed)}", hint="start a new run, or undo the change")])
     accelerator = make_accelerator(checked.recipe.precision)
-    folder = _shared_folder(accelerator, run_dir, Path(named).stem, resume)
-    held = run_folder.lock(folder) if accelerator.is_main_process else None
+    if accelerator.num_processes > 1:
+        _watch_parent()
+    say = warn if accelerator.is_main_process else _nobody
+    folder, held = _shared_folder(accelerator, run_dir, Path(named).stem, resume)
     run: Run | None = None
     try:
         with _explained(folder, accelerator.is_main_process, lambda: run.step if run else 0):
-            checkpoint = run_folder.checkpoint_to_resume(folder, warn) if resume else None
-            run = build_run(checked, accelerator, folder)
-            if accelerator.is_main_process:
-                _write_down(folder, checked, resolved, plugins, accelerator, keep=saved is not None and not sets)
-                run_folder.truncate_metrics(folder, checkpoint.step if checkpoint else 0)
+            checkpoint = run_folder.checkpoint_to_resume(folder, say) if resume else None
+            finished = resume and run_folder.is_finished(folder)
+            with _warnings_to(say):
+                run = build_run(checked, accelerator, folder)
             run.start(checkpoint)
-            if run.step >= checked.recipe.steps:
-                warn(f"{folder} is finished: {run.step} of {checked.recipe.steps} steps are done")
+            if accelerator.is_main_process:
+                if resolved != before:
+                    origins = earlier if recipe is None else ""
+                    state.write_file(folder / run_folder.RECIPE, dump(resolved, checked.recipe.document, origins))
+                run_folder.write_environment(folder, plugins, accelerator.num_processes, torch.get_num_threads())
+                run_folder.truncate_metrics(folder, checkpoint.step if checkpoint else 0)
+            if run.step >= checked.recipe.steps and finished:
+                say(f"{folder} is finished: {run.step} of {checked.recipe.steps} steps are done")
             else:
+                if accelerator.is_main_process:
+                    run_folder.write_status(folder, "running", run.step)
                 with _signals(run):
                     run.trainer.train(run)
-            _raise_if_stopped(run)
-        if accelerator.is_main_process:
-            run_folder.write_status(folder, "finished", run.step, 0)
-        accelerator.end_training()
+                    _raise_if_stopped(run)
+                if accelerator.is_main_process:
+                    run_folder.write_status(folder, "finished", run.step, 0)
         return run
     finally:
+        with suppress(OSError):  # a tracker's last lines on a full disk
+            accelerator.end_training()
         if held is not None:
             held.release()
 
 
-def _shared_folder(accelerator: Accelerator, run_dir: Path | None, name: str, resume: bool) -> Path:
-    """The main process makes the folder; all learn its name, or that it could not be made."""
+def _nobody(_: str) -> None:
+    """What a process that is not the main one warns of, the main one says."""
+
+
+@contextmanager
+def _warnings_to(warn: Warn) -> Iterator[None]:
+    """What components warn of in Python's way reaches the user in ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = lambda message, *_, **__: warn(str(message))
+        yield
+
+
+def _shared_folder(accelerator: Accelerator, run_dir: Path | None, name: str,
+                   resume: bool) -> tuple[Path, BaseFileLock | None]:
+    """The main process makes and locks the folder; all learn its name, or why there is none."""
     answer: list[Any] = [None]
+    held = None
     if accelerator.is_main_process:
         try:
-            answer = [run_dir if resume and run_dir else run_folder.make(run_dir, name)]
+            folder = run_dir if resume and run_dir else run_folder.make(run_dir, name)
+            held = run_folder.lock(folder)
+            answer = [folder]
         except I2IError as error:
             answer = [error]
     if accelerator.num_processes > 1:
         broadcast_object_list(answer)
     if isinstance(answer[0], I2IError):
         raise answer[0]
-    return Path(answer[0])
-
-
-def _write_down(folder: Path, checked: Checked, resolved: dict[str, Any], plugins: Plugins, accelerator: Accelerator,
-                keep: bool) -> None:
-    if not keep:
-        from i2i_core import state
-
-        state.write_text(folder / run_folder.RECIPE, dump(resolved, checked.recipe.document))
-    run_folder.write_environment(folder, plugins, accelerator.num_processes, torch.get_num_threads())
-    run_folder.write_status(folder, "running", 0)
+    return Path(answer[0]), held
 
 
 @contextmanager
@@ -127,6 +146,10 @@ def _explained(folder: Path, is_main: bool, step: Callable[[], int]) -> Iterator
             raise Interrupted(f"interrupted; continue with: i2i train --run-dir {folder} --resume") from None
         except (torch.OutOfMemoryError, MemoryError) as error:
             raise OutOfMemory(f"out of memory: {error}. Lower data.batch_size or the networks' widths") from error
+        except OSError as error:  # a hook or a tracker that does not explain its own
+            if error.errno not in state.FULL:
+                raise
+            raise state.disk_error(error, folder) from error
         except RuntimeError as error:
             if "can't allocate memory" in str(error):
                 raise OutOfMemory("out of memory; lower data.batch_size or the networks' widths") from error
@@ -160,8 +183,6 @@ def _signals(run: Run) -> Iterator[None]:
 
     in_main = threading.current_thread() is threading.main_thread()
     before = {s: signal.signal(s, handler) for s in (signal.SIGTERM, signal.SIGINT)} if in_main else {}
-    if run.accelerator.num_processes > 1:
-        _watch_parent()
     try:
         yield
     finally:

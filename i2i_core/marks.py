@@ -10,16 +10,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from i2i_core.errors import Mark, Problem, RecipeError
 
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 1 << 20, 20_000, 64
 Path = tuple[str | int, ...]
 
-_INT = re.compile(r"[-+]?[0-9][0-9_]*$")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
-_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False,
-                          ".inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
+_INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False, ".nan": float("nan"),
+                          ".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf")}
+_YAML, _PLAIN = "tag:yaml.org,2002:", ("map", "seq", "str")
 
 
 class _Loader(yaml.SafeLoader):
@@ -44,18 +46,18 @@ class Document:
 
 
 def scalar(text: str) -> Any:
-    """The value of a plain scalar under YAML 1.2's core schema (digits may be grouped: 100_000)."""
+    """The value of a plain scalar as in YAML 1.2's core schema (decimal, and digits may be grouped: 100_000)."""
     word = _WORDS.get(text.lower(), text) if len(text) <= 5 else text
     if word is not text:
         return word
-    if _INT.match(text):
+    if _INT.fullmatch(text) and len(text) <= 1000:  # Python reads no integer of thousands of digits
         return int(text)
-    return float(text) if _FLOAT.match(text) else text
+    return float(text) if _FLOAT.fullmatch(text) else text
 
 
 def load_text(text: str, file: str) -> Document:
     """Read one YAML document; raises RecipeError for anything that is not plain data within the limits."""
-    if len(text.encode()) > MAX_BYTES:
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise RecipeError([Problem(f"a recipe may have at most {MAX_BYTES} bytes", Mark(file))])
     document = Document(file)
     try:
@@ -63,7 +65,7 @@ def load_text(text: str, file: str) -> Document:
     except yaml.YAMLError as error:
         raise RecipeError([_syntax_problem(error, text, file)]) from None
     except RecursionError:
-        raise RecipeError([Problem(f"nested deeper than {MAX_DEPTH} levels", Mark(file))]) from None
+        raise RecipeError([Problem(f"a recipe may have at most {MAX_DEPTH} levels", Mark(file))]) from None
     if node is not None:
         reader = _Reader(document)
         document.data = reader.read(node, ())
@@ -73,14 +75,18 @@ def load_text(text: str, file: str) -> Document:
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
-    at = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if at is None:  # a character that YAML forbids
-        return Problem(f"not YAML: {str(error).splitlines()[0]}", Mark(file))
+    if isinstance(error, ReaderError):
+        before = text[: error.position].split("\n")
+        mark = Mark(file, len(before), len(before[-1]) + 1)
+        return Problem(f"not YAML: the character U+{ord(text[error.position]):04X} is not allowed", mark)
+    assert isinstance(error, yaml.MarkedYAMLError)
+    at = error.problem_mark or error.context_mark
+    assert at is not None
     mark = Mark(file, at.line + 1, at.column + 1)
-    lines = text.splitlines()
-    if at.line < len(lines) and "\t" in lines[at.line][: at.column + 1]:
-        return Problem("a tab is used for indentation; use spaces", mark)
-    return Problem(f"not YAML: {getattr(error, 'problem', None) or error}", mark)
+    line = (*text.split("\n"), "")[min(at.line, text.count("\n") + 1)]  # YAML knows more line breaks than \n
+    if "\t" in line[: len(line) - len(line.lstrip())] or line[at.column : at.column + 1] == "\t":
+        return Problem("a tab is used here; use spaces", mark)
+    return Problem(f"not YAML: {', '.join(filter(None, (error.context, error.problem)))}", mark)
 
 
 class _Reader:
@@ -95,8 +101,7 @@ class _Reader:
         if self.count > MAX_NODES or len(path) > MAX_DEPTH:
             limit = f"{MAX_NODES} values" if self.count > MAX_NODES else f"{MAX_DEPTH} levels"
             raise RecipeError([Problem(f"a recipe may have at most {limit}", mark)])
-        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in ("map", "seq", "str"):
-            self.problems.append(Problem(f"tags such as {node.tag} are not allowed in a recipe", mark))
+        if not self._is_plain(node):
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -105,12 +110,21 @@ class _Reader:
         quoted = isinstance(node, yaml.ScalarNode) and node.style is not None
         return node.value if quoted else scalar(node.value)
 
+    def _is_plain(self, node: yaml.Node) -> bool:
+        plain = node.tag.removeprefix(_YAML) in _PLAIN
+        if not plain:
+            tag = node.tag.replace(_YAML, "!!", 1)
+            self.problems.append(Problem(f"tags such as {tag} are not allowed in a recipe", self._mark(node)))
+        return plain
+
     def _mapping(self, node: yaml.MappingNode, path: Path) -> dict[str, Any]:
         data: dict[str, Any] = {}
         for key_node, value_node in node.value:
             mark, key = self._mark(key_node), key_node.value
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(Problem("a key must be a name", mark))
+            elif not self._is_plain(key_node):
+                continue
             elif key in data:
                 first = self.document.keys[(*path, key)].line
                 self.problems.append(Problem(f"the key {key} is given twice, first in line {first}", mark))
@@ -124,38 +138,55 @@ class _Reader:
 
 
 def set_value(document: Document, assignment: str) -> None:
-    """Apply one `--set a.b.c=value` in place; the value is read as YAML, missing mappings are made."""
+    """Apply one `--set a.b.c=value` in place; the value is read as YAML, missing mappings are made.
+
+    A component that is written by its name alone becomes {use: name} when one of its keys is set.
+    """
     name, equals, text = assignment.partition("=")
     origin = Mark(f"--set {assignment}")
-    if not equals or not name:
+    parts = name.strip().split(".")
+    if not equals or not all(parts):
         raise RecipeError([Problem("write --set a.b.c=value", origin)])
-    value = load_text(text, str(origin)).data
+    try:
+        value = load_text(text, "").data
+    except RecipeError as error:
+        raise RecipeError([Problem(p.message, origin) for p in error.problems]) from None
     path: Path = ()
     here = document.data
-    *parents, last = name.strip().split(".")
-    for part in parents:
-        path = (*path, part)
-        if isinstance(here, dict) and here.get(part) is None:
-            here[part] = {}
+    for part in parts[:-1]:
+        key = _key(here, part, path, origin)
+        path = (*path, key)
+        child = here.get(key) if isinstance(here, dict) else here[key]
+        if child is None:
+            here[key] = {}
             document.keys[path] = origin
-        here = _child(here, part, origin)
-    if isinstance(here, list) and last.isdigit() and int(last) < len(here):
-        here[int(last)] = value
-        path = (*path, int(last))
-    elif isinstance(here, dict):
-        here[last] = value
-        path = (*path, last)
-    else:
-        raise RecipeError([Problem(f"{'.'.join(parents)} holds no keys to set", origin)])
+        elif isinstance(child, str):
+            here[key] = {"use": child}
+            document.values[(*path, "use")] = document.mark(path)
+        here = here[key]
+    key = _key(here, parts[-1], path, origin)
+    here[key] = value
+    path = (*path, key)
     for marks in (document.keys, document.values):
         for old in [p for p in marks if p[: len(path)] == path]:
             del marks[old]
         marks[path] = origin
 
 
-def _child(here: Any, part: str, origin: Mark) -> Any:
-    if isinstance(here, list) and part.isdigit() and int(part) < len(here):
-        return here[int(part)]
+def _key(here: Any, part: str, path: Path, origin: Mark) -> str | int:
+    """`part` as a key of the mapping or an index of the list `here`, which is at `path`."""
     if isinstance(here, dict):
-        return here[part]
-    raise RecipeError([Problem(f"there is nothing called {part} to set a value in", origin)])
+        return part
+    name = ".".join(map(str, path))
+    if not isinstance(here, list):
+        raise RecipeError([Problem(f"{name} is {shown(here)}, which has no keys to set", origin)])
+    if not part.isdecimal() or int(part) >= len(here):
+        raise RecipeError([Problem(f"{name} is a list of {len(here)}, counted from 0; it has no item {part}", origin)])
+    return int(part)
+
+
+def shown(value: Any) -> str:
+    """A value in a message, as a recipe would say it and not too long."""
+    words = {None: "null", True: "true", False: "false"}
+    text = words[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:76]} ..."

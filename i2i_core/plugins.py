@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import pluggy
 import yaml
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from i2i_core import builtins, hookspecs
 from i2i_core.errors import PluginError
@@ -22,6 +24,10 @@ from i2i_core.registry import Registrar, Registry
 GROUP = "i2i.plugins"
 BUNDLED = Path(__file__).with_name("registry.yaml")
 """The catalogue of this release; its `index` says what to install for the names of known plugins."""
+
+
+_loaded: set[str] = set()
+"""Names of modules that are single-file plugins."""
 
 
 @dataclass
@@ -50,7 +56,7 @@ class Plugins:
         self.rows: list[Plugin] = []
         self.files, self.registry_file = files, registry_file
         self.index = load_registry_file(registry_file or BUNDLED).get("index") or {}
-        self._add(Plugin("core", _version("i2i")), builtins, prefix="")
+        self._add(Plugin("core", _version("i2i"), "i2i"), builtins, prefix="")
         if registry_file is None:
             for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
                 self._load(point.name, point.value, point.dist.name if point.dist else "")
@@ -58,6 +64,8 @@ class Plugins:
             for name, row in load_registry_file(registry_file)["plugins"].items():
                 self._load_pinned(name, row, registry_file.parent)
         for file in files:
+            if any(row.name == file.stem for row in self.rows):
+                raise PluginError(f"the plugin file {file} needs another name: there is already a plugin {file.stem}")
             self._add(Plugin(file.stem, distribution=str(file)), load_file(file), f"{file.stem}/")
 
     def recipes(self) -> dict[str, Path]:
@@ -68,23 +76,33 @@ class Plugins:
     def _load_pinned(self, name: str, row: dict[str, Any], base: Path) -> None:
         if not row.get("enabled", True):
             return
+        distribution = row.get("distribution", "")
         folder = base / row["folder"] if row.get("folder") else None
-        if folder is not None and folder.is_dir() and str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
-        self._load(name, row["package"], row.get("distribution", ""))
+        if folder is not None and folder.is_dir():
+            if str(folder) not in sys.path:
+                sys.path.insert(0, str(folder))
+        elif (installed := _version(distribution)) and not _allows(row.get("version", ""), installed):
+            self.rows.append(Plugin(name, installed, distribution,
+                                    error=f"{installed} is installed, the registry file wants {row['version']}"))
+            return
+        self._load(name, row["package"], distribution)
 
     def _load(self, name: str, module: str, distribution: str) -> None:
         row = Plugin(name, _version(distribution), distribution)
         try:
             found = importlib.import_module(module)
-        except Exception as error:  # whatever a plugin raises is its row's error
+        except (Exception, SystemExit) as error:  # whatever a plugin raises is its row's error
             row.error = f"{type(error).__name__}: {error}"
             self.rows.append(row)
             return
         self._add(row, found, f"{name}/")
 
     def _add(self, row: Plugin, module: ModuleType, prefix: str) -> None:
+        taken = any(other.name == row.name for other in self.rows)
         self.rows.append(row)
+        if taken:
+            row.error = f"there is already a plugin called {row.name}"
+            return
         try:
             self.manager.register(module, row.name)
             self.manager.check_pending()
@@ -110,25 +128,43 @@ def load_registry_file(path: Path) -> dict[str, Any]:
     """Read registry.yaml; raises PluginError when it is missing or not a mapping with `plugins`."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise PluginError(f"the registry file {path} cannot be read: {error}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise PluginError(f"the registry file {path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict) or not isinstance(data.get("plugins"), dict):
         raise PluginError(f"{path} is no registry file: it has no mapping called plugins")
+    for name, row in data["plugins"].items():
+        if not isinstance(row, dict) or not isinstance(row.get("package"), str):
+            raise PluginError(f"the registry file {path} does not say the package of plugin {name}")
+        try:
+            SpecifierSet(str(row.get("version", "")))
+        except InvalidSpecifier:
+            raise PluginError(f"the registry file {path}: {row['version']!r} of plugin {name} is no version range; "
+                              f'write for example ">=0.1,<1"') from None
     return data
 
 
 def load_file(path: Path) -> ModuleType:
     """Import a single-file plugin under its stem, so that its targets may say "stem:Thing"."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name, known = path.stem, None
+    with suppress(ValueError, ImportError):
+        known = importlib.util.find_spec(name) if name not in _loaded else None
+    if known is not None and known.origin and Path(known.origin).resolve() != path.resolve():
+        raise PluginError(f"the plugin file {path} would hide the Python module {name}; give it another name")
+    spec = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise PluginError(f"there is no plugin file {path}; --plugin takes the path of a .py file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    _loaded.add(name)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
         raise PluginError(f"the plugin file {path} does not load: {type(error).__name__}: {error}") from error
     return module
+
+
+def _allows(versions: str, installed: str) -> bool:
+    return SpecifierSet(versions).contains(installed, prereleases=True)
 
 
 def _version(distribution: str) -> str:

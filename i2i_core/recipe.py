@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,13 +22,19 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean
 from i2i_core.marks import Document, load_text, set_value
+from i2i_core.marks import Path as Place
 from i2i_core.schedules import Ramp, Schedule
+from i2i_core.shape import in_order, shape_problems, without_mistakes
 
 DEFAULT_HOOKS = {"progress": "progress", "metrics": "metrics", "checkpoint": "checkpoint"}
 
 
 def _name_is_component(value: Any) -> Any:
     return {"use": value} if isinstance(value, str) else value
+
+
+def _name_is_list(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
 
 
 def _refuse_fp16(value: Any) -> Any:
@@ -68,16 +75,15 @@ class Term(_Use):
     where: dict[str, str] = {}
 
 
+Names = Annotated[list[str], Field(min_length=1), BeforeValidator(_name_is_list)]
+
+
 class Phase(_Section):
     """Which networks are trained to minimise which groups of losses under which aliases."""
 
-    train: list[str] = Field(min_length=1)
-    losses: str | list[str]
+    train: Names
+    losses: Names
     where: dict[str, str] = {}
-
-    @property
-    def groups(self) -> list[str]:
-        return [self.losses] if isinstance(self.losses, str) else self.losses
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -137,22 +143,35 @@ class Recipe(_Section):
                 for name, use in hooks.items()}
 
     _document: Document = PrivateAttr(default_factory=lambda: Document("recipe"))
+    _problems: list[Problem] = PrivateAttr(default_factory=list)
+    _whole: bool = PrivateAttr(default=True)
 
     @property
     def document(self) -> Document:
         return self._document
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Mistakes of shape, which are left out of this recipe; `check_recipe` raises them with its own."""
+        return self._problems
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing was left out that the flow of tensors could depend on."""
+        return self._whole
 
     def mark(self, *path: str | int, key: bool = False) -> Mark:
         """Where `path` was written: the value, or with `key` its key."""
         return self._document.mark(path, key)
 
     def optimizer(self, network: str) -> dict[str, Any]:
-        """The keys of `network`'s optimizer: its own over the default's."""
-        return {"use": "adam", **self.optimizers.get("default", {}), **self.optimizers.get(network, {})}
+        """The keys of `network`'s optimizer: its own over the default's, unless it is another kind of optimizer."""
+        own, default = self.optimizers.get(network, {}), {"use": "adam", **self.optimizers.get("default", {})}
+        return dict(own) if "use" in own and own["use"] != default["use"] else {**default, **own}
 
     def terms(self, phase: str) -> list[tuple[str, Term]]:
         """A phase's losses by name; with several groups the name says which: "group.term"."""
-        groups = self.phases[phase].groups
+        groups = self.phases[phase].losses
         return [(name if len(groups) == 1 else f"{group}.{name}", term)
                 for group in groups for name, term in self.losses[group].items()]
 
@@ -166,7 +185,7 @@ class Recipe(_Section):
 def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
     """The file called `name`, else the bundled recipe of that name; raises RecipeError."""
     path = Path(name)
-    if path.is_file():
+    if os.path.isfile(path):
         return path
     known = bundled.get(path.name if path.suffix else f"{path.name}.yaml") if path.name == str(path) else None
     if known is None:
@@ -177,7 +196,10 @@ def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
 
 
 def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and apply `--set` assignments; raises RecipeError with every problem of its shape."""
+    """Read a recipe and apply `--set` assignments; raises RecipeError when nothing of it can be used.
+
+    Mistakes that leave something to check are kept in `problems`: pass what this returns to `check_recipe`.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -190,34 +212,33 @@ def parse_recipe(text: str, file: str, sets: Sequence[str] = ()) -> Recipe:
     document = load_text(text, file)
     if not isinstance(document.data, dict):
         raise RecipeError([Problem("a recipe is a mapping that starts with i2i: 1", Mark(file))])
+    problems: list[Problem] = []
     for assignment in sets:
-        set_value(document, assignment)
-    try:
-        recipe = Recipe.model_validate(document.data)
-    except ValidationError as error:
-        raise RecipeError([schema_problem(e, document) for e in error.errors()]) from None
-    recipe._document = document
+        try:
+            set_value(document, assignment)
+        except RecipeError as error:
+            problems += error.problems
+    recipe, errors = _validated(document.data)
+    problems += shape_problems(errors, document, (), keys_at)
+    whole, left = True, document.data
+    while recipe is None:  # leave the mistakes out, so that the rest can be checked as well
+        rest, untouched = without_mistakes(errors, left)
+        if rest is None:
+            raise RecipeError(in_order(problems))
+        left, whole = rest, whole and untouched
+        recipe, errors = _validated(left)
+    recipe._document, recipe._problems, recipe._whole = document, problems, whole
     return recipe
 
 
-def schema_problem(error: ErrorDetails, document: Document, base: tuple[str | int, ...] = (),
-                   known: Sequence[str] = ()) -> Problem:
-    """One pydantic error as a problem at its mark; `known` are the names allowed where a key is unknown."""
-    path = (*base, *error["loc"])
-    name = ".".join(map(str, path))
-    if error["type"] == "extra_forbidden":
-        names = known or _section_keys(path[:-1])
-        return Problem(f"unknown key {path[-1]} in {'.'.join(map(str, path[:-1])) or 'the recipe'}",
-                       document.mark(path, key=True), did_you_mean(str(path[-1]), names))
-    if error["type"] == "missing":
-        return Problem(f"{name} is missing", document.mark(path[:-1]))
-    if error["type"] == "fp16":
-        return Problem(f"{name}: {error['msg']}", document.mark(path))
-    said = error["msg"].removeprefix("Value error, ").replace("Input should be", "should be")
-    return Problem(f"{name} {said}, not {error['input']!r}", document.mark(path))
+def _validated(data: Any) -> tuple[Recipe | None, list[ErrorDetails]]:
+    try:
+        return Recipe.model_validate(data), []
+    except ValidationError as error:
+        return None, error.errors()
 
 
-def _section_keys(path: tuple[str | int, ...]) -> Sequence[str]:
+def keys_at(path: Place) -> Iterable[str]:
+    """The keys that the core knows in the section at `path`."""
     sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment, "losses": Ramp}
-    model = sections.get(path[0], Recipe) if path else Recipe
-    return list(model.model_fields)
+    return (sections.get(path[0], Recipe) if path else Recipe).model_fields

@@ -27,7 +27,7 @@ class Entry:
         try:
             found = importlib.import_module(module)
             return getattr(found, attribute) if attribute else found
-        except Exception as error:  # a plugin's module may raise anything
+        except (Exception, SystemExit) as error:  # a plugin's module may raise anything
             raise PluginError(
                 f"{self.kind} {self.name} of plugin {self.plugin} does not load: "
                 f"{type(error).__name__}: {error}; run i2i plugins, then update or uninstall it"
@@ -47,7 +47,8 @@ class Registry:
         """Raises PluginError when the name is taken."""
         taken = self._entries.setdefault((entry.kind, entry.name), entry)
         if taken is not entry:
-            raise PluginError(f"{entry.kind} {entry.name} is registered by both {taken.plugin} and {entry.plugin}")
+            by = f"both {taken.plugin} and {entry.plugin}" if taken.plugin != entry.plugin else f"{taken.plugin} twice"
+            raise PluginError(f"{entry.kind} {entry.name} is registered by {by}")
 
     def get(self, kind: str, name: str) -> Entry | None:
         return self._entries.get((kind, name))
@@ -66,6 +67,8 @@ class Registrar:
         self._registry, self._plugin, self._prefix = registry, plugin, prefix
 
     def _add(self, kind: str, name: str, target: str) -> None:
+        if kind != "method" and ":" not in target:
+            raise PluginError(f"{kind} {self._prefix}{name}: the target should be package.module:Object, not {target}")
         self._registry.add(Entry(kind, self._prefix + name, target, self._plugin))
 
     def network(self, name: str, target: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from i2i_core import state
 from i2i_core.data.batches import Samples, field_names, loader, to_device
 from i2i_core.draws import Draws
+from i2i_core.errors import CheckpointError
 from i2i_core.interfaces import Dataset, Trainer
 from i2i_core.recipe import Recipe
 from i2i_core.schedules import Ramp
@@ -55,6 +56,7 @@ class Run:
         """The signal that asked this process to stop, or 0."""
         self.stopping = False
         """Whether all processes agreed to stop after this step."""
+        self._saved = -1
 
     @property
     def device(self) -> torch.device:
@@ -74,7 +76,7 @@ class Run:
         """What the recipe's names mean."""
         return Scope(self.definitions, self.networks, field_names(self.data))
 
-    def batches(self) -> Iterator[dict[str, Tensor]]:
+    def batches(self) -> Generator[dict[str, Tensor]]:
         """This process's share of every batch from `step` on, on the device."""
         data, rank = self.recipe.data, self.accelerator.process_index
         wanted = {n.name for phase in self.plan for n in phase.compute if n.kind == "field"}
@@ -154,24 +156,35 @@ class Run:
                 hook.load_state_dict(parts[f"hooks/{name}"])
 
     def start(self, checkpoint: state.Checkpoint | None = None) -> None:
-        """Let hooks set themselves up, then continue from a checkpoint; call it once, before training."""
+        """Let hooks set themselves up, then continue from a checkpoint; call it once, before training.
+
+        Raises CheckpointError for a checkpoint of other domains or of another recipe.
+        """
         if checkpoint is not None:
-            self.step = checkpoint.step
+            self.step = self._saved = checkpoint.step
+            theirs, ours = list(checkpoint.info["domains"]), list(self.data.domains)
+            if theirs != ours:
+                raise CheckpointError(f"checkpoint {checkpoint.path} was trained on the domains {', '.join(theirs)}, "
+                                      f"and the data now has {', '.join(ours)}; start a new run, or undo the change")
         self.events.run_start(run=self)
         if checkpoint is not None:
             self.load_parts(checkpoint.parts(), checkpoint.path)
 
     def save(self, keep: int | None = None) -> Path | None:
-        """Commit a checkpoint of this step and prune old ones; only the main process writes, all wait."""
+        """Commit a checkpoint of this step, unless there is one, and prune old ones.
+
+        Call it in every process: the main one writes (and gets the path), all wait.
+        """
         path = None
-        if self.is_main and self.folder is not None:
+        if self.is_main and self.folder is not None and self._saved != self.step:
             folder = self.folder / "checkpoints"
             info = {"world_size": self.accelerator.num_processes, "threads": torch.get_num_threads(),
                     "torch": torch.__version__, "domains": list(self.data.domains)}
             path = state.save(folder, self.step, self.parts(), info)
             if keep is not None:
-                state.prune(folder, keep)
+                state.prune(folder, keep, self.step)
             self.events.checkpoint_saved(run=self, path=path)
+        self._saved = self.step
         self.accelerator.wait_for_everyone()
         return path
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from i2i_core.errors import CheckpointError, DiskError
 
 MANIFEST = "manifest.json"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 Parts = Mapping[str, Mapping[str, Tensor]]
 """Tensors by part ("networks/generator") and name."""
 
@@ -45,20 +46,22 @@ class Checkpoint:
 
 def save(folder: Path, step: int, parts: Parts, info: Mapping[str, Any]) -> Path:
     """Commit a checkpoint as folder/step-00000006; raises DiskError when it cannot be written."""
-    target = folder / f"step-{step:08d}"
+    target = folder / _name(step)
     stage = folder / f".stage-{target.name}"
     try:
-        shutil.rmtree(stage, ignore_errors=True)
+        for leftover in (*folder.glob(".stage-*"), *folder.glob(".old-*")):  # of a save or a prune that was killed
+            shutil.rmtree(leftover, ignore_errors=True)
         stage.mkdir(parents=True)
         files = {}
         for name, tensors in parts.items():
-            packed = {key: t.detach().to("cpu").contiguous() for key, t in tensors.items()}
+            # copies, since tensors that share memory (tied weights) cannot be saved
+            packed = {key: t.detach().to("cpu", copy=True).contiguous() for key, t in tensors.items()}
             files[f"{name}.safetensors"] = _write(stage / f"{name}.safetensors", safetensors.torch.save(packed))
         manifest = {"format": 1, "step": step, **info, "files": files}
-        _write(stage / MANIFEST, json.dumps(manifest, indent=1).encode())
+        _write(stage / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1).encode())
         for inner in {p.parent for p in stage.rglob("*")}:
             _sync_folder(inner)
-        if target.exists():  # a checkpoint of this step that did not verify, or an earlier life of the run
+        if target.exists():  # one of an earlier life of the run that did not verify
             _remove(target)
         os.rename(stage, target)
         _sync_folder(folder)
@@ -70,14 +73,19 @@ def save(folder: Path, step: int, parts: Parts, info: Mapping[str, Any]) -> Path
 
 def disk_error(error: OSError, folder: Path) -> DiskError:
     """What a failed write means to a user."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in FULL:
         return DiskError(f"no space left for {folder}; free some and resume with --resume, nothing saved is lost")
-    return DiskError(f"{folder} cannot be written: {error.strerror}")
+    return DiskError(f"{folder} cannot be written: {error.strerror or error}")
 
 
-def prune(folder: Path, keep: int) -> None:
-    """Delete all but the newest `keep` checkpoints; a rename first, so that none is ever seen half deleted."""
-    for path in checkpoints(folder)[keep:]:
+def prune(folder: Path, keep: int, step: int) -> None:
+    """Delete all but the newest `keep` up to `step`; a rename first, so that none is ever seen half deleted.
+
+    Later ones are of an earlier life of the run and did not verify, or it would have gone on from them.
+    """
+    newest = folder / _name(step)
+    found = checkpoints(folder)
+    for path in [p for p in found if p > newest] + [p for p in found if p <= newest][keep:]:
         _remove(path)
 
 
@@ -100,10 +108,13 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
 def verify(path: Path) -> Checkpoint:
     """Check sizes and SHA-256 of every file; raises CheckpointError naming the first that is wrong."""
     try:
-        info = json.loads((path / MANIFEST).read_text())
-        files = dict(info["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise CheckpointError(f"checkpoint {path} has no readable {MANIFEST}") from None
+        info = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        sound = info.pop("sha256") == _seal(info) and path.name == _name(info["step"])
+        files = dict(info["files"]) if sound else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        files = None
+    if files is None:
+        raise CheckpointError(f"checkpoint {path} is damaged: it has no sound {MANIFEST}")
     for name, expected in files.items():
         try:
             data = (path / name).read_bytes()
@@ -131,11 +142,11 @@ def match(expected: Parts, found: Parts, where: Path) -> None:
         raise CheckpointError(f"checkpoint {where} belongs to another recipe. " + ". ".join(lines))
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a small file in one step; raises DiskError."""
+def write_file(path: Path, content: str | bytes) -> None:
+    """Replace a small file in one step, making its folder if needed; raises DiskError."""
     beside = path.with_name(f".{path.name}.new")
     try:
-        _write(beside, text.encode())
+        _write(beside, content.encode() if isinstance(content, str) else content)
         os.replace(beside, path)
     except OSError as error:
         raise disk_error(error, path) from error
@@ -148,6 +159,15 @@ def _write(path: Path, data: bytes) -> dict[str, Any]:
         file.flush()
         os.fsync(file.fileno())
     return _digest(data)
+
+
+def _name(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """The manifest's own checksum: a flipped bit in a step or a name must not pass for another."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(data: bytes) -> dict[str, Any]:

@@ -9,7 +9,7 @@ differentiates it trains a network it depends on; otherwise it is computed witho
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeVar
@@ -50,7 +50,7 @@ def define(name: str, call: Callable[..., Any], renamed: Mapping[str, str] | Non
 def method_tensors(module: ModuleType) -> dict[str, Definition]:
     """A method's page: every public function defined in `module`."""
     return {name: define(name, f) for name, f in inspect.getmembers(module, inspect.isfunction)
-            if f.__module__ == module.__name__ and not name.startswith("_")}
+            if f.__module__ == module.__name__ and not name.startswith("_") and not hasattr(f, "i2i_impl")}
 
 
 @dataclass(eq=False)
@@ -102,8 +102,8 @@ class Request:
 class Unresolved(Exception):
     """A name that nothing provides (`missing`), or that needs itself (`cycle`)."""
 
-    def __init__(self, term: str, chain: Sequence[str], cycle: bool = False) -> None:
-        self.term, self.chain, self.cycle = term, list(chain), cycle
+    def __init__(self, chain: Sequence[str], cycle: bool = False) -> None:
+        self.chain, self.cycle = list(chain), cycle
         super().__init__(" -> ".join(chain))
 
 
@@ -118,44 +118,65 @@ class Scope:
     def names(self) -> set[str]:
         return {*self.definitions, *self.networks, *self.fields, *BUILTIN}
 
-    def arguments(self, definition: Definition, where: Mapping[str, str], versions: Mapping[str, int],
-                  asker: str, chain: tuple[str, ...] = ()) -> tuple[tuple[str, Node], ...]:
-        """The node of each argument of `definition` under the aliases and at the versions."""
+    def resolver(self, where: Mapping[str, str], versions: Mapping[str, int]) -> _Resolver:
+        """What names become under the aliases of a phase, at the versions that networks then have."""
+        return _Resolver(self, where, versions)
+
+    def intern(self, key: Any, made: Node) -> Node:
+        """The node of this key: the first that was made."""
+        return self._nodes.setdefault(key, made)
+
+
+class _Resolver:
+    """Names to nodes, each name once."""
+
+    def __init__(self, scope: Scope, where: Mapping[str, str], versions: Mapping[str, int]) -> None:
+        self.scope, self.where, self.versions = scope, where, versions
+        self.found: dict[Any, Node] = {}
+
+    def arguments(self, definition: Definition, asker: str,
+                  chain: tuple[str, ...] = ()) -> tuple[tuple[str, Node], ...]:
+        """The node of each argument of `definition`; raises Unresolved. `chain` is what led here."""
         found = []
         for argument, name in definition.reads.items():
-            alias = _follow(name, where)
-            if argument in definition.optional and alias not in self.names():
+            alias = _follow(name, self.where)
+            if argument in definition.optional and alias not in self.scope.names():
                 continue
-            inner = definition.replaces if name == definition.name else None
-            own = name == definition.name and (inner is not None or name in self.fields)
-            found.append((argument, self._node(alias if not own else name, where, versions, asker,
-                                               (*chain, alias), inner, own, definition)))
+            if name == definition.name and (definition.replaces is not None or name in self.scope.fields):
+                node = self._make(name, definition.replaces, definition, (*chain, name))  # what it stands in for
+            else:
+                node = self._named(alias, definition, (*chain, alias))
+            if asker not in node.asked_by:
+                node.asked_by.append(asker)
+            found.append((argument, node))
         return tuple(found)
 
-    def _node(self, name: str, where: Mapping[str, str], versions: Mapping[str, int], asker: str,
-              chain: tuple[str, ...], inner: Definition | None, own: bool, reader: Definition) -> Node:
-        definition = inner if own else self.definitions.get(name)
+    def _named(self, name: str, reader: Definition, chain: tuple[str, ...]) -> Node:
+        key = (name, reader.name) if name in BUILTIN else name
+        if key not in self.found:
+            if name in chain[:-1]:
+                raise Unresolved(chain, cycle=True)
+            self.found[key] = self._make(name, self.scope.definitions.get(name), reader, chain)
+        return self.found[key]
+
+    def _make(self, name: str, definition: Definition | None, reader: Definition, chain: tuple[str, ...]) -> Node:
+        key: Any = name
         if definition is not None:
-            if not own and name in chain[:-1]:
-                raise Unresolved(asker, chain, cycle=True)
-            arguments = self.arguments(definition, where, versions, name, chain)
-            key: Any = (definition, tuple((a, id(n)) for a, n in arguments))
-            networks = frozenset().union(*(n.networks for _, n in arguments))
-            made = Node(name, "tensor", definition, 0, arguments, networks)
-        elif name in self.networks:
-            key = (name, versions.get(name, 0))
-            made = Node(name, "network", None, versions.get(name, 0), (), frozenset([name]))
+            arguments = self.arguments(definition, name, chain)
+            key = (definition, tuple((a, id(n)) for a, n in arguments))
+            below = frozenset[str]() if definition.detached else frozenset().union(*(n.networks for _, n in arguments))
+            made = Node(name, "tensor", definition, 0, arguments, below)
+        elif name in self.scope.networks:
+            key = (name, self.versions.get(name, 0))
+            made = Node(name, "network", None, self.versions.get(name, 0), (), frozenset([name]))
         elif name in BUILTIN:
             key = (name, reader.name)
             made = Node(reader.name, name)
-        elif name in self.fields:
-            key, made = name, Node(name, "field")
+        elif name in self.scope.fields:
+            made = Node(name, "field")
         else:
-            raise Unresolved(asker, chain)
-        node = self._nodes.setdefault(key, made)
-        if asker not in node.asked_by:
-            node.asked_by.append(asker)
-        return node
+            raise Unresolved(chain)
+        return self.scope.intern(key, made)
 
 
 def _follow(name: str, where: Mapping[str, str]) -> str:
@@ -173,11 +194,12 @@ def plan(scope: Scope, requests: Sequence[Request]) -> list[PlannedPhase]:
     for index, request in enumerate(requests):
         planned = []
         for name, loss, own_where in request.terms:
-            arguments = scope.arguments(loss, {**request.where, **own_where}, versions, f"{request.name}/{name}")
+            resolver = scope.resolver({**request.where, **own_where}, versions)
+            arguments = resolver.arguments(loss, f"{request.name}/{name}")
             planned.append(PlannedTerm(name, loss.call, arguments))
             for _, node in arguments:
                 _mark_graph(node, frozenset(request.trains))
-        used = list(dict.fromkeys(n for term in planned for _, a in term.arguments for n in _postorder(a)))
+        used = below(argument for term in planned for argument in term.arguments)
         for node in used:
             node.last_phase = index
         drafts.append((request, tuple(planned), used))
@@ -196,27 +218,30 @@ def plan(scope: Scope, requests: Sequence[Request]) -> list[PlannedPhase]:
 
 def _mark_graph(node: Node, trained: frozenset[str]) -> None:
     """`node` is differentiated in a phase that trains `trained`: it and what it comes from need a graph."""
-    if node.kind == "tensor" and not node.graph and node.networks & trained:
-        if node.definition is not None and node.definition.detached:
-            return
-        node.graph = True
-    if node.kind == "tensor" and node.graph and node.networks & trained:
-        for _, argument in node.arguments:
-            _mark_graph(argument, trained)
+    waiting, seen = [node], set[Node]()
+    while waiting:
+        node = waiting.pop()
+        if node.kind == "tensor" and node not in seen and node.networks & trained:
+            seen.add(node)
+            node.graph = True
+            waiting += [argument for _, argument in node.arguments]
 
 
-def _postorder(node: Node) -> Iterator[Node]:
-    for _, argument in node.arguments:
-        yield from _postorder(argument)
-    yield node
+def below(arguments: Iterable[tuple[str, Node]]) -> list[Node]:
+    """Every node that `arguments` need, themselves included, each after what it needs."""
+    found: dict[Node, None] = {}
 
+    def visit(node: Node) -> None:
+        if node not in found:
+            for _, argument in node.arguments:
+                visit(argument)
+            found[node] = None
 
-def reached(arguments: Sequence[tuple[str, Node]]) -> set[str]:
-    """Networks that a gradient from `arguments` can reach."""
-    found: set[str] = set()
     for _, node in arguments:
-        if node.kind == "network":
-            found.add(node.name)
-        elif node.definition is not None and not node.definition.detached:
-            found |= reached(node.arguments)
-    return found
+        visit(node)
+    return list(found)
+
+
+def reached(arguments: Iterable[tuple[str, Node]]) -> frozenset[str]:
+    """Networks that a gradient from `arguments` can reach."""
+    return frozenset[str]().union(*(node.networks for _, node in arguments))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from i2i_core.draws import Draws, seed_of
+from i2i_core.draws import Draws, seed_generators, seed_of
 from i2i_core.errors import Diverged
 from i2i_core.schedules import Ramp
-from i2i_core.tensors import Node, PlannedPhase
+from i2i_core.tensors import Node, PlannedPhase, below
 
 if TYPE_CHECKING:
     from i2i_core.run import Run
@@ -24,6 +25,8 @@ def compute(nodes: Iterable[Node], values: Values, networks: Mapping[str, Any], 
             draws: Draws) -> None:
     """Fill `values` with each node's value, in order; a node has a graph only where a phase needs one."""
     for node in nodes:
+        if node in values:
+            continue
         if node.definition is not None:
             with torch.set_grad_enabled(node.graph):
                 values[node] = node.definition.call(**arguments(node.arguments, values, networks))
@@ -43,22 +46,26 @@ class PhaseTrainer:
 
     def train(self, run: Run) -> None:
         """From `run.step` to the recipe's steps, or until someone asked the run to stop."""
-        steps = [_Phase(run, planned) for planned in run.plan]
-        for batch in run.batches():
-            torch.manual_seed(seed_of(run.recipe.seed, "step", run.step, run.accelerator.process_index))
-            values: Values = {}
-            losses: dict[str, Tensor] = {}
-            draws = run.draws(run.step)
-            for phase in steps:
-                run.events.before_phase(run=run, phase=phase.name)
-                found = phase.step(values, batch, draws)
-                run.events.after_phase(run=run, phase=phase.name, losses=found)
-                losses |= {f"{phase.name}/{term}": value for term, value in found.items()}
-            run.step += 1
-            run.events.after_step(run=run, losses=losses)
-            if run.stopping:
-                return
+        phases = [_Phase(run, planned) for planned in run.plan]
+        with closing(run.batches()) as batches:  # so that its workers end whatever happens
+            for batch in batches:
+                self._step(run, phases, batch)
+                if run.stopping and run.step < run.recipe.steps:
+                    return
         run.events.run_end(run=run)
+
+    def _step(self, run: Run, phases: Sequence[_Phase], batch: Mapping[str, Tensor]) -> None:
+        seed_generators(seed_of(run.recipe.seed, "step", run.step, run.accelerator.process_index), run.device)
+        values: Values = {}
+        losses: dict[str, Tensor] = {}
+        draws = run.draws(run.step)
+        for phase in phases:
+            run.events.before_phase(run=run, phase=phase.name)
+            found = phase.step(values, batch, draws)
+            run.events.after_phase(run=run, phase=phase.name, losses=found)
+            losses |= {f"{phase.name}/{term}": value for term, value in found.items()}
+        run.step += 1
+        run.events.after_step(run=run, losses=losses)
 
 
 class _Phase:
@@ -70,6 +77,8 @@ class _Phase:
         self.optimizers = [run.optimizers[name] for name in planned.trains]
         self.schedules = [run.lr_schedules[name] for name in planned.trains]
         self.weights: dict[str, tuple[Ramp, int]] = run.weights[planned.name]
+        self.order = (*planned.reuse, *planned.compute)
+        self.needs = {term.name: set(below(term.arguments)) for term in planned.terms}
 
     def step(self, values: Values, batch: Mapping[str, Tensor], draws: Draws) -> dict[str, Tensor]:
         """Returns the unweighted losses, averaged over processes, by term."""
@@ -77,8 +86,12 @@ class _Phase:
         due = [term for term in planned.terms if run.step % self.weights[term.name][1] == 0]
         if not due:
             return {}
+        needed = self.order
+        if len(due) < len(planned.terms):
+            wanted = set().union(*(self.needs[term.name] for term in due))
+            needed = tuple(node for node in self.order if node in wanted)
         with run.accelerator.autocast():
-            compute(planned.compute, values, run.networks, batch, draws)
+            compute(needed, values, run.networks, batch, draws)
             losses = {t.name: _scalar(t.call, arguments(t.arguments, values, run.networks)) for t in due}
         total = sum((loss * self._weight(name) for name, loss in losses.items()), torch.zeros(()))
         for p in self.parameters:
@@ -86,7 +99,7 @@ class _Phase:
         torch.autograd.backward(total, inputs=self.parameters)
         found = self._finish({name: loss.detach() for name, loss in losses.items()})
         for node in planned.release:
-            del values[node]
+            values.pop(node, None)
         for optimizer, schedule in zip(self.optimizers, self.schedules, strict=True):
             if schedule is not None:
                 for group in optimizer.param_groups:

@@ -7,6 +7,8 @@ t · batch_size + n: there is no sampler state to save, and a world of any size 
 from __future__ import annotations
 
 import math
+import signal
+import traceback
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, default_collate
 
+from i2i_core.errors import DataError
 from i2i_core.interfaces import Dataset
 from i2i_core.recipe import Augment
 
@@ -123,8 +126,28 @@ def loader(samples: Samples, *, start: int, steps: int, batch_size: int, rank: i
     if not samples.wanted:
         return iter([{}] * (steps - start))
     source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
-    return iter(DataLoader(source, batch_sampler=numbers(), num_workers=workers,
-                           collate_fn=default_collate, pin_memory=pin_memory))
+    batches = iter(DataLoader(source, batch_sampler=numbers(), num_workers=workers, collate_fn=default_collate,
+                              pin_memory=pin_memory, worker_init_fn=_outlive_signals if workers else None))
+    return _explained(batches) if workers else batches
+
+
+def _explained(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
+    """A data worker's DataError arrives with the worker's traceback in its text: its last line is what it said."""
+    try:
+        yield from batches
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)  # the error would keep the workers, as would this frame
+        if not isinstance(error, DataError):
+            raise
+        raise DataError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
+    finally:
+        del batches
+
+
+def _outlive_signals(_: int) -> None:
+    """A signal to a whole group reaches data workers too, and the training process needs them to end its step."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))  # it may also be the training process that ends them
 
 
 def to_device(batch: dict[str, Tensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:

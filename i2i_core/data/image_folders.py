@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from i2i_core.errors import did_you_mean
+from i2i_core.errors import DataError, did_you_mean
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow may decode, whatever a file is called; no others are tried."""
@@ -69,13 +69,21 @@ class ImageFolders:
         return len(self.files[domain])
 
     def picture(self, domain: int, index: int) -> Image.Image:
-        return open_picture(self.files[domain][index])
+        path = self.files[domain][index]
+        try:
+            return open_picture(path)
+        except (OSError, ValueError) as error:
+            raise DataError(f"the picture {path} cannot be read any more: {error}") from error
 
 
 def picture_files(folder: Path) -> list[Path]:
     """Files with a picture's suffix below `folder`, sorted, without hidden ones."""
-    found = []
-    for base, folders, names in os.walk(folder):
+    found, seen = [], set[str]()
+    for base, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(base)) in seen:  # links may lead in circles
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         found += [Path(base) / n for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES]
     return sorted(found)
@@ -136,13 +144,21 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> list[Broken]:
     """Decode what was not decoded before; results are kept by path, size and time of change."""
     known = _read_cache(_cache_file(paths))
     verdicts: dict[str, str] = {}
+    broken = []
     for path in paths:
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:  # a link to nothing
+            broken.append(Broken(path, error.strerror or "unreadable"))
+            continue
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{min_size}"
-        verdicts[key] = known[key] if key in known else examine(path, min_size)
+        if key not in verdicts:
+            verdicts[key] = known[key] if key in known else examine(path, min_size)
+        if verdicts[key]:
+            broken.append(Broken(path, verdicts[key]))
     if verdicts.keys() - known.keys():
         _write_cache(_cache_file(paths), verdicts)
-    return [Broken(path, reason) for path, reason in zip(paths, verdicts.values(), strict=True) if reason]
+    return broken
 
 
 def _cache_file(paths: Sequence[Path]) -> Path:

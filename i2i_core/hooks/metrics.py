@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Metrics:
     """Writes the losses of every n-th step to metrics.jsonl and to the trackers."""
 
-    def __init__(self, *, every: int = 10) -> None:
+    def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
 
     def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
+from pydantic import PositiveInt
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 class Progress:
     """Shows the step rate, the time left and the losses on a terminal; in a log, a line every n steps."""
 
-    def __init__(self, *, every: int = 10) -> None:
+    def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
         self.console = Console(stderr=True)
 
@@ -35,6 +37,7 @@ class Progress:
                        disable=not self.console.is_terminal, transient=True)
         self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step, rate="", losses="")
         self.bar.start()
+        weakref.finalize(self, self.bar.stop)  # a run that fails must not keep the cursor hidden
 
     def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
         if not run.is_main:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
+from pydantic import PositiveInt
 from torch import Tensor
 
 from i2i_core import state
@@ -28,8 +30,8 @@ class SampleGrid:
     under the aliases of `phase`; where it depends on references, they stand at the left of their rows.
     """
 
-    def __init__(self, *, phase: PhaseName, show: str = "x_fake", every: int = 500, sources: int = 8,
-                 rows: int = 6) -> None:
+    def __init__(self, *, phase: PhaseName, show: str = "x_fake", every: PositiveInt = 500, sources: PositiveInt = 8,
+                 rows: PositiveInt = 6) -> None:
         self.phase, self.show, self.every, self.sources, self.rows = phase, show, every, sources, rows
 
     def run_start(self, run: Run) -> None:
@@ -43,13 +45,9 @@ class SampleGrid:
     def draw(self, run: Run) -> None:
         """Write samples/step-00000500-PHASE.png."""
         assert run.folder is not None
-        folder = run.folder / "samples"
-        picture = Image.fromarray(grid(self.cells(run)))
-        try:
-            folder.mkdir(exist_ok=True)
-            picture.save(folder / f"step-{run.step:08d}-{self.phase}.png")
-        except OSError as error:
-            raise state.disk_error(error, folder) from error
+        png = io.BytesIO()
+        Image.fromarray(grid(self.cells(run))).save(png, "PNG")
+        state.write_file(run.folder / "samples" / f"step-{run.step:08d}-{self.phase}.png", png.getvalue())
 
     def cells(self, run: Run) -> list[list[Tensor | None]]:
         """Rows of pictures (3, H, W) in [-1, 1]: the sources, then per style its reference and its translations."""

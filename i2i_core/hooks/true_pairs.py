@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from rich.console import Console
 from torch import Tensor
 
 from i2i_core import state
 from i2i_core.data.batches import as_float, to_array
 from i2i_core.draws import Draws
+from i2i_core.errors import DataError
 from i2i_core.names import PhaseName
 
 if TYPE_CHECKING:
@@ -26,14 +28,19 @@ class TruePairs:
     share that the source pictures reach as they are, `chance` one over the number of pictures.
     """
 
-    def __init__(self, *, phase: PhaseName, show: str = "x_fake", size: int = 16, batch_size: int = 32) -> None:
+    def __init__(self, *, phase: PhaseName, show: str = "x_fake", size: PositiveInt = 16,
+                 batch_size: PositiveInt = 32) -> None:
         self.phase, self.show, self.size, self.batch_size = phase, show, size, batch_size
+
+    def run_start(self, run: Run) -> None:
+        if not run.validation.paired:
+            raise DataError("the hook true_pairs needs held-out pictures with true pairs, and these have none; "
+                            "set it to null")
 
     def run_end(self, run: Run) -> None:
         if run.is_main and run.folder is not None:
             results = self.measure(run)
-            (run.folder / "eval").mkdir(exist_ok=True)
-            state.write_text(run.folder / "eval" / "true_pairs.json", json.dumps(results, indent=1))
+            state.write_file(run.folder / "eval" / "true_pairs.json", json.dumps(results, indent=1))
             for name, r in results.items():
                 Console(stderr=True).print(
                     f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
@@ -42,8 +49,6 @@ class TruePairs:
     def measure(self, run: Run) -> dict[str, dict[str, float]]:
         """Shares in [0, 1] by "source -> target"."""
         data = run.validation
-        if not data.paired:
-            raise ValueError("the hook true_pairs needs a data set with true pairs")
         pictures = [self._all(run, y) for y in range(len(data.domains))]
         results = {}
         for y_org, source in enumerate(data.domains):
@@ -63,12 +68,11 @@ class TruePairs:
 
     def _translate(self, run: Run, pictures: Tensor, y_org: int, y_trg: int) -> Tensor:
         made = []
-        count = run.validation.count(y_trg)
         for number, part in enumerate(torch.split(pictures, self.batch_size)):
             x_real = as_float(part.to(run.device), run.dtype)
             y = torch.full((len(part),), y_trg, device=run.device)
             chosen = [run.data.picture(y_trg, (7919 * (number * self.batch_size + i)) % run.data.count(y_trg))
-                      for i in range(len(part))] if count else []
+                      for i in range(len(part))]
             x_ref = as_float(torch.stack([torch.from_numpy(to_array(p, run.recipe.data.image_size)) for p in chosen])
                              .to(run.device), run.dtype)
             batch = {"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref, "x_ref2": x_ref}

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from i2i_earth import maps
 from i2i_earth.tiles import MIN_LAND, SIZES, Tiles
 

@@ -13,7 +13,7 @@ def problems(recipe: Recipe) -> list[Problem]:
         return []
     found = []
     skip = generator.params.get("skip") is not None
-    for name in ("masks", "fake_masks"):
+    for name, picture in (("masks", "x_real"), ("fake_masks", "x_fake")):
         if name in recipe.tensors and not skip:
             found.append(Problem(f"tensors.{name} makes masks, and the generator has no skip to use them",
                                  recipe.mark("tensors", name, key=True),
@@ -21,5 +21,5 @@ def problems(recipe: Recipe) -> list[Problem]:
         if skip and name not in recipe.tensors:
             found.append(Problem(f"the generator has a skip, and no tensors.{name} makes its masks",
                                  recipe.mark("networks", "generator", "skip"),
-                                 f"add tensors.{name}, for example {{use: fan_mask/everywhere, of: x_real}}"))
+                                 f"add tensors.{name}, for example {{use: fan_mask/everywhere, of: {picture}}}"))
     return found

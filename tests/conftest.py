@@ -1,0 +1,170 @@
+"""The command as tests call it, and two plugins in one file: toy trains in a moment, tiny is for mistakes."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from i2i_core.check import Checked, check_recipe
+from i2i_core.errors import RecipeError
+from i2i_core.plugins import Plugins, discover
+from i2i_core.recipe import parse_recipe
+
+torch.set_num_threads(1)  # two threads under load can be far slower than one
+TINY = Path(__file__).with_name("tiny.py")
+
+TOY = '''
+"""A toy: one network that recolours noise."""
+from i2i_core import hookimpl
+
+
+@hookimpl
+def i2i_components(registry):
+    registry.method("method", "toy")
+    registry.dataset("noise", "toy:Noise")
+    registry.network("recolour", "toy:make_recolour")
+    registry.hook("trouble", "toy:Trouble")
+
+
+class Noise:
+    """Pictures of noise."""
+
+    paired = False
+
+    def __init__(self, *, domains: list[str] = ["a", "b"]):
+        self.domains = domains
+
+    def count(self, domain):
+        return 3
+
+    def picture(self, domain, index):
+        from PIL import Image
+
+        return Image.effect_noise((16, 16), 10 + 10 * domain + index).convert("RGB")
+
+
+def make_recolour(*, image_size: tuple[int, int], width: int = 3):
+    """A convolution, followed by another."""
+    from torch import nn
+
+    if image_size[0] % 2:
+        raise ValueError(f"image_size must be even, not {image_size[0]}")
+    return nn.Sequential(nn.Conv2d(3, width, 1), nn.Conv2d(width, 3, 1))
+
+
+def x_fake(recolour, x_real):
+    return recolour(x_real)
+
+
+class Trouble:
+    """Raises what it is told to."""
+
+    def __init__(self, *, error: str):
+        self.error = error
+
+    def after_step(self, run):
+        raise {"type": TypeError("one\\ntwo"), "interrupt": KeyboardInterrupt()}[self.error]
+'''
+
+RECIPE = """\
+i2i: 1
+steps: 3
+method: toy/method
+data: {use: toy/noise, image_size: 16, batch_size: 2}
+networks:
+  recolour: {use: toy/recolour}
+losses:
+  all:
+    same: {use: l1, input: x_fake, target: x_real, weight: {ramp: [1.0, 0.5], over: 10}}
+phases:
+  learn: {train: [recolour], losses: all}
+hooks:
+  grid: {use: sample_grid, phase: learn, every: 1, sources: 2, rows: 2}
+"""
+
+
+@dataclass
+class Answer:
+    """What a call of the command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def i2i(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
+    """i2i("ls", "loss"): the command, in this process."""
+    from i2i_cli.main import main
+
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("I2I_REGISTRY", raising=False)
+
+    def call(*arguments: object) -> Answer:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(a) for a in arguments])
+        printed = capsys.readouterr()
+        assert isinstance(stopped.value.code, int)
+        return Answer(stopped.value.code, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
+    """An empty working folder but for toy.yaml and toy.py, as the options that load the plugin."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
+    (tmp_path / "toy.py").write_text(TOY)
+    (tmp_path / "toy.yaml").write_text(RECIPE)
+    yield ("--plugin", "toy.py")
+    sys.modules.pop("toy", None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of these tests' own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def plugins() -> Plugins:
+    """What is installed, and tiny.py."""
+    return discover(files=(TINY,))
+
+
+@pytest.fixture(scope="session")
+def check(plugins: Plugins) -> Callable[..., Checked]:
+    """check(("old", "new"), ..., sets=["a=1"]): tiny.yaml with these changes, checked; each `old` occurs once."""
+
+    def checked(*edits: tuple[str, str], sets: tuple[str, ...] = ()) -> Checked:
+        text = TINY.with_suffix(".yaml").read_text()
+        for old, new in edits:
+            assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
+            text = text.replace(old, new)
+        return check_recipe(parse_recipe(text, "tiny.yaml", sets), plugins)
+
+    return checked
+
+
+@pytest.fixture(scope="session")
+def mistakes(check: Callable[..., Checked]) -> Callable[..., list[str]]:
+    """Like `check`, giving the problems as the user sees them."""
+
+    def found(*edits: tuple[str, str], sets: tuple[str, ...] = ()) -> list[str]:
+        with pytest.raises(RecipeError) as error:
+            check(*edits, sets=sets)
+        return list(map(str, error.value.problems))
+
+    return found

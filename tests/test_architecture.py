@@ -1,0 +1,55 @@
+"""Who may import whom, and how long a file may be."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+from importlinter import api
+
+ROOT = Path(__file__).resolve().parents[1]
+PLUGINS = ("i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth")
+FOLDERS = {"i2i_core": ROOT / "i2i_core", "i2i_cli": ROOT / "cli",
+           **{name: ROOT / "plugins" / name.removeprefix("i2i_") / name for name in PLUGINS}}
+
+
+def python_files(*folders: Path) -> list[Path]:
+    return sorted(f for folder in folders for f in folder.rglob("*.py")
+                  if not {".venv", "build"} & set(f.relative_to(ROOT).parts))
+
+
+def imports(file: Path) -> set[str]:
+    """The first part of every module that a file imports, anywhere in it, by its own name or by a string."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and ":" in node.value:
+            found.add(node.value.partition(":")[0].partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_core_imports_no_plugin_and_no_plugin_another(package):
+    """Neither in code nor as a target: a plugin may register what the core or its own package has."""
+    allowed = {"i2i_core": {"i2i_core"}, "i2i_cli": {"i2i_cli", "i2i_core"}}.get(package, {package, "i2i_core"})
+    files = python_files(FOLDERS[package])
+    assert files
+    for file in files:
+        assert imports(file) & FOLDERS.keys() <= allowed, file
+
+
+def test_the_contracts_of_import_linter_hold():
+    assert api.read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
+    from importlinter.cli import lint_imports
+
+    assert lint_imports(config_filename=str(ROOT / "pyproject.toml"), no_cache=True, no_logo=True) == 0
+
+
+def test_no_file_is_too_long():
+    files = python_files(ROOT / "i2i_core", ROOT / "cli", ROOT / "plugins", ROOT / "tests")
+    assert len(files) > 50
+    assert {str(f.relative_to(ROOT)): n for f in files if (n := len(f.read_text().splitlines())) > 320} == {}

@@ -1,0 +1,135 @@
+"""registry.yaml: the catalogue is up to date, and what a person keeps in it survives."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from i2i_core.catalogue import describe, known_components, main
+from i2i_core.plugins import Plugins, load_registry_file
+
+ROOT = Path(__file__).parent.parent
+PLUGIN = '''
+from typing import Literal
+
+from i2i_core import hookimpl
+
+
+@hookimpl
+def i2i_components(registry):
+    registry.loss("far", "sample_plugin:Far")
+    registry.loss("pick", "sample_plugin:pick")
+    registry.network("net", "sample_plugin:Net")
+    registry.method("page", "sample_plugin")
+
+
+class Far:
+    """Far away: always.
+
+    More."""
+
+    def __init__(self, *, by: float = 1e-3, how: Literal["up", "down"] = "up", names: tuple[str, ...] = ("a", "b")):
+        pass
+
+    def __call__(self, x_fake, x_real=None):
+        return x_fake
+
+
+def pick(*, side: Literal["left", "right"]):
+    """Pick."""
+    return (lambda a, b: a) if side == "left" else (lambda b, c: c)
+
+
+class Net:
+    """A net."""
+
+    def __init__(self, *, image_size: tuple[int, int], depth: int):
+        pass
+
+
+def second(first): ...
+def first(): ...
+'''
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "sample_plugin", raising=False)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "sample_plugin.py").write_text(PLUGIN)
+    file = tmp_path / "registry.yaml"
+    file.write_text("""
+plugins:
+  sample: {package: sample_plugin, distribution: i2i-sample, version: ">=1", folder: code, enabled: true}
+  old: {package: nothing, enabled: false, components: {loss: {old/far: {summary: Kept.}}}}
+index: {other/thing: i2i-other}
+""")
+    return file
+
+
+def test_the_catalogue_is_not_stale():
+    assert main([str(ROOT / "registry.yaml"), "--check"]) == 0, "run: make registry"
+
+
+def test_the_core_ships_this_catalogue():
+    assert (ROOT / "i2i_core" / "registry.yaml").read_text() == (ROOT / "registry.yaml").read_text()
+
+
+def test_every_first_party_component_has_a_summary():
+    known = known_components(load_registry_file(ROOT / "registry.yaml"))
+    assert {("network", "stargan_v2/generator"), ("tensor", "fan_mask/everywhere"), ("dataset", "emoji/drawings"),
+            ("loss", "gan/bce")} <= known.keys()
+    assert [name for name, description in known.items() if not description["summary"].endswith(".")] == []
+
+
+def test_keys_defaults_and_reads_are_written_as_recipes_and_code_say_them(registry):
+    entries = {e.name: e for e in Plugins(registry).registry}
+    assert describe(entries["sample/far"]) == {
+        "summary": "Far away: always.",
+        "params": {"by": "float = 0.001", "how": "up | down = up", "names": "tuple[str, ...] = [a, b]"},
+        "reads": ["x_fake", "x_real"]}
+    assert describe(entries["sample/pick"]) == {"summary": "Pick.", "params": {"side": "left | right"},
+                                                "reads": ["a", "b", "c"]}
+    assert describe(entries["sample/net"])["params"] == {"image_size": "tuple[int, int], from the data", "depth": "int"}
+    tensors = describe(entries["sample/page"])["tensors"]
+    assert [name for name in tensors if name in ("first", "second")] == ["second", "first"], "in the page's order"
+    assert tensors["second"] == ["first"]
+
+
+def test_writing_keeps_what_is_kept_by_hand_and_is_stable(registry):
+    assert main([str(registry), "--check"]) == 1
+    assert main([str(registry)]) == 0
+    written = registry.read_text()
+    assert written.startswith("# The plugins of this tree and what they register.\n")
+    assert "        sample/far:\n          summary: 'Far away: always.'\n" in written
+    assert "          reads: [x_fake, x_real]\n" in written
+    data = yaml.safe_load(written)
+    sample = data["plugins"]["sample"]
+    assert {k: v for k, v in sample.items() if k != "components"} == {
+        "package": "sample_plugin", "distribution": "i2i-sample", "version": ">=1", "folder": "code", "enabled": True}
+    assert data["index"] == {"other/thing": "i2i-other"}
+    assert data["plugins"]["old"]["components"] == {"loss": {"old/far": {"summary": "Kept."}}}
+    assert main([str(registry), "--check"]) == 0
+    assert main([str(registry)]) == 0
+    assert registry.read_text() == written
+
+
+def test_a_stale_catalogue_shows_the_difference(registry, capsys):
+    main([str(registry)])
+    registry.write_text(registry.read_text().replace("float = 0.001", "float = 0.002"))
+    assert main([str(registry), "--check"]) == 1
+    said = capsys.readouterr().err
+    assert "-            by: float = 0.002\n+            by: float = 0.001\n" in said
+    assert said.endswith("registry.yaml is stale; run: make registry\n")
+
+
+def test_a_plugin_that_does_not_load_stops_the_writing(registry, capsys):
+    registry.write_text(registry.read_text().replace("enabled: false", "enabled: true"))
+    before = registry.read_text()
+    assert main([str(registry)]) == 5
+    assert "plugin old does not load" in capsys.readouterr().err
+    assert registry.read_text() == before

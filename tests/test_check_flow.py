@@ -1,0 +1,170 @@
+"""The flow of tensors: what a loss wants must be made, what is made must be of use, and what is trained must learn."""
+
+from __future__ import annotations
+
+import pytest
+
+from i2i_core.check import check_recipe
+from i2i_core.errors import RecipeError
+from i2i_core.recipe import parse_recipe
+
+D = "  discriminator: tiny/discriminator"
+ADVERSARIAL = "    adversarial: {use: gan/hinge, player: generator}\n"
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), [
+    ("b: grey", "b: gray",
+     "16:46: nothing makes the tensor gray, which phase g needs: losses.g.near -> gray (did you mean grey?)"),
+    ("a: x_fake, b: grey", "b: grey",
+     "16:11: no network or tensor is called a, which phase g needs: losses.g.near -> a"),
+    ("of: x_real", "of: x_rael", "10:30: nothing makes the tensor x_rael, which phase g needs: "
+     "losses.g.near -> grey -> x_rael (did you mean x_real?)"),
+    ("of: x_real", "of: x_real, light: moon",
+     "10:45: nothing makes the tensor moon, which phase g needs: losses.g.near -> grey -> moon"),
+    ("losses: g}", "losses: g, where: {grey: gray}}",
+     "19:52: nothing makes the tensor gray, which phase g needs: losses.g.near -> gray (did you mean grey?)"),
+    ("weight: 0.5", "where: {grey: gray}",
+     "16:66: nothing makes the tensor gray, which phase g needs: losses.g.near -> gray (did you mean grey?)"),
+    ("losses: g}", "losses: g, where: {style: s, s: gray}}",
+     "19:59: nothing makes the tensor gray, which phase g needs: "
+     "losses.g.adversarial -> fake_logits -> x_fake -> gray (did you mean grey?)")])
+def test_a_tensor_that_nothing_makes_is_one_problem_where_its_name_stands(mistakes, old, new, problem):
+    assert mistakes((old, new)) == [f"tiny.yaml:{problem}"]
+
+
+def test_every_name_without_a_meaning_is_reported(mistakes):
+    assert mistakes(
+        ("a: x_fake, b: grey", "a: x_fak, b: grey"), ("of: x_real", "of: x_rael"),
+        ("losses: g}", "losses: g, where: {style: stile}}\n  h: {train: [generator], losses: g, where: {style: stile}}")
+    ) == [
+        "tiny.yaml:10:30: nothing makes the tensor x_rael, which phase g needs: losses.g.near -> grey -> x_rael "
+        "(did you mean x_real?)",
+        "tiny.yaml:16:35: nothing makes the tensor x_fak, which phase g needs: losses.g.near -> x_fak "
+        "(did you mean x_fake?)",
+        *(f"tiny.yaml:{line}:53: nothing makes the tensor stile, which phase {phase} needs: losses.g.adversarial -> "
+          f"fake_logits -> x_fake -> stile (did you mean style?)" for line, phase in ((19, "g"), (20, "h")))]
+
+
+def test_a_network_that_the_method_wants_and_nobody_gives_is_reported(mistakes):
+    assert mistakes((f"{D}\n", ""), ("  discriminator: {lr: 2e-3}\n", ""),
+                    ("train: [discriminator]", "train: [generator]")) == [
+        "tiny.yaml:12:18: no network or tensor is called discriminator, which phase d needs: losses.d.adversarial -> "
+        "real_logits -> discriminator",
+        "tiny.yaml:14:18: no network or tensor is called discriminator, which phase g needs: losses.g.adversarial -> "
+        "fake_logits -> discriminator"]
+
+
+@pytest.mark.parametrize(("new", "problem"), [
+    ("of: grey", "10:30: tensor grey needs itself: losses.g.near -> grey -> grey"),
+    ("of: light}\n  light: {use: tiny/grey, of: grey",
+     "11:31: tensor grey needs itself: losses.g.near -> grey -> light -> grey")])
+def test_a_tensor_that_needs_itself_is_reported(mistakes, new, problem):
+    assert mistakes(("of: x_real", new)) == [f"tiny.yaml:{problem}"]
+
+
+def test_a_cycle_that_only_an_alias_closes_is_reported(mistakes):
+    assert mistakes(("losses: g}", "losses: g, where: {x_real: grey}}")) == [
+        "tiny.yaml:19:54: tensor grey needs itself: losses.g.adversarial -> fake_logits -> x_fake -> grey -> grey"]
+
+
+@pytest.mark.parametrize(("name", "what"), [
+    ("style", "a tensor"), ("grey", "a tensor"), ("x_ref", "a batch field"), ("normal", "a batch field")])
+def test_a_network_called_like_something_else_is_reported(mistakes, name, what):
+    found = mistakes((D, f"{D}\n  {name}: tiny/skip"),
+                     ("train: [generator]", f"train: [generator, {name}]"))
+    assert found == [f"tiny.yaml:9:3: {name} is both {what} and a network (rename the network)"]
+
+
+def test_a_network_that_no_phase_trains_is_reported(mistakes):
+    assert mistakes((D, f"{D}\n  more: tiny/skip")) == [
+        "tiny.yaml:9:3: network more is trained by no phase (add it to a phase's train)"]
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), [
+    ("train: [generator]", "train: [discriminator, generater]",
+     "19:30: phase g trains generater, which is no network of the recipe (did you mean generator?)"),
+    ("train: [generator]", "train: [generator, generator]", "19:26: phase g trains generator twice"),
+    ("losses: g}", "losses: gg}", "19:27: phase g minimises gg, which is no group of losses (did you mean g?)"),
+    ("losses: g}", "losses: [g, d, g]}", "19:42: phase g minimises g twice"),
+    ("  g:\n", "  more: {near: {use: l1, input: x_fake, target: x_real}}\n  g:\n",
+     "14:3: losses.more is minimised by no phase")])
+def test_what_a_phase_names_must_be_there_once_and_all_of_it_be_used(mistakes, old, new, problem):
+    assert mistakes((old, new)) == [f"tiny.yaml:{problem}"]
+
+
+@pytest.mark.parametrize(("edits", "problem"), [
+    ([("a: x_fake", "a: x_real"), (ADVERSARIAL, "")], "18:15: phase g trains generator, on which none of its losses"),
+    ([("a: x_fake", "a: x_copy"), (ADVERSARIAL, "")], "18:15: phase g trains generator, on which none of its losses"),
+    ([("train: [discriminator], losses: d", "train: [discriminator, generator], losses: d"),
+      ("use: gan/hinge, player: discriminator", "use: l1, input: real_logits, target: real_logits")],
+     "18:30: phase d trains generator, on which none of its losses"),
+    ([("    adversarial: {use: gan/hinge, player: discriminator}", "    {}")],
+     "18:15: phase d trains discriminator, on which none of its losses")])
+def test_a_network_that_could_not_learn_is_reported(mistakes, edits, problem):
+    """Also where the only way to it is through a detached tensor: x_copy."""
+    assert mistakes(*edits) == [f"tiny.yaml:{problem} depends"]
+
+
+def test_a_tensor_of_the_recipe_that_nothing_reads_is_reported(mistakes):
+    (problem,) = mistakes(("b: grey", "b: x_real"))
+    assert problem.startswith("tiny.yaml:10:3: tensors.grey is read by nothing")
+
+
+@pytest.mark.parametrize(("old", "new", "place"), [
+    ("losses: g}", "losses: g, where: {gray: x_real}}", "19:46"), ("weight: 0.5", "where: {gray: x_real}", "16:60")])
+def test_an_alias_that_nothing_reads_is_reported(mistakes, old, new, place):
+    assert mistakes((old, new)) == [f"tiny.yaml:{place}: no tensor or loss reads gray (did you mean grey?)"]
+
+
+def test_an_alias_that_only_an_alias_reads_is_of_use(check):
+    check(("losses: g}", "losses: g, where: {style: s, s: y_trg}}"))
+
+
+@pytest.mark.parametrize("other", ["bce", "lsgan"])
+def test_players_of_different_games_are_reported(mistakes, other):
+    assert mistakes(("use: gan/hinge, player: generator", f"use: gan/{other}, player: generator")) == [
+        f"tiny.yaml:15:24: losses.g.adversarial plays {other} against losses.d.adversarial, which plays hinge "
+        f"(use one objective for both players)"]
+
+
+def test_another_game_for_both_players_is_right(check):
+    check(sets=("losses.d.adversarial.use=gan/lsgan", "losses.g.adversarial.use=gan/lsgan"))
+
+
+def test_a_mistake_in_a_set_does_not_hide_the_flow(mistakes):
+    assert mistakes(("of: x_real", "of: x_rael"), sets=("losses.g.adversarial.use=gan/bc",)) == [
+        "--set losses.g.adversarial.use=gan/bc: there is no loss called gan/bc (did you mean gan/bce?)",
+        "tiny.yaml:10:30: nothing makes the tensor x_rael, which phase g needs: losses.g.near -> grey -> x_rael "
+        "(did you mean x_real?)"]
+
+
+def stargan(plugins, text, *sets):
+    with pytest.raises(RecipeError) as error:
+        check_recipe(parse_recipe(text, "r.yaml", sets), plugins)
+    return [f"{p.mark}: {p.message}" for p in error.value.problems]
+
+
+def line_of(text, start):
+    (found,) = [number for number, line in enumerate(text.splitlines(), 1) if line.startswith(start)]
+    return found
+
+
+def test_masks_without_a_skip_are_reported(plugins):
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    assert stargan(plugins, text, "networks.generator.skip=null") == [
+        f"r.yaml:{line_of(text, f'  {name}:')}:3: tensors.{name} makes masks, and the generator has no skip to use them"
+        for name in ("masks", "fake_masks")]
+
+
+def test_a_skip_without_masks_is_reported(plugins):
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    lines = text.splitlines()
+    text = "\n".join(line for line in lines if not line.startswith("  fake_masks:"))
+    assert stargan(plugins, text) == [
+        f"r.yaml:{line_of(text, '    skip:')}:11: the generator has a skip, and no tensors.fake_masks makes its masks"]
+
+
+@pytest.mark.parametrize("name", ["stargan_v2", "stargan_v2_afhq", "stargan_v2_celeba_hq", "stargan_v2_earth"])
+def test_every_bundled_recipe_is_right(plugins, name):
+    path = plugins.recipes()[f"{name}.yaml"]
+    check_recipe(parse_recipe(path.read_text(), name), plugins)

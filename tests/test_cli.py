@@ -1,0 +1,165 @@
+"""The command itself: it starts at once, explains errors, takes verbs from plugins, runs uninstalled."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("torch", "pydantic", "numpy", "accelerate", "rich", "PIL")
+
+
+def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("I2I_REGISTRY", "PYTHONPATH")}
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, env=kept | env)
+
+
+def test_help_takes_less_than_three_tenths_of_a_second_and_imports_nothing_heavy():
+    script = f"""
+import sys
+from i2i_cli.main import main
+try:
+    main(["--help"])
+finally:
+    print([m for m in {HEAVY} if m in sys.modules])
+"""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = run("-c", script)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 0.3
+
+
+def test_help_teaches_every_verb(i2i):
+    top = i2i("--help")
+    assert (top.code, top.err) == (0, "")
+    for verb in ("train", "validate", "explain", "ls", "show", "init", "plugins"):
+        shown = i2i(verb, "--help")
+        assert shown.code == 0
+        assert f"\n  i2i {verb}" in shown.out, f"{verb} has no example"
+        assert any(line.startswith(f"  {verb} ") and not line.endswith("...") for line in top.out.splitlines())
+    assert "\n  i2i data check" in i2i("data", "check", "--help").out
+
+
+def test_listing_components_does_not_import_torch():
+    done = run("-c", """
+import sys
+from i2i_cli.main import main
+try:
+    main(["ls", "network"])
+finally:
+    print("torch" in sys.modules)
+""")
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+def test_an_unknown_verb_or_option_is_a_usage_error(i2i):
+    answer = i2i("trian")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.endswith("Error: there is no verb trian (did you mean train?)\n")
+    assert i2i("train", "--recipes", "x").code == 2
+
+
+def test_the_source_tree_runs_with_nothing_of_ours_installed():
+    libraries = sysconfig.get_paths()["purelib"]  # -S leaves out what editable installs add to sys.path
+    done = run("-S", "-m", "cli", "plugins", "--json", PYTHONPATH=libraries, I2I_REGISTRY="registry.yaml")
+    assert done.returncode == 0, done.stderr
+    rows = {row["name"]: row for row in json.loads(done.stdout)}
+    assert rows.keys() == {"core", "stargan_v2", "fan_mask", "emoji", "earth"}
+    assert all(row["components"] and not row["error"] for row in rows.values())
+    hidden = run("-S", "-c", "import i2i_stargan_v2", PYTHONPATH=libraries)
+    assert "No module named 'i2i_stargan_v2'" in hidden.stderr, "the test must not see installed plugins"
+
+
+def test_exit_codes_survive_and_other_processes_say_who_they_are():
+    done = run("-m", "i2i_cli", "plugins", "--plugin", "no.py", RANK="1")
+    assert done.returncode == 5
+    assert done.stderr == "rank 1: there is no plugin file no.py; --plugin takes the path of a .py file\n"
+
+
+def test_an_unexpected_error_is_one_line_and_with_v_a_traceback(i2i, monkeypatch):
+    def fail(*_: object) -> None:
+        raise TypeError("one\ntwo")
+
+    monkeypatch.setattr("i2i_core.plugins.discover", fail)
+    assert i2i("plugins").err == "unexpected: TypeError: one two (rerun with -v for the traceback)\n"
+    answer = i2i("plugins", "-v")
+    assert answer.code == 1
+    assert answer.err.startswith("Traceback")
+    assert answer.err.splitlines()[-1].startswith("unexpected: TypeError: one two")
+
+
+def test_ctrl_c_before_training_exits_130(i2i, monkeypatch):
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("i2i_core.plugins.discover", interrupt)
+    answer = i2i("plugins")
+    assert (answer.code, answer.err.strip()) == (130, "interrupted")
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A registry file with one plugin that adds a verb, one whose verbs fail, and one that does not load."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("greeting", "sulking"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "greeting.py").write_text("""
+import click
+from i2i_core import hookimpl
+
+@hookimpl
+def i2i_commands(group):
+    @group.command()
+    def greet():
+        '''Say hello.'''
+        click.echo("hello")
+
+    group.add_command(greet, "train")  # ours stays ours
+""")
+    (tmp_path / "sulking.py").write_text("""
+from i2i_core import hookimpl
+
+@hookimpl
+def i2i_commands(group):
+    raise ValueError("not today")
+""")
+    (tmp_path / "broken.py").write_text("import nothing_of_that_name")
+    names = ("greeting", "sulking", "broken")
+    file = tmp_path / "team.yaml"
+    file.write_text("plugins:\n" + "".join(f"  {n}: {{package: {n}, folder: .}}\n" for n in names))
+    return file
+
+
+def test_plugins_add_verbs_and_one_that_fails_costs_only_its_own(i2i, registry, monkeypatch):
+    monkeypatch.setenv("I2I_REGISTRY", str(registry))
+    shown = i2i("--help")
+    assert "  greet     Say hello.\n" in shown.out
+    assert "  train     Train a recipe and say where its pictures are.\n" in shown.out
+    assert shown.err == "plugin sulking adds no verbs: ValueError: not today\n"
+    assert i2i("greet").out == "hello\n"
+
+
+def test_a_broken_registry_file_does_not_hide_the_help(i2i, monkeypatch):
+    monkeypatch.setenv("I2I_REGISTRY", "/nowhere.yaml")
+    answer = i2i("--help")
+    assert answer.code == 0
+    assert answer.err.startswith("plugins are not listed: the registry file /nowhere.yaml cannot be read")
+
+
+def test_plugins_lists_what_loads_and_why_the_rest_does_not(i2i, registry):
+    answer = i2i("plugins", "--registry", registry)
+    assert answer.code == 0
+    assert "ModuleNotFoundError: No module named" in answer.out
+    rows = {row["name"]: row for row in json.loads(i2i("plugins", "--json", "--registry", registry).out)}
+    assert rows["greeting"]["error"] == ""
+    assert rows["broken"]["error"] == "ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    assert rows["core"]["components"]

@@ -1,0 +1,84 @@
+"""`i2i ls` and `i2i show`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import i2i_core.losses
+
+
+def test_ls_shows_summaries_from_the_catalogue(i2i):
+    answer = i2i("ls", "loss")
+    assert (answer.code, answer.err) == (0, "")
+    rows = [line.split(maxsplit=2) for line in answer.out.splitlines()]
+    assert ["loss", "l1", "Mean absolute difference of `input` and `target`, of any equal shape."] in rows
+    assert any(row[:2] == ["loss", "stargan_v2/cycle"] for row in rows)
+    assert not any(row[0] == "network" for row in rows)
+
+
+def test_ls_of_an_unknown_plugin_shows_names_only(i2i, toy):
+    answer = i2i("ls", "network", *toy)
+    assert "network  toy/recolour\n" in answer.out
+    found = {row["name"]: row for row in json.loads(i2i("ls", "--json", *toy).out)}
+    assert found["toy/recolour"] == {"kind": "network", "name": "toy/recolour", "plugin": "toy"}
+    assert found["checkpoint"]["params"] == {"every": "PositiveInt = 1000", "keep": "PositiveInt = 3"}
+
+
+def test_ls_of_an_unknown_kind(i2i):
+    answer = i2i("ls", "losses")
+    assert (answer.code, answer.err) == (2, "there is no kind losses (did you mean loss?)\n")
+
+
+def test_show_gives_keys_tensors_and_the_place_of_the_code(i2i):
+    answer = i2i("show", "r1")
+    assert answer.code == 0
+    assert answer.out.startswith("loss r1\n  Gradient penalty on real pictures")
+    assert "  Keys\n    gamma:  float = 1.0\n" in answer.out
+    assert "  Reads  real_logits, x_real_leaf\n" in answer.out
+    source = Path(i2i_core.losses.__file__)
+    line = 1 + source.read_text().splitlines().index(
+        "def r1(real_logits: Tensor, x_real_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:")
+    assert f"{source}:{line}" in answer.out.replace("\n  ", "")
+
+
+def test_show_of_a_method_lists_its_tensors(i2i, toy):
+    answer = i2i("show", "toy/method", *toy)
+    assert "    x_fake          recolour, x_real\n" in answer.out
+
+
+def test_show_does_not_pass_off_a_base_class_docstring(i2i, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("bare_plugin.py").write_text("""
+import torch
+from i2i_core import hookimpl
+
+@hookimpl
+def i2i_components(registry):
+    registry.network("silent", "bare_plugin:Silent")
+
+class Silent(torch.nn.Module):
+    def __init__(self, *, depth: int = 2):
+        super().__init__()
+""")
+    silent = i2i("show", "bare_plugin/silent", "--plugin", "bare_plugin.py")
+    assert "  Keys\n    depth:  int = 2\n" in silent.out
+    assert "Base class for all neural network modules" not in silent.out
+
+
+def test_show_as_json_lists_every_component_of_that_name(i2i):
+    found = json.loads(i2i("show", "stargan_v2/golden", "--json").out)
+    assert {facts["kind"] for facts in found} == {"tensor", "hook", "dataset"}
+
+
+def test_show_of_an_unknown_component_says_what_to_do(i2i, tmp_path):
+    answer = i2i("show", "stargan_v2/generater")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "there is no component called stargan_v2/generater (did you mean stargan_v2/generator?)\n"
+    team = tmp_path / "team.yaml"
+    team.write_text("plugins: {broken: {package: nothing_of_that_name}}\nindex: {fan_mask: i2i-fan-mask}\n")
+    answer = i2i("show", "fan_mask/high_pass", "--registry", team)
+    assert answer.err == "there is no component called fan_mask/high_pass (pip install i2i-fan-mask)\n"
+    answer = i2i("show", "broken/loss", "--registry", team)
+    assert answer.err == ("there is no component called broken/loss (plugin broken is not in use: "
+                          "ModuleNotFoundError: No module named 'nothing_of_that_name')\n")

@@ -1,0 +1,115 @@
+"""`i2i data check`: what is there, what is broken, and whether training would fail."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def picture(path: Path, seed: int, size: int = 16) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(255, size=(size, size, 3), dtype=np.uint8)).save(path)
+
+
+@pytest.fixture
+def photos(toy: object) -> Path:
+    """Two domains of two good pictures."""
+    for number in range(4):
+        picture(Path("photos", "cat" if number < 2 else "dog", f"{number}.jpg"), number)
+    return Path("photos")
+
+
+@pytest.fixture
+def bad(photos: Path) -> Path:
+    """The same with a file cut short, a speck, a text, a duplicate and a hidden file."""
+    whole = (photos / "cat" / "0.jpg").read_bytes()
+    (photos / "cat" / "short.jpg").write_bytes(whole[:-40])
+    picture(photos / "cat" / "tiny.png", 0, size=1)
+    (photos / "dog" / "text.jpg").write_text("no picture at all")
+    (photos / "dog" / "again.jpg").write_bytes(whole)
+    (photos / "dog" / ".hidden.jpg").write_text("")
+    return photos
+
+
+RECIPE = ("--recipe", "toy.yaml", "--plugin", "toy.py", "--set")
+FOLDERS = "data={use: image_folders, root: photos, image_size: 16, batch_size: 2}"
+SKIP = "data={use: image_folders, root: photos, image_size: 16, batch_size: 2, broken: skip}"
+
+
+def test_good_folders(i2i, photos):
+    answer = i2i("data", "check", photos)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines() == ["photos", "domain  pictures  broken", "cat     2         0",
+                                       "dog     2         0"]
+
+
+def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
+    answer = i2i("data", "check", bad)
+    assert answer.code == 3
+    lines = answer.out.splitlines()
+    assert lines[2:4] == ["cat     2         2", "dog     3         1"]
+    assert lines[4:] == ["broken: photos/cat/short.jpg (cut short)", "broken: photos/cat/tiny.png (1 x 1 pixels)",
+                         "broken: photos/dog/text.jpg (no picture)",
+                         "same bytes: photos/cat/0.jpg = photos/dog/again.jpg"]
+    assert answer.err == ("3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
+                          "dog/text.jpg (no picture); repair or remove them, or say broken: skip\n")
+
+
+def test_a_recipe_that_skips_broken_pictures_is_fine(i2i, bad):
+    answer = i2i("data", "check", *RECIPE, SKIP)
+    assert (answer.code, answer.err) == (0, "")
+    assert "broken: photos/dog/text.jpg (no picture)" in answer.out
+    answer = i2i("data", "check", *RECIPE, FOLDERS)
+    assert answer.code == 3
+    assert "broken: photos/dog/text.jpg (no picture)" in answer.out
+    assert answer.err.startswith("--set data=")
+
+
+def test_json_names_all_and_says_what_is_wrong(i2i, bad):
+    answer = i2i("data", "check", bad, "--json")
+    assert (answer.code, answer.err) == (3, "")
+    found = json.loads(answer.out)
+    assert found["ok"] is False
+    assert found["problem"].startswith("3 broken pictures in photos")
+    (report,) = found["data"]
+    assert report["domains"] == {"cat": {"pictures": 2, "broken": 2}, "dog": {"pictures": 3, "broken": 1}}
+    assert report["duplicates"] == [["photos/cat/0.jpg", "photos/dog/again.jpg"]]
+
+
+def test_one_domain_an_empty_domain_and_no_folder(i2i, photos):
+    picture(Path("one", "cat", "0.png"), 0)
+    answer = i2i("data", "check", "one")
+    assert (answer.code, answer.err) == (3, "one has only the domain cat, and a translation needs two\n")
+    Path("one", "dog").mkdir()
+    answer = i2i("data", "check", "one")
+    assert (answer.code, answer.err) == (3, "domain dog of one has no pictures; fill it or remove it\n")
+    assert "dog     0         0" in answer.out
+    answer = i2i("data", "check", "none")
+    assert (answer.code, answer.out) == (3, "")
+    assert answer.err == "there is no folder none; data.root must hold one folder of pictures per domain\n"
+
+
+def test_data_that_are_not_in_folders_are_counted(i2i, toy):
+    answer = i2i("data", "check", "--recipe", "toy.yaml", *toy)
+    assert answer.code == 0
+    assert answer.out.splitlines() == ["toy/noise, training", "domain  pictures  broken", "a       3         0",
+                                       "b       3         0"]
+
+
+def test_held_out_pictures_are_checked_too(i2i, photos):
+    picture(Path("val", "cat", "0.png"), 0)
+    own = "data={use: image_folders, root: photos, image_size: 16, batch_size: 2, validation: {root: val}}"
+    answer = i2i("data", "check", *RECIPE, own)
+    assert answer.code == 3
+    assert "val\ndomain  pictures  broken\ncat     1         0\n" in answer.out
+
+
+def test_a_folder_or_a_recipe_but_not_both(i2i, photos):
+    assert i2i("data", "check").code == 2
+    answer = i2i("data", "check", photos, "--recipe", "toy.yaml")
+    assert answer.code == 2
+    assert answer.err.endswith("Error: name either a FOLDER or --recipe NAME\n")

@@ -1,0 +1,107 @@
+"""`i2i train`: what it prints, how it ends, and the dry run."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from pathlib import Path
+
+import pytest
+
+
+def test_train_ends_by_naming_the_checkpoint_and_the_pictures(i2i, toy):
+    answer = i2i("train", "--recipe", "toy.yaml", *toy)
+    assert answer.code == 0, answer.err
+    assert answer.out.splitlines() == [
+        "run         runs/toy-001",
+        "checkpoint  runs/toy-001/checkpoints/step-00000003",
+        "picture     runs/toy-001/samples/step-00000003-learn.png"]
+    for line in answer.out.splitlines():
+        assert Path(line.split()[1]).exists()
+
+
+def test_train_continues_a_run_and_a_finished_one_says_so(i2i, toy):
+    assert i2i("train", "--recipe", "toy.yaml", "--set", "steps=1", "--run-dir", "r", *toy).code == 0
+    answer = i2i("train", "--run-dir", "r", "--resume", "--set", "steps=2", *toy)
+    assert answer.code == 0, answer.err
+    assert answer.out.splitlines()[1] == "checkpoint  r/checkpoints/step-00000002"
+    answer = i2i("train", "--run-dir", "r", "--resume", "--set", "steps=2", *toy)
+    assert answer.code == 0
+    assert "warning: r is finished: 2 of 2 steps are done\n" in answer.err
+
+
+def test_train_explains_what_it_lacks(i2i, toy):
+    answer = i2i("train")
+    assert (answer.code, answer.err) == (2, "name a recipe with --recipe, for example --recipe stargan_v2.yaml\n")
+    answer = i2i("train", "--recipe", "toy.yaml", "--resume", *toy)
+    assert (answer.code, answer.err) == (2, "--resume needs --run-dir, the folder of the run to continue\n")
+
+
+def test_an_unexpected_error_leaves_its_traceback_in_the_logs(i2i, toy):
+    answer = i2i("train", "--recipe", "toy.yaml", "--set", "hooks.t={use: toy/trouble, error: type}", *toy)
+    assert answer.code == 1
+    file = Path("runs/toy-001/logs/traceback-0.txt")
+    assert answer.err.splitlines()[-1] == f"unexpected: TypeError: one two (the traceback is in {file})"
+    assert "in after_step" in file.read_text()
+    assert json.loads(Path("runs/toy-001/status.json").read_text())["exit_code"] == 1
+
+
+def test_ctrl_c_in_training_exits_130_and_says_how_to_go_on(i2i, toy):
+    answer = i2i("train", "--recipe", "toy.yaml", "--set", "hooks.t={use: toy/trouble, error: interrupt}", *toy)
+    assert answer.code == 130
+    assert answer.err.splitlines()[-1] == "interrupted; continue with: i2i train --run-dir runs/toy-001 --resume"
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary folders are made."""
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    return tmp_path / "scratch"
+
+
+def test_a_dry_run_says_what_a_run_takes_and_leaves_nothing(i2i, toy, scratch):
+    Path("toy.yaml").write_text(Path("toy.yaml").read_text().replace("steps: 3", "steps: 100_000"))
+    before = sorted(Path().rglob("*"))
+    answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", *toy)
+    assert answer.code == 0, answer.err
+    lines = [re.split(r" {2,}", line.strip()) for line in answer.out.splitlines()]
+    assert ["recolour", "24"] in lines
+    assert ["all", "24"] in lines
+    found = {line[0]: line[1] for line in lines if len(line) == 2}
+    assert re.fullmatch(r"[\d.e-]+ s per iteration on cpu; 100,000 iterations: .+", found["time"])
+    assert re.fullmatch(r"[\d.]+ [MG]B", found["peak memory"])
+    assert re.fullmatch(r"[\d.]+ kB, saved and resumed", found["checkpoint"])
+    assert found["pictures"] == "1 drawn"
+    after = [p for p in Path().rglob("*") if not {".cache", "__pycache__"} & set(p.parts)]
+    assert sorted(after) == before
+
+
+def test_a_dry_run_saves_and_resumes_where_the_recipe_saves_nothing(i2i, toy, scratch):
+    answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--set", "hooks={checkpoint: null}", *toy)
+    assert answer.code == 0, answer.err
+    assert "kB, saved and resumed" in answer.out
+    assert "none: the recipe has no hook that draws" in answer.out
+
+
+def test_a_dry_run_fails_as_the_run_would_and_still_leaves_nothing(i2i, toy, scratch):
+    dry = ("train", "--recipe", "toy.yaml", "--dry-run", *toy)
+    answer = i2i(*dry, "--set", "hooks.t={use: toy/trouble, error: type}")
+    assert answer.code == 1
+    assert answer.err.splitlines()[-1] == "unexpected: TypeError: one two (rerun with -v for the traceback)"
+    answer = i2i(*dry, "--set", "hooks.t={use: toy/trouble, error: interrupt}")
+    assert answer.code == 130
+    assert answer.err.splitlines()[-1] == "the dry run was interrupted; nothing is kept"
+    assert list(scratch.iterdir()) == []
+
+
+def test_a_dry_run_is_for_one_process_from_the_beginning(i2i, toy, monkeypatch):
+    dry = ("train", "--recipe", "toy.yaml", "--dry-run", *toy)
+    answer = i2i(*dry, "--resume")
+    assert answer.code == 2
+    assert answer.err.endswith("Error: a dry run starts from the beginning; leave out --resume\n")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    answer = i2i(*dry)
+    assert answer.code == 2
+    assert "a dry run is for one process" in answer.err

@@ -1,0 +1,68 @@
+"""A loss or a gradient that is no number stops the run before the step that would ruin the networks."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from i2i_core import launch, state
+from i2i_core.errors import Diverged
+from i2i_core.run import Run
+
+from .runs import NO_GRIDS, run_forked, status, train
+
+SPOILT = "losses.generator.spoilt={use: trouble/spoilt, at: 5, %s}"  # two calls a step: g_latent of step 3
+SAVED_EACH_STEP = "hooks.checkpoint.every=1"
+
+
+def finite(folder: Path, step: int) -> bool:
+    """Whether the newest checkpoint is of `step` and holds numbers only."""
+    found, bad = state.newest(folder / "checkpoints")
+    assert bad == []
+    assert found is not None
+    return found.step == step and all(t.isfinite().all() for part in found.parts().values() for t in part.values())
+
+
+@pytest.mark.parametrize(("what", "said"), [
+    ("gradient: false", "loss spoilt is nan"),
+    ("gradient: true", "the gradient of generator and mapping_network and style_encoder is not finite"),
+])
+def test_a_run_that_diverges_stops_before_the_step_and_keeps_what_was_good(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, said: str) -> None:
+    runs: list[Run] = []
+    build = launch.build_run
+    monkeypatch.setattr(launch, "build_run", lambda *given: runs.append(build(*given)) or runs[0])
+    folder = tmp_path / "run"
+    with pytest.raises(Diverged) as stopped:
+        train(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS)
+    assert stopped.value.exit_code == 6
+    assert str(stopped.value) == (
+        f"{said} in phase g_latent of step 3; the networks were not stepped. Resume from the last checkpoint with a "
+        f"lower learning rate or another seed")
+    (run,) = runs
+    assert all(p.isfinite().all() for network in run.networks.values() for p in network.parameters())
+    assert run.step == 2
+    assert finite(folder, step=2)
+    assert {k: status(folder)[k] for k in ("status", "step", "exit_code")} == {"status": "failed", "step": 2,
+                                                                               "exit_code": 6}
+    assert status(folder)["message"] == str(stopped.value)
+
+
+@pytest.mark.parametrize("what", ["gradient: false, rank: 1", "gradient: true, rank: 1"])
+def test_both_processes_stop_when_one_of_them_diverges(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "run"
+    ended = run_forked(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS, world=2)
+    assert ended.codes == [6, 6], ended.printed
+    for printed in ended.printed:
+        assert "in phase g_latent of step 3; the networks were not stepped" in printed
+    assert finite(folder, step=2)
+    assert status(folder)["exit_code"] == 6
+
+
+def test_data_workers_do_not_hold_up_a_run_that_diverged(tmp_path: Path) -> None:
+    started = time.monotonic()
+    ended = run_forked(tmp_path / "run", SPOILT % "gradient: false", "data.workers=2", *NO_GRIDS)
+    assert ended.codes == [6], ended.printed
+    assert time.monotonic() - started < 20

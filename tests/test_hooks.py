@@ -1,0 +1,259 @@
+"""What hooks do while a run trains: averages, pictures, numbers."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor, nn
+
+from i2i_core.data.batches import as_float, to_array
+from i2i_core.errors import DataError, Diverged, RecipeError
+from i2i_core.hooks import progress
+from i2i_core.hooks.ema import EMA
+from i2i_core.hooks.sample_grid import SampleGrid, grid
+from i2i_core.hooks.true_pairs import TruePairs
+from i2i_core.run import Run
+
+from .runs import NO_GRIDS, largest_difference, logged, train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that was trained for a step, to look at."""
+    return train(tmp_path_factory.mktemp("hooks") / "run", "steps=1", *NO_GRIDS)
+
+
+# EMA
+
+
+def test_the_average_is_the_formula_from_the_initial_weights_on(tmp_path: Path) -> None:
+    decay, networks = 0.9, ("generator", "mapping_network", "style_encoder")
+    expected: dict[str, Tensor] = {}
+    for steps in range(1, 4):  # each from the start: a run is a function of its recipe
+        trained = train(tmp_path / str(steps), f"steps={steps}", "precision=fp64", f"hooks.ema.decay={decay}",
+                        "hooks.checkpoint=null", "hooks.start=trouble/remember", *NO_GRIDS)
+        start = trained.hooks["start"].parameters
+        now = {f"{n}/{key}": p.detach() for n in networks for key, p in trained.networks[n].named_parameters()}
+        assert now.keys() <= start.keys()
+        expected = {name: decay * (expected or start)[name] + (1 - decay) * p for name, p in now.items()}
+        found = trained.hooks["ema"].state_dict()
+        assert max(float((found[name] - p).abs().max()) for name, p in expected.items()) < 1e-12
+    assert max(float((found[name] - start[name]).abs().max()) for name in expected) > 1e-5
+
+
+def test_pictures_are_drawn_from_the_averages_and_training_is_not(run: Run) -> None:
+    for name in ("generator", "mapping_network", "style_encoder"):
+        assert run.eval_networks[name] is run.hooks["ema"].averages[name]
+        assert run.eval_networks[name] is not run.networks[name]
+        assert not any(p.requires_grad for p in run.eval_networks[name].parameters())
+    assert run.eval_networks["discriminator"] is run.networks["discriminator"]
+
+
+def test_an_average_of_nothing_but_the_present_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"decay must lie in \[0, 1\), not 1"):
+        EMA(networks=["a"], decay=1.0)
+
+
+def test_buffers_are_copied_whatever_their_type() -> None:
+    network = nn.BatchNorm1d(2)
+    ema = EMA(networks=["n"], decay=0.5)
+    fake: Any = SimpleNamespace(networks={"n": network}, eval_networks={})
+    ema.run_start(fake)
+    network(torch.randn(4, 2))
+    ema.after_step(fake)
+    copied = dict(ema.averages["n"].named_buffers())
+    assert all(copied[name].equal(buffer) for name, buffer in network.named_buffers())
+    assert int(copied["num_batches_tracked"]) == 1
+
+
+# Sample grids
+
+
+def cells(run: Run, **keys: Any) -> list[list[Tensor | None]]:
+    return SampleGrid(sources=3, rows=4, **keys).cells(run)
+
+
+def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
+    seen: list[dict[str, Any]] = []
+    tensors = run.tensors
+    watched: Any = SimpleNamespace(**{name: getattr(run, name) for name in (
+        "validation", "recipe", "device", "dtype", "needs")})
+    watched.tensors = lambda names, batch, **how: seen.append({**batch, **tensors(["s_trg"], batch, **how)}) or tensors(
+        names, batch, **how)
+    found = cells(watched, phase="g_latent")
+    assert [len(row) for row in found] == [3, 3, 3, 3, 3]
+    for row, asked in enumerate(seen):
+        assert asked["s_trg"].allclose(asked["s_trg"][:1].expand(3, -1), atol=1e-5)
+        assert asked["y_trg"].tolist() == [row % 2] * 3
+        assert torch.stack([c for c in found[0] if c is not None]).equal(asked["x_real"])
+    assert len({tuple(asked["s_trg"][0].tolist()) for asked in seen}) == 4
+    assert seen[0]["y_org"].tolist() == [0, 1, 0]
+
+
+def test_references_stand_at_the_left_only_where_they_matter(run: Run) -> None:
+    assert run.needs("x_fake", "g_reference") == {"x_real", "x_ref", "y_trg"}
+    assert run.needs("x_fake", "g_latent") == {"x_real", "y_trg"}
+    found = cells(run, phase="g_reference")
+    assert [len(row) for row in found] == [4, 4, 4, 4, 4]
+    assert found[0][0] is None
+    for row in found[1:]:
+        reference = row[0]
+        assert reference is not None
+        batch = {"x_real": torch.stack([c for c in found[0] if c is not None]), "y_trg": torch.zeros(3).long(),
+                 "x_ref": reference.expand(3, -1, -1, -1), "y_org": torch.zeros(3).long()}
+        assert reference.shape == batch["x_real"].shape[1:]
+
+
+def test_grids_show_held_out_pictures(run: Run) -> None:
+    sources = [c for c in cells(run, phase="g_latent")[0] if c is not None]
+    for y, source in zip((0, 1, 0), sources, strict=True):
+        held_out = [as_float(torch.from_numpy(to_array(run.validation.picture(y, i), (32, 32))), torch.float32)
+                    for i in range(run.validation.count(y))]
+        assert any(source.equal(picture) for picture in held_out)
+
+
+def test_drawing_changes_nothing_that_trains(tmp_path: Path) -> None:
+    train(tmp_path / "with", "steps=2", "hooks.latent.every=1")
+    train(tmp_path / "without", "steps=2", *NO_GRIDS)
+    assert largest_difference(tmp_path / "with", tmp_path / "without", ("networks", "hooks", "optimizers")) == 0
+
+
+def test_a_grid_places_cells_on_white(tmp_path: Path) -> None:
+    cell = torch.tensor([-1.0, 0.0, 3.0])[:, None, None].expand(3, 4, 6)
+    sheet = grid([[None, cell], [cell, cell]])
+    assert sheet.shape == (2 * 6 + 2, 2 * 8 + 2, 3)
+    assert (sheet[:8, :10] == 255).all()
+    assert (sheet[2:6, 10:16] == (0, 128, 255)).all()
+    assert (sheet[8:12, 2:8] == (0, 128, 255)).all()
+
+
+# Numbers
+
+
+def test_metrics_are_written_every_n_steps_as_they_were(tmp_path: Path) -> None:
+    train(tmp_path / "all", "steps=4", *NO_GRIDS)
+    train(tmp_path / "some", "steps=4", "hooks.metrics.every=2", *NO_GRIDS)
+    everything = logged(tmp_path / "all")
+    assert [line["step"] for line in everything] == [1, 2, 3, 4]
+    assert logged(tmp_path / "some") == everything[1::2]
+    assert set(everything[0]) == {"step", *(f"{phase}/{term}" for phase, terms in {
+        "d_latent": ("adversarial", "r1"), "d_reference": ("adversarial", "r1"),
+        "g_latent": ("adversarial", "style", "diversity", "cycle"),
+        "g_reference": ("adversarial", "style", "diversity", "cycle")}.items() for term in terms)}
+
+
+def test_a_term_that_is_due_every_other_step_is_computed_and_logged_then(tmp_path: Path) -> None:
+    """Also where a whole phase is not due, and a later one needs what it would have computed."""
+    trained = train(tmp_path / "run", "steps=4", *NO_GRIDS, "losses.discriminator.adversarial.every=2",
+                    "losses.discriminator.r1.every=4", "losses.generator.style.every=2",
+                    "losses.generator.calls={use: trouble/spoilt, at: 0, every: 2}")
+    lines = logged(tmp_path / "run")
+    for step, line in enumerate(lines):
+        assert ("d_latent/adversarial" in line) == (step % 2 == 0)
+        assert ("d_reference/r1" in line) == (step % 4 == 0)
+        assert ("g_latent/calls" in line) == ("g_latent/style" in line) == (step % 2 == 0)
+        assert "g_reference/cycle" in line
+    calls = {phase.name: [t.call for t in phase.terms if t.name == "calls"] for phase in trained.plan}
+    assert calls["g_latent"][0].calls == 4  # two phases, twice
+
+
+def test_the_tracker_writes_event_files_with_the_losses(tmp_path: Path) -> None:
+    train(tmp_path / "run", "steps=2", *NO_GRIDS, "hooks.tracker=tracker")
+    events = EventAccumulator(str(tmp_path / "run" / "logs" / "i2i")).Reload()
+    found = [(e.step, e.value) for e in events.Scalars("g_latent/cycle")]
+    assert found == [(line["step"], pytest.approx(line["g_latent/cycle"])) for line in logged(tmp_path / "run")]
+
+
+def test_a_tracker_that_is_not_installed_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="wandb is not installed; pip install wandb, or set this hook to null"):
+        train(tmp_path / "run", "hooks.tracker={use: tracker, to: wandb}")
+
+
+def test_progress_is_a_line_every_n_steps_where_no_one_watches(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path / "run", "steps=5", "hooks.progress={use: progress, every: 2}", *NO_GRIDS)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[0] == f"training on cpu from step 0 to 5 -> {tmp_path}/run"
+    assert [line.split()[1] for line in lines[1:4]] == ["2/5", "4/5", "5/5"]
+    assert all(" left  d_latent/adversarial " in line for line in lines[1:4])
+    assert lines[4].startswith("5 steps in 0:")
+    assert len(lines) == 5
+
+
+def test_a_terminal_is_left_as_it_was_when_a_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(progress, "Console", lambda **_: Console(file=terminal, force_terminal=True, width=90))
+    with pytest.raises(Diverged):
+        train(tmp_path / "run", "hooks.progress=progress", "losses.generator.bad={use: trouble/spoilt, at: 3}",
+              *NO_GRIDS)
+    gc.collect()  # at the latest, when the process ends
+    hidden, shown = terminal.getvalue().count("\x1b[?25l"), terminal.getvalue().count("\x1b[?25h")
+    assert hidden == shown == 1
+
+
+# True pairs
+
+
+class Same:
+    """The same pictures in every domain."""
+
+    paired = True
+    domains: Sequence[str] = ("a", "b", "c")
+
+    def count(self, domain: int) -> int:
+        return 40
+
+    def picture(self, domain: int, index: int) -> Image.Image:
+        generator = torch.Generator().manual_seed(index)
+        return Image.fromarray(torch.randint(256, (24, 24, 3), generator=generator, dtype=torch.uint8).numpy())
+
+
+def a_run_that_translates(by: Any, data: Any) -> Any:
+    recipe = SimpleNamespace(seed=0, data=SimpleNamespace(image_size=(32, 32)))
+    return SimpleNamespace(validation=data, data=data, recipe=recipe, device=torch.device("cpu"), dtype=torch.float32,
+                           tensors=lambda names, batch, **_: {names[0]: by(batch)})
+
+
+def test_a_translation_that_is_the_true_pair_is_always_recognised() -> None:
+    found = TruePairs(phase="any", batch_size=16).measure(a_run_that_translates(lambda batch: batch["x_real"], Same()))
+    assert found.keys() == {f"{a} -> {b}" for a in "abc" for b in "abc" if a != b}
+    assert all(shares == {"translated": 1.0, "untranslated": 1.0, "chance": 1 / 40} for shares in found.values())
+
+
+def test_a_translation_that_is_another_picture_is_never_recognised() -> None:
+    def shifted(batch: Any) -> Tensor:
+        return batch["x_real"].roll(1, dims=0)
+
+    found = TruePairs(phase="any", batch_size=40).measure(a_run_that_translates(shifted, Same()))
+    assert all(shares["translated"] == 0.0 for shares in found.values())
+
+
+def test_true_pairs_are_measured_at_the_end_of_a_run(tmp_path: Path) -> None:
+    train(tmp_path / "run", "steps=1", *NO_GRIDS, "hooks.true_pairs={use: true_pairs, phase: g_latent}")
+    found = json.loads((tmp_path / "run" / "eval" / "true_pairs.json").read_text())
+    assert found.keys() == {"flat -> high_contrast", "high_contrast -> flat"}
+    assert all(0 <= share <= 1 for shares in found.values() for share in shares.values())
+
+
+def test_true_pairs_need_a_data_set_that_has_them(tmp_path: Path) -> None:
+    for domain in ("cat", "dog"):
+        (tmp_path / "data" / domain).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "data" / domain / "a.png")
+    folder = tmp_path / "run"
+    data = f"data={{use: image_folders, root: {tmp_path}/data, image_size: 32, batch_size: 2}}"
+    measured = "hooks.true_pairs={use: true_pairs, phase: g_latent}"
+    with pytest.raises(DataError, match="true_pairs needs held-out pictures with true pairs, and these have none"):
+        train(folder, data, "steps=1", *NO_GRIDS, measured)
+    assert not (folder / "metrics.jsonl").exists(), "it was said after training"
+    assert train(folder, data, "steps=1", *NO_GRIDS).step == 1  # the folder is as good as new

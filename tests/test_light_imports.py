@@ -1,0 +1,33 @@
+"""Listing what there is must stay instant: what it imports is checked by `sys.modules` in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+HEAVY = {"torch", "torchvision", "numpy", "pydantic", "accelerate", "PIL", "safetensors", "rich"}
+MODULES = ["i2i_core", "i2i_core.hookspecs", "i2i_core.registry", "i2i_core.errors", "i2i_core.interfaces",
+           "i2i_core.plugins", "i2i_core.builtins", "i2i_core.catalogue", "i2i_cli.main"]
+
+
+@pytest.fixture(scope="module")
+def imported() -> dict[str, list[str]]:
+    """For each module, the heavy ones that are there after it was imported, one after another."""
+    plugins = [point.value for point in metadata.entry_points(group="i2i.plugins")]
+    assert len(plugins) >= 4
+    code = (f"import importlib, json, sys\nfound = {{}}\nfor name in {MODULES + plugins!r}:\n"
+            f"    importlib.import_module(name)\n    found[name] = sorted(set(sys.modules) & {HEAVY!r})\n"
+            f"from i2i_core.plugins import discover\nfound['errors'] = [r.error for r in discover().rows if r.error]\n"
+            f"found['discover'] = sorted(set(sys.modules) & {HEAVY!r})\nprint(json.dumps(found))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    answer: dict[str, list[str]] = json.loads(done.stdout)
+    return answer
+
+
+def test_the_core_a_plugin_and_the_discovery_of_all_import_nothing_heavy(imported):
+    assert imported.keys() > {"i2i_core", "i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "discover"}
+    assert {name: heavy for name, heavy in imported.items() if heavy} == {}

@@ -1,0 +1,219 @@
+"""Plugins: found by entry points, pinned by a registry file or named as a file; one that fails costs only its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from i2i_core.errors import PluginError
+from i2i_core.plugins import Plugin, Plugins, discover, load_file
+from i2i_core.registry import Entry
+
+HEADER = "from i2i_core import hookimpl\n\n\n@hookimpl\ndef i2i_components(registry):\n"
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """site("name", "body of i2i_components", before=""): installs a distribution that is one plugin."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = set(sys.modules)
+
+    def install(name: str, body: str = "    pass", before: str = "", entry: str = "", version: str = "1.2") -> None:
+        (tmp_path / f"{name}_plugin.py").write_text(f'"""A plugin."""\n{before}\n{HEADER}{body}\n')
+        info = tmp_path / f"{name}_dist-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-dist\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(f"[i2i.plugins]\n{entry or name} = {name}_plugin\n")
+
+    yield install
+    for name in set(sys.modules) - names:
+        del sys.modules[name]
+
+
+def row(plugins: Plugins, name: str, distribution: str = "") -> Plugin:
+    (found,) = [r for r in plugins.rows if r.name == name and distribution in ("", r.distribution)]
+    return found
+
+
+def test_what_is_installed_is_found(plugins):
+    assert row(plugins, "stargan_v2").distribution == "i2i-stargan-v2"
+    assert row(plugins, "stargan_v2").version == "0.1.0"
+    assert "stargan_v2/generator" in row(plugins, "stargan_v2").components
+    assert [r.name for r in plugins.rows if r.error] == []
+
+
+def test_names_get_the_entry_points_prefix_and_the_cores_have_none(site):
+    site("garden", '    registry.loss("rose", "garden_losses:rose")')
+    plugins = discover()
+    assert plugins.registry.get("loss", "garden/rose") == Entry("loss", "garden/rose", "garden_losses:rose", "garden")
+    assert plugins.registry.get("loss", "rose") is None
+    assert plugins.registry.get("loss", "l1").plugin == "core"
+    assert row(plugins, "garden").components == ["garden/rose"]
+    assert (row(plugins, "garden").version, row(plugins, "garden").distribution) == ("1.2", "garden-dist")
+
+
+@pytest.mark.parametrize(("body", "before", "error"), [
+    ("    pass", "import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+    ("    pass", "def broken(:", "SyntaxError: invalid syntax (garden_plugin.py, line 2)"),
+    ("    pass", "raise SystemExit(3)", "SystemExit: 3"),
+    ("    pass", "raise BaseExceptionGroup('many', [ValueError(1)])", "ExceptionGroup: many (1 sub-exception)"),
+    ("    1 / 0", "", "ZeroDivisionError: division by zero"),
+    ("    registry.netwerk('a', 'b:c')", "", "AttributeError: 'Registrar' object has no attribute 'netwerk'"),
+    ("    registry.loss('a', 'b:c')\n    registry.loss('a', 'b:d')", "", "loss garden/a is registered by garden twice"),
+    ("    registry.loss('a', 'b.c')", "", "loss garden/a: the target should be package.module:Object, not b.c"),
+    ("    pass", "from i2i_core import hookimpl\n@hookimpl\ndef i2i_component(registry): ...",
+     "PluginValidationError: unknown hook 'i2i_component' in plugin")])
+def test_a_plugin_that_fails_is_a_row_with_its_error_and_leaves_nothing(site, body, before, error):
+    site("garden", body, before)
+    site("meadow", '    registry.loss("daisy", "meadow:daisy")')
+    plugins = discover()
+    assert row(plugins, "garden").error.startswith(error)
+    assert row(plugins, "garden").components == []
+    assert not [e for e in plugins.registry if e.plugin == "garden"]
+    assert row(plugins, "meadow").components == ["meadow/daisy"]
+    assert not plugins.manager.has_plugin("garden")
+
+
+def test_two_distributions_of_one_plugin_name_leave_the_first_in_use(site):
+    site("meadow", '    registry.loss("daisy", "meadow:daisy")', entry="flowers")
+    site("garden", '    registry.loss("rose", "garden:rose")', entry="flowers")
+    plugins = discover()
+    first, second = (r for r in plugins.rows if r.name == "flowers")
+    assert (first.error, second.error) == ("", "there is already a plugin called flowers")
+    assert [e.name for e in plugins.registry if e.plugin == "flowers"] == first.components != []
+
+
+def test_a_plugin_cannot_take_a_name_of_the_core(site):
+    site("bce", '    registry.loss("bce", "x:y")', entry="gan")
+    plugins = discover()
+    assert row(plugins, "gan").error == "loss gan/bce is registered by both core and gan"
+    assert plugins.registry.get("loss", "gan/bce").plugin == "core"
+
+
+def test_a_target_that_does_not_import_is_an_explained_error_when_it_is_used(site):
+    site("garden", '    registry.loss("rose", "nothing_of_that_name:rose")\n    registry.loss("lily", "json:lily")')
+    registry = discover().registry
+    for name, error in (("rose", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+                        ("lily", "AttributeError: module 'json' has no attribute 'lily'")):
+        with pytest.raises(PluginError) as caught:
+            registry.get("loss", f"garden/{name}").load()
+        assert str(caught.value) == (f"loss garden/{name} of plugin garden does not load: {error}; run i2i plugins, "
+                                     f"then update or uninstall it")
+
+
+# A registry file.
+
+
+def listed(folder: Path, text: str) -> Path:
+    (folder / "team.yaml").write_text(text)
+    return folder / "team.yaml"
+
+
+def test_a_registry_file_is_the_allow_list(site, tmp_path):
+    site("garden", '    registry.loss("rose", "garden:rose")')
+    site("meadow")
+    file = listed(tmp_path, "plugins: {flowers: {package: garden_plugin}, "
+                            "off: {package: meadow_plugin, enabled: false}}")
+    plugins = discover(file)
+    assert [r.name for r in plugins.rows] == ["core", "flowers"]
+    assert plugins.registry.names("loss")[-1:] == ["r1"]
+    assert "flowers/rose" in plugins.registry.names("loss")
+
+
+def test_the_environment_names_a_registry_file_and_the_argument_wins(tmp_path, monkeypatch):
+    monkeypatch.setenv("I2I_REGISTRY", str(listed(tmp_path, "plugins: {}")))
+    assert [r.name for r in discover().rows] == ["core"]
+    (tmp_path / "more").mkdir()
+    file = listed(tmp_path / "more", "plugins: {nobody: {package: nothing_of_that_name}}")
+    assert [r.name for r in discover(file).rows] == ["core", "nobody"]
+
+
+def test_a_folder_of_a_registry_file_is_importable_without_installation(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "hidden_plugin.py").write_text(f"{HEADER}    registry.loss('a', 'b:c')\n")
+    plugins = discover(listed(tmp_path, "plugins: {hidden: {package: hidden_plugin, folder: here}}"))
+    assert row(plugins, "hidden").components == ["hidden/a"]
+    del sys.modules["hidden_plugin"]
+
+
+def test_a_pinned_version_that_is_not_the_installed_one_is_not_used(site, tmp_path):
+    site("garden", '    registry.loss("rose", "garden:rose")')
+    text = "plugins: {garden: {package: garden_plugin, distribution: garden-dist, version: '%s'}}"
+    refused = discover(listed(tmp_path, text % ">=2"))
+    assert row(refused, "garden").error == "1.2 is installed, the registry file wants >=2"
+    assert not [e for e in refused.registry if e.plugin == "garden"]
+    assert row(discover(listed(tmp_path, text % ">=1,<2")), "garden").components == ["garden/rose"]
+
+
+@pytest.mark.parametrize(("text", "error"), [
+    ("", "is no registry file: it has no mapping called plugins"),
+    ("plugins: [a]", "is no registry file: it has no mapping called plugins"),
+    ("plugins: {a: b}", "does not say the package of plugin a"),
+    ("plugins: {a: {folder: b}}", "does not say the package of plugin a"),
+    ("plugins: {a: {package: b, version: new}}",
+     "'new' of plugin a is no version range; write for example \">=0.1,<1\""),
+    ("plugins: {a: {package: b, version: 1}}", "1 of plugin a is no version range; write for example \">=0.1,<1\""),
+    ("plugins: {", "cannot be read: while parsing a flow node expected the node content, but found '<stream end>' in"),
+    ("plugins: !!python/object/apply:os.getcwd []", "cannot be read: could not determine a constructor for the tag"),
+    (b"\xff", "cannot be read: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+    (None, "cannot be read: [Errno 2] No such file or directory")])
+def test_a_registry_file_that_is_none_is_an_explained_error(tmp_path, text, error):
+    file = tmp_path / "team.yaml"
+    if text is not None:
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(PluginError) as caught:
+        discover(file)
+    assert error in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+# A plugin in one file.
+
+
+def test_a_plugin_in_one_file_has_its_name_for_a_prefix(plugins):
+    assert row(plugins, "tiny").distribution.endswith("tests/tiny.py")
+    assert plugins.registry.get("network", "tiny/generator").load().__name__ == "Generator"
+
+
+@pytest.mark.parametrize(("name", "text", "error"), [
+    ("nowhere.py", None, "there is no plugin file {file}; --plugin takes the path of a .py file"),
+    ("flowers.txt", "x = 1", "there is no plugin file {file}; --plugin takes the path of a .py file"),
+    ("folder.py", "", "there is no plugin file {file}; --plugin takes the path of a .py file"),
+    ("flowers.py", "1 / 0", "the plugin file {file} does not load: ZeroDivisionError: division by zero"),
+    ("flowers.py", "exit(2)", "the plugin file {file} does not load: SystemExit: 2"),
+    ("json.py", "x = 1", "the plugin file {file} would hide the Python module json; give it another name"),
+    ("wave.py", "x = 1", "the plugin file {file} would hide the Python module wave; give it another name")])
+def test_a_plugin_file_that_cannot_be_used_is_an_explained_error(tmp_path, name, text, error):
+    file = tmp_path / name
+    if text:
+        file.write_text(text)
+    elif text == "":
+        file.mkdir()
+    with pytest.raises(PluginError) as caught:
+        discover(files=(file,))
+    assert str(caught.value) == error.format(file=file)
+    assert "flowers" not in sys.modules
+
+
+def test_a_plugin_file_may_not_be_called_like_a_plugin(tmp_path):
+    for name in ("stargan_v2", "core"):
+        (tmp_path / f"{name}.py").write_text(f"{HEADER}    pass\n")
+        with pytest.raises(PluginError) as caught:
+            discover(files=(tmp_path / f"{name}.py",))
+        assert str(caught.value) == (f"the plugin file {tmp_path / name}.py needs another name: "
+                                     f"there is already a plugin {name}")
+
+
+def test_a_plugin_file_may_be_loaded_again_after_it_changed(tmp_path):
+    file = tmp_path / "changing.py"
+    for value in (1, 22):
+        file.write_text(f"value = {value}\n")
+        assert load_file(file).value == value
+    del sys.modules["changing"]
+
+
+def test_bundled_recipes_are_found_by_their_file_names(plugins):
+    assert {"stargan_v2.yaml", "stargan_v2_afhq.yaml", "stargan_v2_celeba_hq.yaml"} <= plugins.recipes().keys()

@@ -1,0 +1,111 @@
+"""A plugin in one file that makes trouble: it signals its own process in mid-step, or spoils a loss."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+
+import torch
+from torch import Tensor
+
+from i2i_core import hookimpl
+
+
+@hookimpl
+def i2i_components(registry):
+    registry.hook("signal", "trouble:Signal")
+    registry.hook("signal_when_saved", "trouble:SignalWhenSaved")
+    registry.hook("fill_disk", "trouble:FillDisk")
+    registry.hook("own_file", "trouble:OwnFile")
+    registry.hook("remember", "trouble:Remember")
+    registry.hook("end", "trouble:End")
+    registry.loss("spoilt", "trouble:Spoilt")
+    registry.loss("types", "trouble:types")
+    registry.tensor("bright", "trouble:bright")
+
+
+class Signal:
+    """Sends this process a signal in the middle of the step that follows `step` steps."""
+
+    def __init__(self, *, step: int, number: int = 9, phase: str = "g_latent", rank: int = -1, times: int = 1):
+        self.step, self.number, self.phase, self.rank, self.times = step, number, phase, rank, times
+
+    def before_phase(self, run, phase):
+        if run.step == self.step and phase == self.phase and _meant(self.rank):
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)
+
+
+class SignalWhenSaved:
+    """Sends this process a signal as soon as a checkpoint is there."""
+
+    def __init__(self, *, number: int):
+        self.number = number
+
+    def checkpoint_saved(self, run):
+        os.kill(os.getpid(), self.number)
+
+
+class FillDisk:
+    """Leaves nothing of the disk that the run's folder is on, in the step that follows `step` steps."""
+
+    def __init__(self, *, step: int):
+        self.step = step
+
+    def before_phase(self, run):
+        if run.step == self.step:
+            with suppress(OSError), open(run.folder / "ballast", "ab", buffering=0) as file:
+                while True:
+                    file.write(b"0" * 4096)
+
+
+class OwnFile:
+    """Writes a file of its own after each step, and thinks of nothing that can go wrong."""
+
+    def after_step(self, run):
+        (run.folder / "own").write_bytes(b"0" * 10_000 * run.step)
+
+
+class Remember:
+    """Keeps the parameters that a run starts with."""
+
+    def run_start(self, run):
+        self.parameters = {f"{network}/{name}": p.detach().clone() for network, module in run.networks.items()
+                           for name, p in module.named_parameters()}
+
+
+class End:
+    """Leaves the file `end` in the run's folder when a run ends."""
+
+    def run_end(self, run):
+        (run.folder / "end").touch()
+
+
+class Spoilt:
+    """Zero until its call number `at`, which is NaN, or finite with a gradient that is NaN."""
+
+    def __init__(self, *, at: int, gradient: bool = False, rank: int = -1):
+        self.at, self.gradient, self.rank, self.calls = at, gradient, rank, 0
+
+    def __call__(self, x_fake: Tensor) -> Tensor:
+        self.calls += 1
+        nothing = 0 * x_fake.sum()
+        if self.calls != self.at or not _meant(self.rank):
+            return nothing
+        return torch.sqrt(nothing) if self.gradient else nothing * torch.nan
+
+
+def types(x_fake: Tensor, real_logits: Tensor) -> Tensor:
+    """Zero; says on stdout in which types pictures and logits come."""
+    print(f"x_fake {x_fake.dtype}, real_logits {real_logits.dtype}", flush=True)
+    return 0 * real_logits.sum()
+
+
+def bright(of: Tensor) -> tuple[Tensor, Tensor]:
+    """Masks of what is bright, and of what is not: they differ from picture to picture."""
+    light = of.detach().mean(dim=1, keepdim=True).add(1).div(2).clamp(0, 1)
+    return light, 1 - light
+
+
+def _meant(rank: int) -> bool:
+    return rank in (-1, int(os.environ.get("RANK", "0")))
