@@ -128,7 +128,7 @@ def dataset_report(name: str, dataset: Dataset) -> Facts:
 def duplicates(paths: Iterable[Path]) -> list[list[Path]]:
     """Groups of files with the same bytes."""
     by_size, by_digest = defaultdict[int, list[Path]](list), defaultdict[bytes, list[Path]](list)
-    for path in paths:
+    for path in filter(Path.is_file, paths):  # a link to nothing is told as broken
         by_size[path.stat().st_size].append(path)
     for same_size in by_size.values():
         for path in same_size if len(same_size) > 1 else ():

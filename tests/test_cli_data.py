@@ -113,3 +113,10 @@ def test_a_folder_or_a_recipe_but_not_both(i2i, photos):
     answer = i2i("data", "check", photos, "--recipe", "toy.yaml")
     assert answer.code == 2
     assert answer.err.endswith("Error: name either a FOLDER or --recipe NAME\n")
+
+
+def test_a_link_to_nothing_is_named(i2i, photos):
+    (photos / "cat" / "gone.png").symlink_to("nowhere.png")
+    answer = i2i("data", "check", photos)
+    assert answer.code == 3
+    assert "gone.png" in answer.out + answer.err
