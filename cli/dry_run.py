@@ -68,6 +68,9 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
             launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), resume=True, warn=_ignore)
         except (Interrupted, Preempted) as error:
             raise Interrupted("the dry run was interrupted; nothing is kept") from error
+        except Exception as error:
+            error.__dict__.pop("__notes__", None)  # they name files of a folder that is about to go
+            raise
         assert saved is not None
         size = sum(file.stat().st_size for file in saved.rglob("*") if file.is_file())
         drawn = len(list((Path(folder) / "samples").glob(f"step-{STEPS:08d}-*.png")))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,11 +44,7 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from i2i_core import launch, state
 
-    try:
-        run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=_warn)
-    except Exception as error:
-        _keep_traceback(error)
-        raise
+    run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=_warn)
     if run.is_main and run.folder is not None:
         click.echo(f"run         {run.folder}")
         for checkpoint in state.checkpoints(run.folder / "checkpoints")[:1]:
@@ -60,21 +55,3 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
 
 def _warn(message: str) -> None:
     click.echo(f"warning: {message}", err=True)
-
-
-def _keep_traceback(error: Exception) -> None:
-    """Write an unexpected error's traceback into the run's logs, and note where; the folder is launch.train's."""
-    from i2i_core import launch
-    from i2i_core.errors import I2IError
-
-    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__) if frame.f_code is launch.train.__code__)
-    folder = next((frame.f_locals.get("folder") for frame in frames), None)
-    if isinstance(error, I2IError) or folder is None:
-        return
-    file = folder / "logs" / f"traceback-{os.environ.get('RANK', '0')}.txt"
-    try:
-        file.parent.mkdir(exist_ok=True)
-        file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        error.add_note(f"the traceback is in {file}")
-    except OSError:  # a full disk: the error itself matters
-        pass

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -155,12 +156,22 @@ def _explained(folder: Path, is_main: bool, step: Callable[[], int]) -> Iterator
                 raise OutOfMemory("out of memory; lower data.batch_size or the networks' widths") from error
             raise
     except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, I2IError):
+            with suppress(I2IError):
+                _keep_traceback(error, folder)
         if is_main:
             code = error.exit_code if isinstance(error, I2IError) else 1
             state_name = "stopped" if code in (75, 130, 143) else "failed"
             with suppress(I2IError):  # a full disk: the first error matters
                 run_folder.write_status(folder, state_name, step(), code, str(error))
         raise
+
+
+def _keep_traceback(error: Exception, folder: Path) -> None:
+    """Into the run's logs, one file per process; the error carries a note that says where."""
+    file = folder / "logs" / f"traceback-{os.environ.get('RANK', '0')}.txt"
+    state.write_file(file, "".join(traceback.format_exception(error)))
+    error.add_note(f"the traceback is in {file}")
 
 
 def _raise_if_stopped(run: Run) -> None:

@@ -179,7 +179,7 @@ def test_a_signal_to_the_whole_group_saves_though_it_reaches_the_data_workers(
     assert ended.codes == [code], ended.printed
     assert ended.printed[0].splitlines()[-1].startswith("saved at step ")
     assert "Traceback" not in ended.printed[0]
-    (saved,) = state.checkpoints(folder / "checkpoints")
+    saved, *_ = state.checkpoints(folder / "checkpoints")  # the newest; a slow signal may come after a regular one
     assert state.verify(saved).step == status(folder)["step"]
 
 
