@@ -65,13 +65,16 @@ class HighPass(nn.Module):
                     [-1, -1, -1]]
 
     The reference divides the kernel by its w_hpf, so strength = 1 / w_hpf: a larger strength adds more.
-    It acts where feature maps are `sizes` high: under the first mask at 32, under the second at 64 and 128.
+    It acts where feature maps are `sizes` high: under the first mask at the smallest of them, under the second
+    at the others. The reference's 32, 64 and 128 are an eighth to a half of its pictures' 256 pixels; smaller
+    pictures want smaller ones, since edges at full size leave little for the generator to change.
     """
 
-    sizes: tuple[int, ...] = (32, 64, 128)
-
-    def __init__(self, *, strength: float = 1.0) -> None:
+    def __init__(self, *, strength: float = 1.0, sizes: tuple[int, ...] = (32, 64, 128)) -> None:
         super().__init__()
+        if not sizes:
+            raise ValueError("sizes is empty, so the skip would act nowhere; for no skip at all, leave it out")
+        self.sizes = sizes
         if not 0 < strength < math.inf:
             raise ValueError(f"strength must be above 0, not {strength}; for no skip at all, leave it out")
         self.strength = strength
@@ -85,7 +88,7 @@ class HighPass(nn.Module):
         `features`: (N, C, H, W), what the encoder had at this size. `masks`: two of (N, 1, any, any), resized
         bilinearly. Gives (N, C, H, W).
         """
-        mask = masks[0] if features.shape[2] == 32 else masks[1]
+        mask = masks[0] if features.shape[2] == min(self.sizes) else masks[1]
         x = F.interpolate(mask, size=features.shape[2:], mode="bilinear", align_corners=False) * features
         kernel = (self.kernel.to(x) * self.strength).expand(x.shape[1], 1, 3, 3)
         return F.conv2d(x, kernel, padding=1, groups=x.shape[1])

@@ -55,13 +55,14 @@ def by_hand(x, strength):
     return strength * (9 * x - 9 * F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 3, stride=1))
 
 
-@pytest.mark.parametrize(("size", "which"), [(32, 0), (64, 1), (128, 1)])
-def test_the_skip_is_the_high_pass_of_masked_features(size, which):
+@pytest.mark.parametrize(("size", "which", "given"), [
+    (32, 0, {}), (64, 1, {}), (128, 1, {}), (8, 0, {"sizes": (8, 16)}), (32, 1, {"sizes": (32, 16)})])
+def test_the_skip_is_the_high_pass_of_masked_features(size, which, given):
     generator = torch.Generator().manual_seed(size)
     features = torch.randn(2, 5, size, size, dtype=torch.float64, generator=generator)
     two = tuple(torch.rand(2, 1, 256, 256, dtype=torch.float64, generator=generator) for _ in range(2))
     mask = F.interpolate(two[which], size=(size, size), mode="bilinear", align_corners=False)
-    found = HighPass(strength=0.3)(features, two)
+    found = HighPass(strength=0.3, **given)(features, two)
     torch.testing.assert_close(found, by_hand(mask * features, 0.3), rtol=0, atol=1e-12)
 
 
@@ -90,6 +91,11 @@ def test_the_skip_has_sizes_and_nothing_to_save_or_train():
 def test_a_strength_that_is_none_is_refused(strength):
     with pytest.raises(ValueError, match=f"strength must be above 0, not {strength}; for no skip"):
         HighPass(strength=strength)
+
+
+def test_a_skip_that_acts_nowhere_is_refused():
+    with pytest.raises(ValueError, match="sizes is empty"):
+        HighPass(sizes=())
 
 
 def test_the_plugin_names_what_exists():
