@@ -29,16 +29,15 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     i2i ls
     i2i ls loss
     """
-    from i2i_core.catalogue import known_components
     from i2i_core.errors import did_you_mean
     from i2i_core.plugins import BUNDLED, load_registry_file
     from i2i_core.registry import KINDS
 
+    from .catalogue import known_components
+
     if kind is not None and kind not in KINDS:
         raise Refused(f"there is no kind {kind} ({did_you_mean(kind, KINDS)})")
-    known = known_components(load_registry_file(BUNDLED))
-    if plugins.registry_file is not None:
-        known |= known_components(load_registry_file(plugins.registry_file))
+    known = known_components(load_registry_file(BUNDLED)) | known_components(plugins.listed)
     entries = sorted((e for e in plugins.registry if kind in (None, e.kind)),
                      key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name))
     if as_json:
@@ -87,12 +86,12 @@ def _hint(name: str, plugins: Plugins) -> str:
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    from i2i_core.catalogue import describe
-    from i2i_core.components import where_defined
+    from .catalogue import describe
 
-    target, mark = entry.load(), where_defined(entry.load())
+    target = entry.load()
+    line = 1 if inspect.ismodule(target) else inspect.getsourcelines(target)[1]
     return {"kind": entry.kind, "name": entry.name, "plugin": entry.plugin, **describe(entry),
-            "doc": inspect.cleandoc(target.__doc__ or ""), "file": mark.file, "line": mark.line}
+            "doc": inspect.cleandoc(target.__doc__ or ""), "file": inspect.getsourcefile(target), "line": line}
 
 
 def _show_component(facts: dict[str, Any]) -> None:
