@@ -55,16 +55,10 @@ class Plugins:
         self.listed = load_registry_file(registry_file or BUNDLED)
         self.index: dict[str, str] = self.listed.get("index") or {}
         self._load(Plugin("core", __version__, "i2i"), lambda: builtins)
-        if registry_file is None:
-            for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
-                distribution = point.dist.name if point.dist else ""
-                self._load(Plugin(point.name, _version(distribution), distribution), point.load)
-        else:
-            for name, pinned in self.listed["plugins"].items():
-                if pinned.get("enabled", True):
-                    distribution = pinned.get("distribution", "")
-                    self._load(Plugin(name, _version(distribution), distribution),
-                               partial(_import_pinned, pinned, registry_file.parent))
+        for name, pinned in self.listed["plugins"].items() if registry_file else _installed():
+            if pinned.get("enabled", True):
+                row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
+                self._load(row, partial(_import_pinned, pinned, (registry_file or BUNDLED).parent))
         for file in files:
             row = Plugin(file.stem, distribution=str(file))
             self._load(row, partial(load_file, file))
@@ -118,13 +112,18 @@ def load_registry_file(path: Path) -> dict[str, Any]:
     return data
 
 
+def _installed() -> list[tuple[str, dict[str, str]]]:
+    """What entry points name, as rows of a registry file that pin nothing."""
+    points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    return [(p.name, {"package": p.value, "distribution": p.dist.name if p.dist else ""}) for p in points]
+
+
 def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
     """Import a plugin of a registry file in `base`: from its folder where there is one, else the version it pins."""
     folder = base / pinned["folder"] if pinned.get("folder") else None
-    installed, wanted = _version(pinned.get("distribution", "")), str(pinned.get("version", ""))
+    installed, wanted = _version(pinned.get("distribution")), str(pinned.get("version", ""))
     if folder is not None and folder.is_dir():
-        if str(folder) not in sys.path:
-            sys.path.insert(0, str(folder))
+        sys.path.insert(0, str(folder))
     elif installed and not SpecifierSet(wanted).contains(installed, prereleases=True):
         raise PluginError(f"{installed} is installed, the registry file wants {wanted}")
     return importlib.import_module(pinned["package"])
@@ -144,7 +143,7 @@ def load_file(path: Path) -> ModuleType:
     return module
 
 
-def _version(distribution: str) -> str:
+def _version(distribution: str | None) -> str:
     try:
         return metadata.version(distribution) if distribution else ""
     except metadata.PackageNotFoundError:

@@ -103,8 +103,7 @@ def loader(samples: Samples, *, start: int, steps: int, batch_size: int, rank: i
     firsts = (step * batch_size + rank * share for step in range(start, steps))
     source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
     batches = iter(DataLoader(source, batch_sampler=(list(range(first, first + share)) for first in firsts),
-                              num_workers=workers, pin_memory=pin_memory,
-                              worker_init_fn=_outlive_signals if workers else None))
+                              num_workers=workers, pin_memory=pin_memory, worker_init_fn=_outlive_signals))
     return _explained(batches) if workers else batches
 
 

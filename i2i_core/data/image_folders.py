@@ -113,11 +113,10 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     reasons: dict[str, str] = {}
     broken: dict[Path, str] = {}
     for path in paths:
-        try:
-            stat = path.stat()
-        except OSError as error:  # a link to nothing
-            broken[path] = error.strerror or "unreadable"
+        if not path.exists():
+            broken[path] = "a link to nothing"
             continue
+        stat = path.stat()
         key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{min_size}"
         reasons[key] = known[key] if key in known else examine(path, min_size)
         if reasons[key]:

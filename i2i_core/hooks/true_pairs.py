@@ -54,24 +54,23 @@ class TruePairs:
                     for y in range(len(data.domains))]
         results = {}
         for (y_org, source), (y_trg, target) in itertools.permutations(enumerate(data.domains), 2):
-            made = self._translate(run, pictures[y_org], y_org, y_trg)
+            sources, targets = pictures[y_org], pictures[y_trg]
+            references = targets.roll(len(targets) // 2, dims=0)  # neighbours are often alike, and so is the true pair
+            made = self._translate(run, y_org, y_trg, sources, references)
             results[f"{source} -> {target}"] = {
-                "translated": self._share(made, pictures[y_trg]),
-                "untranslated": self._share(pictures[y_org], pictures[y_trg]),
+                "translated": self._share(made, targets),
+                "untranslated": self._share(sources, targets),
                 "chance": 1 / len(made)}
         return results
 
-    def _translate(self, run: Run, pictures: Tensor, y_org: int, y_trg: int) -> Tensor:
-        made, size, count = [], run.recipe.data.image_size, run.data.count(y_trg)
-        for number, part in enumerate(torch.split(pictures, self.batch_size)):
-            first = number * self.batch_size
-            # References are training pictures, far apart: a prime visits all of them before it repeats.
-            x_ref = torch.stack([to_tensor(run.data.picture(y_trg, 7919 * i % count), size)
-                                 for i in range(first, first + len(part))])
-            y = torch.full((len(part),), y_trg)
-            batch = to_device({"x_real": part, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref,
+    def _translate(self, run: Run, y_org: int, y_trg: int, sources: Tensor, references: Tensor) -> Tensor:
+        made = []
+        parts = zip(torch.split(sources, self.batch_size), torch.split(references, self.batch_size), strict=True)
+        for number, (x_real, x_ref) in enumerate(parts):
+            y = torch.full((len(x_real),), y_trg)
+            batch = to_device({"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref,
                                "x_ref2": x_ref}, run.device, run.dtype)
-            draws = Draws(run.recipe.seed, number, 0, len(part), len(part), run.device, run.dtype)
+            draws = Draws(run.recipe.seed, number, 0, len(y), len(y), run.device, run.dtype)
             x_fake: Tensor = run.tensors([self.show], batch, phase=self.phase, draws=draws)[self.show]
             made.append(x_fake.float().add(1).mul(127.5).clamp(0, 255).cpu())
         return torch.cat(made)
