@@ -86,14 +86,10 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises OSError or ValueError for what is no picture.
     """
-    with Image.open(path, formats=FORMATS) as picture:
-        if picture.width * picture.height > MAX_PIXELS:
-            raise ValueError(f"{picture.width} x {picture.height} pixels")
-        return to_rgb(ImageOps.exif_transpose(picture))
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """A picture of any mode as RGB, transparent parts on white and 16-bit grey scaled."""
+    with Image.open(path, formats=FORMATS) as file:
+        if file.width * file.height > MAX_PIXELS:
+            raise ValueError(f"{file.width} x {file.height} pixels")
+        picture = ImageOps.exif_transpose(file)
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
         grey = np.asarray(picture, dtype=np.float64)
         top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max(initial=1.0)))
