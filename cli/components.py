@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i_core.registry import KINDS
+
 from .common import Refused, grid, print_json, verb, with_json, with_plugins
 from .common import show as print_tables
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @verb
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, type=click.Choice(KINDS), metavar="[KIND]")
 @with_json
 @with_plugins
 def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
@@ -29,24 +31,20 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     i2i ls
     i2i ls loss
     """
-    from i2i_core.errors import did_you_mean
     from i2i_core.plugins import BUNDLED, load_registry_file
-    from i2i_core.registry import KINDS
 
     from .catalogue import known_components
 
-    if kind is not None and kind not in KINDS:
-        raise Refused(f"there is no kind {kind} ({did_you_mean(kind, KINDS)})")
     known = known_components(load_registry_file(BUNDLED)) | known_components(plugins.listed)
     entries = sorted((e for e in plugins.registry if kind in (None, e.kind)),
                      key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name))
+    rows = [{"kind": e.kind, "name": e.name, "plugin": e.plugin, **known.get((e.kind, e.name), {})} for e in entries]
     if as_json:
-        print_json([{"kind": e.kind, "name": e.name, "plugin": e.plugin, **known.get((e.kind, e.name), {})}
-                    for e in entries])
+        print_json(rows)
         return
     table = grid("kind", "name", "")
-    for e in entries:
-        table.add_row(e.kind, e.name, known.get((e.kind, e.name), {}).get("summary", ""))
+    for row in rows:
+        table.add_row(row["kind"], row["name"], row.get("summary", ""))
     print_tables(table)
 
 

@@ -104,12 +104,10 @@ def load_registry_file(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PluginError(f"the registry file {path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("plugins"), dict):
-        raise PluginError(f"{path} is no registry file: it has no mapping called plugins")
-    for name, row in data["plugins"].items():
-        if not isinstance(row, dict) or not isinstance(row.get("package"), str):
-            raise PluginError(f"the registry file {path} does not say the package of plugin {name}")
-    return data
+    rows = data.get("plugins") if isinstance(data, dict) else None
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) and "package" in row for row in rows.values()):
+        raise PluginError(f"{path} is no registry file: it needs a mapping called plugins, with a package for each")
+    return dict(data)
 
 
 def _installed() -> list[tuple[str, dict[str, str]]]:

@@ -48,8 +48,7 @@ class Registry:
         """Raises PluginError when the name is taken."""
         taken = self._entries.setdefault((entry.kind, entry.name), entry)
         if taken is not entry:
-            by = f"both {taken.plugin} and {entry.plugin}" if taken.plugin != entry.plugin else f"{taken.plugin} twice"
-            raise PluginError(f"{entry.kind} {entry.name} is registered by {by}")
+            raise PluginError(f"{entry.kind} {entry.name} is already registered by {taken.plugin}")
 
     def get(self, kind: str, name: str) -> Entry | None:
         return self._entries.get((kind, name))
