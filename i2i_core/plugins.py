@@ -52,13 +52,14 @@ class Plugins:
         self.registry = Registry()
         self.rows: list[Plugin] = []
         self.files = files
-        self.listed = load_registry_file(registry_file or BUNDLED)
+        listing = registry_file or BUNDLED
+        self.listed = load_registry_file(listing)
         self.index: dict[str, str] = self.listed.get("index") or {}
         self._load(Plugin("core", __version__, "i2i"), lambda: builtins)
         for name, pinned in self.listed["plugins"].items() if registry_file else _installed():
             if pinned.get("enabled", True):
                 row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
-                self._load(row, partial(_import_pinned, pinned, (registry_file or BUNDLED).parent))
+                self._load(row, partial(_import_pinned, pinned, listing.parent))
         for file in files:
             row = Plugin(file.stem, distribution=str(file))
             self._load(row, partial(load_file, file))
@@ -129,12 +130,12 @@ def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
 
 def load_file(path: Path) -> ModuleType:
     """Import a single-file plugin under its stem, so that its targets may say "stem:Thing"."""
-    name, file = path.stem, str(path.resolve())
-    spec = importlib.util.spec_from_file_location(name, file)
+    name = path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise PluginError("there is no such file; --plugin takes the path of a .py file")
     known = importlib.util.find_spec(name)
-    if known is not None and known.origin not in (None, file):
+    if known is not None and known.origin and Path(known.origin).resolve() != path.resolve():
         raise PluginError(f"it would hide the Python module {name}; give it another name")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

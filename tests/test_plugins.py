@@ -216,5 +216,15 @@ def test_a_plugin_file_may_be_loaded_again_after_it_changed(tmp_path):
     del sys.modules["changing"]
 
 
+def test_a_plugin_file_may_be_a_link_in_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far" / "linked.py").write_text("value = 1\n")
+    (tmp_path / "linked.py").symlink_to("far/linked.py")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")  # as `python -m i2i_cli` has it
+    assert load_file(Path("linked.py")).value == 1
+    del sys.modules["linked"]
+
+
 def test_bundled_recipes_are_found_by_their_file_names(plugins):
     assert {"stargan_v2.yaml", "stargan_v2_afhq.yaml", "stargan_v2_celeba_hq.yaml"} <= plugins.recipes().keys()
