@@ -30,4 +30,4 @@ check: install
 	$(BIN)/lint-imports
 
 registry: install
-	$(BIN)/python -m i2i_core.catalogue registry.yaml
+	$(BIN)/python -m i2i_cli.catalogue registry.yaml

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2i_core.data.batches import to_array
+from i2i_core.data.batches import to_tensor
 from i2i_emoji.drawings import Drawings
 
 
 def pictures(drawings: Drawings, domain: int) -> Tensor:
     """All pictures of a domain, (N, 3, 64, 64) in [0, 255]."""
-    arrays = [to_array(drawings.picture(domain, i), (64, 64)) for i in range(drawings.count(domain))]
-    return torch.stack([torch.from_numpy(a) for a in arrays]).float()
+    tensors = [to_tensor(drawings.picture(domain, i), (64, 64)) for i in range(drawings.count(domain))]
+    return torch.stack(tensors).float()
 
 
 def share(made: Tensor, targets: Tensor, size: int = 16) -> float:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i_core.registry import KINDS
+
 from .common import Refused, grid, print_json, verb, with_json, with_plugins
 from .common import show as print_tables
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @verb
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, type=click.Choice(KINDS), metavar="[KIND]")
 @with_json
 @with_plugins
 def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
@@ -29,25 +31,20 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     i2i ls
     i2i ls loss
     """
-    from i2i_core.catalogue import known_components
-    from i2i_core.errors import did_you_mean
     from i2i_core.plugins import BUNDLED, load_registry_file
-    from i2i_core.registry import KINDS
 
-    if kind is not None and kind not in KINDS:
-        raise Refused(f"there is no kind {kind} ({did_you_mean(kind, KINDS)})")
-    known = known_components(load_registry_file(BUNDLED))
-    if plugins.registry_file is not None:
-        known |= known_components(load_registry_file(plugins.registry_file))
+    from .catalogue import known_components
+
+    known = known_components(load_registry_file(BUNDLED)) | known_components(plugins.listed)
     entries = sorted((e for e in plugins.registry if kind in (None, e.kind)),
                      key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name))
+    rows = [{"kind": e.kind, "name": e.name, "plugin": e.plugin, **known.get((e.kind, e.name), {})} for e in entries]
     if as_json:
-        print_json([{"kind": e.kind, "name": e.name, "plugin": e.plugin, **known.get((e.kind, e.name), {})}
-                    for e in entries])
+        print_json(rows)
         return
     table = grid("kind", "name", "")
-    for e in entries:
-        table.add_row(e.kind, e.name, known.get((e.kind, e.name), {}).get("summary", ""))
+    for row in rows:
+        table.add_row(row["kind"], row["name"], row.get("summary", ""))
     print_tables(table)
 
 
@@ -87,12 +84,12 @@ def _hint(name: str, plugins: Plugins) -> str:
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
-    from i2i_core.catalogue import describe
-    from i2i_core.components import where_defined
+    from .catalogue import describe
 
-    target, mark = entry.load(), where_defined(entry.load())
+    target = entry.load()
+    line = 1 if inspect.ismodule(target) else inspect.getsourcelines(target)[1]
     return {"kind": entry.kind, "name": entry.name, "plugin": entry.plugin, **describe(entry),
-            "doc": inspect.cleandoc(target.__doc__ or ""), "file": mark.file, "line": mark.line}
+            "doc": inspect.cleandoc(target.__doc__ or ""), "file": inspect.getsourcefile(target), "line": line}
 
 
 def _show_component(facts: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,22 +48,23 @@ def check(plugins: Plugins, folder: Path | None, recipe: str | None, sets: tuple
 
     if (folder is None) == (recipe is None):
         raise click.UsageError("name either a FOLDER or --recipe NAME")
-    reports = list[Facts]()
-    problem: DataError | None = None
+    reports, problem = list[Facts](), ""
     looks = look_at_folder(folder) if folder is not None else look_at_recipe(recipe or "", sets, plugins)
     try:
-        for report in looks:
-            reports.append(report)
-            if not as_json:
-                _print(report)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # skipped pictures are in the report
+            for report in looks:
+                reports.append(report)
+                if not as_json:
+                    _print(report)
     except DataError as error:
-        problem = error
+        if not as_json:
+            raise
+        problem = str(error)
     if as_json:
-        print_json({"ok": problem is None, "problem": str(problem or ""), "data": reports})
-        if problem is not None:
-            raise SystemExit(problem.exit_code)
-    elif problem is not None:
-        raise problem
+        print_json({"ok": not problem, "problem": problem, "data": reports})
+    if problem:
+        raise SystemExit(DataError.exit_code)
 
 
 def look_at_folder(folder: Path) -> Iterator[Facts]:
@@ -70,10 +72,10 @@ def look_at_folder(folder: Path) -> Iterator[Facts]:
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.errors import DataError
 
-    if folder.is_dir():
-        yield folders_report(folder)
     try:
-        dataset = ImageFolders(root=folder)
+        dataset = ImageFolders(root=folder, broken="skip")
+        yield report_on(dataset, str(folder))
+        ImageFolders(root=folder)
     except ValueError as error:
         raise DataError(str(error)) from None
     if len(dataset.domains) < 2:
@@ -86,43 +88,33 @@ def look_at_folder(folder: Path) -> Iterator[Facts]:
 def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterator[Facts]:
     """The training and the held-out pictures of a recipe; raises DataError after the reports when training would."""
     from i2i_core.build import build_data
+    from i2i_core.components import build
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.launch import load
 
     checked = load(recipe, sets, plugins)
-    specs = {"training": checked.data, "held out": checked.validation}
-    folders = {use: spec for use, spec in specs.items() if spec is not None and spec.target is ImageFolders}
-    for spec in folders.values():
-        if spec.params["root"].is_dir():
-            yield folders_report(**{key: spec.params[key] for key in ("root", "domains", "min_size")
-                                    if key in spec.params})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # skipped pictures are in the report
-        training, held_out, _ = build_data(checked)
-    for use, dataset in zip(specs, (training, held_out), strict=True):
-        if (made := specs[use]) is not None and use not in folders:
-            yield dataset_report(f"{made.entry.name}, {use}", dataset)
+    for use, spec in {"training": checked.data, "held out": checked.validation}.items():
+        if spec is not None:
+            if spec.target is ImageFolders:
+                spec = replace(spec, params={**spec.params, "broken": "skip"})
+            dataset = build(spec, {"image_size": checked.recipe.data.image_size})
+            yield report_on(dataset, str(getattr(dataset, "root", f"{spec.entry.name}, {use}")))
+    build_data(checked)
 
 
-def folders_report(root: Path, domains: Sequence[str] | None = None, min_size: int = 8) -> Facts:
-    """Counts, broken pictures and duplicates of one folder per domain."""
-    from i2i_core.data.image_folders import find_broken, picture_files
+def report_on(dataset: Dataset, name: str) -> Facts:
+    """Counts by domain; broken and duplicate files where pictures are in folders."""
+    from i2i_core.data.image_folders import ImageFolders
 
-    names = domains or sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    files = {name: picture_files(root / name) for name in names}
-    paths = [path for found in files.values() for path in found]
-    reasons = {b.path: b.reason for b in find_broken(paths, min_size)}
-    return {"data": str(root),
-            "domains": {name: {"pictures": sum(p not in reasons for p in found),
-                               "broken": sum(p in reasons for p in found)} for name, found in files.items()},
-            "broken": [{"file": str(path), "reason": reason} for path, reason in reasons.items()],
-            "duplicates": [[str(path) for path in same] for same in duplicates(paths)]}
-
-
-def dataset_report(name: str, dataset: Dataset) -> Facts:
-    """Counts of a data set that is not in folders; what it is made of was checked by its maker."""
-    counts = {domain: {"pictures": dataset.count(y), "broken": 0} for y, domain in enumerate(dataset.domains)}
-    return {"data": name, "domains": counts, "broken": [], "duplicates": []}
+    facts: Facts = {"data": name, "broken": [], "duplicates": []}
+    facts["domains"] = {domain: {"pictures": dataset.count(y), "broken": 0} for y, domain in enumerate(dataset.domains)}
+    if isinstance(dataset, ImageFolders):
+        for path, reason in dataset.broken.items():
+            facts["broken"].append({"file": str(path), "reason": reason})
+            facts["domains"][path.relative_to(dataset.root).parts[0]]["broken"] += 1
+        paths = [*dataset.broken, *(path for paths in dataset.files for path in paths)]
+        facts["duplicates"] = [[str(path) for path in sorted(same)] for same in duplicates(paths)]
+    return facts
 
 
 def duplicates(paths: Iterable[Path]) -> list[list[Path]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 import torch
+from rich.filesize import decimal
 
 from i2i_core import launch, state
 from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
@@ -83,9 +84,9 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
     facts = grid()
     facts.add_row("time", f"{_duration(seconds)} per iteration on {run.device}; "
                   f"{checked.steps:,} iterations: {_duration(seconds * checked.steps)}")
-    on_device = f", and {_bytes(device_memory)} on {run.device}" if device_memory else ""
-    facts.add_row("peak memory", _bytes(memory) + on_device)
-    facts.add_row("checkpoint", f"{_bytes(size)}, saved and resumed")
+    on_device = f", and {decimal(device_memory)} on {run.device}" if device_memory else ""
+    facts.add_row("peak memory", decimal(memory) + on_device)
+    facts.add_row("checkpoint", f"{decimal(size)}, saved and resumed")
     facts.add_row("pictures", f"{drawn} drawn" if drawn else "none: the recipe has no hook that draws")
     show(table, "", facts)
 
@@ -99,14 +100,6 @@ def _peak_memory(run: Run) -> tuple[int, int]:
     unit = 1 if sys.platform == "darwin" else 1024
     device = torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, device
-
-
-def _bytes(count: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:.3g} GB"
 
 
 def _duration(seconds: float) -> str:

@@ -54,18 +54,10 @@ def _facts(phase: PlannedPhase, checked: Checked) -> dict[str, Any]:
 
 
 def _tensor(node: Node) -> dict[str, Any]:
+    networks = {argument for _, argument in node.arguments if argument.kind == "network"}
     return {"name": node.name, "reads": _reads(node.arguments),
-            "networks": sorted({n.name + _version(n) for n in _networks(node)}),
+            "networks": sorted(f"{n.name}@{n.version}" if n.version else n.name for n in networks),
             "asked_by": node.asked_by, "graph": node.graph}
-
-
-def _networks(node: Node) -> set[Node]:
-    """The networks that a tensor's own function calls."""
-    return {argument for _, argument in node.arguments if argument.kind == "network"}
-
-
-def _version(network: Node) -> str:
-    return f"@{network.version}" if network.version else ""
 
 
 def _reads(arguments: Any) -> list[str]:

@@ -32,8 +32,7 @@ class Verbs(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
             return _plugin_verbs(ctx).get(name)
-        found: click.Command = getattr(importlib.import_module(f".{VERBS[name]}", __package__), name)
-        return found
+        return getattr(importlib.import_module(f".{VERBS[name]}", __package__), name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
@@ -45,8 +44,7 @@ def _plugin_verbs(ctx: click.Context) -> dict[str, click.Command]:
     """Asked once a call, and only for the help or a verb that is not ours."""
     if "i2i.verbs" not in ctx.meta:
         ctx.meta["i2i.verbs"] = _ask_plugins()
-    found: dict[str, click.Command] = ctx.meta["i2i.verbs"]
-    return found
+    return ctx.meta["i2i.verbs"]
 
 
 def _ask_plugins() -> dict[str, click.Command]:

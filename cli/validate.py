@@ -12,7 +12,7 @@ from .common import print_json, verb, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.check import Checked
-    from i2i_core.errors import I2IError, Problem
+    from i2i_core.errors import Problem
     from i2i_core.plugins import Plugins
 
 
@@ -31,17 +31,17 @@ def validate(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool
     i2i validate my.yaml
     i2i validate stargan_v2.yaml --set data.image_size=100
     """
-    from i2i_core.errors import I2IError, RecipeError
+    from i2i_core.errors import I2IError, Problem, RecipeError
     from i2i_core.launch import load
 
     try:
         build_nothing(load(recipe, sets, plugins))
     except I2IError as error:
-        if as_json:
-            problems = error.problems if isinstance(error, RecipeError) else []
-            print_json({"valid": False, "problems": [_plain(p) for p in problems] or [_unplaced(error)]})
-            raise SystemExit(error.exit_code) from None
-        raise
+        if not as_json:
+            raise
+        problems = error.problems if isinstance(error, RecipeError) else [Problem(str(error))]
+        print_json({"valid": False, "problems": [_plain(problem) for problem in problems]})
+        raise SystemExit(error.exit_code) from None
     if as_json:
         print_json({"valid": True, "problems": []})
     else:
@@ -85,10 +85,5 @@ def build_nothing(checked: Checked) -> None:
 
 
 def _plain(problem: Problem) -> dict[str, object]:
-    mark = problem.mark
-    return {"file": mark.file if mark else None, "line": mark.line if mark else 0, "column": mark.column if mark else 0,
-            "message": problem.message, "hint": problem.hint}
-
-
-def _unplaced(error: I2IError) -> dict[str, object]:
-    return {"file": None, "line": 0, "column": 0, "message": str(error), "hint": ""}
+    place = vars(problem.mark) if problem.mark else {"file": None, "line": 0, "column": 0}
+    return {**place, "message": problem.message, "hint": problem.hint}

@@ -11,7 +11,7 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -265,14 +265,3 @@ def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
         if spec.entry.kind == "dataset":
             raise DataError(f"{spec.mark}: {error}") from error
         raise RecipeError([Problem(f"{spec.entry.kind} {spec.entry.name}: {error}", spec.mark)]) from error
-
-
-def first_line(target: Any) -> str:
-    """A component's summary: the first line of its docstring."""
-    return inspect.cleandoc(target.__doc__ or "").partition("\n")[0]  # its own, not a base class's
-
-
-def where_defined(target: Callable[..., Any]) -> Mark:
-    """File and line of a component's code."""
-    line = inspect.getsourcelines(target)[1] if not inspect.ismodule(target) else 1
-    return Mark(inspect.getsourcefile(target) or "?", line, 1)

@@ -6,8 +6,9 @@ import importlib
 import importlib.util
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -15,19 +16,15 @@ from typing import Any
 
 import pluggy
 import yaml
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.specifiers import SpecifierSet
 
-from i2i_core import builtins, hookspecs
+from i2i_core import __version__, builtins, hookspecs
 from i2i_core.errors import PluginError
 from i2i_core.registry import Registrar, Registry
 
 GROUP = "i2i.plugins"
 BUNDLED = Path(__file__).with_name("registry.yaml")
 """The catalogue of this release; its `index` says what to install for the names of known plugins."""
-
-
-_loaded: set[str] = set()
-"""Names of modules that are single-file plugins."""
 
 
 @dataclass
@@ -48,73 +45,51 @@ class Plugins:
         """Load plugins; one that fails is a row with its error, never an exception.
 
         registry_file: the allow-list (see `load_registry_file`) instead of the installed entry points;
-        files: single-file plugins to load besides. Raises PluginError for a file that cannot be read.
+        files: single-file plugins to load besides. Raises PluginError for a file that cannot be used.
         """
         self.manager = pluggy.PluginManager("i2i")
         self.manager.add_hookspecs(hookspecs)
         self.registry = Registry()
         self.rows: list[Plugin] = []
-        self.files, self.registry_file = files, registry_file
-        self.index = load_registry_file(registry_file or BUNDLED).get("index") or {}
-        self._add(Plugin("core", _version("i2i"), "i2i"), builtins, prefix="")
-        if registry_file is None:
-            for point in sorted(metadata.entry_points(group=GROUP), key=lambda p: p.name):
-                self._load(point.name, point.value, point.dist.name if point.dist else "")
-        else:
-            for name, row in load_registry_file(registry_file)["plugins"].items():
-                self._load_pinned(name, row, registry_file.parent)
+        self.files = files
+        listing = registry_file or BUNDLED
+        self.listed = load_registry_file(listing)
+        self.index: dict[str, str] = self.listed.get("index") or {}
+        self._load(Plugin("core", __version__, "i2i"), lambda: builtins)
+        for name, pinned in self.listed["plugins"].items() if registry_file else _installed():
+            if pinned.get("enabled", True):
+                row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
+                self._load(row, partial(_import_pinned, pinned, listing.parent))
         for file in files:
-            if any(row.name == file.stem for row in self.rows):
-                raise PluginError(f"the plugin file {file} needs another name: there is already a plugin {file.stem}")
-            self._add(Plugin(file.stem, distribution=str(file)), load_file(file), f"{file.stem}/")
+            row = Plugin(file.stem, distribution=str(file))
+            self._load(row, partial(load_file, file))
+            if row.error:
+                raise PluginError(f"the plugin file {file} does not load: {row.error}")
 
     def recipes(self) -> dict[str, Path]:
         """Bundled recipes by file name."""
         folders = self.manager.hook.i2i_recipes()
         return {path.name: path for folder in folders for path in sorted(Path(folder).glob("*.yaml"))}
 
-    def _load_pinned(self, name: str, row: dict[str, Any], base: Path) -> None:
-        if not row.get("enabled", True):
-            return
-        distribution = row.get("distribution", "")
-        folder = base / row["folder"] if row.get("folder") else None
-        if folder is not None and folder.is_dir():
-            if str(folder) not in sys.path:
-                sys.path.insert(0, str(folder))
-        elif (installed := _version(distribution)) and not _allows(row.get("version", ""), installed):
-            self.rows.append(Plugin(name, installed, distribution,
-                                    error=f"{installed} is installed, the registry file wants {row['version']}"))
-            return
-        self._load(name, row["package"], distribution)
-
-    def _load(self, name: str, module: str, distribution: str) -> None:
-        row = Plugin(name, _version(distribution), distribution)
-        try:
-            found = importlib.import_module(module)
-        except (Exception, SystemExit) as error:  # whatever a plugin raises is its row's error
-            row.error = f"{type(error).__name__}: {error}"
-            self.rows.append(row)
-            return
-        self._add(row, found, f"{name}/")
-
-    def _add(self, row: Plugin, module: ModuleType, prefix: str) -> None:
+    def _load(self, row: Plugin, load: Callable[[], Any]) -> None:
+        """Fill the row of the plugin that `load` imports: with what it registers, or why it is not in use."""
         taken = any(other.name == row.name for other in self.rows)
         self.rows.append(row)
         if taken:
             row.error = f"there is already a plugin called {row.name}"
             return
         try:
-            self.manager.register(module, row.name)
+            plugin = load()
+            self.manager.register(plugin, row.name)
             self.manager.check_pending()
-            registrar = Registrar(self.registry, row.name, prefix)
-            for impl in self.manager.hook.i2i_components.get_hookimpls():
-                if impl.plugin is module:
-                    impl.function(registrar)
-        except Exception as error:
+            others = self.manager.get_plugins() - {plugin}
+            registrar = Registrar(self.registry, row.name, prefix="" if plugin is builtins else f"{row.name}/")
+            self.manager.subset_hook_caller("i2i_components", others)(registry=registrar)
+        except (Exception, SystemExit) as error:  # a plugin may raise anything: that is its row's error
             row.error = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             self.registry.remove_plugin(row.name)
-            if self.manager.is_registered(module):
-                self.manager.unregister(module)
+            if self.manager.has_plugin(row.name):
+                self.manager.unregister(name=row.name)
         row.components = [e.name for e in self.registry if e.plugin == row.name]
 
 
@@ -125,49 +100,49 @@ def discover(registry_file: Path | None = None, files: tuple[Path, ...] = ()) ->
 
 
 def load_registry_file(path: Path) -> dict[str, Any]:
-    """Read registry.yaml; raises PluginError when it is missing or not a mapping with `plugins`."""
+    """Read registry.yaml; raises PluginError when it is missing or has no plugins with a package each."""
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PluginError(f"the registry file {path} cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("plugins"), dict):
-        raise PluginError(f"{path} is no registry file: it has no mapping called plugins")
-    for name, row in data["plugins"].items():
-        if not isinstance(row, dict) or not isinstance(row.get("package"), str):
-            raise PluginError(f"the registry file {path} does not say the package of plugin {name}")
-        try:
-            SpecifierSet(str(row.get("version", "")))
-        except InvalidSpecifier:
-            raise PluginError(f"the registry file {path}: {row['version']!r} of plugin {name} is no version range; "
-                              f'write for example ">=0.1,<1"') from None
-    return data
+    rows = data.get("plugins") if isinstance(data, dict) else None
+    if not isinstance(rows, dict) or not all(isinstance(row, dict) and "package" in row for row in rows.values()):
+        raise PluginError(f"{path} is no registry file: it needs a mapping called plugins, with a package for each")
+    return dict(data)
+
+
+def _installed() -> list[tuple[str, dict[str, str]]]:
+    """What entry points name, as rows of a registry file that pin nothing."""
+    points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
+    return [(p.name, {"package": p.value, "distribution": p.dist.name if p.dist else ""}) for p in points]
+
+
+def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
+    """Import a plugin of a registry file in `base`: from its folder where there is one, else the version it pins."""
+    folder = base / pinned["folder"] if pinned.get("folder") else None
+    installed, wanted = _version(pinned.get("distribution")), str(pinned.get("version", ""))
+    if folder is not None and folder.is_dir():
+        sys.path.insert(0, str(folder))
+    elif installed and not SpecifierSet(wanted).contains(installed, prereleases=True):
+        raise PluginError(f"{installed} is installed, the registry file wants {wanted}")
+    return importlib.import_module(pinned["package"])
 
 
 def load_file(path: Path) -> ModuleType:
     """Import a single-file plugin under its stem, so that its targets may say "stem:Thing"."""
-    name, known = path.stem, None
-    with suppress(ValueError, ImportError):
-        known = importlib.util.find_spec(name) if name not in _loaded else None
-    if known is not None and known.origin and Path(known.origin).resolve() != path.resolve():
-        raise PluginError(f"the plugin file {path} would hide the Python module {name}; give it another name")
+    name = path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or spec is None or spec.loader is None:
-        raise PluginError(f"there is no plugin file {path}; --plugin takes the path of a .py file")
+        raise PluginError("there is no such file; --plugin takes the path of a .py file")
+    known = importlib.util.find_spec(name)
+    if known is not None and known.origin and Path(known.origin).resolve() != path.resolve():
+        raise PluginError(f"it would hide the Python module {name}; give it another name")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    _loaded.add(name)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise PluginError(f"the plugin file {path} does not load: {type(error).__name__}: {error}") from error
+    spec.loader.exec_module(module)
     return module
 
 
-def _allows(versions: str, installed: str) -> bool:
-    return SpecifierSet(versions).contains(installed, prereleases=True)
-
-
-def _version(distribution: str) -> str:
+def _version(distribution: str | None) -> str:
     try:
         return metadata.version(distribution) if distribution else ""
     except metadata.PackageNotFoundError:

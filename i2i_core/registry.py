@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partialmethod
 from typing import Any
 
 from i2i_core.errors import PluginError
@@ -47,8 +48,7 @@ class Registry:
         """Raises PluginError when the name is taken."""
         taken = self._entries.setdefault((entry.kind, entry.name), entry)
         if taken is not entry:
-            by = f"both {taken.plugin} and {entry.plugin}" if taken.plugin != entry.plugin else f"{taken.plugin} twice"
-            raise PluginError(f"{entry.kind} {entry.name} is registered by {by}")
+            raise PluginError(f"{entry.kind} {entry.name} is already registered by {taken.plugin}")
 
     def get(self, kind: str, name: str) -> Entry | None:
         return self._entries.get((kind, name))
@@ -71,39 +71,21 @@ class Registrar:
             raise PluginError(f"{kind} {self._prefix}{name}: the target should be package.module:Object, not {target}")
         self._registry.add(Entry(kind, self._prefix + name, target, self._plugin))
 
-    def network(self, name: str, target: str) -> None:
-        """An nn.Module class, or a function that returns a module."""
-        self._add("network", name, target)
-
-    def loss(self, name: str, target: str) -> None:
-        """A function of tensors, or a class whose objects are called with them, giving a scalar."""
-        self._add("loss", name, target)
-
-    def tensor(self, name: str, target: str) -> None:
-        """A function or module that computes one named tensor from others."""
-        self._add("tensor", name, target)
-
-    def method(self, name: str, target: str) -> None:
-        """A module (no colon) whose public functions are the method's named tensors."""
-        self._add("method", name, target)
-
-    def hook(self, name: str, target: str) -> None:
-        """A class whose methods are named after events."""
-        self._add("hook", name, target)
-
-    def optimizer(self, name: str, target: str) -> None:
-        """A function (params, *, ...) -> torch.optim.Optimizer."""
-        self._add("optimizer", name, target)
-
-    def dataset(self, name: str, target: str) -> None:
-        """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
-        self._add("dataset", name, target)
-
-    def metric(self, name: str, target: str) -> None:
-        """A function or class that measures a trained model."""
-        self._add("metric", name, target)
-
-    def trainer(self, name: str, target: str) -> None:
-        """A class with `train(run)`."""
-        self._add("trainer", name, target)
-
+    network = partialmethod(_add, "network")
+    """An nn.Module class, or a function that returns a module."""
+    loss = partialmethod(_add, "loss")
+    """A function of tensors, or a class whose objects are called with them, giving a scalar."""
+    tensor = partialmethod(_add, "tensor")
+    """A function or module that computes one named tensor from others."""
+    method = partialmethod(_add, "method")
+    """A module (no colon) whose public functions are the method's named tensors."""
+    hook = partialmethod(_add, "hook")
+    """A class whose methods are named after events."""
+    optimizer = partialmethod(_add, "optimizer")
+    """A function (params, *, ...) -> torch.optim.Optimizer."""
+    dataset = partialmethod(_add, "dataset")
+    """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
+    metric = partialmethod(_add, "metric")
+    """A function or class that measures a trained model."""
+    trainer = partialmethod(_add, "trainer")
+    """A class with `train(run)`."""

@@ -82,7 +82,8 @@ def test_the_source_tree_runs_with_nothing_of_ours_installed():
 def test_exit_codes_survive_and_other_processes_say_who_they_are():
     done = run("-m", "i2i_cli", "plugins", "--plugin", "no.py", RANK="1")
     assert done.returncode == 5
-    assert done.stderr == "rank 1: there is no plugin file no.py; --plugin takes the path of a .py file\n"
+    assert done.stderr == ("rank 1: the plugin file no.py does not load: there is no such file; "
+                           "--plugin takes the path of a .py file\n")
 
 
 def test_an_unexpected_error_is_one_line_and_with_v_a_traceback(i2i, monkeypatch):

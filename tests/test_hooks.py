@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -17,11 +18,11 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from i2i_core.data.batches import as_float, to_array
+from i2i_core.data.batches import to_device, to_tensor
 from i2i_core.errors import DataError, Diverged, RecipeError
 from i2i_core.hooks import progress
 from i2i_core.hooks.ema import EMA
-from i2i_core.hooks.sample_grid import SampleGrid, grid
+from i2i_core.hooks.sample_grid import SampleGrid, png
 from i2i_core.hooks.true_pairs import TruePairs
 from i2i_core.run import Run
 
@@ -80,7 +81,7 @@ def test_buffers_are_copied_whatever_their_type() -> None:
 # Sample grids
 
 
-def cells(run: Run, **keys: Any) -> list[list[Tensor | None]]:
+def cells(run: Run, **keys: Any) -> Tensor:
     return SampleGrid(sources=3, rows=4, **keys).cells(run)
 
 
@@ -92,11 +93,11 @@ def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
     watched.tensors = lambda names, batch, **how: seen.append({**batch, **tensors(["s_trg"], batch, **how)}) or tensors(
         names, batch, **how)
     found = cells(watched, phase="g_latent")
-    assert [len(row) for row in found] == [3, 3, 3, 3, 3]
+    assert found.shape == (5, 3, 3, 32, 32)
     for row, asked in enumerate(seen):
         assert asked["s_trg"].allclose(asked["s_trg"][:1].expand(3, -1), atol=1e-5)
         assert asked["y_trg"].tolist() == [row % 2] * 3
-        assert torch.stack([c for c in found[0] if c is not None]).equal(asked["x_real"])
+        assert found[0].equal(asked["x_real"])
     assert len({tuple(asked["s_trg"][0].tolist()) for asked in seen}) == 4
     assert seen[0]["y_org"].tolist() == [0, 1, 0]
 
@@ -105,22 +106,21 @@ def test_references_stand_at_the_left_only_where_they_matter(run: Run) -> None:
     assert run.needs("x_fake", "g_reference") == {"x_real", "x_ref", "y_trg"}
     assert run.needs("x_fake", "g_latent") == {"x_real", "y_trg"}
     found = cells(run, phase="g_reference")
-    assert [len(row) for row in found] == [4, 4, 4, 4, 4]
-    assert found[0][0] is None
-    for row in found[1:]:
-        reference = row[0]
-        assert reference is not None
-        batch = {"x_real": torch.stack([c for c in found[0] if c is not None]), "y_trg": torch.zeros(3).long(),
-                 "x_ref": reference.expand(3, -1, -1, -1), "y_org": torch.zeros(3).long()}
-        assert reference.shape == batch["x_real"].shape[1:]
+    assert found.shape == (5, 4, 3, 32, 32)
+    assert (found[0, 0] == 1).all(), "the corner is empty"
+    for row, reference in enumerate(found[1:, 0]):
+        assert any(reference.equal(picture) for picture in held_out(run, row % 2))
+
+
+def held_out(run: Run, domain: int) -> Tensor:
+    """All held-out pictures of a domain, in [-1, 1]."""
+    pictures = [to_tensor(run.validation.picture(domain, i), (32, 32)) for i in range(run.validation.count(domain))]
+    return to_device({"x": torch.stack(pictures)}, torch.device("cpu"), torch.float32)["x"]
 
 
 def test_grids_show_held_out_pictures(run: Run) -> None:
-    sources = [c for c in cells(run, phase="g_latent")[0] if c is not None]
-    for y, source in zip((0, 1, 0), sources, strict=True):
-        held_out = [as_float(torch.from_numpy(to_array(run.validation.picture(y, i), (32, 32))), torch.float32)
-                    for i in range(run.validation.count(y))]
-        assert any(source.equal(picture) for picture in held_out)
+    for y, source in zip((0, 1, 0), cells(run, phase="g_latent")[0], strict=True):
+        assert any(source.equal(picture) for picture in held_out(run, y))
 
 
 def test_drawing_changes_nothing_that_trains(tmp_path: Path) -> None:
@@ -129,9 +129,10 @@ def test_drawing_changes_nothing_that_trains(tmp_path: Path) -> None:
     assert largest_difference(tmp_path / "with", tmp_path / "without", ("networks", "hooks", "optimizers")) == 0
 
 
-def test_a_grid_places_cells_on_white(tmp_path: Path) -> None:
+def test_a_grid_places_cells_on_white() -> None:
     cell = torch.tensor([-1.0, 0.0, 3.0])[:, None, None].expand(3, 4, 6)
-    sheet = grid([[None, cell], [cell, cell]])
+    cells = torch.stack([torch.ones_like(cell), cell, cell, cell]).unflatten(0, (2, 2))
+    sheet = np.asarray(Image.open(io.BytesIO(png(cells))))
     assert sheet.shape == (2 * 6 + 2, 2 * 8 + 2, 3)
     assert (sheet[:8, :10] == 255).all()
     assert (sheet[2:6, 10:16] == (0, 128, 255)).all()

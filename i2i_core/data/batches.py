@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 import signal
 import traceback
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, default_collate
+from torch.utils.data import DataLoader
 
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Dataset
@@ -27,6 +26,9 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
 SOURCE, TARGET = ("x_real", "y_org"), ("y_trg", "x_ref", "x_ref2")
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in shares of a picture's size."""
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 
 
 def field_names(dataset: Dataset) -> tuple[str, ...]:
@@ -38,50 +40,32 @@ def field_names(dataset: Dataset) -> tuple[str, ...]:
     return (*SOURCE, *TARGET, *(("x_pair",) if dataset.paired else ()))
 
 
-def is_picture(name: str) -> bool:
-    """Whether a field holds pictures, by its name."""
-    return name.startswith("x_")
+def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -> tuple[Box, bool]:
+    """The part of a picture that is kept, and whether it is mirrored.
 
-
-@dataclass(frozen=True)
-class Crop:
-    """How a picture is changed: the part that is kept, in shares of its size, and whether it is mirrored."""
-
-    left: float = 0.0
-    top: float = 0.0
-    right: float = 1.0
-    bottom: float = 1.0
-    flip: bool = False
-
-
-def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -> Crop:
-    """A random resized crop (area and aspect ratio within `augment`'s ranges) with its probability, and a flip.
-
-    aspect: width / height of the picture. The same rng state gives the same shares for every picture of one size.
+    With its probability a random resized crop, its area and aspect ratio within `augment`'s ranges. aspect: width /
+    height of the picture. The same rng state gives the same shares for every picture of one size.
     """
     do_crop, area, u, x, y, do_flip = rng.random(6)
     flip = bool(do_flip < augment.flip)
     if do_crop >= augment.crop:
-        return Crop(flip=flip)
+        return WHOLE, flip
     share = augment.scale[0] + (augment.scale[1] - augment.scale[0]) * area
     low, high = math.log(augment.ratio[0]), math.log(augment.ratio[1])
     ratio = math.exp(low + (high - low) * u)
     width, height = min(1.0, math.sqrt(share * ratio / aspect)), min(1.0, math.sqrt(share / ratio * aspect))
     left, top = (1 - width) * x, (1 - height) * y
-    return Crop(left, top, left + width, top + height, flip)
+    return (left, top, left + width, top + height), flip
 
 
-def to_array(picture: Image.Image, size: tuple[int, int], crop: Crop | None = None) -> np.ndarray[Any, Any]:
-    """The picture, cropped, resized to (H, W) and mirrored, as uint8 (3, H, W)."""
-    crop = crop or Crop()
-    height, width = size
-    if crop != Crop(flip=crop.flip) or picture.size != (width, height):
-        w, h = picture.size
-        box = (crop.left * w, crop.top * h, crop.right * w, crop.bottom * h)
-        picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=box)
-    if crop.flip:
+def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, flip: bool = False) -> Tensor:
+    """The part `box` of an RGB picture, resized to (H, W) and mirrored if asked, as uint8 (3, H, W)."""
+    (height, width), (left, top, right, bottom) = size, box
+    pixels = (left * picture.width, top * picture.height, right * picture.width, bottom * picture.height)
+    picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
+    if flip:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
 class Samples:
@@ -96,38 +80,30 @@ class Samples:
         rng = np.random.default_rng((self.seed, number))
         y_org, y_trg = (int(y) for y in rng.integers(len(self.counts), size=2))
         source = int(rng.integers(self.counts[y_org]))
-        references = rng.integers(self.counts[y_trg], size=2)
-        streams = rng.spawn(3)  # one per picture, so that a field no one wants changes no other
+        reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
         sample: dict[str, Any] = {"y_org": y_org, "y_trg": y_trg}
-        if "x_real" in self.wanted:
-            sample["x_real"] = self._picture(y_org, source, streams[0])
-        if "x_pair" in self.wanted:  # the same stream: cropped and mirrored like x_real
-            sample["x_pair"] = self._picture(y_trg, source, np.random.default_rng((self.seed, number)).spawn(3)[0])
-        for name, index, stream in zip(("x_ref", "x_ref2"), references, streams[1:], strict=True):
+        # The last number names the crop: x_pair is cropped and mirrored like x_real.
+        for name, domain, index, crop in (("x_real", y_org, source, 0), ("x_pair", y_trg, source, 0),
+                                          ("x_ref", y_trg, reference, 1), ("x_ref2", y_trg, reference2, 2)):
             if name in self.wanted:
-                sample[name] = self._picture(y_trg, int(index), stream)
+                picture = self.dataset.picture(domain, index)
+                # A stream for each crop: a field that no one wants changes no other.
+                stream = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(crop,)))
+                box, flip = draw_crop(self.augment, stream, picture.width / picture.height)
+                sample[name] = to_tensor(picture, self.size, box, flip)
         return {name: value for name, value in sample.items() if name in self.wanted}
-
-    def _picture(self, domain: int, index: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-        picture = self.dataset.picture(domain, index)
-        return to_array(picture, self.size, draw_crop(self.augment, rng, picture.width / picture.height))
 
 
 def loader(samples: Samples, *, start: int, steps: int, batch_size: int, rank: int, world: int, workers: int,
            pin_memory: bool = False) -> Iterator[dict[str, Tensor]]:
     """This process's share of each global batch, for steps [start, steps); pictures are uint8 (n, 3, H, W)."""
-    share = batch_size // world
-    first = rank * share
-
-    def numbers() -> Iterator[list[int]]:
-        for step in range(start, steps):
-            yield list(range(step * batch_size + first, step * batch_size + first + share))
-
     if not samples.wanted:
         return iter([{}] * (steps - start))
+    share = batch_size // world
+    firsts = (step * batch_size + rank * share for step in range(start, steps))
     source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
-    batches = iter(DataLoader(source, batch_sampler=numbers(), num_workers=workers, collate_fn=default_collate,
-                              pin_memory=pin_memory, worker_init_fn=_outlive_signals if workers else None))
+    batches = iter(DataLoader(source, batch_sampler=(list(range(first, first + share)) for first in firsts),
+                              num_workers=workers, pin_memory=pin_memory, worker_init_fn=_outlive_signals))
     return _explained(batches) if workers else batches
 
 
@@ -150,12 +126,8 @@ def _outlive_signals(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))  # it may also be the training process that ends them
 
 
-def to_device(batch: dict[str, Tensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
+def to_device(batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
     """Move a batch; uint8 pictures become `dtype` in [-1, 1] on the device."""
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-    return {name: as_float(value, dtype) if value.dtype == torch.uint8 else value for name, value in moved.items()}
-
-
-def as_float(pictures: Tensor, dtype: torch.dtype) -> Tensor:
-    """uint8 pictures as `dtype` in [-1, 1]."""
-    return pictures.to(dtype).div_(127.5).sub_(1.0)
+    return {name: value.to(dtype).div_(127.5).sub_(1.0) if value.dtype == torch.uint8 else value
+            for name, value in moved.items()}

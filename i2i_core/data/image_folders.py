@@ -7,12 +7,12 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from i2i_core.errors import DataError, did_you_mean
 
@@ -21,14 +21,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
 """A header that announces more is refused before anything is decoded."""
-
-
-@dataclass(frozen=True)
-class Broken:
-    """A file that is no usable picture, and why."""
-
-    path: Path
-    reason: str
 
 
 class ImageFolders:
@@ -53,17 +45,17 @@ class ImageFolders:
         self.root, self.domains = root, tuple(domains if domains is not None else found)
         if not self.domains:
             raise ValueError(f"{root} holds no folders; put the pictures of each domain into a folder of its own")
-        files = {name: picture_files(root / name) for name in self.domains}
-        self.broken = find_broken([path for paths in files.values() for path in paths], min_size)
+        files = [picture_files(root / name) for name in self.domains]
+        self.broken = find_broken([path for paths in files for path in paths], min_size)
+        self.files = [[path for path in paths if path not in self.broken] for paths in files]
         if self.broken:
-            names = ", ".join(f"{b.path.relative_to(root)} ({b.reason})" for b in self.broken[:5])
-            names += f" and {len(self.broken) - 5} more" if len(self.broken) > 5 else ""
-            count = f"{len(self.broken)} broken picture" + ("s" if len(self.broken) > 1 else "")
+            names = [f"{path.relative_to(root)} ({reason})" for path, reason in self.broken.items()]
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            plural = "s" if len(names) > 1 else ""
+            said = f"{len(names)} broken picture{plural} in {root}: {', '.join(names[:5])}{more}"
             if broken == "refuse":
-                raise ValueError(f"{count} in {root}: {names}; repair or remove them, or say broken: skip")
-            warnings.warn(f"skipped {count} in {root}: {names}", stacklevel=2)
-        bad = {b.path for b in self.broken}
-        self.files = [[p for p in files[name] if p not in bad] for name in self.domains]
+                raise ValueError(f"{said}; repair or remove them, or say broken: skip")
+            warnings.warn(f"skipped {said}", stacklevel=2)
 
     def count(self, domain: int) -> int:
         return len(self.files[domain])
@@ -94,33 +86,42 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises OSError or ValueError for what is no picture.
     """
-    with Image.open(path, formats=FORMATS) as picture:
-        width, height = picture.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width} x {height} pixels")
-        picture.load()
-        return to_rgb(picture)
-
-
-def to_rgb(picture: Image.Image) -> Image.Image:
-    """Any decoded picture as RGB, as `open_picture` says."""
-    orientation = picture.getexif().get(0x0112, 1)
-    if orientation in _TURNS:
-        picture = picture.transpose(_TURNS[orientation])
+    with Image.open(path, formats=FORMATS) as file:
+        if file.width * file.height > MAX_PIXELS:
+            raise ValueError(f"{file.width} x {file.height} pixels")
+        picture = ImageOps.exif_transpose(file)
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
         grey = np.asarray(picture, dtype=np.float64)
         top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max(initial=1.0)))
         picture = Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8))
-    if "A" in picture.getbands() or "transparency" in picture.info:
+    if picture.has_transparency_data:
         layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        picture = Image.alpha_composite(white, layer)
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
     return picture.convert("RGB")
 
 
-_T = Image.Transpose
-_TURNS = {2: _T.FLIP_LEFT_RIGHT, 3: _T.ROTATE_180, 4: _T.FLIP_TOP_BOTTOM, 5: _T.TRANSPOSE, 6: _T.ROTATE_270,
-          7: _T.TRANSVERSE, 8: _T.ROTATE_90}
+def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
+    """The files that are no usable pictures, and why; what was decoded before is not decoded again."""
+    cache = _cache_file(paths)
+    known: dict[str, str] = {}
+    with suppress(OSError, ValueError, TypeError):  # no cache yet, or a spoilt one
+        known = dict(json.loads(cache.read_text(encoding="utf-8")))
+    reasons: dict[str, str] = {}
+    broken: dict[Path, str] = {}
+    for path in paths:
+        if not path.exists():
+            broken[path] = "a link to nothing"
+            continue
+        stat = path.stat()
+        key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{min_size}"
+        reasons[key] = known[key] if key in known else examine(path, min_size)
+        if reasons[key]:
+            broken[path] = reasons[key]
+    if reasons.keys() - known.keys():
+        with suppress(OSError):  # a home that cannot be written costs time, nothing else
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            cache.write_text(json.dumps(reasons), encoding="utf-8")
+    return broken
 
 
 def examine(path: Path, min_size: int) -> str:
@@ -131,55 +132,13 @@ def examine(path: Path, min_size: int) -> str:
             width, height = open_picture(path).size
     except UnidentifiedImageError:
         return "no picture"
-    except Image.DecompressionBombError:
-        return "too many pixels"
-    except (OSError, ValueError, SyntaxError, MemoryError) as error:
-        return "cut short" if "truncated" in str(error) else str(error) or "unreadable"
     except Exception as error:  # a decoder may raise anything on a mutilated file
-        return type(error).__name__
+        return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
     return f"{width} x {height} pixels" if min(width, height) < min_size else ""
 
 
-def find_broken(paths: Sequence[Path], min_size: int = 8) -> list[Broken]:
-    """Decode what was not decoded before; results are kept by path, size and time of change."""
-    known = _read_cache(_cache_file(paths))
-    verdicts: dict[str, str] = {}
-    broken = []
-    for path in paths:
-        try:
-            stat = path.stat()
-        except OSError as error:  # a link to nothing
-            broken.append(Broken(path, error.strerror or "unreadable"))
-            continue
-        key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{min_size}"
-        if key not in verdicts:
-            verdicts[key] = known[key] if key in known else examine(path, min_size)
-        if verdicts[key]:
-            broken.append(Broken(path, verdicts[key]))
-    if verdicts.keys() - known.keys():
-        _write_cache(_cache_file(paths), verdicts)
-    return broken
-
-
 def _cache_file(paths: Sequence[Path]) -> Path:
+    """One file for all pictures below a folder, in the user's cache."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    root = os.path.commonpath([p.resolve().parent for p in paths]) if paths else ""
-    return base / "i2i" / "pictures" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:32]}.json"
-
-
-def _read_cache(file: Path) -> dict[str, str]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def _write_cache(file: Path, verdicts: dict[str, str]) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(f".{os.getpid()}.new")
-        beside.write_text(json.dumps(verdicts), encoding="utf-8")
-        beside.replace(file)
-    except OSError:  # a home that cannot be written costs time, nothing else
-        pass
+    root = os.path.commonpath([path.resolve().parent for path in paths]) if paths else ""
+    return base / "i2i" / "pictures" / f"{hashlib.sha256(root.encode()).hexdigest()[:32]}.json"

@@ -47,5 +47,4 @@ class EMA:
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, average in self.averages.items():
-            average.load_state_dict({key.removeprefix(f"{name}/"): value for key, value in state.items()
-                                     if key.startswith(f"{name}/")})
+            average.load_state_dict({key: state[f"{name}/{key}"] for key in average.state_dict()})

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
 from pydantic import PositiveInt
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 from torch import Tensor
 
@@ -19,61 +19,42 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Shows the step rate, the time left and the losses on a terminal; in a log, a line every n steps."""
+    """Prints the step rate, the time left and the losses every n steps; on a terminal above a bar."""
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, highlight=False)
 
     def run_start(self, run: Run) -> None:
-        if not run.is_main:
-            return
+        self.console.quiet = not run.is_main
         where = f" -> {run.folder}" if run.folder else ""
-        self.console.print(f"training on {run.device} from step {run.step} to {run.recipe.steps}{where}",
-                           highlight=False, soft_wrap=True)
+        self._say(f"training on {run.device} from step {run.step} to {run.recipe.steps}{where}")
         self.started, self.first = time.monotonic(), run.step
-        self.bar = Bar(TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("{task.fields[rate]}"),
-                       TimeRemainingColumn(), TextColumn("{task.fields[losses]}"), console=self.console,
-                       disable=not self.console.is_terminal, transient=True)
-        self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step, rate="", losses="")
+        self.bar = Bar(console=self.console, transient=True, disable=not (run.is_main and self.console.is_terminal))
+        self.task = self.bar.add_task("training", total=run.recipe.steps, completed=run.step)
         self.bar.start()
         weakref.finalize(self, self.bar.stop)  # a run that fails must not keep the cursor hidden
 
     def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
-        if not run.is_main:
-            return
         due = run.step % self.every == 0 or run.step == run.recipe.steps
-        if due and losses:
+        if due and losses and run.is_main:
             values = torch.stack(list(losses.values())).tolist()
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in zip(losses, values, strict=True))
             rate = (run.step - self.first) / (time.monotonic() - self.started)
             speed = f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step"
-            if self.bar.disable:
-                left = (run.recipe.steps - run.step) / rate
-                shown = "  ".join(f"{name} {value:.3f}" for name, value in zip(losses, values, strict=True))
-                self.console.print(f"step {run.step}/{run.recipe.steps}  {speed}  {_clock(left)} left  {shown}",
-                                   highlight=False, soft_wrap=True)
-            else:
-                self.bar.update(self.task, rate=speed, losses=_short(dict(zip(losses, values, strict=True))))
+            left = _clock((run.recipe.steps - run.step) / rate)
+            self._say(f"step {run.step}/{run.recipe.steps}  {speed}  {left} left  {shown}")
         self.bar.update(self.task, completed=run.step)
         if run.stopping:
             self.bar.stop()
 
     def run_end(self, run: Run) -> None:
-        if run.is_main:
-            self.bar.stop()
-            self.console.print(f"{run.step} steps in {_clock(time.monotonic() - self.started)}", highlight=False)
+        self.bar.stop()
+        self._say(f"{run.step} steps in {_clock(time.monotonic() - self.started)}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True)
 
 
-def _short(losses: Mapping[str, float]) -> str:
-    """The phases' sums of names and values, as far as a line of a terminal goes."""
-    by_phase: dict[str, list[str]] = {}
-    for name, value in losses.items():
-        phase, _, term = name.partition("/")
-        by_phase.setdefault(phase, []).append(f"{term[:3]} {value:.2f}")
-    return " | ".join(f"{phase} {' '.join(terms)}" for phase, terms in by_phase.items())
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def _clock(seconds: float) -> timedelta:
+    return timedelta(seconds=round(seconds))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING, Literal
 
 from accelerate.tracking import filter_trackers
@@ -9,16 +10,12 @@ from accelerate.tracking import filter_trackers
 if TYPE_CHECKING:
     from i2i_core.run import Run
 
-MODULES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
-
 
 class Tracker:
     """Sends what is logged to tensorboard, wandb or trackio, where installed."""
 
     def __init__(self, *, to: Literal["tensorboard", "wandb", "trackio"] = "tensorboard", project: str = "i2i") -> None:
-        import importlib.util
-
-        if importlib.util.find_spec(MODULES[to]) is None:
+        if importlib.util.find_spec(to) is None:
             raise ValueError(f"{to} is not installed; pip install {to}, or set this hook to null")
         self.to, self.project = to, project
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from torch import Tensor
 
 from i2i_core import state
-from i2i_core.data.batches import as_float, to_array
+from i2i_core.data.batches import to_device, to_tensor
 from i2i_core.draws import Draws
 from i2i_core.errors import DataError
 from i2i_core.names import PhaseName
@@ -48,35 +49,28 @@ class TruePairs:
 
     def measure(self, run: Run) -> dict[str, dict[str, float]]:
         """Shares in [0, 1] by "source -> target"."""
-        data = run.validation
-        pictures = [self._all(run, y) for y in range(len(data.domains))]
+        data, size = run.validation, run.recipe.data.image_size
+        pictures = [torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])
+                    for y in range(len(data.domains))]
         results = {}
-        for y_org, source in enumerate(data.domains):
-            for y_trg, target in enumerate(data.domains):
-                if y_org != y_trg:
-                    made = self._translate(run, pictures[y_org], y_org, y_trg)
-                    results[f"{source} -> {target}"] = {
-                        "translated": self._share(made, pictures[y_trg]),
-                        "untranslated": self._share(pictures[y_org], pictures[y_trg]),
-                        "chance": 1 / len(made)}
+        for (y_org, source), (y_trg, target) in itertools.permutations(enumerate(data.domains), 2):
+            sources, targets = pictures[y_org], pictures[y_trg]
+            references = targets.roll(len(targets) // 2, dims=0)  # neighbours are often alike, and so is the true pair
+            made = self._translate(run, y_org, y_trg, sources, references)
+            results[f"{source} -> {target}"] = {
+                "translated": self._share(made, targets),
+                "untranslated": self._share(sources, targets),
+                "chance": 1 / len(made)}
         return results
 
-    def _all(self, run: Run, domain: int) -> Tensor:
-        data, size = run.validation, run.recipe.data.image_size
-        arrays = [torch.from_numpy(to_array(data.picture(domain, i), size)) for i in range(data.count(domain))]
-        return torch.stack(arrays)
-
-    def _translate(self, run: Run, pictures: Tensor, y_org: int, y_trg: int) -> Tensor:
+    def _translate(self, run: Run, y_org: int, y_trg: int, sources: Tensor, references: Tensor) -> Tensor:
         made = []
-        for number, part in enumerate(torch.split(pictures, self.batch_size)):
-            x_real = as_float(part.to(run.device), run.dtype)
-            y = torch.full((len(part),), y_trg, device=run.device)
-            chosen = [run.data.picture(y_trg, (7919 * (number * self.batch_size + i)) % run.data.count(y_trg))
-                      for i in range(len(part))]
-            x_ref = as_float(torch.stack([torch.from_numpy(to_array(p, run.recipe.data.image_size)) for p in chosen])
-                             .to(run.device), run.dtype)
-            batch = {"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref, "x_ref2": x_ref}
-            draws = Draws(run.recipe.seed, number, 0, len(part), len(part), run.device, run.dtype)
+        parts = zip(torch.split(sources, self.batch_size), torch.split(references, self.batch_size), strict=True)
+        for number, (x_real, x_ref) in enumerate(parts):
+            y = torch.full((len(x_real),), y_trg)
+            batch = to_device({"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref,
+                               "x_ref2": x_ref}, run.device, run.dtype)
+            draws = Draws(run.recipe.seed, number, 0, len(y), len(y), run.device, run.dtype)
             x_fake: Tensor = run.tensors([self.show], batch, phase=self.phase, draws=draws)[self.show]
             made.append(x_fake.float().add(1).mul(127.5).clamp(0, 255).cpu())
         return torch.cat(made)

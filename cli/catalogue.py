@@ -1,0 +1,120 @@
+"""What components are, in words: for `i2i show`, and for registry.yaml, which `i2i ls` reads instead of importing code.
+
+`python -m i2i_cli.catalogue registry.yaml` rewrites the file's generated half, the API diff that a reviewer reads.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+import sys
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from i2i_core.errors import PluginError
+from i2i_core.plugins import Plugins
+from i2i_core.registry import KINDS, Entry
+
+HEADER = """\
+# The plugins of this tree and what they register.
+# Kept by hand: each plugin's package, distribution, version, folder and enabled; and index, which says what to
+# install for a name (or a plugin's prefix) that is not there. components and core are generated: make registry
+"""
+
+
+def known_components(listed: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Descriptions by (kind, name) from a registry file that has been read; imports nothing."""
+    found = [listed.get("core"), *(row.get("components") for row in listed["plugins"].values())]
+    return {(kind, name): description for components in found for kind, named in (components or {}).items()
+            for name, description in named.items()}
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """A component's summary, its keys as "type = default" and the tensors it reads; a method's tensors and theirs."""
+    from i2i_core.components import signature_of
+    from i2i_core.tensors import method_tensors
+
+    target = entry.load()
+    found: dict[str, Any] = {"summary": inspect.cleandoc(target.__doc__ or "").partition("\n")[0]}
+    if inspect.ismodule(target):
+        tensors = method_tensors(target)
+        return found | {"tensors": {n: list(tensors[n].reads.values()) for n in vars(target) if n in tensors}}
+    signature = signature_of(target, entry.kind)
+    found["params"] = {name: _parameter(p, signature.hints.get(name)) for name, p in signature.params.items()}
+    found["reads"] = list(signature.wants) or _reads_of_products(entry, target)
+    return {key: value for key, value in found.items() if value}
+
+
+def _parameter(parameter: inspect.Parameter, hint: Any) -> str:
+    """A recipe key: its type as the signature says it (a Literal by its choices), its default as a recipe would."""
+    from i2i_core.components import FACTS
+
+    written = parameter.annotation
+    if typing.get_origin(hint) is typing.Literal:
+        written = " | ".join(map(str, typing.get_args(hint)))
+    elif not isinstance(written, str):
+        written = re.sub(r"(\w+\.)+", "", inspect.formatannotation(written))
+    if parameter.default is not parameter.empty:
+        return f"{written} = {_inline(parameter.default)}"
+    return f"{written}, from the data" if parameter.name in FACTS else str(written)
+
+
+def _inline(value: Any) -> str:
+    try:
+        return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+    except yaml.YAMLError:
+        return str(value)
+
+
+def _reads_of_products(entry: Entry, target: Any) -> list[str]:
+    """What a factory's losses read: all that any choice of its required Literal keys reads."""
+    from i2i_core.components import TENSOR_KINDS, call_arguments, signature_of
+
+    if entry.kind not in TENSOR_KINDS or inspect.isclass(target):
+        return []
+    signature = signature_of(target, entry.kind)
+    required = [n for n, p in signature.params.items() if p.default is p.empty]
+    choices = itertools.product(*(typing.get_args(signature.hints.get(n)) for n in required))
+    made = [target(**dict(zip(required, choice, strict=True))) for choice in choices]
+    return list(dict.fromkeys(read for product in made if callable(product) for read in call_arguments(product)[0]))
+
+
+def render(path: Path) -> str:
+    """The registry file as it should be; raises PluginError when one of its plugins does not load."""
+    plugins = Plugins(path.resolve())
+    for failed in (row for row in plugins.rows if row.error):
+        raise PluginError(f"plugin {failed.name} does not load, so {path} cannot be written: {failed.error}")
+    rows = {name: row | ({"components": _components(plugins, name)} if row.get("enabled", True) else {})
+            for name, row in plugins.listed["plugins"].items()}
+    found = {"plugins": rows, "index": plugins.index, "core": _components(plugins, "core")}
+    return HEADER + "".join(f"\n{_dump({key: value})}" for key, value in found.items())
+
+
+def _components(plugins: Plugins, plugin: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """Descriptions of everything a plugin registered, by kind and sorted name."""
+    entries = sorted((e for e in plugins.registry if e.plugin == plugin), key=lambda e: (KINDS.index(e.kind), e.name))
+    return {kind: {e.name: describe(e) for e in group}
+            for kind, group in itertools.groupby(entries, key=lambda e: e.kind)}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Mappings a key a line, lists inline."""
+
+
+_Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True))
+
+
+def _dump(data: Mapping[str, Any]) -> str:
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000)
+
+
+if __name__ == "__main__":
+    try:
+        Path(sys.argv[1]).write_text(render(Path(sys.argv[1])), encoding="utf-8")
+    except PluginError as error:
+        sys.exit(str(error))
