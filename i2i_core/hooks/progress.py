@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from pydantic import PositiveInt
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as Bar
+from rich.text import Text
 from torch import Tensor
 
 if TYPE_CHECKING:
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Progress:
-    """Prints the step rate, the time left and the losses every n steps; on a terminal above a bar."""
+    """Shows the step rate, the time left and the losses every n steps: below a bar on a terminal, else as lines."""
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
@@ -30,10 +33,13 @@ class Progress:
         where = f" -> {run.folder}" if run.folder else ""
         self._say(f"training on {run.device} from step {run.step} to {run.recipe.steps}{where}")
         self.started, self.first = time.monotonic(), run.step
-        self.bar = Bar(console=self.console, transient=True, disable=not (run.is_main and self.console.is_terminal))
-        self.task = self.bar.add_task("training", total=run.recipe.steps, completed=run.step)
-        self.bar.start()
-        weakref.finalize(self, self.bar.stop)  # a run that fails must not keep the cursor hidden
+        self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
+        self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)
+        self.losses = Text()
+        self.live = Live(Group(self.bar, self.losses), console=self.console, transient=True)
+        if run.is_main and self.console.is_terminal:
+            self.live.start()
+            weakref.finalize(self, self.live.stop)  # a run that fails must not keep the cursor hidden
 
     def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
         due = run.step % self.every == 0 or run.step == run.recipe.steps
@@ -43,13 +49,16 @@ class Progress:
             rate = (run.step - self.first) / (time.monotonic() - self.started)
             speed = f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step"
             left = _clock((run.recipe.steps - run.step) / rate)
-            self._say(f"step {run.step}/{run.recipe.steps}  {speed}  {left} left  {shown}")
-        self.bar.update(self.task, completed=run.step)
+            if self.live.is_started:
+                self.losses.plain = shown
+                self.bar.update(self.task, completed=run.step, description=f"{speed}  {left} left")
+            else:
+                self._say(f"step {run.step}/{run.recipe.steps}  {speed}  {left} left  {shown}")
         if run.stopping:
-            self.bar.stop()
+            self.live.stop()
 
     def run_end(self, run: Run) -> None:
-        self.bar.stop()
+        self.live.stop()
         self._say(f"{run.step} steps in {_clock(time.monotonic() - self.started)}")
 
     def _say(self, line: str) -> None:
