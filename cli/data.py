@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from i2i_core.plugins import Plugins
 
 SHOWN = 20
-"""So many broken and so many duplicate pictures are named; --json names all."""
+"""So many broken, duplicate and ignored files are named; --json names all."""
 Facts = dict[str, Any]
 
 
@@ -35,7 +35,7 @@ def data() -> None:
 @with_json
 @with_plugins
 def check(plugins: Plugins, folder: Path | None, recipe: str | None, sets: tuple[str, ...], as_json: bool) -> None:
-    """Count pictures; name the broken and the duplicate.
+    """Count pictures; name the broken, the duplicate and files that are no pictures.
 
     FOLDER holds one folder of pictures per domain. A picture of less than 8 pixels counts as broken. Exits 3 when
     training on them would fail.
@@ -103,10 +103,10 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
 
 
 def report_on(dataset: Dataset, name: str) -> Facts:
-    """Counts by domain; broken and duplicate files where pictures are in folders."""
-    from i2i_core.data.image_folders import ImageFolders
+    """Counts by domain; broken, duplicate and ignored files where pictures are in folders."""
+    from i2i_core.data.image_folders import SUFFIXES, ImageFolders
 
-    facts: Facts = {"data": name, "broken": [], "duplicates": []}
+    facts: Facts = {"data": name, "broken": [], "duplicates": [], "ignored": []}
     facts["domains"] = {domain: {"pictures": dataset.count(y), "broken": 0} for y, domain in enumerate(dataset.domains)}
     if isinstance(dataset, ImageFolders):
         for path, reason in dataset.broken.items():
@@ -114,6 +114,8 @@ def report_on(dataset: Dataset, name: str) -> Facts:
             facts["domains"][path.relative_to(dataset.root).parts[0]]["broken"] += 1
         paths = [*dataset.broken, *(path for paths in dataset.files for path in paths)]
         facts["duplicates"] = [[str(path) for path in sorted(same)] for same in duplicates(paths)]
+        facts["ignored"] = [str(path) for path in sorted(dataset.root.rglob("[!.]*")) if path.is_file()
+                            and (path.parent == dataset.root or path.suffix.lower() not in SUFFIXES)]
     return facts
 
 
@@ -136,7 +138,8 @@ def _print(report: Facts) -> None:
     show(report["data"], counts)
     lines = [f"broken: {b['file']} ({b['reason']})" for b in report["broken"]]
     same = [f"same bytes: {' = '.join(group)}" for group in report["duplicates"]]
-    for found in (lines, same):
+    other = [f"ignored: {file}" for file in report["ignored"]]
+    for found in (lines, same, other):
         for line in found[:SHOWN]:
             click.echo(line)
         if len(found) > SHOWN:

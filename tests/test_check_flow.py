@@ -168,3 +168,20 @@ def test_a_skip_without_masks_is_reported(plugins):
 def test_every_bundled_recipe_is_right(plugins, name):
     path = plugins.recipes()[f"{name}.yaml"]
     check_recipe(parse_recipe(path.read_text(), name), plugins)
+
+
+def test_style_codes_of_two_lengths_are_reported(plugins):
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    assert stargan(plugins, text, "networks.generator.style_dim=32") == [
+        f"r.yaml:{line_of(text, 'networks:')}:1: the networks differ in style_dim: "
+        "generator 32, mapping_network 64, style_encoder 64"]
+
+
+@pytest.mark.parametrize(("assignment", "wish"), [
+    ("networks.generator.max_channels=0", "greater than 0"), ("networks.mapping_network.hidden_dim=-4", "greater than 0"),
+    ("optimizers.default.lr=-1", "greater than or equal to 0"), ("optimizers.default.weight_decay=-1",
+                                                                 "greater than or equal to 0")])
+def test_numbers_that_no_network_or_optimizer_can_use_are_reported(plugins, assignment, wish):
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    key, _, value = assignment.partition("=")
+    assert f"--set {assignment}: {key} should be {wish}, not {value}" in stargan(plugins, text, assignment)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,16 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
                          "same bytes: photos/cat/0.jpg = photos/dog/again.jpg"]
     assert answer.err == ("3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
                           "dog/text.jpg (no picture); repair or remove them, or say broken: skip\n")
+
+
+def test_files_that_are_no_pictures_are_named(i2i, bad):
+    os.mkfifo(bad / "cat" / "pipe.png")  # reading it would wait for ever
+    (bad / "cat" / "moving.gif").write_bytes(b"GIF89a")
+    (bad / "beside.png").write_bytes(b"")
+    said = i2i("data", "check", bad).out
+    assert "pipe.png (no file)" in said
+    assert f"ignored: {bad / 'beside.png'}" in said
+    assert f"ignored: {bad / 'cat' / 'moving.gif'}" in said
 
 
 def test_a_recipe_that_skips_broken_pictures_is_fine(i2i, bad):

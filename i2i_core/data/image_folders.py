@@ -7,7 +7,9 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -106,30 +108,32 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     known: dict[str, str] = {}
     with suppress(OSError, ValueError, TypeError):  # no cache yet, or a spoilt one
         known = dict(json.loads(cache.read_text(encoding="utf-8")))
-    reasons: dict[str, str] = {}
-    broken: dict[Path, str] = {}
-    for path in paths:
-        if not path.exists():
-            broken[path] = "a link to nothing"
-            continue
-        stat = path.stat()
-        key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{min_size}"
-        reasons[key] = known[key] if key in known else examine(path, min_size)
-        if reasons[key]:
-            broken[path] = reasons[key]
-    if reasons.keys() - known.keys():
+    broken = {path: "no file" if path.exists() else "a link to nothing" for path in paths if not path.is_file()}
+    keys = {path: _key(path, min_size) for path in paths if path not in broken}
+    new = [path for path, key in keys.items() if key not in known]
+    with warnings.catch_warnings(), ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
+        warnings.simplefilter("ignore")
+        known |= {keys[path]: why for path, why in zip(new, threads.map(partial(examine, min_size=min_size), new),
+                                                       strict=True)}
+    reasons = {key: known[key] for key in keys.values()}
+    broken |= {path: reasons[key] for path, key in keys.items() if reasons[key]}
+    if new:
         with suppress(OSError):  # a home that cannot be written costs time, nothing else
             cache.parent.mkdir(parents=True, exist_ok=True)
             cache.write_text(json.dumps(reasons), encoding="utf-8")
-    return broken
+    return {path: broken[path] for path in paths if path in broken}
+
+
+def _key(path: Path, min_size: int) -> str:
+    """What changes when a file may have become another picture."""
+    stat = path.stat()
+    return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{min_size}"
 
 
 def examine(path: Path, min_size: int) -> str:
     """Why `path` cannot be used, or an empty string."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            width, height = open_picture(path).size
+        width, height = open_picture(path).size
     except UnidentifiedImageError:
         return "no picture"
     except Exception as error:  # a decoder may raise anything on a mutilated file

@@ -5,13 +5,22 @@ from __future__ import annotations
 from i2i_core.errors import Problem
 from i2i_core.recipe import Recipe
 
+WITH_STYLE = ("stargan_v2/generator", "stargan_v2/mapping_network", "stargan_v2/style_encoder")
+STYLE_DIM = 64  # their default
+
 
 def problems(recipe: Recipe) -> list[Problem]:
-    """Masks without a skip to use them, a skip without masks, and masks for one direction of the cycle only."""
+    """Style codes of two lengths, masks without a skip to use them, and a skip without masks for both directions."""
     generator = recipe.networks.get("generator")
     if recipe.method.use != "stargan_v2/method" or generator is None:
         return []
     found = []
+    lengths = {name: use.params.get("style_dim", STYLE_DIM) for name, use in recipe.networks.items()
+               if use.use in WITH_STYLE}
+    if len(set(lengths.values())) > 1:
+        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        found.append(Problem(f"the networks differ in style_dim: {said}", recipe.mark("networks", key=True),
+                             "give all of them the same"))
     skip = generator.params.get("skip") is not None
     for name, picture in (("masks", "x_real"), ("fake_masks", "x_fake")):
         if name in recipe.tensors and not skip:

@@ -6,6 +6,7 @@ Generator G, mapping network F, style encoder E and discriminator D.
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from .blocks import SLOPE, AdainResBlk, ResBlk, he_init, widths
@@ -54,12 +55,14 @@ class Generator(nn.Module):
         self,
         *,
         image_size: tuple[int, int],
-        style_dim: int = 64,
-        channel_base: int = 16384,
-        max_channels: int = 512,
+        style_dim: PositiveInt = 64,
+        channel_base: PositiveInt = 16384,
+        max_channels: PositiveInt = 512,
         skip: Skip | None = None,
     ) -> None:
         super().__init__()
+        if skip is not None and not isinstance(skip, Skip):
+            raise ValueError(f"{type(skip).__name__} is no skip: it has no sizes; fan_mask/high_pass is one")
         dims = widths(image_size, channel_base, max_channels)
         dims = dims[:-2] if skip is None else dims[:-1]
         heights = [image_size[0] >> level for level in range(len(dims))]
@@ -142,7 +145,12 @@ class MappingNetwork(nn.Module):
     """
 
     def __init__(
-        self, *, num_domains: int, latent_dim: int = 16, style_dim: int = 64, hidden_dim: int = 512
+        self,
+        *,
+        num_domains: int,
+        latent_dim: PositiveInt = 16,
+        style_dim: PositiveInt = 64,
+        hidden_dim: PositiveInt = 512,
     ) -> None:
         super().__init__()
         self.latent_dim = latent_dim
@@ -167,9 +175,9 @@ class StyleEncoder(nn.Module):
         *,
         image_size: tuple[int, int],
         num_domains: int,
-        style_dim: int = 64,
-        channel_base: int = 16384,
-        max_channels: int = 512,
+        style_dim: PositiveInt = 64,
+        channel_base: PositiveInt = 16384,
+        max_channels: PositiveInt = 512,
     ) -> None:
         super().__init__()
         dims = widths(image_size, channel_base, max_channels)
@@ -193,8 +201,8 @@ class Discriminator(nn.Module):
         *,
         image_size: tuple[int, int],
         num_domains: int,
-        channel_base: int = 16384,
-        max_channels: int = 512,
+        channel_base: PositiveInt = 16384,
+        max_channels: PositiveInt = 512,
     ) -> None:
         super().__init__()
         dims = widths(image_size, channel_base, max_channels)
