@@ -21,10 +21,9 @@ from i2i_core import folder as run_folder
 from i2i_core import state
 from i2i_core.check import Checked, check_recipe
 from i2i_core.errors import I2IError, Interrupted, OutOfMemory, Preempted, Problem, RecipeError, UsageError
-from i2i_core.marks import load_text
 from i2i_core.plugins import Plugins
 from i2i_core.recipe import find_recipe, load_recipe
-from i2i_core.resolved import differences, dump, free_on_resume, resolve
+from i2i_core.resolved import changes, dump
 from i2i_core.run import Run
 
 Warn = Callable[[str], None]
@@ -56,12 +55,10 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
     if named is None:
         raise UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
     checked = load(named, sets, plugins)
-    resolved, earlier = resolve(checked), ""
-    if saved is not None:
-        earlier = saved.read_text(encoding="utf-8")
-        if changed := differences(load_text(earlier, str(saved)).data, resolved, free_on_resume(checked)):
-            raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: "
-                                       f"{'; '.join(changed)}", hint="start a new run, or undo the change")])
+    earlier = saved.read_text(encoding="utf-8") if saved is not None else ""
+    if earlier and (changed := changes(earlier, checked)):
+        raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: {'; '.join(changed)}",
+                                   hint="start a new run, or undo the change")])
     accelerator = make_accelerator(checked.recipe.precision)
     is_main = accelerator.is_main_process
     say: Warn = warn if is_main else lambda _: None
@@ -80,8 +77,8 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
                 say(f"{folder} is finished: {run.step} of {checked.recipe.steps} steps are done")
                 return run
             if is_main:
-                text = dump(resolved, checked.recipe.document, earlier if named == saved else "")
-                state.write_file(folder / run_folder.RECIPE, text)
+                origins = earlier if named == saved else ""
+                state.write_file(folder / run_folder.RECIPE, dump(checked, origins))
                 run_folder.write_environment(folder, plugins, accelerator.num_processes)
                 run_folder.truncate_metrics(folder, run.step)
                 run_folder.write_status(folder, "running", run.step)
@@ -101,7 +98,9 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
                     code = getattr(explained, "exit_code", 1)
                     status = "stopped" if isinstance(explained, Interrupted | Preempted) else "failed"
                     run_folder.write_status(folder, status, run.step if run else 0, code, str(explained))
-            raise explained from error.__cause__ if explained is error else error
+            if explained is error:
+                raise
+            raise explained from error
         finally:
             with suppress(OSError):  # a tracker's last lines on a full disk
                 accelerator.end_training()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic_core import to_jsonable_python
 
 from i2i_core.check import Checked
-from i2i_core.marks import Document, Path, scalar
+from i2i_core.marks import Document, Path, load_text, scalar
 
 PLAIN = re.compile(r"[\w./][\w./-]*")
 """Text that YAML needs no quotes for, unless it is read as a number or a word such as null."""
@@ -54,20 +54,20 @@ def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
     return {"default": default, **others}
 
 
-def dump(data: Mapping[str, Any], document: Document, earlier: str = "") -> str:
-    """YAML with the origin of each value as a comment: line of the recipe, --set, or default.
+def dump(checked: Checked, earlier: str = "") -> str:
+    """The resolved recipe in YAML, with the origin of each value as a comment: line of the recipe, --set, or default.
 
-    earlier: the text of `document` where that is itself such a dump, whose origins are kept.
+    earlier: the text of the recipe where that is itself such a dump, whose origins are kept.
     """
-    lines: list[str] = []
+    document, kept, text = checked.recipe.document, earlier.splitlines(), ""
     above: Path = ()
-    for path, value in _leaves(data):
-        opened = [path[:depth] for depth in range(1, len(path)) if path[:depth] != above[:depth]]
-        lines += [f"{'  ' * len(section[:-1])}{section[-1]}:" for section in opened]
-        origin = _origin(path, document, earlier.splitlines())
-        lines.append(f"{'  ' * len(path[:-1])}{path[-1]}: {_inline(value)}  # {origin}")
+    for path, value in _leaves(resolve(checked)):
+        for depth, section in enumerate(path[:-1]):
+            if path[: depth + 1] != above[: depth + 1]:
+                text += f"{'  ' * depth}{section}:\n"
+        text += f"{'  ' * (len(path) - 1)}{path[-1]}: {_inline(value)}  # {_origin(path, document, kept)}\n"
         above = path
-    return "\n".join(lines) + "\n"
+    return text
 
 
 def _leaves(data: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -79,25 +79,19 @@ def _leaves(data: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, An
             yield (*path, key), value
 
 
-def _origin(path: Path, document: Document, earlier: Sequence[str]) -> str:
-    place = _written(path, document.data)
-    if place is None:
-        return "default"
+def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
+    data, place = document.data, path
+    for key in path:
+        if isinstance(data, Mapping) and key in data:
+            data = data[key]
+        elif isinstance(data, str) and key == "use":  # a component's bare name stands for its `use`
+            place = path[:-1]
+        else:
+            return "default"
     mark = document.mark(place)
-    if mark.line and earlier:
-        return earlier[mark.line - 1].partition("  # ")[2]
+    if mark.line and kept:
+        return kept[mark.line - 1].partition("  # ")[2]
     return str(mark).replace(mark.file, FilePath(mark.file).name) if mark.line else str(mark)
-
-
-def _written(path: Path, data: Any) -> Path | None:
-    """The path of what a recipe says about `path`: a component's bare name stands for its `use`; None for a default."""
-    for n, key in enumerate(path):
-        if isinstance(data, str) and key == "use":
-            return path[:n]
-        if not isinstance(data, Mapping) or key not in data:
-            return None
-        data = data[key]
-    return path
 
 
 def _inline(value: Any) -> str:
@@ -111,16 +105,14 @@ def _inline(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any], free: Collection[Path] = ()) -> list[str]:
-    """What changed between two resolved recipes, as "a.b: old -> new", without the sections that are `free` to."""
-    before, after = dict(_leaves(old)), dict(_leaves(new))
+def changes(earlier: str, checked: Checked) -> list[str]:
+    """What differs from the resolved recipe `earlier` of a run that is to be resumed, as "a.b: old -> new".
+
+    Free to change: how long, with how many workers, and hooks that have no state of their own.
+    """
+    before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
+    stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
+    free = {path for path in {**before, **after} if path in (("steps",), ("data", "workers"))
+            or (path[0] == "hooks" and path[1] not in stateful)}
     return [f"{'.'.join(map(str, path))}: {_inline(before.get(path))} -> {_inline(after.get(path))}"
-            for path in {**before, **after}
-            if before.get(path) != after.get(path) and not any(path[: len(section)] == section for section in free)]
-
-
-def free_on_resume(checked: Checked) -> set[Path]:
-    """What a resumed run may change: how long, with how many workers, and hooks that have no state of their own."""
-    stateless = {("hooks", name) for name in {**checked.recipe.all_hooks(), **checked.recipe.hooks}
-                 if name not in checked.hooks or not hasattr(checked.hooks[name].target, "state_dict")}
-    return {("steps",), ("data", "workers"), *stateless}
+            for path in {**before, **after} if path not in free and before.get(path) != after.get(path)]

@@ -106,18 +106,14 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
     """The newest checkpoint that verifies; None when none was ever saved; raises CheckpointError when all are bad."""
-    bad: list[str] = []
-    for path in checkpoints(folder):
+    found = checkpoints(folder)
+    for path in found:
         try:
-            found = verify(path)
+            return verify(path)
         except CheckpointError as error:
-            bad.append(str(error))
-            continue
-        for message in bad:
-            warn(f"{message}; using {path.name}")
-        return found
-    if bad:
-        raise CheckpointError(f"no checkpoint in {folder} is usable: {'; '.join(bad)}")
+            warn(f"{error}; looking for an older one")
+    if found:
+        raise CheckpointError(f"no checkpoint in {folder} is usable")
     return None
 
 

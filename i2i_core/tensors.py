@@ -128,9 +128,8 @@ class _Resolver:
         self.scope, self.where, self.versions, self.nodes = scope, where, versions, nodes
         self.found: dict[str, Node] = {}
 
-    def arguments(self, definition: Definition, asker: str,
-                  chain: tuple[str, ...] = ()) -> tuple[tuple[str, Node], ...]:
-        """The node of each argument of `definition`; raises Unresolved. `chain` is what led here."""
+    def arguments(self, definition: Definition, chain: tuple[str, ...]) -> tuple[tuple[str, Node], ...]:
+        """The node of each argument of `definition`; raises Unresolved. `chain` is what led here, who asks last."""
         found = []
         for argument, name in definition.reads.items():
             alias = _follow(name, self.where)
@@ -142,28 +141,28 @@ class _Resolver:
                 node = self._interned(Node(definition.name, alias))  # every reader draws numbers of its own
             else:
                 node = self._named(alias, (*chain, alias))
-            if asker not in node.asked_by:
-                node.asked_by.append(asker)
+            if chain[-1] not in node.asked_by:
+                node.asked_by.append(chain[-1])
             found.append((argument, node))
         return tuple(found)
 
     def _named(self, name: str, chain: tuple[str, ...]) -> Node:
         if name not in self.found:
             if name in chain[:-1]:
-                raise Unresolved(chain, cycle=True)
+                raise Unresolved(chain[1:], cycle=True)
             self.found[name] = self._make(name, self.scope.definitions.get(name), chain)
         return self.found[name]
 
     def _make(self, name: str, definition: Definition | None, chain: tuple[str, ...]) -> Node:
         if definition is not None:
-            arguments = self.arguments(definition, name, chain)
+            arguments = self.arguments(definition, chain)
             networks = frozenset() if definition.detached else reached(arguments)
             return self._interned(Node(name, "tensor", definition, 0, arguments, networks))
         if name in self.scope.networks:
             return self._interned(Node(name, "network", None, self.versions[name], (), frozenset([name])))
         if name in self.scope.fields:
             return self._interned(Node(name, "field"))
-        raise Unresolved(chain)
+        raise Unresolved(chain[1:])
 
     def _interned(self, made: Node) -> Node:
         """The first node that was made of the same things."""
@@ -186,7 +185,7 @@ def plan(scope: Scope, requests: Sequence[Request]) -> list[PlannedPhase]:
         terms = []
         for name, loss, where in request.terms:
             resolver = _Resolver(scope, {**request.where, **where}, versions, nodes)
-            terms.append(PlannedTerm(name, loss.call, resolver.arguments(loss, f"{request.name}/{name}")))
+            terms.append(PlannedTerm(name, loss.call, resolver.arguments(loss, (f"{request.name}/{name}",))))
         asked = [argument for term in terms for argument in term.arguments]
         for node in below(asked, through=request.trains):
             node.graph = node.kind == "tensor"

@@ -60,7 +60,8 @@ class _Phase:
             return {}
         with run.accelerator.autocast():
             losses = {term.name: term.call(**values.of(term.arguments)).to(run.dtype) for term in due}
-        total = sum((loss * self._weight(name) for name, loss in losses.items()), torch.zeros(()))
+        weights = {name: term.weight(run.step) * term.every for name, term in self.terms.items()}
+        total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
         for p in self.parameters:
             p.grad = None
         torch.autograd.backward(total, inputs=self.parameters)
@@ -74,10 +75,6 @@ class _Phase:
                     group["lr"] = schedule(run.step)
             optimizer.step()
         return found
-
-    def _weight(self, name: str) -> float:
-        term = self.terms[name]
-        return term.weight(self.run.step) * term.every
 
     def _average(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Average gradients and losses over processes in one reduce; raise Diverged before a step would ruin D or G."""
