@@ -68,12 +68,13 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
         run = None
         try:
             checkpoint = state.newest(folder / "checkpoints", say) if resume else None
+            finished = resume and run_folder.is_finished(folder)
             if resume and checkpoint is None:
                 say(f"{folder} has no checkpoint yet; starting at step 0")
             with _warnings_to(say):
                 run = Run(checked, accelerator, folder)
             run.start(checkpoint)
-            if resume and run.step >= checked.recipe.steps and run_folder.is_finished(folder):
+            if finished and run.step >= checked.recipe.steps:
                 say(f"{folder} is finished: {run.step} of {checked.recipe.steps} steps are done")
                 return run
             if is_main:

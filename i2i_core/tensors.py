@@ -137,7 +137,7 @@ class _Resolver:
                 continue
             if name == definition.name and (definition.replaces is not None or name in self.scope.fields):
                 node = self._make(name, definition.replaces, (*chain, name))  # what it stands in for
-            elif alias in BUILTIN:
+            elif alias in BUILTIN and alias not in self.scope.definitions:
                 node = self._interned(Node(definition.name, alias))  # every reader draws numbers of its own
             else:
                 node = self._named(alias, (*chain, alias))
