@@ -23,7 +23,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i_core.build import build_run
 from i2i_core.launch import load, make_accelerator
 from i2i_core.losses import bce, r1
 from i2i_core.plugins import discover
@@ -39,7 +38,7 @@ Batch = Mapping[str, Tensor]
 def quick_start(*sets: str) -> Run:
     """The quick-start recipe, built and not yet trained."""
     hooks = [f"hooks.{name}=null" for name in QUIET]
-    run = build_run(load("stargan_v2.yaml", [*hooks, *sets], discover()), make_accelerator("fp32"), None)
+    run = Run(load("stargan_v2.yaml", [*hooks, *sets], discover()), make_accelerator("fp32"), None)
     run.start()
     return run
 

@@ -57,11 +57,11 @@ def build_nothing(checked: Checked) -> None:
 
     import torch
 
-    from i2i_core.build import build_data, build_networks
     from i2i_core.check import definitions, plan_phases, requests
     from i2i_core.components import build
     from i2i_core.data.batches import field_names
     from i2i_core.errors import RecipeError
+    from i2i_core.run import build_data, build_networks
     from i2i_core.tensors import Scope
 
     recipe = checked.recipe

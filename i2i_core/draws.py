@@ -50,11 +50,7 @@ class Draws:
 
         def draw(*shape: int) -> Tensor:
             generator = torch.Generator().manual_seed(seed_of(self.seed, self.step, name))
-            if self.shared:
-                one = torch.randn(1, *shape, generator=generator, dtype=torch.float32)
-                share = one.expand(self.stop - self.start, *shape)
-            else:
-                share = torch.randn(self.total, *shape, generator=generator)[self.start : self.stop]
-            return share.to(self.device, self.dtype)
+            numbers = torch.randn(1 if self.shared else self.total, *shape, generator=generator, dtype=torch.float32)
+            return numbers.expand(self.total, *shape)[self.start : self.stop].to(self.device, self.dtype)
 
         return draw

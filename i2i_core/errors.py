@@ -39,6 +39,12 @@ class I2IError(Exception):
     exit_code: ClassVar[int] = 1
 
 
+class UsageError(I2IError):
+    """A command that cannot be followed."""
+
+    exit_code = 2
+
+
 class RecipeError(I2IError):
     """Every problem of a recipe at once."""
 

@@ -10,22 +10,20 @@ from typing import Any
 import pluggy
 
 from i2i_core.errors import Problem, did_you_mean
+from i2i_core.hooks.checkpoint import Checkpoint
 from i2i_core.interfaces import EVENTS, Hook
-
-_PLAIN: Any = {"wrapper": False, "hookwrapper": False, "optionalhook": False, "tryfirst": False, "trylast": False,
-               "specname": None}
 
 
 class _Manager(pluggy.PluginManager):
     """Takes methods by name, so that a hook is a plain object without decorators."""
 
     def parse_hookspec_opts(self, module_or_class: Any, name: str) -> Any:
-        return {"firstresult": False, "historic": False, "warn_on_impl": None} if name in EVENTS else None
+        return {} if name in EVENTS else None
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        # Hooks with state (an EMA) hear an event before those that look at it (samples, checkpoints).
-        first = hasattr(plugin, "state_dict")
-        return {**_PLAIN, "tryfirst": first} if name in EVENTS else None
+        # Hooks with state (an EMA) hear an event before those that look at it (samples), and checkpoints are last.
+        order = {"tryfirst": hasattr(plugin, "state_dict"), "trylast": isinstance(plugin, Checkpoint)}
+        return order if name in EVENTS else None
 
 
 def event_bus(hooks: Mapping[str, Any]) -> Any:

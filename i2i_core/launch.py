@@ -9,24 +9,21 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
-from filelock import BaseFileLock
 
 from i2i_core import folder as run_folder
 from i2i_core import state
-from i2i_core.build import build_run
 from i2i_core.check import Checked, check_recipe
-from i2i_core.errors import I2IError, Interrupted, OutOfMemory, Preempted, Problem, RecipeError
-from i2i_core.marks import load_text
+from i2i_core.errors import I2IError, Interrupted, OutOfMemory, Preempted, Problem, RecipeError, UsageError
 from i2i_core.plugins import Plugins
 from i2i_core.recipe import find_recipe, load_recipe
-from i2i_core.resolved import differences, dump, free_on_resume, resolve
+from i2i_core.resolved import changes, dump
 from i2i_core.run import Run
 
 Warn = Callable[[str], None]
@@ -53,60 +50,87 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
 
     With `resume`, `recipe` may be left out: the run's own is used, and a different one is refused.
     """
-    if resume and run_dir is None:
-        raise RecipeError([Problem("--resume needs --run-dir, the folder of the run to continue")])
-    saved = run_dir / run_folder.RECIPE if run_dir is not None and resume else None
-    if saved is not None and not saved.is_file():
-        raise RecipeError([Problem(f"{run_dir} holds no run to resume: it has no {run_folder.RECIPE}")])
+    saved = _saved_recipe(run_dir) if resume else None
     named = recipe if recipe is not None else saved
     if named is None:
-        raise RecipeError([Problem("name a recipe with --recipe, for example --recipe stargan_v2.yaml")])
+        raise UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
     checked = load(named, sets, plugins)
-    resolved = resolve(checked)
     earlier = saved.read_text(encoding="utf-8") if saved is not None else ""
-    before = load_text(earlier, str(saved)).data or {}
-    if saved is not None and (changed := differences(before, resolved, free_on_resume(checked))):
-        raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: "
-                                   f"{'; '.join(changed)}", hint="start a new run, or undo the change")])
+    if earlier and (changed := changes(earlier, checked)):
+        raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: {'; '.join(changed)}",
+                                   hint="start a new run, or undo the change")])
     accelerator = make_accelerator(checked.recipe.precision)
+    is_main = accelerator.is_main_process
+    say: Warn = warn if is_main else lambda _: None
     if accelerator.num_processes > 1:
         _watch_parent()
-    say = warn if accelerator.is_main_process else _nobody
-    folder, held = _shared_folder(accelerator, run_dir, Path(named).stem, resume)
-    run: Run | None = None
-    try:
-        with _explained(folder, accelerator.is_main_process, lambda: run.step if run else 0):
-            checkpoint = run_folder.checkpoint_to_resume(folder, say) if resume else None
+    with _locked_folder(accelerator, run_dir, Path(named).stem, resume) as folder:
+        run = None
+        try:
+            checkpoint = state.newest(folder / "checkpoints", say) if resume else None
             finished = resume and run_folder.is_finished(folder)
+            if resume and checkpoint is None:
+                say(f"{folder} has no checkpoint yet; starting at step 0")
             with _warnings_to(say):
-                run = build_run(checked, accelerator, folder)
+                run = Run(checked, accelerator, folder)
             run.start(checkpoint)
-            if accelerator.is_main_process:
-                if resolved != before:
-                    origins = earlier if recipe is None else ""
-                    state.write_file(folder / run_folder.RECIPE, dump(resolved, checked.recipe.document, origins))
-                run_folder.write_environment(folder, plugins, accelerator.num_processes, torch.get_num_threads())
-                run_folder.truncate_metrics(folder, checkpoint.step if checkpoint else 0)
-            if run.step >= checked.recipe.steps and finished:
+            if finished and run.step >= checked.recipe.steps:
                 say(f"{folder} is finished: {run.step} of {checked.recipe.steps} steps are done")
-            else:
-                if accelerator.is_main_process:
-                    run_folder.write_status(folder, "running", run.step)
-                with _signals(run):
-                    run.trainer.train(run)
-                    _raise_if_stopped(run)
-                if accelerator.is_main_process:
-                    run_folder.write_status(folder, "finished", run.step, 0)
-        return run
-    finally:
-        with suppress(OSError):  # a tracker's last lines on a full disk
-            accelerator.end_training()
-        if held is not None:
-            held.release()
+                return run
+            if is_main:
+                origins = earlier if named == saved else ""
+                state.write_file(folder / run_folder.RECIPE, dump(checked, origins))
+                run_folder.write_environment(folder, plugins, accelerator.num_processes)
+                run_folder.truncate_metrics(folder, run.step)
+                run_folder.write_status(folder, "running", run.step)
+            with _signals(run):
+                run.trainer.train(run)
+                if run.stopping and run.step < run.recipe.steps:
+                    run.save()
+                    again = f"saved at step {run.step}; continue with: i2i train --run-dir {folder} --resume"
+                    raise Interrupted(again) if run.stop_requested == signal.SIGINT else Preempted(again)
+            if is_main:
+                run_folder.write_status(folder, "finished", run.step, 0)
+            return run
+        except BaseException as error:
+            explained = _explained(error, folder)
+            with suppress(I2IError):  # on a full disk the first error matters
+                if is_main:
+                    code = getattr(explained, "exit_code", 1)
+                    status = "stopped" if isinstance(explained, Interrupted | Preempted) else "failed"
+                    run_folder.write_status(folder, status, run.step if run else 0, code, str(explained))
+            if explained is error:
+                raise
+            raise explained from error
+        finally:
+            with suppress(OSError):  # a tracker's last lines on a full disk
+                accelerator.end_training()
 
 
-def _nobody(_: str) -> None:
-    """What a process that is not the main one warns of, the main one says."""
+def _saved_recipe(run_dir: Path | None) -> Path:
+    if run_dir is None:
+        raise UsageError("--resume needs --run-dir, the folder of the run to continue")
+    saved = run_dir / run_folder.RECIPE
+    if not saved.is_file():
+        raise UsageError(f"{run_dir} holds no run to resume: it has no {run_folder.RECIPE}")
+    return saved
+
+
+@contextmanager
+def _locked_folder(accelerator: Accelerator, run_dir: Path | None, name: str, resume: bool) -> Iterator[Path]:
+    """The main process makes and locks the folder; all learn its name, or why there is none."""
+    answer: list[Any] = [None]
+    with ExitStack() as until_the_end:
+        if accelerator.is_main_process:
+            try:
+                answer = [run_dir if resume and run_dir else run_folder.make(run_dir, name)]
+                until_the_end.callback(run_folder.lock(answer[0]).release)
+            except I2IError as error:
+                answer = [error]
+        broadcast_object_list(answer)
+        if isinstance(answer[0], I2IError):
+            raise answer[0]
+        yield answer[0]
 
 
 @contextmanager
@@ -118,69 +142,20 @@ def _warnings_to(warn: Warn) -> Iterator[None]:
         yield
 
 
-def _shared_folder(accelerator: Accelerator, run_dir: Path | None, name: str,
-                   resume: bool) -> tuple[Path, BaseFileLock | None]:
-    """The main process makes and locks the folder; all learn its name, or why there is none."""
-    answer: list[Any] = [None]
-    held = None
-    if accelerator.is_main_process:
-        try:
-            folder = run_dir if resume and run_dir else run_folder.make(run_dir, name)
-            held = run_folder.lock(folder)
-            answer = [folder]
-        except I2IError as error:
-            answer = [error]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(answer)
-    if isinstance(answer[0], I2IError):
-        raise answer[0]
-    return Path(answer[0]), held
-
-
-@contextmanager
-def _explained(folder: Path, is_main: bool, step: Callable[[], int]) -> Iterator[None]:
-    """Turn what stops a run into an I2IError, and write it to status.json."""
-    try:
-        try:
-            yield
-        except KeyboardInterrupt:
-            raise Interrupted(f"interrupted; continue with: i2i train --run-dir {folder} --resume") from None
-        except (torch.OutOfMemoryError, MemoryError) as error:
-            raise OutOfMemory(f"out of memory: {error}. Lower data.batch_size or the networks' widths") from error
-        except OSError as error:  # a hook or a tracker that does not explain its own
-            if error.errno not in state.FULL:
-                raise
-            raise state.disk_error(error, folder) from error
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):
-                raise OutOfMemory("out of memory; lower data.batch_size or the networks' widths") from error
-            raise
-    except BaseException as error:
-        if isinstance(error, Exception) and not isinstance(error, I2IError):
-            with suppress(I2IError):
-                _keep_traceback(error, folder)
-        if is_main:
-            code = error.exit_code if isinstance(error, I2IError) else 1
-            state_name = "stopped" if code in (75, 130, 143) else "failed"
-            with suppress(I2IError):  # a full disk: the first error matters
-                run_folder.write_status(folder, state_name, step(), code, str(error))
-        raise
-
-
-def _keep_traceback(error: Exception, folder: Path) -> None:
-    """Into the run's logs, one file per process; the error carries a note that says where."""
-    file = folder / "logs" / f"traceback-{os.environ.get('RANK', '0')}.txt"
-    state.write_file(file, "".join(traceback.format_exception(error)))
-    error.add_note(f"the traceback is in {file}")
-
-
-def _raise_if_stopped(run: Run) -> None:
-    if run.stopping and run.step < run.recipe.steps:
-        run.save()
-        again = f"saved at step {run.step}; continue with: i2i train --run-dir {run.folder} --resume"
-        if run.stop_requested == signal.SIGINT:
-            raise Interrupted(again)
-        raise Preempted(again)
+def _explained(error: BaseException, folder: Path) -> BaseException:
+    """What stopped the run in a user's words; what nobody expected as it is, with a note of where its traceback is."""
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted(f"interrupted; continue with: i2i train --run-dir {folder} --resume")
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
+        return OutOfMemory(f"out of memory: {error}. Lower data.batch_size or the networks' widths")
+    if isinstance(error, OSError) and error.errno in state.FULL:  # of a hook or a tracker that does not explain its own
+        return state.disk_error(error, folder)
+    if isinstance(error, Exception) and not isinstance(error, I2IError):
+        file = folder / "logs" / f"traceback-{os.environ.get('RANK', '0')}.txt"
+        with suppress(I2IError):
+            state.write_file(file, "".join(traceback.format_exception(error)))
+            error.add_note(f"the traceback is in {file}")
+    return error
 
 
 @contextmanager
@@ -192,8 +167,7 @@ def _signals(run: Run) -> Iterator[None]:
             raise KeyboardInterrupt
         run.stop_requested = number
 
-    in_main = threading.current_thread() is threading.main_thread()
-    before = {s: signal.signal(s, handler) for s in (signal.SIGTERM, signal.SIGINT)} if in_main else {}
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -11,76 +11,71 @@ import torch
 from torch import Tensor, nn
 
 from i2i_core import state
+from i2i_core.check import Checked, definitions, plan_phases, requests
+from i2i_core.components import Spec, build
 from i2i_core.data.batches import Samples, field_names, loader, to_device
-from i2i_core.draws import Draws
-from i2i_core.errors import CheckpointError
+from i2i_core.draws import Draws, seed_of
+from i2i_core.errors import CheckpointError, DataError, Problem, RecipeError
+from i2i_core.events import event_bus
 from i2i_core.interfaces import Dataset, Trainer
-from i2i_core.recipe import Recipe
-from i2i_core.schedules import Ramp
-from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, plan
-from i2i_core.trainer import Values, arguments, compute
+from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Values, plan
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.float32, "fp64": torch.float64}
-Where = Mapping[str, str]
 
 
 class Run:
     """What hooks, metrics and trainers see. `step` counts the iterations that are done."""
 
-    recipe: Recipe
-    accelerator: Accelerator
-    data: Dataset
-    validation: Dataset
-    """Held-out pictures; the training pictures where the recipe names none."""
-    networks: dict[str, nn.Module]
-    eval_networks: dict[str, nn.Module]
-    """What to draw pictures with: the networks, or averages of them where a hook keeps some."""
-    optimizers: dict[str, torch.optim.Optimizer]
-    lr_schedules: dict[str, Ramp | None]
-    weights: dict[str, dict[str, tuple[Ramp, int]]]
-    """Per phase and term: its weight's schedule and `every`."""
-    definitions: dict[str, Definition]
-    plan: list[PlannedPhase]
-    hooks: dict[str, Any]
-    events: Any
-    trainer: Trainer
-    folder: Path | None
-    """Where the run keeps its files; None for a run that leaves nothing behind."""
-
-    def __init__(self) -> None:
+    def __init__(self, checked: Checked, accelerator: Accelerator, folder: Path | None) -> None:
+        """Build everything that a recipe names; raises RecipeError and DataError for what its values do not allow."""
+        recipe, world = checked.recipe, accelerator.num_processes
+        if recipe.data.batch_size % world:
+            raise RecipeError([Problem(f"data.batch_size {recipe.data.batch_size} is the whole batch and cannot be "
+                                       f"shared by {world} processes", recipe.mark("data", "batch_size"))])
+        self.recipe, self.accelerator = recipe, accelerator
+        self.folder = folder
+        """Where the run keeps its files; None for a run that leaves nothing behind."""
+        self.is_main: bool = accelerator.is_main_process
+        """Whether this process writes files and prints."""
+        self.device: torch.device = accelerator.device
+        self.dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
         self.step = 0
-        self.stop_requested: int = 0
+        self.stop_requested = 0
         """The signal that asked this process to stop, or 0."""
         self.stopping = False
         """Whether all processes agreed to stop after this step."""
         self._saved = -1
 
-    @property
-    def device(self) -> torch.device:
-        device: torch.device = self.accelerator.device
-        return device
+        with accelerator.main_process_first():  # the others find its pictures examined
+            self.data, self.validation, facts = build_data(checked)
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return DTYPES[self.recipe.precision]
+        def built(spec: Spec) -> Any:
+            """A component; one that holds a network (FAN, a perceptual loss) is put where the run computes."""
+            made = build(spec, facts)
+            return made.to(self.device, self.dtype) if isinstance(made, nn.Module) else made
 
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files and prints."""
-        return bool(self.accelerator.is_main_process)
-
-    def scope(self) -> Scope:
-        """What the recipe's names mean."""
-        return Scope(self.definitions, self.networks, field_names(self.data))
+        self.networks: dict[str, nn.Module] = {name: network.to(self.device, self.dtype) for name, network
+                                               in build_networks(checked, facts, recipe.seed).items()}
+        self.eval_networks = dict(self.networks)
+        """What to draw pictures with: the networks, or averages of them where a hook keeps some."""
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            name: spec.target([p for p in self.networks[name].parameters() if p.requires_grad], **spec.params)
+            for name, spec in checked.optimizers.items()}
+        self.lr_schedules = checked.lr
+        self.definitions = definitions(checked, {name: built(spec) for name, spec in checked.tensors.items()})
+        losses = {name: built(spec) for name, spec in checked.losses.items()}
+        self.scope = Scope(self.definitions, self.networks, field_names(self.data))
+        self.plan = plan_phases(self.scope, recipe, requests(recipe, checked.losses, losses))
+        self.hooks = {name: build(spec, facts) for name, spec in checked.hooks.items()}
+        self.events = event_bus(self.hooks)
+        assert checked.trainer is not None
+        self.trainer: Trainer = build(checked.trainer, facts)
 
     def batches(self) -> Generator[dict[str, Tensor]]:
         """This process's share of every batch from `step` on, on the device."""
         data, rank = self.recipe.data, self.accelerator.process_index
-        wanted = {n.name for phase in self.plan for n in phase.compute if n.kind == "field"}
-        samples = Samples(self.data, wanted, data.image_size, data.augment, self.recipe.seed)
+        samples = Samples(self.data, _fields(self.plan), data.image_size, data.augment, self.recipe.seed)
         for batch in loader(samples, start=self.step, steps=self.recipe.steps, batch_size=data.batch_size, rank=rank,
                             world=self.accelerator.num_processes, workers=data.workers,
                             pin_memory=self.device.type == "cuda"):
@@ -95,50 +90,46 @@ class Run:
 
     def needs(self, name: str, phase: str) -> set[str]:
         """The batch fields that a tensor depends on under a phase's aliases."""
-        return {n.name for n in self._plan_for([name], self.recipe.phases[phase].where).compute if n.kind == "field"}
+        return _fields([self._plan_for([name], phase)])
 
-    def _plan_for(self, names: Sequence[str], where: Where) -> PlannedPhase:
+    def _plan_for(self, names: Sequence[str], phase: str) -> PlannedPhase:
         asked = Definition("", lambda: None, {name: name for name in names})
-        (planned,) = plan(self.scope(), [Request("tensors", (), where, [("asked", asked, {})])])
+        (planned,) = plan(self.scope, [Request("", (), self.recipe.phases[phase].where, [("", asked, {})])])
         return planned
 
     @torch.no_grad()
-    def tensors(self, names: Sequence[str], batch: Mapping[str, Tensor], *, phase: str | None = None,
-                where: Where | None = None, draws: Draws | None = None) -> dict[str, Any]:
+    def tensors(self, names: Sequence[str], batch: Mapping[str, Tensor], *, phase: str,
+                draws: Draws | None = None) -> dict[str, Any]:
         """Named tensors of `batch` (fields on the device) from the `eval_networks`, without gradients.
 
-        phase: whose aliases hold; where: further aliases; draws: random numbers, else those of step 0 for this batch.
+        phase: whose aliases hold; draws: as many random numbers as the batch has samples, else those of step 0.
         """
-        aliases = {**(self.recipe.phases[phase].where if phase else {}), **(where or {})}
-        planned = self._plan_for(names, aliases)
-        size = next((len(v) for v in batch.values()), self.recipe.data.batch_size)
-        draws = draws or Draws(self.recipe.seed, 0, 0, size, size, self.device, self.dtype)
-        training = {name: network.training for name, network in self.eval_networks.items()}
-        for network in self.eval_networks.values():
+        (term,) = self._plan_for(names, phase).terms
+        training = [network for network in self.eval_networks.values() if network.training]
+        for network in training:
             network.eval()
-        values: Values = {}
         with self.accelerator.autocast():
-            compute(planned.compute, values, self.eval_networks, batch, draws)
-        for name, network in self.eval_networks.items():
-            network.train(training[name])
-        return arguments(planned.terms[0].arguments, values, self.eval_networks)
+            found = Values({**self.eval_networks, **batch}, draws or self.draws(0)).of(term.arguments)
+        for network in training:
+            network.train()
+        return found
 
     def log(self, values: Mapping[str, float]) -> None:
         """Append numbers to metrics.jsonl and send them to the trackers; call it in every process."""
         if self.accelerator.trackers:
             self.accelerator.log(dict(values), step=self.step)
         if self.is_main and self.folder is not None:
-            try:
-                with open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-                    file.write(json.dumps({"step": self.step, **values}) + "\n")
-            except OSError as error:
-                raise state.disk_error(error, self.folder) from error
+            line = json.dumps({"step": self.step, **values}) + "\n"
+            with state.writing(self.folder), open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
+                file.write(line)
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """Everything that a checkpoint holds, by part and name."""
         parts = {f"networks/{name}": dict(network.state_dict()) for name, network in self.networks.items()}
         for name, optimizer in self.optimizers.items():
-            parts[f"optimizers/{name}"] = _optimizer_tensors(self.networks[name], optimizer)
+            parts[f"optimizers/{name}"] = {
+                f"{parameter}/{key}": value for parameter, p in self.networks[name].named_parameters()
+                for key, value in optimizer.state.get(p, {}).items() if isinstance(value, Tensor)}
         for name, hook in self.hooks.items():
             if hasattr(hook, "state_dict"):
                 parts[f"hooks/{name}"] = dict(hook.state_dict())
@@ -146,8 +137,12 @@ class Run:
 
     def load_parts(self, parts: state.Parts, where: Path) -> None:
         """Put a checkpoint's tensors in place; raises CheckpointError when it belongs to another recipe."""
-        for name, optimizer in self.optimizers.items():
-            _load_optimizer(self.networks[name], optimizer, parts.get(f"optimizers/{name}", {}))
+        for name, optimizer in self.optimizers.items():  # first, since a new optimizer has no state to be matched
+            parameters = dict(self.networks[name].named_parameters())
+            for place, value in parts.get(f"optimizers/{name}", {}).items():
+                parameter, _, key = place.rpartition("/")
+                if parameter in parameters:
+                    optimizer.state[parameters[parameter]][key] = value.to(self.device, copy=True)
         state.match(self.parts(), parts, where)
         for name, network in self.networks.items():
             network.load_state_dict(parts.get(f"networks/{name}", {}))
@@ -178,9 +173,7 @@ class Run:
         path = None
         if self.is_main and self.folder is not None and self._saved != self.step:
             folder = self.folder / "checkpoints"
-            info = {"world_size": self.accelerator.num_processes, "threads": torch.get_num_threads(),
-                    "torch": torch.__version__, "domains": list(self.data.domains)}
-            path = state.save(folder, self.step, self.parts(), info)
+            path = state.save(folder, self.step, self.parts(), {"domains": list(self.data.domains)})
             if keep is not None:
                 state.prune(folder, keep, self.step)
             self.events.checkpoint_saved(run=self, path=path)
@@ -189,21 +182,47 @@ class Run:
         return path
 
 
-def _optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    found = {}
-    for name, parameter in network.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            if isinstance(value, Tensor):
-                found[f"{name}/{key}"] = value
-    return found
+def _fields(phases: Sequence[PlannedPhase]) -> set[str]:
+    """The batch fields that phases compute from."""
+    return {node.name for phase in phases for node in phase.compute if node.kind == "field"}
 
 
-def _load_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    by_parameter: dict[str, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        owner, _, key = name.rpartition("/")
-        by_parameter.setdefault(owner, {})[key] = value
-    for name, parameter in network.named_parameters():
-        if name in by_parameter:
-            optimizer.state[parameter] = {
-                key: value.to(parameter.device, copy=True) for key, value in by_parameter[name].items()}
+def build_data(checked: Checked) -> tuple[Dataset, Dataset, dict[str, Any]]:
+    """Training pictures, held-out pictures (the same object where there are none), and the facts of the data."""
+    assert checked.data is not None
+    facts: dict[str, Any] = {"image_size": checked.recipe.data.image_size}
+    data = validation = _dataset(checked.data, facts)
+    if checked.validation is not None:
+        validation = _dataset(checked.validation, facts)
+        if tuple(validation.domains) != tuple(data.domains):
+            raise DataError(f"{checked.validation.mark}: the held-out pictures have the domains "
+                            f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}")
+    return data, validation, facts | {"num_domains": len(data.domains), "domains": tuple(data.domains)}
+
+
+def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
+    dataset: Dataset = build(spec, facts)
+    if len(dataset.domains) < 2:
+        raise DataError(f"{spec.mark}: {spec.entry.name} has only the domain {', '.join(dataset.domains)}, and a "
+                        f"translation needs two; add a second one")
+    for y, domain in enumerate(dataset.domains):
+        if dataset.count(y) == 0:
+            raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
+    return dataset
+
+
+def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Every network, initialised from the seed and its own name; raises RecipeError with all that cannot be built.
+
+    Under `torch.device("meta")` this checks sizes without spending memory.
+    """
+    networks, problems = {}, list[Problem]()
+    for name, spec in checked.networks.items():
+        torch.manual_seed(seed_of(seed, "network", name))
+        try:
+            networks[name] = build(spec, facts)
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(problems)
+    return networks

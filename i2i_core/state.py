@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,34 +49,43 @@ def save(folder: Path, step: int, parts: Parts, info: Mapping[str, Any]) -> Path
     """Commit a checkpoint as folder/step-00000006; raises DiskError when it cannot be written."""
     target = folder / _name(step)
     stage = folder / f".stage-{target.name}"
-    try:
-        for leftover in (*folder.glob(".stage-*"), *folder.glob(".old-*")):  # of a save or a prune that was killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        stage.mkdir(parents=True)
-        files = {}
-        for name, tensors in parts.items():
-            # copies, since tensors that share memory (tied weights) cannot be saved
-            packed = {key: t.detach().to("cpu", copy=True).contiguous() for key, t in tensors.items()}
-            files[f"{name}.safetensors"] = _write(stage / f"{name}.safetensors", safetensors.torch.save(packed))
-        manifest = {"format": 1, "step": step, **info, "files": files}
-        _write(stage / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1).encode())
-        for inner in {p.parent for p in stage.rglob("*")}:
-            _sync_folder(inner)
-        if target.exists():  # one of an earlier life of the run that did not verify
-            _remove(target)
-        os.rename(stage, target)
-        _sync_folder(folder)
-    except OSError as error:
-        shutil.rmtree(stage, ignore_errors=True)
-        raise disk_error(error, folder) from error
+    with writing(folder):
+        try:
+            for leftover in (*folder.glob(".stage-*"), *folder.glob(".old-*")):  # of a save or a prune that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+            stage.mkdir(parents=True)
+            files = {}
+            for name, tensors in parts.items():
+                # copies, since tensors that share memory (tied weights) cannot be saved
+                packed = {key: t.detach().to("cpu", copy=True).contiguous() for key, t in tensors.items()}
+                files[f"{name}.safetensors"] = _write(stage / f"{name}.safetensors", safetensors.torch.save(packed))
+            manifest = {"format": 1, "step": step, **info, "files": files}
+            _write(stage / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1).encode())
+            for inner in {p.parent for p in stage.rglob("*")}:
+                _sync_folder(inner)
+            if target.exists():  # one of an earlier life of the run that did not verify
+                _remove(target)
+            os.rename(stage, target)
+            _sync_folder(folder)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)  # what a full disk left of it
     return target
 
 
-def disk_error(error: OSError, folder: Path) -> DiskError:
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """What fails to write in this block raises a DiskError about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise disk_error(error, path) from error
+
+
+def disk_error(error: OSError, path: Path) -> DiskError:
     """What a failed write means to a user."""
     if error.errno in FULL:
-        return DiskError(f"no space left for {folder}; free some and resume with --resume, nothing saved is lost")
-    return DiskError(f"{folder} cannot be written: {error.strerror or error}")
+        return DiskError(f"no space left for {path}; free some and resume with --resume, nothing saved is lost")
+    return DiskError(f"{path} cannot be written: {error.strerror or error}")
 
 
 def prune(folder: Path, keep: int, step: int) -> None:
@@ -91,18 +101,20 @@ def prune(folder: Path, keep: int, step: int) -> None:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Committed checkpoints, newest first."""
-    return sorted(folder.glob("step-*"), reverse=True) if folder.is_dir() else []
+    return sorted(folder.glob("step-*"), reverse=True)
 
 
-def newest(folder: Path) -> tuple[Checkpoint | None, list[str]]:
-    """The newest checkpoint that verifies, and what is wrong with those that were passed over."""
-    bad: list[str] = []
-    for path in checkpoints(folder):
+def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
+    """The newest checkpoint that verifies; None when none was ever saved; raises CheckpointError when all are bad."""
+    found = checkpoints(folder)
+    for path in found:
         try:
-            return verify(path), bad
+            return verify(path)
         except CheckpointError as error:
-            bad.append(str(error))
-    return None, bad
+            warn(f"{error}; looking for an older one")
+    if found:
+        raise CheckpointError(f"no checkpoint in {folder} is usable")
+    return None
 
 
 def verify(path: Path) -> Checkpoint:
@@ -110,12 +122,11 @@ def verify(path: Path) -> Checkpoint:
     try:
         info = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         sound = info.pop("sha256") == _seal(info) and path.name == _name(info["step"])
-        files = dict(info["files"]) if sound else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        files = None
-    if files is None:
+        sound = False
+    if not sound:
         raise CheckpointError(f"checkpoint {path} is damaged: it has no sound {MANIFEST}")
-    for name, expected in files.items():
+    for name, expected in info["files"].items():
         try:
             data = (path / name).read_bytes()
         except OSError:
@@ -127,29 +138,23 @@ def verify(path: Path) -> Checkpoint:
 
 def match(expected: Parts, found: Parts, where: Path) -> None:
     """Raises CheckpointError listing both sides' names unless both have the same tensors in the same shapes."""
-    ours = {f"{part}: {key}": tuple(t.shape) for part, ts in expected.items() for key, t in ts.items()}
-    theirs = {f"{part}: {key}": tuple(t.shape) for part, ts in found.items() for key, t in ts.items()}
+    ours, theirs = ({f"{part}: {name} {list(tensor.shape)}" for part, tensors in side.items()
+                     for name, tensor in tensors.items()} for side in (expected, found))
     lines = []
-    for title, names in (("only in the recipe", ours.keys() - theirs.keys()),
-                         ("only in the checkpoint", theirs.keys() - ours.keys()),
-                         ("of another shape", {n for n in ours.keys() & theirs.keys() if ours[n] != theirs[n]})):
+    for side, names in (("recipe", sorted(ours - theirs)), ("checkpoint", sorted(theirs - ours))):
         if names:
-            shapes = [f"{n} {list(theirs[n])}, recipe {list(ours[n])}" if n in ours and n in theirs else n
-                      for n in sorted(names)]
-            more = f" and {len(shapes) - 3} more" if len(shapes) > 3 else ""
-            lines.append(f"{title}: {'; '.join(shapes[:3])}{more}")
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            lines.append(f"only in the {side}: {'; '.join(names[:3])}{more}")
     if lines:
-        raise CheckpointError(f"checkpoint {where} belongs to another recipe. " + ". ".join(lines))
+        raise CheckpointError(f"checkpoint {where} belongs to another recipe. {'. '.join(lines)}")
 
 
 def write_file(path: Path, content: str | bytes) -> None:
     """Replace a small file in one step, making its folder if needed; raises DiskError."""
     beside = path.with_name(f".{path.name}.new")
-    try:
+    with writing(path):
         _write(beside, content.encode() if isinstance(content, str) else content)
         os.replace(beside, path)
-    except OSError as error:
-        raise disk_error(error, path) from error
 
 
 def _write(path: Path, data: bytes) -> dict[str, Any]:
@@ -184,6 +189,5 @@ def _sync_folder(folder: Path) -> None:
 
 def _remove(path: Path) -> None:
     doomed = path.with_name(f".old-{path.name}")
-    shutil.rmtree(doomed, ignore_errors=True)
     os.rename(path, doomed)
     shutil.rmtree(doomed)

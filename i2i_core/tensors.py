@@ -9,12 +9,16 @@ differentiates it trains a network it depends on; otherwise it is computed witho
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeVar
 
+import torch
+
 from i2i_core.components import call_arguments
+from i2i_core.draws import Draws
 
 F = TypeVar("F", bound=Callable[..., Any])
 BUILTIN = ("normal",)
@@ -39,12 +43,10 @@ class Definition:
     """What the name meant before this definition: what the definition itself gets when it reads its own name."""
 
 
-def define(name: str, call: Callable[..., Any], renamed: Mapping[str, str] | None = None,
-           replaces: Definition | None = None) -> Definition:
-    """The definition of `name` by `call`, whose argument names are what it reads unless renamed."""
+def define(name: str, call: Callable[..., Any], replaces: Definition | None = None) -> Definition:
+    """The definition of `name` by `call`, whose argument names are what it reads."""
     wants, optional = call_arguments(call)
-    return Definition(name, call, {w: (renamed or {}).get(w, w) for w in wants}, optional,
-                      getattr(call, "detached", False), replaces)
+    return Definition(name, call, {w: w for w in wants}, optional, getattr(call, "detached", False), replaces)
 
 
 def method_tensors(module: ModuleType) -> dict[str, Definition]:
@@ -64,7 +66,6 @@ class Node:
     arguments: tuple[tuple[str, Node], ...] = ()
     networks: frozenset[str] = frozenset()
     graph: bool = False
-    last_phase: int = 0
     asked_by: list[str] = field(default_factory=list)
 
 
@@ -107,76 +108,65 @@ class Unresolved(Exception):
         super().__init__(" -> ".join(chain))
 
 
+@dataclass(frozen=True)
 class Scope:
     """What names mean: definitions, networks and batch fields; a definition wins over a batch field."""
 
-    def __init__(self, definitions: Mapping[str, Definition], networks: Collection[str],
-                 fields: Collection[str]) -> None:
-        self.definitions, self.networks, self.fields = definitions, frozenset(networks), frozenset(fields)
-        self._nodes: dict[Any, Node] = {}
+    definitions: Mapping[str, Definition]
+    networks: Collection[str]
+    fields: Collection[str]
 
     def names(self) -> set[str]:
         return {*self.definitions, *self.networks, *self.fields, *BUILTIN}
 
-    def resolver(self, where: Mapping[str, str], versions: Mapping[str, int]) -> _Resolver:
-        """What names become under the aliases of a phase, at the versions that networks then have."""
-        return _Resolver(self, where, versions)
-
-    def intern(self, key: Any, made: Node) -> Node:
-        """The node of this key: the first that was made."""
-        return self._nodes.setdefault(key, made)
-
 
 class _Resolver:
-    """Names to nodes, each name once."""
+    """What names become under the aliases of a term, at the versions that networks then have."""
 
-    def __init__(self, scope: Scope, where: Mapping[str, str], versions: Mapping[str, int]) -> None:
-        self.scope, self.where, self.versions = scope, where, versions
-        self.found: dict[Any, Node] = {}
+    def __init__(self, scope: Scope, where: Mapping[str, str], versions: Mapping[str, int],
+                 nodes: dict[Any, Node]) -> None:
+        self.scope, self.where, self.versions, self.nodes = scope, where, versions, nodes
+        self.found: dict[str, Node] = {}
 
-    def arguments(self, definition: Definition, asker: str,
-                  chain: tuple[str, ...] = ()) -> tuple[tuple[str, Node], ...]:
-        """The node of each argument of `definition`; raises Unresolved. `chain` is what led here."""
+    def arguments(self, definition: Definition, chain: tuple[str, ...]) -> tuple[tuple[str, Node], ...]:
+        """The node of each argument of `definition`; raises Unresolved. `chain` is what led here, who asks last."""
         found = []
         for argument, name in definition.reads.items():
             alias = _follow(name, self.where)
             if argument in definition.optional and alias not in self.scope.names():
                 continue
             if name == definition.name and (definition.replaces is not None or name in self.scope.fields):
-                node = self._make(name, definition.replaces, definition, (*chain, name))  # what it stands in for
+                node = self._make(name, definition.replaces, (*chain, name))  # what it stands in for
+            elif alias in BUILTIN and alias not in self.scope.definitions:
+                node = self._interned(Node(definition.name, alias))  # every reader draws numbers of its own
             else:
-                node = self._named(alias, definition, (*chain, alias))
-            if asker not in node.asked_by:
-                node.asked_by.append(asker)
+                node = self._named(alias, (*chain, alias))
+            if chain[-1] not in node.asked_by:
+                node.asked_by.append(chain[-1])
             found.append((argument, node))
         return tuple(found)
 
-    def _named(self, name: str, reader: Definition, chain: tuple[str, ...]) -> Node:
-        key = (name, reader.name) if name in BUILTIN else name
-        if key not in self.found:
+    def _named(self, name: str, chain: tuple[str, ...]) -> Node:
+        if name not in self.found:
             if name in chain[:-1]:
-                raise Unresolved(chain, cycle=True)
-            self.found[key] = self._make(name, self.scope.definitions.get(name), reader, chain)
-        return self.found[key]
+                raise Unresolved(chain[1:], cycle=True)
+            self.found[name] = self._make(name, self.scope.definitions.get(name), chain)
+        return self.found[name]
 
-    def _make(self, name: str, definition: Definition | None, reader: Definition, chain: tuple[str, ...]) -> Node:
-        key: Any = name
+    def _make(self, name: str, definition: Definition | None, chain: tuple[str, ...]) -> Node:
         if definition is not None:
-            arguments = self.arguments(definition, name, chain)
-            key = (definition, tuple((a, id(n)) for a, n in arguments))
-            below = frozenset[str]() if definition.detached else frozenset().union(*(n.networks for _, n in arguments))
-            made = Node(name, "tensor", definition, 0, arguments, below)
-        elif name in self.scope.networks:
-            key = (name, self.versions.get(name, 0))
-            made = Node(name, "network", None, self.versions.get(name, 0), (), frozenset([name]))
-        elif name in BUILTIN:
-            key = (name, reader.name)
-            made = Node(reader.name, name)
-        elif name in self.scope.fields:
-            made = Node(name, "field")
-        else:
-            raise Unresolved(chain)
-        return self.scope.intern(key, made)
+            arguments = self.arguments(definition, chain)
+            networks = frozenset() if definition.detached else reached(arguments)
+            return self._interned(Node(name, "tensor", definition, 0, arguments, networks))
+        if name in self.scope.networks:
+            return self._interned(Node(name, "network", None, self.versions[name], (), frozenset([name])))
+        if name in self.scope.fields:
+            return self._interned(Node(name, "field"))
+        raise Unresolved(chain[1:])
+
+    def _interned(self, made: Node) -> Node:
+        """The first node that was made of the same things."""
+        return self.nodes.setdefault((made.name, made.kind, made.definition, made.version, made.arguments), made)
 
 
 def _follow(name: str, where: Mapping[str, str]) -> str:
@@ -189,50 +179,38 @@ def _follow(name: str, where: Mapping[str, str]) -> str:
 
 def plan(scope: Scope, requests: Sequence[Request]) -> list[PlannedPhase]:
     """Plan one iteration; raises Unresolved for the first name without a meaning."""
-    versions: dict[str, int] = {}
+    versions, nodes = Counter[str](), dict[Any, Node]()
     drafts = []
-    for index, request in enumerate(requests):
-        planned = []
-        for name, loss, own_where in request.terms:
-            resolver = scope.resolver({**request.where, **own_where}, versions)
-            arguments = resolver.arguments(loss, f"{request.name}/{name}")
-            planned.append(PlannedTerm(name, loss.call, arguments))
-            for _, node in arguments:
-                _mark_graph(node, frozenset(request.trains))
-        used = below(argument for term in planned for argument in term.arguments)
-        for node in used:
-            node.last_phase = index
-        drafts.append((request, tuple(planned), used))
-        for network in request.trains:
-            versions[network] = versions.get(network, 0) + 1
+    for request in requests:
+        terms = []
+        for name, loss, where in request.terms:
+            resolver = _Resolver(scope, {**request.where, **where}, versions, nodes)
+            terms.append(PlannedTerm(name, loss.call, resolver.arguments(loss, (f"{request.name}/{name}",))))
+        asked = [argument for term in terms for argument in term.arguments]
+        for node in below(asked, through=request.trains):
+            node.graph = node.kind == "tensor"
+        drafts.append((request, terms, [node for node in below(asked) if node.kind != "network"]))
+        versions.update(request.trains)
     phases, done = [], set[Node]()
     for index, (request, terms, used) in enumerate(drafts):
-        tensors = [n for n in used if n.kind != "network"]
+        later = {node for _, _, others in drafts[index + 1 :] for node in others}
         phases.append(PlannedPhase(
-            request.name, tuple(request.trains), terms,
-            compute=tuple(n for n in tensors if n not in done), reuse=tuple(n for n in tensors if n in done),
-            release=tuple(n for n in tensors if n.last_phase == index)))
-        done.update(tensors)
+            request.name, tuple(request.trains), tuple(terms),
+            compute=tuple(n for n in used if n not in done), reuse=tuple(n for n in used if n in done),
+            release=tuple(n for n in used if n not in later)))
+        done.update(used)
     return phases
 
 
-def _mark_graph(node: Node, trained: frozenset[str]) -> None:
-    """`node` is differentiated in a phase that trains `trained`: it and what it comes from need a graph."""
-    waiting, seen = [node], set[Node]()
-    while waiting:
-        node = waiting.pop()
-        if node.kind == "tensor" and node not in seen and node.networks & trained:
-            seen.add(node)
-            node.graph = True
-            waiting += [argument for _, argument in node.arguments]
+def below(arguments: Iterable[tuple[str, Node]], through: Collection[str] | None = None) -> list[Node]:
+    """Every node that `arguments` need, themselves included, each after what it needs.
 
-
-def below(arguments: Iterable[tuple[str, Node]]) -> list[Node]:
-    """Every node that `arguments` need, themselves included, each after what it needs."""
+    through: only nodes that a gradient to one of these networks passes.
+    """
     found: dict[Node, None] = {}
 
     def visit(node: Node) -> None:
-        if node not in found:
+        if node not in found and (through is None or not node.networks.isdisjoint(through)):
             for _, argument in node.arguments:
                 visit(argument)
             found[node] = None
@@ -245,3 +223,27 @@ def below(arguments: Iterable[tuple[str, Node]]) -> list[Node]:
 def reached(arguments: Iterable[tuple[str, Node]]) -> frozenset[str]:
     """Networks that a gradient from `arguments` can reach."""
     return frozenset[str]().union(*(node.networks for _, node in arguments))
+
+
+class Values(dict[Node, Any]):
+    """The values of an iteration, each computed when it is first asked for."""
+
+    def __init__(self, given: Mapping[str, Any], draws: Draws) -> None:
+        """given: networks and batch fields by name."""
+        super().__init__()
+        self.given, self.draws = given, draws
+
+    def of(self, arguments: Iterable[tuple[str, Node]]) -> dict[str, Any]:
+        """What a tensor function or a loss is called with."""
+        return {name: self[node] for name, node in arguments}
+
+    def __missing__(self, node: Node) -> Any:
+        if node.definition is not None:
+            arguments = self.of(node.arguments)
+            with torch.set_grad_enabled(node.graph):  # a graph only where a phase needs one
+                self[node] = node.definition.call(**arguments)
+        elif node.kind == "normal":
+            self[node] = self.draws.normal(node.name)
+        else:
+            self[node] = self.given[node.name]
+        return self[node]

@@ -135,7 +135,7 @@ def test_two_processes_save_and_stop_together_when_one_is_told_to(tmp_path: Path
     again = f"saved at step 3; continue with: i2i train --run-dir {folder} --resume"
     assert all(printed.splitlines()[-1].endswith(again) for printed in ended.printed)
     assert status(folder)["exit_code"] == 75
-    assert state.verify(folder / "checkpoints" / "step-00000003").info["world_size"] == 2
+    assert environment(folder)["world_size"] == 2
 
 
 def test_ctrl_c_at_a_terminal_saves_though_torchrun_passes_it_on(tmp_path: Path) -> None:

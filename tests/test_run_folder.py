@@ -12,7 +12,7 @@ import yaml
 
 from i2i_core import folder as run_folder
 from i2i_core import state
-from i2i_core.errors import I2IError, Locked, RecipeError
+from i2i_core.errors import Locked, RecipeError, UsageError
 
 from .runs import (
     NO_GRIDS,
@@ -102,7 +102,7 @@ def test_a_lock_is_free_again_after_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_holds_a_run_is_not_overwritten(done: Path) -> None:
-    with pytest.raises(I2IError) as refused:
+    with pytest.raises(UsageError) as refused:
         train(done)
     assert refused.value.exit_code == 2
     assert str(refused.value) == f"{done} already holds a run; continue it with --resume or choose another --run-dir"
@@ -110,7 +110,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(done: Path) -> None:
 
 
 def test_an_empty_folder_cannot_be_resumed(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError) as refused:
+    with pytest.raises(UsageError) as refused:
         train(tmp_path, resume=True)
     assert refused.value.exit_code == 2
     assert str(refused.value) == f"{tmp_path} holds no run to resume: it has no recipe.yaml"

@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor
 
-from i2i_core.build import build_run
 from i2i_core.check import check_recipe, requests
 from i2i_core.events import event_bus
 from i2i_core.recipe import parse_recipe
@@ -85,7 +84,7 @@ def iteration(plugins) -> Iterator[tuple[Recorder, FromScratch, Run]]:
     GradientState._reset_state()
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
     checked = check_recipe(parse_recipe(text, "stargan_v2.yaml", TINY), plugins)
-    run = build_run(checked, Accelerator(cpu=True), None)
+    run = Run(checked, Accelerator(cpu=True), None)
     batch = next(run.batches())
     scratch = FromScratch(run, checked.losses, batch)
     recorder = Recorder()

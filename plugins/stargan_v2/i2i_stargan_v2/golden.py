@@ -174,11 +174,11 @@ class Golden:
 
 def rebuild(path: Path) -> Golden:
     """Run the case's recipe with the installed plugins; returns the hook that recorded it."""
-    from i2i_core.build import build_run
     from i2i_core.check import check_recipe
     from i2i_core.launch import make_accelerator
     from i2i_core.plugins import discover
     from i2i_core.recipe import parse_recipe
+    from i2i_core.run import Run
 
     case = Case(path)
     with tempfile.TemporaryDirectory() as folder:
@@ -187,7 +187,7 @@ def rebuild(path: Path) -> Golden:
             safetensors.torch.save_file({key: _fan_tensor(key, shape, case.dtype)
                                          for key, shape in case.keys["fan"].items()}, fan)
         recipe = parse_recipe(json.dumps(case.recipe(fan)), f"{case.name} (golden)")
-        run = build_run(check_recipe(recipe, discover()), make_accelerator(recipe.precision), None)
+        run = Run(check_recipe(recipe, discover()), make_accelerator(recipe.precision), None)
     run.start()
     if "losses" in case.facts:
         run.trainer.train(run)
