@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
-from types import ModuleType
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from pydantic import TypeAdapter, ValidationError
 
 from i2i_core.components import Checker, Spec
 from i2i_core.data.batches import SOURCE, TARGET
@@ -18,22 +16,11 @@ from i2i_core.errors import Problem, RecipeError, did_you_mean
 from i2i_core.events import event_problems
 from i2i_core.marks import Path as Place
 from i2i_core.plugins import Plugins
-from i2i_core.recipe import Data, Recipe, Term
-from i2i_core.schedules import Ramp, Schedule
-from i2i_core.shape import in_order, shape_problems
-from i2i_core.tensors import (
-    BUILTIN,
-    Definition,
-    PlannedPhase,
-    Request,
-    Scope,
-    Unresolved,
-    method_tensors,
-    plan,
-    reached,
-)
+from i2i_core.recipe import Phase, Recipe, Term, Use
+from i2i_core.schedules import Ramp
+from i2i_core.shape import in_order
+from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, method_tensors, plan, reached
 
-LossTerm = tuple[str, Definition, Mapping[str, str]]
 EVERY_FIELD = (*SOURCE, *TARGET, "x_pair")
 
 
@@ -57,31 +44,34 @@ class Checked:
 def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
     """Raises RecipeError with every problem, those of the recipe's shape included; what it returns can be built."""
     checker = Checker(plugins, recipe.document)
-    checker.problems += recipe.problems
     checked = Checked(recipe)
-    _requirements(recipe, checker, plugins)
-    method = checker.check("method", recipe.method.use, recipe.method.params, ("method",))
-    if method is not None and isinstance(method.target, ModuleType):
-        checked.method = method_tensors(method.target)
-    _data(recipe, checker, checked)
-    _each(checker, "network", recipe.networks, "networks", checked.networks)
-    _each(checker, "tensor", recipe.tensors, "tensors", checked.tensors)
-    for group, terms in recipe.losses.items():
-        for name, term in terms.items():
-            spec = checker.check("loss", term.use, term.params, ("losses", group, name), reserved=Term.model_fields)
-            if spec is not None:
-                checked.losses[group, name] = spec
-    _optimizers(recipe, checker, checked)
-    _each(checker, "hook", recipe.all_hooks(), "hooks", checked.hooks)
+
+    def specs(kind: str, uses: Mapping[str, Use], *section: str) -> dict[str, Spec]:
+        found = {name: checker.check(kind, {"use": use.use, **use.params}, (*section, name))
+                 for name, use in uses.items()}
+        return {name: spec for name, spec in found.items() if spec is not None}
+
+    method = specs("method", {"method": recipe.method}).get("method")
+    checked.data = specs("dataset", {"data": recipe.data}).get("data")
+    if recipe.data.validation is not None:
+        keys = {"use": recipe.data.use, **recipe.data.params, **recipe.data.validation}
+        checked.validation = checker.check("dataset", keys, ("data", "validation"), ("data",))
+    checked.networks = specs("network", recipe.networks, "networks")
+    checked.tensors = specs("tensor", recipe.tensors, "tensors")
+    checked.losses = {(group, name): spec for group, terms in recipe.losses.items()
+                      for name, spec in specs("loss", terms, "losses", group).items()}
+    checked.hooks = specs("hook", recipe.all_hooks(), "hooks")
+    checked.trainer = specs("trainer", {"trainer": recipe.trainer}).get("trainer")
+    _optimizers(checked, checker)
+    _requirements(recipe, checker)
     for name, spec in checked.hooks.items():
         if inspect.isclass(spec.target):
             for problem in event_problems(spec.target):
                 checker.report(problem.message, ("hooks", name), problem.hint)
-    checked.trainer = checker.check("trainer", recipe.trainer.use, recipe.trainer.params, ("trainer",))
-    if recipe.whole:
-        _phases(recipe, checker)
-        if method is not None:
-            _data_flow(checked, checker)
+    if method is not None:
+        checked.method = method_tensors(method.target)
+        _data_flow(checked, checker)
+    if not recipe.document.problems:
         for problems in plugins.manager.hook.i2i_check(recipe=recipe):
             checker.problems += problems
     if checker.problems:
@@ -89,26 +79,8 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
     return checked
 
 
-def _data(recipe: Recipe, checker: Checker, checked: Checked) -> None:
-    data, own = recipe.data, recipe.data.validation
-    checked.data = checker.check("dataset", data.use, data.params, ("data",), reserved=Data.model_fields)
-    if own is not None:
-        keys, known = {**data.params, **own}, checker.problems
-        checker.problems = []
-        checked.validation = checker.check("dataset", str(keys.pop("use", data.use)), keys, ("data", "validation"),
-                                           inherits=("data",))
-        reported = {problem.mark for problem in known}  # what is wrong with inherited keys was found with `data`
-        checker.problems = known + [problem for problem in checker.problems if problem.mark not in reported]
-
-
-def _each(checker: Checker, kind: str, uses: Mapping[str, Any], section: str, into: dict[str, Spec]) -> None:
-    for name, use in uses.items():
-        spec = checker.check(kind, use.use, use.params, (section, name))
-        if spec is not None:
-            into[name] = spec
-
-
-def _requirements(recipe: Recipe, checker: Checker, plugins: Plugins) -> None:
+def _requirements(recipe: Recipe, checker: Checker) -> None:
+    plugins = checker.plugins
     distributions = {row.name: row.distribution for row in plugins.rows} | {"i2i": "i2i"}
     for name, wanted in recipe.requires.items():
         place = ("requires", name)
@@ -126,60 +98,23 @@ def _requirements(recipe: Recipe, checker: Checker, plugins: Plugins) -> None:
                                f"pip install {plugins.index.get(name, name)}")
 
 
-def _optimizers(recipe: Recipe, checker: Checker, checked: Checked) -> None:
-    for name in recipe.optimizers:
-        if name != "default" and name not in recipe.networks and recipe.whole:
-            checker.report(f"optimizers.{name} is for no network", ("optimizers", name),
-                           did_you_mean(name, [*recipe.networks, "default"]), key=True)
-    for name in recipe.networks:
-        keys = recipe.optimizer(name)
-        use, lr = str(keys.pop("use")), keys.get("lr")
-        section = name if name in recipe.optimizers else "default"
+def _optimizers(checked: Checked, checker: Checker) -> None:
+    for name in checked.recipe.networks:
+        keys, places = checked.recipe.optimizer(name), (("optimizers", name), ("optimizers", "default"))
         checked.lr[name] = None
-        if isinstance(lr, dict):
-            place = ("optimizers", section if "lr" in recipe.optimizers.get(section, {}) else "default", "lr")
-            try:
-                checked.lr[name] = schedule = TypeAdapter(Schedule).validate_python(lr)
-                keys["lr"] = schedule(0)
-            except ValidationError as error:
-                checker.problems += shape_problems(error.errors(), recipe.document, place, lambda _: Ramp.model_fields)
-                continue
-        same = use == recipe.optimizers.get("default", {}).get("use", "adam")
-        shared = ("optimizers", "default") if same and "default" in recipe.optimizers else ()
-        spec = checker.check("optimizer", use, keys, ("optimizers", section), inherits=shared)
+        if isinstance(keys.get("lr"), dict):
+            schedule = checker.read(Ramp, keys["lr"], checker.place_of("lr", places))
+            checked.lr[name], keys["lr"] = schedule, schedule(0) if schedule else 0.0
+        spec = checker.check("optimizer", keys, *places)
         if spec is not None:
             checked.optimizers[name] = spec
-
-
-def _phases(recipe: Recipe, checker: Checker) -> None:
-    for name, phase in recipe.phases.items():
-        for section, names, known, does, what in (
-                ("train", phase.train, recipe.networks, "trains", "network of the recipe"),
-                ("losses", phase.losses, recipe.losses, "minimises", "group of losses")):
-            for i, wanted in enumerate(names):
-                place = ("phases", name, section, i)
-                if wanted not in known:
-                    checker.report(f"phase {name} {does} {wanted}, which is no {what}", place,
-                                   did_you_mean(wanted, known))
-                elif wanted in names[:i]:
-                    checker.report(f"phase {name} {does} {wanted} twice", place)
-    trained = {network for phase in recipe.phases.values() for network in phase.train}
-    if trained <= recipe.networks.keys():  # else one of the others was meant
-        for network in recipe.networks.keys() - trained:
-            checker.report(f"network {network} is trained by no phase", ("networks", network),
-                           "add it to a phase's train", key=True)
-    used = {group for phase in recipe.phases.values() for group in phase.losses}
-    if used <= recipe.losses.keys():
-        for group in recipe.losses.keys() - used:
-            checker.report(f"losses.{group} is minimised by no phase", ("losses", group), key=True)
 
 
 def definitions(checked: Checked, calls: Mapping[str, Callable[..., Any]] | None = None) -> dict[str, Definition]:
     """The method's tensors, with the recipe's in place of those of the same name."""
     found = dict(checked.method)
     for name, spec in checked.tensors.items():
-        call = (calls or {}).get(name, spec.target)
-        found[name] = _definition(name, spec, call, found.get(name))
+        found[name] = _definition(name, spec, (calls or {}).get(name, spec.target), found.get(name))
     return found
 
 
@@ -188,119 +123,110 @@ def requests(recipe: Recipe, specs: Mapping[tuple[str, str], Spec],
     """What each phase asks for, as far as its losses have a Spec; without `calls` the plan can be read but not run."""
     found = []
     for name, phase in recipe.phases.items():
-        terms = [(term if len(phase.losses) == 1 else f"{group}.{term}",
-                  _definition(f"losses.{group}.{term}", specs[group, term],
-                              (calls or {}).get((group, term), specs[group, term].target)), use.where)
-                 for group in phase.losses for term, use in recipe.losses.get(group, {}).items()
-                 if (group, term) in specs]
+        terms = []
+        for group in phase.losses:
+            for term, use in recipe.losses.get(group, {}).items():
+                if spec := specs.get((group, term)):
+                    call = (calls or {}).get((group, term), spec.target)
+                    loss = _definition(f"losses.{group}.{term}", spec, call)
+                    terms.append((term if len(phase.losses) == 1 else f"{group}.{term}", loss, use.where))
         found.append(Request(name, phase.train, phase.where, terms))
     return found
 
 
 def _definition(name: str, spec: Spec, call: Callable[..., Any], replaces: Definition | None = None) -> Definition:
-    return Definition(name, call, {w: spec.reads.get(w, w) for w in spec.wants}, spec.optional,
-                      getattr(call, "detached", False), replaces)
+    return Definition(name, call, spec.reads, spec.optional, getattr(call, "detached", False), replaces)
 
 
-def plan_phases(scope: Scope, recipe: Recipe, asked: Iterable[Request]) -> list[PlannedPhase]:
-    """Plan an iteration; raises RecipeError for a tensor that nothing makes or that needs itself."""
-    asked = list(asked)
-    problems: dict[tuple[str, str | Place], Problem] = {}  # by name and who says it: one mistake stops many losses
-    for request in asked:
-        for term in request.terms:
-            for error in _unresolved(scope, request, term):
-                name, loss = error.chain[-1], term[1].name
-                asker = (loss, *error.chain)[-2]
-                place = _who_says(name, asker, request, term, scope)
-                chain = " -> ".join((loss, *error.chain))
-                said, hint = f"tensor {name} needs itself: {chain}", ""
-                if not error.cycle:
-                    what = "nothing makes the tensor" if place else "no network or tensor is called"
-                    said = f"{what} {name}, which phase {request.name} needs: {chain}"
-                    hint = did_you_mean(name, scope.names())
-                mark = recipe.mark(*(place or loss.split(".", 2)))
-                problems.setdefault((name, place or asker), Problem(said, mark, hint))
-    if problems:
-        raise RecipeError(in_order(problems.values()))
-    return plan(Scope(scope.definitions, scope.networks, scope.fields), asked)
+def _stand_in(name: str) -> Definition:
+    """For a tensor of which only the name is known."""
+    return Definition(name, lambda: None, {})
 
 
-def _unresolved(scope: Scope, request: Request, term: LossTerm) -> Iterator[Unresolved]:
-    """Every name without a meaning that a loss needs: after each, what it stands for is taken to be made."""
-    made = dict(scope.definitions)
-    while True:
+def plan_phases(scope: Scope, recipe: Recipe, asked: Sequence[Request]) -> list[PlannedPhase]:
+    """Plan an iteration; raises RecipeError with every tensor that nothing makes or that needs itself."""
+    aliases = _aliases(recipe)
+    readers: dict[Place, Definition] = {("tensors", name): tensor for name, tensor in scope.definitions.items()}
+    readers |= {_place(loss): loss for request in asked for _, loss, _ in request.terms}
+    said = aliases | {(*place, argument): name for place, reader in readers.items()
+                      for argument, name in reader.reads.items() if argument != name}
+    known = scope.names() | {str(path[-1]) for path in recipe.document.keys if path[-2:-1] == ("where",)}
+    unknown = {place: name for place, name in said.items() if name not in known}
+    problems = [Problem(f"nothing makes the tensor {name}", recipe.mark(*place), did_you_mean(name, known))
+                for place, name in unknown.items()]
+    made = {**scope.definitions, **{name: _stand_in(name) for name in unknown.values()}}
+    terms = [Request(r.name, r.trains, r.where, [term]) for r in asked for term in r.terms]
+    while terms:
         try:
-            plan(Scope(made, scope.networks, scope.fields),
-                 [Request(request.name, request.trains, request.where, [term])])
-            return
+            plan(Scope(made, scope.networks, scope.fields), terms[:1])
+            terms.pop(0)
         except Unresolved as error:
-            yield error
-            if error.cycle:
-                return
-            made[error.chain[-1]] = Definition(error.chain[-1], lambda: None, {})
+            name, (_, loss, _) = error.chain[-1], terms[0].terms[0]
+            mark = recipe.mark(*next((place for place, tensor in said.items() if tensor == name), _place(loss)))
+            what = f"tensor {name} needs itself" if error.cycle else f"no network or tensor is called {name}"
+            needs = f"phase {terms[0].name} needs {' -> '.join((loss.name, *error.chain))}"
+            problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else did_you_mean(name, known)))
+            made[name] = _stand_in(name)  # one mistake is one problem, whatever else needs it
+    if problems:
+        raise RecipeError(in_order(problems))
+    return plan(scope, asked)
 
 
-def _who_says(name: str, asker: str, request: Request, term: LossTerm, scope: Scope) -> Place:
-    """Where a recipe says `name`: in an alias, or among the keys of what reads it; () when the method says it."""
-    loss = tuple(term[1].name.split(".", 2))
-    for place, where in (((*loss, "where"), term[2]), (("phases", request.name, "where"), request.where)):
-        for alias in (a for a, meant in where.items() if meant == name):
-            return (*place, alias)
-    reader, place = (term[1], loss) if asker == term[1].name else (scope.definitions[asker], ("tensors", asker))
-    return next(((*place, argument) for argument, read in reader.reads.items() if argument != read == name), ())
+def _place(loss: Definition) -> Place:
+    return tuple(loss.name.split(".", 2))
+
+
+def _aliases(recipe: Recipe) -> dict[Place, str]:
+    """What each alias means, by where it is written."""
+    holders: dict[Place, Phase | Term] = {("phases", name): phase for name, phase in recipe.phases.items()}
+    holders |= {("losses", group, name): term for group, terms in recipe.losses.items() for name, term in terms.items()}
+    return {(*place, "where", alias): name for place, holder in holders.items() for alias, name in holder.where.items()}
 
 
 def _data_flow(checked: Checked, checker: Checker) -> None:
     recipe = checked.recipe
-    found = definitions(checked)
-    found |= {name: Definition(name, lambda: None, {}) for name in recipe.tensors.keys() - checked.tensors.keys()}
-    scope = Scope(found, recipe.networks, EVERY_FIELD)
-    for what, names in (("tensor", found), ("batch field", (*EVERY_FIELD, *BUILTIN))):
-        for name in recipe.networks.keys() & set(names):
-            checker.report(f"{name} is both a {what} and a network", ("networks", name), "rename the network", key=True)
-    sure = not checker.problems
+    tensors = {name: _stand_in(name) for name in recipe.names("tensors")} | definitions(checked)
+    networks = recipe.names("networks")
+    for name in Scope(tensors, (), EVERY_FIELD).names() & set(networks):
+        what = "tensor" if name in tensors else "batch field"
+        checker.report(f"{name} is both a {what} and a network", ("networks", name), "rename the network", key=True)
     try:
-        planned = plan_phases(scope, recipe, requests(recipe, checked.losses))
+        planned = plan_phases(Scope(tensors, networks, EVERY_FIELD), recipe, requests(recipe, checked.losses))
     except RecipeError as error:
         checker.problems += error.problems
         return
-    if not sure:  # what is unused or unreachable may be so because of the mistakes found before
-        return
-    read = {r for d in found.values() for r in d.reads.values()}
-    read |= {s.reads.get(w, w) for s in checked.losses.values() for w in s.wants}
-    for name in recipe.tensors.keys() - read:
-        checker.report(f"tensors.{name} is read by nothing", ("tensors", name), did_you_mean(name, read), key=True)
-    for place, where in _aliases(recipe):
-        for alias in where.keys() - read - set(where.values()):
-            checker.report(f"no tensor or loss reads {alias}", (*place, alias), did_you_mean(alias, read), key=True)
+    if not checker.problems:  # else what is of no use may be so because of the mistakes
+        _of_use(checked, checker, planned)
+        _one_objective(checked, checker)
+
+
+def _of_use(checked: Checked, checker: Checker, planned: Iterable[PlannedPhase]) -> None:
+    """Networks learn, losses are minimised, and tensors and aliases are read."""
+    recipe, aliases = checked.recipe, _aliases(checked.recipe)
+    for network in recipe.networks.keys() - {name for phase in recipe.phases.values() for name in phase.train}:
+        checker.report(f"network {network} is trained by no phase", ("networks", network), "add it to a phase's train",
+                       key=True)
+    for group in recipe.losses.keys() - {name for phase in recipe.phases.values() for name in phase.losses}:
+        checker.report(f"losses.{group} is minimised by no phase", ("losses", group), key=True)
     for step in planned:
         for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
             checker.report(f"phase {step.name} trains {network}, on which none of its losses depends",
                            ("phases", step.name, "train", step.trains.index(network)))
-    _one_objective(checked, checker)
-
-
-def _aliases(recipe: Recipe) -> Iterator[tuple[Place, Mapping[str, str]]]:
-    for name, phase in recipe.phases.items():
-        yield ("phases", name, "where"), phase.where
-    for group, terms in recipe.losses.items():
-        for name, term in terms.items():
-            yield ("losses", group, name, "where"), term.where
+    reads = [tensor.reads for tensor in definitions(checked).values()]
+    reads += [loss.reads for loss in checked.losses.values()]
+    read = set(aliases.values()).union(*(named.values() for named in reads))
+    for name in recipe.tensors.keys() - read:
+        checker.report(f"tensors.{name} is read by nothing", ("tensors", name), did_you_mean(name, read), key=True)
+    for place in aliases:
+        if place[-1] not in read:
+            checker.report(f"no tensor or loss reads {place[-1]}", place, did_you_mean(str(place[-1]), read), key=True)
 
 
 def _one_objective(checked: Checked, checker: Checker) -> None:
     """The players of a GAN must play the same game: bce against hinge trains, but towards nothing."""
-    first: tuple[str, str] | None = None
-    for (group, name), spec in checked.losses.items():
-        try:
-            objective = getattr(spec.target(**spec.params), "objective", None) if not spec.signature.wants else None
-        except (TypeError, ValueError):
-            continue
-        if objective is None:
-            continue
-        if first is None:
-            first = (f"losses.{group}.{name}", objective)
-        elif first[1] != objective:
-            checker.report(f"losses.{group}.{name} plays {objective} against {first[0]}, which plays {first[1]}",
-                           ("losses", group, name, "use"), "use one objective for both players")
-
+    players = {key: spec.objective for key, spec in checked.losses.items() if spec.objective}
+    for (group, name), objective in players.items():
+        (other_group, other), first = next(iter(players.items()))
+        if objective != first:
+            checker.report(f"losses.{group}.{name} plays {objective} against losses.{other_group}.{other}, which plays "
+                           f"{first}", ("losses", group, name, "use"), "use one objective for both players")

@@ -11,22 +11,25 @@ import functools
 import inspect
 import types
 import typing
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_model
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 from i2i_core import interfaces
 from i2i_core.errors import DataError, Mark, Problem, RecipeError, did_you_mean
-from i2i_core.marks import Document, shown
+from i2i_core.marks import Document
 from i2i_core.marks import Path as Place
 from i2i_core.plugins import Plugins
+from i2i_core.recipe import RESERVED, keys_at
 from i2i_core.registry import Entry
 from i2i_core.shape import shape_problems
 
-NESTED = {"Network": "network", "Loss": "loss", "Dataset": "dataset", "Trainer": "trainer", "Hook": "hook"}
+NESTED = {interfaces.Loss: "loss", interfaces.Dataset: "dataset", interfaces.Trainer: "trainer",
+          interfaces.Hook: "hook"}
+"""The kind of a nested component where a parameter is annotated with its interface; else it is a network."""
 TENSOR_KINDS = ("loss", "tensor")
 FACTS = ("image_size", "num_domains", "domains")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -48,16 +51,15 @@ class Signature:
 
 
 def signature_of(target: Any, kind: str) -> Signature:
-    """The signature of a component's class or function."""
-    made = target.__init__ if inspect.isclass(target) else target
-    params = _parameters(target)
-    reads = kind in TENSOR_KINDS and not inspect.isclass(target)
-    if not inspect.isclass(target):
-        split = {n: p for n, p in params.items() if p.kind not in POSITIONAL}
-        params = split if reads or kind == "optimizer" else params
+    """The signature of a component's class or function; a method's module has neither keys nor reads."""
+    if inspect.ismodule(target):
+        return Signature({}, {})
+    positional_are_keys = inspect.isclass(target) or kind not in (*TENSOR_KINDS, "optimizer")
+    params = {name: p for name, p in inspect.signature(target).parameters.items()
+              if p.kind is p.KEYWORD_ONLY or (positional_are_keys and p.kind in POSITIONAL)}
     wants, optional = call_arguments(target) if kind in TENSOR_KINDS else ((), frozenset())
     try:
-        hints = typing.get_type_hints(made, include_extras=True)
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
     except NameError:  # names imported under TYPE_CHECKING only: checked as anything
         hints = {}
     return Signature(params, hints, wants, optional)
@@ -65,160 +67,139 @@ def signature_of(target: Any, kind: str) -> Signature:
 
 def call_arguments(component: Any) -> tuple[tuple[str, ...], frozenset[str]]:
     """Names of the tensors that calling `component` (a class, an object or a function) reads."""
+    is_function = inspect.isroutine(component) or isinstance(component, functools.partial)
+    call = component if is_function else getattr(component, "forward", None) or component.__call__
+    named = [p for p in inspect.signature(call).parameters.values() if p.kind in POSITIONAL]
     if inspect.isclass(component):
-        call = getattr(component, "forward", None) or component.__call__
-        named = list(_parameters(call).values())[1:]  # without self
-    elif inspect.isroutine(component) or isinstance(component, functools.partial):
-        named = [p for p in _parameters(component).values() if p.kind in POSITIONAL]
-    else:
-        named = list(_parameters(getattr(component, "forward", None) or component.__call__).values())
+        named = named[1:]  # without self
     return tuple(p.name for p in named), frozenset(p.name for p in named if p.default is not p.empty)
-
-
-def _parameters(target: Any) -> dict[str, inspect.Parameter]:
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    found = inspect.signature(target).parameters
-    return {name: p for name, p in found.items() if p.kind not in variadic}
 
 
 @dataclass
 class Spec:
-    """A checked component: what to call with which keys, and how its reads are renamed."""
+    """A checked component: what to call with which keys (a nested component is a Spec), and what it reads."""
 
     entry: Entry
     target: Any
-    place: Place
     mark: Mark
+    signature: Signature
     params: dict[str, Any] = field(default_factory=dict)
-    nested: dict[str, Spec] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
-    wants: tuple[str, ...] = ()
+    """The tensor that each argument of its call is."""
     optional: frozenset[str] = frozenset()
-    signature: Signature = field(default_factory=lambda: Signature({}, {}))
+    objective: str = ""
+    """The game that a player of a GAN plays, where its loss says so."""
 
     def resolved(self) -> dict[str, Any]:
         """The component's keys with every default filled in, except facts of the data."""
         defaults = {n: p.default for n, p in self.signature.params.items()
                     if p.default is not p.empty and n not in facts_for(self.entry.kind)}
-        inner = {name: spec.resolved() for name, spec in self.nested.items()}
-        return {"use": self.entry.name, **defaults, **self.params, **inner, **self.reads}
+        written = {n: value.resolved() if isinstance(value, Spec) else value for n, value in self.params.items()}
+        renamed = {argument: name for argument, name in self.reads.items() if argument != name}
+        return {"use": self.entry.name, **defaults, **written, **renamed}
 
 
 class Checker:
-    """Looks names up, checks keys against signatures and collects problems; then builds."""
+    """Looks names up, checks keys against signatures and collects problems."""
 
     def __init__(self, plugins: Plugins, document: Document) -> None:
         self.plugins, self.registry, self.document = plugins, plugins.registry, document
-        self.problems: list[Problem] = []
+        self.problems = list(document.problems)
 
     def report(self, message: str, place: Place, hint: str = "", key: bool = False) -> None:
         self.problems.append(Problem(message, self.document.mark(place, key), hint))
 
-    def check(self, kind: str, use: str, params: Mapping[str, Any], place: Place, *,
-              reserved: Iterable[str] = (), inherits: Place = ()) -> Spec | None:
-        """A Spec, or None after reporting why there is none.
+    def check(self, kind: str, keys: Mapping[str, Any], *places: Place) -> Spec | None:
+        """A Spec of the component that keys["use"] names, or None after reporting why there is none.
 
-        reserved: the core's own keys at this place; inherits: where keys are from that were not written at `place`.
+        places: where it is written, then where it inherits keys from.
         """
+        use = str(keys["use"])
         entry = self.registry.get(kind, use)
         if entry is None:
-            self._unknown(kind, use, self._place_of("use", place, inherits))
+            named = self.place_of("use", places)
+            self.report(f"there is no {kind} called {use}", named if named in self.document.values else named[:-1],
+                        self._why_unknown(kind, use))
             return None
-        target = entry.load()
-        spec = Spec(entry, target, place, self.document.mark(place))
-        if inspect.ismodule(target):
-            for name in params:
-                self.report(f"{kind} {use} takes no keys", (*place, name), key=True)
+        signature = signature_of(entry.load(), kind)
+        spec = Spec(entry, entry.load(), self.document.mark(places[0]), signature)
+        for name, parameter in signature.params.items():
+            if name in keys:
+                hint = signature.hints.get(name, Any)
+                spec.params[name] = self._value(hint, keys[name], self.place_of(name, places))
+            elif parameter.default is parameter.empty and name not in facts_for(kind):
+                self.report(f"{kind} {use} needs the key {name}", self.place_of("use", places)[:-1], key=True)
+        if not self._find_reads(spec):
             return spec
-        spec.signature = signature_of(target, kind)
-        plain = dict(params)
-        spec.wants, spec.optional = self._wants(spec, kind, plain)
-        for name in [n for n in plain if n in spec.wants and n not in spec.signature.params]:
-            read = plain.pop(name)
-            if isinstance(read, str):
-                spec.reads[name] = read
-                spec.optional -= {name}  # what was written must be there
+        known = {*signature.params, *spec.reads, *RESERVED.get(kind, ())}
+        for name in keys.keys() - signature.params.keys() - {"use"}:
+            if name in spec.reads:
+                spec.reads[name] = self.read(str, keys[name], self.place_of(name, places))
             else:
-                self.report(f"{'.'.join(map(str, (*place, name)))} is the name of a tensor, not {shown(read)}",
-                            (*place, name))
-                spec.wants = tuple(w for w in spec.wants if w != name)
-        inner = {name: _as_use(value) for name, value in plain.items()
-                 if name in spec.signature.params and _is_component(value, spec.signature.hints.get(name, Any))}
-        for name, value in inner.items():
-            del plain[name]
-            self._nested(spec, name, value)
-        self._check_values(spec, plain, inner, reserved, inherits)
+                self.report(f"{kind} {use} has no key {name}", self.place_of(name, places),
+                            did_you_mean(name, known - {name}), key=True)
+        spec.reads = {argument: name for argument, name in spec.reads.items() if name is not None}
         return spec
 
-    def _wants(self, spec: Spec, kind: str, params: dict[str, Any]) -> tuple[tuple[str, ...], frozenset[str]]:
-        """What a component reads; a factory's product is asked, since the answer may depend on the keys."""
-        if kind not in TENSOR_KINDS or spec.signature.wants or inspect.isclass(spec.target):
-            return spec.signature.wants, spec.signature.optional
-        try:
-            return call_arguments(spec.target(**{n: v for n, v in params.items() if n in spec.signature.params}))
-        except Exception:  # keys that are not checked yet may make it raise anything; their check says what is wrong
-            return (), frozenset()
+    def place_of(self, key: str, places: Sequence[Place]) -> Place:
+        """The first of `places` where `key` was written."""
+        return next(((*place, key) for place in places if (*place, key) in self.document.keys), (*places[0], key))
 
-    def _nested(self, spec: Spec, name: str, value: dict[str, Any]) -> None:
-        kinds = [NESTED[a.__name__] for a in _alternatives(spec.signature.hints.get(name, Any))
-                 if getattr(a, "__module__", "") == interfaces.__name__ and a.__name__ in NESTED]
-        place = (*spec.place, name)
-        made = self.check((kinds or ["network"])[0], str(value["use"]), {k: v for k, v in value.items() if k != "use"},
-                          place)
-        if made is not None:
-            spec.nested[name] = made
+    def _find_reads(self, spec: Spec) -> bool:
+        """Whether it is known what a component reads, which goes into its Spec.
 
-    def _check_values(self, spec: Spec, plain: dict[str, Any], nested: Collection[str], reserved: Iterable[str],
-                      inherits: Place) -> None:
-        kind, use = spec.entry.kind, spec.entry.name
-        fields: dict[str, Any] = {}
-        for name, parameter in spec.signature.params.items():
-            if name in nested:
-                continue
-            hint = _checkable(spec.signature.hints.get(name, Any))
-            required = parameter.default is parameter.empty and name not in facts_for(kind)
-            fields[f"{name}_"] = (hint, Field(... if required else None, alias=name))
-        schema = create_model("Keys", __config__=ConfigDict(extra="forbid", arbitrary_types_allowed=True), **fields)
+        A factory's product is asked, since the answer may depend on the keys.
+        """
+        wants, spec.optional = spec.signature.wants, spec.signature.optional
+        if spec.entry.kind in TENSOR_KINDS and not wants and not inspect.isclass(spec.target):
+            try:
+                made = spec.target(**spec.params)
+                wants, spec.optional = call_arguments(made)
+            except Exception:  # keys with mistakes may make it raise anything; they are reported
+                return False
+            spec.objective = getattr(made, "objective", "")
+        spec.reads = {name: name for name in wants}
+        return True
+
+    def _value(self, hint: Any, value: Any, place: Place) -> Any:
+        """The value of a key: a nested component's Spec, or what `read` gives."""
+        alternatives = _alternatives(hint)
+        takes_component = any(map(_takes_component, alternatives))
+        if isinstance(value, str) and takes_component and str not in alternatives:
+            value = {"use": value}
+        if isinstance(value, dict) and "use" in value and (takes_component or hint is Any):
+            kind = next((kind for interface, kind in NESTED.items() if interface in alternatives), "network")
+            return self.check(kind, value, place)
+        return self.read(hint, value, place)
+
+    def read(self, hint: Any, value: Any, place: Place) -> Any:
+        """`value` as the type that `hint` asks for, or None after reporting what is wrong with it."""
+        alternatives = tuple(_NO_COMPONENT if _takes_component(a) else a for a in _alternatives(hint))
+        checkable: Any = typing.Union[alternatives]  # noqa: UP007
+        schema: Any = create_model("Key", __config__=ConfigDict(arbitrary_types_allowed=True),
+                                   value=(checkable, Field(alias=str(place[-1]))))
         try:
-            model = schema.model_validate(plain, context=self.document.data)
+            return schema.model_validate({place[-1]: value}, context=self.document.data).value
         except ValidationError as error:
-            known = [*spec.signature.params, *spec.wants, *reserved]
-            values: dict[Place, list[ErrorDetails]] = {}
-            for e in error.errors():
-                name, last = str(e["loc"][0]), len(e["loc"]) == 1
-                key_place = self._place_of(name, spec.place, inherits)
-                if e["type"] == "missing" and last:
-                    self.report(f"{kind} {use} needs the key {name}", inherits or spec.place, key=True)
-                elif e["type"] == "extra_forbidden" and last:
-                    self.report(f"{kind} {use} has no key {name}", key_place,
-                                did_you_mean(name, known) or ("" if known else "it takes no keys"), key=True)
-                else:
-                    values.setdefault(key_place[:-1], []).append(e)
-            for place, errors in values.items():
-                self.problems += shape_problems(errors, self.document, place, lambda _: known)
-            return
-        spec.params = {name: getattr(model, f"{name}_") for name in plain if f"{name}_" in fields}
+            self.problems += shape_problems(error.errors(), self.document, place[:-1], keys_at)
+            return None
 
-    def _place_of(self, key: str, place: Place, inherits: Place) -> Place:
-        written = (*place, key) in self.document.keys or not inherits
-        return (*(place if written else inherits), key)
-
-    def _unknown(self, kind: str, use: str, place: Place) -> None:
+    def _why_unknown(self, kind: str, use: str) -> str:
+        """What to do about a name that is not there."""
+        close = did_you_mean(use, self.registry.names(kind))
         prefix, slash, _ = use.partition("/")
-        elsewhere = [e.kind for e in self.registry if e.name == use]
-        broken = next((row.error for row in self.plugins.rows if row.name == prefix and row.error), "")
+        for entry in self.registry:
+            if entry.name == use:
+                return f"{use} is a {entry.kind}"
+        if not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry):
+            return close
+        for row in self.plugins.rows:
+            if row.name == prefix and row.error:
+                return f"plugin {prefix} does not load: {row.error}"
         install = self.plugins.index.get(use) or self.plugins.index.get(prefix)
-        if elsewhere:
-            hint = f"{use} is a {elsewhere[0]}"
-        elif slash and broken:
-            hint = f"plugin {prefix} does not load: {broken}"
-        elif slash and install and not any(e.name.startswith(f"{prefix}/") for e in self.registry):
-            hint = f"pip install {install}"
-        else:
-            hint = did_you_mean(use, self.registry.names(kind))
-            if slash and not hint.startswith("did") and not any(e.name.startswith(f"{prefix}/") for e in self.registry):
-                hint = f"no plugin called {prefix} is installed"
-        self.report(f"there is no {kind} called {use}", place if place in self.document.values else place[:-1], hint)
+        if install:
+            return f"pip install {install}"
+        return close if close.startswith("did") else f"no plugin called {prefix} is installed"
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
@@ -229,38 +210,22 @@ def _takes_component(hint: Any) -> bool:
     return isinstance(hint, type) and any(base.__name__ in ("Protocol", "Module") for base in hint.__mro__)
 
 
-def _is_component(value: Any, hint: Any) -> bool:
-    """Whether `value` names a nested component: a mapping with `use`, or a name where only a component can be."""
-    alternatives = _alternatives(hint)
-    if isinstance(value, str):
-        return any(map(_takes_component, alternatives)) and str not in alternatives
-    return isinstance(value, dict) and "use" in value and (hint is Any or any(map(_takes_component, alternatives)))
-
-
-def _no_component(value: Any) -> Any:
+def _refuse(value: Any) -> Any:
     raise PydanticCustomError("is_instance_of", "Input should be a component")
 
 
-def _checkable(hint: Any) -> Any:
-    """`hint` for pydantic, which cannot tell a component by a Protocol; those in a recipe were taken out before."""
-    refuse = Annotated[Any, AfterValidator(_no_component)]
-    if not any(map(_takes_component, _alternatives(hint))):
-        return hint
-    return typing.Union[tuple(refuse if _takes_component(a) else a for a in _alternatives(hint))]  # noqa: UP007
-
-
-def _as_use(value: Any) -> dict[str, Any]:
-    return {"use": value} if isinstance(value, str) else value
+_NO_COMPONENT = Annotated[Any, AfterValidator(_refuse)]
+"""For pydantic in place of a component's type, which it cannot check; components are taken out before."""
 
 
 def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
     """Make the object; a ValueError of the component becomes a RecipeError (for data, a DataError) at its mark."""
+    given = {name: build(value, facts) if isinstance(value, Spec) else value for name, value in spec.params.items()}
     if spec.entry.kind in TENSOR_KINDS and spec.signature.wants and not inspect.isclass(spec.target):
-        return functools.partial(spec.target, **spec.params) if spec.params else spec.target
-    inner = {name: build(nested, facts) for name, nested in spec.nested.items()}
+        return functools.partial(spec.target, **given) if given else spec.target
     known = {n: facts[n] for n in facts_for(spec.entry.kind) if n in spec.signature.params and n in facts}
     try:
-        return spec.target(**{**known, **spec.params, **inner})
+        return spec.target(**{**known, **given})
     except ValueError as error:
         if spec.entry.kind == "dataset":
             raise DataError(f"{spec.mark}: {error}") from error

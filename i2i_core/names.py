@@ -1,25 +1,45 @@
-"""Annotations for parameters that name something in the same recipe; a name that is not there is an error."""
+"""How a recipe names things: one name for a whole component or list, and names of what must be in the same recipe."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from i2i_core.errors import did_you_mean
 
+Name = TypeVar("Name", bound=str)
 
-def _named_in(section: str, what: str) -> AfterValidator:
+
+def shorthand(kind: type, full: Callable[[Any], Any]) -> BeforeValidator:
+    """Where a value of type `kind` stands for what `full` makes of it."""
+    return BeforeValidator(lambda value: full(value) if isinstance(value, kind) else value)
+
+
+def _named_in(section: str, what: str, *others: str) -> AfterValidator:
+    """A name in that section of the recipe as it was written (the validation's context), or one of the `others`."""
+
     def known(name: str, info: ValidationInfo) -> str:
-        names = list((info.context or {}).get(section) or {})
-        if name not in names:
-            raise PydanticCustomError("unknown_name", "should name a {what} of the recipe; {hint}",
-                                      {"what": what, "hint": did_you_mean(name, names)})
+        written = info.context and info.context.get(section)
+        if isinstance(written, dict) and name not in (names := [*others, *written]):
+            raise PydanticCustomError("unknown_name", "there is no {what} {name} in the recipe",
+                                      {"what": what, "name": name, "hint": did_you_mean(name, names)})
         return name
 
     return AfterValidator(known)
 
 
+def _each_once(names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"it names {name} twice")
+    return names
+
+
 NetworkName = Annotated[str, _named_in("networks", "network")]
+NetworkOrDefault = Annotated[str, _named_in("networks", "network", "default")]
 PhaseName = Annotated[str, _named_in("phases", "phase")]
+LossGroup = Annotated[str, _named_in("losses", "group of losses")]
+Names = Annotated[list[Name], Field(min_length=1), shorthand(str, lambda name: [name]), AfterValidator(_each_once)]

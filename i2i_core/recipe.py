@@ -7,46 +7,26 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeInt,
-    PositiveInt,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-)
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean
 from i2i_core.marks import Document, load_text, set_value
 from i2i_core.marks import Path as Place
+from i2i_core.names import LossGroup, Names, NetworkName, NetworkOrDefault, shorthand
 from i2i_core.schedules import Ramp, Schedule
 from i2i_core.shape import in_order, shape_problems, without_mistakes
 
-DEFAULT_HOOKS = {"progress": "progress", "metrics": "metrics", "checkpoint": "checkpoint"}
+DEFAULT_HOOKS = ("progress", "metrics", "checkpoint")
 
 
-def _name_is_component(value: Any) -> Any:
-    return {"use": value} if isinstance(value, str) else value
-
-
-def _name_is_list(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+_BARE_NAME = shorthand(str, lambda name: {"use": name})
 
 
 def _refuse_fp16(value: Any) -> Any:
     if value in ("fp16", "float16", 16):
-        raise PydanticCustomError(
-            "fp16", "fp16 is refused: its gradient scaler is shared by all optimizers of a step, "
-            "which scales every one after the first wrongly; use bf16 or fp32")
+        raise ValueError("fp16 is refused: its gradient scaler is shared by all optimizers of a step, "
+                         "which scales every one after the first wrongly; use bf16 or fp32")
     return value
-
-
-def _pair(value: Any) -> Any:
-    return (value, value) if isinstance(value, int) else value
 
 
 class _Section(BaseModel):
@@ -64,7 +44,7 @@ class _Use(BaseModel):
         return dict(self.model_extra or {})
 
 
-Use = Annotated[_Use, BeforeValidator(_name_is_component)]
+Use = Annotated[_Use, _BARE_NAME]
 
 
 class Term(_Use):
@@ -75,14 +55,11 @@ class Term(_Use):
     where: dict[str, str] = {}
 
 
-Names = Annotated[list[str], Field(min_length=1), BeforeValidator(_name_is_list)]
-
-
 class Phase(_Section):
     """Which networks are trained to minimise which groups of losses under which aliases."""
 
-    train: Names
-    losses: Names
+    train: Names[NetworkName]
+    losses: Names[LossGroup]
     where: dict[str, str] = {}
 
 
@@ -105,7 +82,7 @@ class Augment(_Section):
 class Data(_Use):
     """The data set and how it is batched; other keys are the data set's own."""
 
-    image_size: Annotated[tuple[PositiveInt, PositiveInt], BeforeValidator(_pair)]
+    image_size: Annotated[tuple[PositiveInt, PositiveInt], shorthand(int, lambda side: (side, side))]
     """H and W in pixels; one number for both."""
     batch_size: PositiveInt
     """Samples per step over all processes."""
@@ -114,6 +91,14 @@ class Data(_Use):
     augment: Augment = Augment()
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
+
+
+def _with_default_hooks(hooks: Any) -> Any:
+    if not isinstance(hooks, dict):
+        return hooks
+    return {name: name for name in DEFAULT_HOOKS} | {
+        name: {"use": name, **use} if name in DEFAULT_HOOKS and isinstance(use, dict) else use
+        for name, use in hooks.items()}
 
 
 class Recipe(_Section):
@@ -128,37 +113,23 @@ class Recipe(_Section):
     data: Data
     networks: dict[str, Use] = Field(min_length=1)
     tensors: dict[str, Use] = {}
-    losses: dict[str, dict[str, Annotated[Term, BeforeValidator(_name_is_component)]]]
+    losses: dict[str, dict[str, Annotated[Term, _BARE_NAME]]]
     phases: dict[str, Phase] = Field(min_length=1)
-    optimizers: dict[str, dict[str, Any]] = {}
-    hooks: dict[str, Annotated[_Use | None, BeforeValidator(_name_is_component)]] = {}
+    optimizers: dict[NetworkOrDefault, dict[str, Any]] = {}
+    hooks: Annotated[dict[str, Annotated[_Use | None, _BARE_NAME]], BeforeValidator(_with_default_hooks)] = Field(
+        default={}, validate_default=True)
     trainer: Use = _Use(use="phases")
-
-    @field_validator("hooks", mode="before")
-    @classmethod
-    def _default_hooks_are_known(cls, hooks: Any) -> Any:
-        if not isinstance(hooks, dict):
-            return hooks
-        return {name: {"use": DEFAULT_HOOKS[name], **use} if name in DEFAULT_HOOKS and isinstance(use, dict) else use
-                for name, use in hooks.items()}
-
-    _document: Document = PrivateAttr(default_factory=lambda: Document("recipe"))
-    _problems: list[Problem] = PrivateAttr(default_factory=list)
-    _whole: bool = PrivateAttr(default=True)
+    _document: Document
 
     @property
     def document(self) -> Document:
+        """What was written, mistakes of shape included; they are left out of this recipe."""
         return self._document
 
-    @property
-    def problems(self) -> list[Problem]:
-        """Mistakes of shape, which are left out of this recipe; `check_recipe` raises them with its own."""
-        return self._problems
-
-    @property
-    def whole(self) -> bool:
-        """Whether nothing was left out that the flow of tensors could depend on."""
-        return self._whole
+    def names(self, section: str) -> list[str]:
+        """The names in a section, also those of what was left out."""
+        written = self._document.data.get(section)
+        return list(written) if isinstance(written, dict) else []
 
     def mark(self, *path: str | int, key: bool = False) -> Mark:
         """Where `path` was written: the value, or with `key` its key."""
@@ -177,9 +148,7 @@ class Recipe(_Section):
 
     def all_hooks(self) -> dict[str, _Use]:
         """The recipe's hooks and the default ones that it does not replace or set to null."""
-        chosen: dict[str, _Use | None] = {name: _Use(use=use) for name, use in DEFAULT_HOOKS.items()}
-        chosen.update(self.hooks)
-        return {name: use for name, use in chosen.items() if use is not None}
+        return {name: use for name, use in self.hooks.items() if use is not None}
 
 
 def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
@@ -198,7 +167,7 @@ def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
 def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
     """Read a recipe and apply `--set` assignments; raises RecipeError when nothing of it can be used.
 
-    Mistakes that leave something to check are kept in `problems`: pass what this returns to `check_recipe`.
+    Mistakes that leave something to check are kept in its document: pass what this returns to `check_recipe`.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -212,33 +181,30 @@ def parse_recipe(text: str, file: str, sets: Sequence[str] = ()) -> Recipe:
     document = load_text(text, file)
     if not isinstance(document.data, dict):
         raise RecipeError([Problem("a recipe is a mapping that starts with i2i: 1", Mark(file))])
-    problems: list[Problem] = []
     for assignment in sets:
         try:
             set_value(document, assignment)
         except RecipeError as error:
-            problems += error.problems
-    recipe, errors = _validated(document.data)
-    problems += shape_problems(errors, document, (), keys_at)
-    whole, left = True, document.data
-    while recipe is None:  # leave the mistakes out, so that the rest can be checked as well
-        rest, untouched = without_mistakes(errors, left)
-        if rest is None:
-            raise RecipeError(in_order(problems))
-        left, whole = rest, whole and untouched
-        recipe, errors = _validated(left)
-    recipe._document, recipe._problems, recipe._whole = document, problems, whole
-    return recipe
+            document.problems += error.problems
+    left: Any = document.data
+    names: Any = document.data
+    while left is not None:
+        try:
+            recipe = Recipe.model_validate(left, context=names)
+            recipe._document = document
+            return recipe
+        except ValidationError as error:
+            if left is document.data:
+                document.problems += shape_problems(error.errors(), document, (), keys_at)
+            left, names = without_mistakes(error.errors(), left), None  # names that are not there may stay
+    raise RecipeError(in_order(document.problems))
 
 
-def _validated(data: Any) -> tuple[Recipe | None, list[ErrorDetails]]:
-    try:
-        return Recipe.model_validate(data), []
-    except ValidationError as error:
-        return None, error.errors()
+RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fields.keys() - {"use"}}
+"""The core's own keys among those of a component, by its kind."""
 
 
 def keys_at(path: Place) -> Iterable[str]:
     """The keys that the core knows in the section at `path`."""
-    sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment, "losses": Ramp}
+    sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment, "losses": Ramp, "optimizers": Ramp}
     return (sections.get(path[0], Recipe) if path else Recipe).model_fields

@@ -45,11 +45,11 @@ def test_an_unknown_component_is_reported_with_what_may_be_meant(mistakes, old, 
     ("lr: 2e-3", "momentum: 0.5",
      "22:19: optimizer adam has no key momentum (known: betas, eps, lr, weight_decay)"),
     ("lr: 1e-3", "l_r: 1e-3", "21:24: optimizer adam has no key l_r (did you mean lr?)"),
-    ("tiny/method", "{use: tiny/method, size: 4}", "4:28: method tiny/method takes no keys"),
+    ("tiny/method", "{use: tiny/method, size: 4}", "4:28: method tiny/method has no key size"),
     ("steps: 4", "steps: 4\ntrainer: {use: phases, sped: 1}",
-     "4:24: trainer phases has no key sped (it takes no keys)"),
+     "4:24: trainer phases has no key sped"),
     ("use: tiny/distance, a: x_fake, b: grey", "use: tiny/chosen, reads: one, x_copy: grey",
-     "16:42: loss tiny/chosen has no key x_copy (known: every, norm, reads, use, weight, where, x_fake)")])
+     "16:42: loss tiny/chosen has no key x_copy (known: every, norm, reads, weight, where, x_fake)")])
 def test_an_unknown_key_is_reported_with_what_may_be_meant(mistakes, old, new, problem):
     assert mistakes((old, new)) == [f"tiny.yaml:{problem}"]
 
@@ -74,16 +74,16 @@ def test_a_key_that_is_needed_is_reported_where_it_is_to_be_added(mistakes, old,
     ("width: 4", "skip: 5", "7:42: networks.generator.skip should be a component, not 5"),
     ("width: 4", "skip: {use: tiny/skip, strength: [2]}",
      "7:69: networks.generator.skip.strength should be a number, not [2]"),
-    ("tiny/discriminator", "{use: tiny/discriminator, twin: g}", "8:50: networks.discriminator.twin names g, which is "
-     "no network of the recipe (known: discriminator, generator)"),
+    ("tiny/discriminator", "{use: tiny/discriminator, twin: g}", "8:50: networks.discriminator.twin: there is no "
+     "network g in the recipe (known: discriminator, generator)"),
     ("weight: 0.5", "norm: 1e-4", "16:58: losses.g.near.norm should be a whole number, not 0.0001"),
-    ("weight: 0.5", "names: [generator, disciminator]", "16:71: losses.g.near.names.1 names disciminator, which is no "
-     "network of the recipe (did you mean discriminator?)"),
-    ("b: grey", "b: 5", "16:46: losses.g.near.b is the name of a tensor, not 5"),
+    ("weight: 0.5", "names: [generator, disciminator]", "16:71: losses.g.near.names.1: there is no network "
+     "disciminator in the recipe (did you mean discriminator?)"),
+    ("b: grey", "b: 5", "16:46: losses.g.near.b should be text, not 5"),
     ("player: generator", "player: nobody",
      "15:43: losses.g.adversarial.player should be 'discriminator' or 'generator', not 'nobody'"),
     ("networks: [generator]", "networks: [generater]",
-     "24:30: hooks.ema.networks.0 names generater, which is no network of the recipe (did you mean generator?)"),
+     "24:30: hooks.ema.networks.0: there is no network generater in the recipe (did you mean generator?)"),
     ("networks: [generator]", "networks: generator", "24:29: hooks.ema.networks should be a list, not 'generator'"),
     ("lr: 1e-3", "lr: fast", "21:28: optimizers.default.lr should be a number, not 'fast'"),
     ("lr: 2e-3", "lr: fast", "22:23: optimizers.discriminator.lr should be a number, not 'fast'"),
@@ -94,7 +94,7 @@ def test_a_key_that_is_needed_is_reported_where_it_is_to_be_added(mistakes, old,
     ("use: tiny/noise", "use: tiny/noise, root: 5", "5:31: data.root should be a path, not 5"),
     ("split: val", "split: test", "5:75: data.validation.split should be 'train' or 'val', not 'test'"),
     ("  discriminator: {lr", "  discriminater: {lr",
-     "22:3: optimizers.discriminater is for no network (did you mean discriminator?)")])
+     "22:3: optimizers.discriminater: there is no network discriminater in the recipe (did you mean discriminator?)")])
 def test_a_value_of_the_wrong_type_is_reported_where_it_stands(mistakes, old, new, problem):
     assert mistakes((old, new)) == [f"tiny.yaml:{problem}"]
 
@@ -106,14 +106,19 @@ def test_a_mistake_that_several_components_inherit_is_reported_once(mistakes):
         "tiny.yaml:21:41: optimizers.default.betas should be a list, not 0.9"]
 
 
+def test_a_mistake_in_a_set_of_an_optimizer_is_not_the_defaults(mistakes):
+    assert mistakes(sets=("optimizers.discriminator={lr: fast}",)) == [
+        "--set optimizers.discriminator={lr: fast}: optimizers.discriminator.lr should be a number, not 'fast'"]
+
+
 def test_a_nested_component_is_checked_and_built(check):
     spec = check(("width: 4", "skip: {use: tiny/skip, strength: 2}")).networks["generator"]
-    assert spec.nested["skip"].params == {"strength": 2.0}
-    assert build(spec.nested["skip"], {}).strength == 2.0
+    assert spec.params["skip"].params == {"strength": 2.0}
+    assert build(spec.params["skip"], {}).strength == 2.0
 
 
 def test_a_nested_component_may_be_its_name_alone_or_null(check):
-    assert check(("width: 4", "skip: tiny/skip")).networks["generator"].nested["skip"].entry.name == "tiny/skip"
+    assert check(("width: 4", "skip: tiny/skip")).networks["generator"].params["skip"].entry.name == "tiny/skip"
     assert check(("width: 4", "skip: null")).networks["generator"].params == {"skip": None}
 
 

@@ -14,20 +14,18 @@ ADVERSARIAL = "    adversarial: {use: gan/hinge, player: generator}\n"
 
 @pytest.mark.parametrize(("old", "new", "problem"), [
     ("b: grey", "b: gray",
-     "16:46: nothing makes the tensor gray, which phase g needs: losses.g.near -> gray (did you mean grey?)"),
+     "16:46: nothing makes the tensor gray (did you mean grey?)"),
     ("a: x_fake, b: grey", "b: grey",
-     "16:11: no network or tensor is called a, which phase g needs: losses.g.near -> a"),
-    ("of: x_real", "of: x_rael", "10:30: nothing makes the tensor x_rael, which phase g needs: "
-     "losses.g.near -> grey -> x_rael (did you mean x_real?)"),
+     "16:11: no network or tensor is called a: phase g needs losses.g.near -> a"),
+    ("of: x_real", "of: x_rael", "10:30: nothing makes the tensor x_rael (did you mean x_real?)"),
     ("of: x_real", "of: x_real, light: moon",
-     "10:45: nothing makes the tensor moon, which phase g needs: losses.g.near -> grey -> moon"),
+     "10:45: nothing makes the tensor moon"),
     ("losses: g}", "losses: g, where: {grey: gray}}",
-     "19:52: nothing makes the tensor gray, which phase g needs: losses.g.near -> gray (did you mean grey?)"),
+     "19:52: nothing makes the tensor gray (did you mean grey?)"),
     ("weight: 0.5", "where: {grey: gray}",
-     "16:66: nothing makes the tensor gray, which phase g needs: losses.g.near -> gray (did you mean grey?)"),
+     "16:66: nothing makes the tensor gray (did you mean grey?)"),
     ("losses: g}", "losses: g, where: {style: s, s: gray}}",
-     "19:59: nothing makes the tensor gray, which phase g needs: "
-     "losses.g.adversarial -> fake_logits -> x_fake -> gray (did you mean grey?)")])
+     "19:59: nothing makes the tensor gray (did you mean grey?)")])
 def test_a_tensor_that_nothing_makes_is_one_problem_where_its_name_stands(mistakes, old, new, problem):
     assert mistakes((old, new)) == [f"tiny.yaml:{problem}"]
 
@@ -37,34 +35,30 @@ def test_every_name_without_a_meaning_is_reported(mistakes):
         ("a: x_fake, b: grey", "a: x_fak, b: grey"), ("of: x_real", "of: x_rael"),
         ("losses: g}", "losses: g, where: {style: stile}}\n  h: {train: [generator], losses: g, where: {style: stile}}")
     ) == [
-        "tiny.yaml:10:30: nothing makes the tensor x_rael, which phase g needs: losses.g.near -> grey -> x_rael "
-        "(did you mean x_real?)",
-        "tiny.yaml:16:35: nothing makes the tensor x_fak, which phase g needs: losses.g.near -> x_fak "
-        "(did you mean x_fake?)",
-        *(f"tiny.yaml:{line}:53: nothing makes the tensor stile, which phase {phase} needs: losses.g.adversarial -> "
-          f"fake_logits -> x_fake -> stile (did you mean style?)" for line, phase in ((19, "g"), (20, "h")))]
+        "tiny.yaml:10:30: nothing makes the tensor x_rael (did you mean x_real?)",
+        "tiny.yaml:16:35: nothing makes the tensor x_fak (did you mean x_fake?)",
+        *(f"tiny.yaml:{line}:53: nothing makes the tensor stile (did you mean style?)" for line in (19, 20))]
 
 
 def test_a_network_that_the_method_wants_and_nobody_gives_is_reported(mistakes):
     assert mistakes((f"{D}\n", ""), ("  discriminator: {lr: 2e-3}\n", ""),
                     ("train: [discriminator]", "train: [generator]")) == [
-        "tiny.yaml:12:18: no network or tensor is called discriminator, which phase d needs: losses.d.adversarial -> "
-        "real_logits -> discriminator",
-        "tiny.yaml:14:18: no network or tensor is called discriminator, which phase g needs: losses.g.adversarial -> "
-        "fake_logits -> discriminator"]
+        "tiny.yaml:12:18: no network or tensor is called discriminator: phase d needs losses.d.adversarial -> "
+        "real_logits -> discriminator"]
 
 
 @pytest.mark.parametrize(("new", "problem"), [
-    ("of: grey", "10:30: tensor grey needs itself: losses.g.near -> grey -> grey"),
+    ("of: grey", "10:30: tensor grey needs itself: phase g needs losses.g.near -> grey -> grey"),
     ("of: light}\n  light: {use: tiny/grey, of: grey",
-     "11:31: tensor grey needs itself: losses.g.near -> grey -> light -> grey")])
+     "11:31: tensor grey needs itself: phase g needs losses.g.near -> grey -> light -> grey")])
 def test_a_tensor_that_needs_itself_is_reported(mistakes, new, problem):
     assert mistakes(("of: x_real", new)) == [f"tiny.yaml:{problem}"]
 
 
 def test_a_cycle_that_only_an_alias_closes_is_reported(mistakes):
     assert mistakes(("losses: g}", "losses: g, where: {x_real: grey}}")) == [
-        "tiny.yaml:19:54: tensor grey needs itself: losses.g.adversarial -> fake_logits -> x_fake -> grey -> grey"]
+        "tiny.yaml:19:54: tensor grey needs itself: phase g needs losses.g.adversarial -> fake_logits -> "
+        "x_fake -> grey -> grey"]
 
 
 @pytest.mark.parametrize(("name", "what"), [
@@ -82,10 +76,11 @@ def test_a_network_that_no_phase_trains_is_reported(mistakes):
 
 @pytest.mark.parametrize(("old", "new", "problem"), [
     ("train: [generator]", "train: [discriminator, generater]",
-     "19:30: phase g trains generater, which is no network of the recipe (did you mean generator?)"),
-    ("train: [generator]", "train: [generator, generator]", "19:26: phase g trains generator twice"),
-    ("losses: g}", "losses: gg}", "19:27: phase g minimises gg, which is no group of losses (did you mean g?)"),
-    ("losses: g}", "losses: [g, d, g]}", "19:42: phase g minimises g twice"),
+     "19:30: phases.g.train.1: there is no network generater in the recipe (did you mean generator?)"),
+    ("train: [generator]", "train: [generator, generator]", "19:14: phases.g.train: it names generator twice"),
+    ("losses: g}", "losses: gg}",
+     "19:35: phases.g.losses: there is no group of losses gg in the recipe (did you mean g?)"),
+    ("losses: g}", "losses: [g, d, g]}", "19:35: phases.g.losses: it names g twice"),
     ("  g:\n", "  more: {near: {use: l1, input: x_fake, target: x_real}}\n  g:\n",
      "14:3: losses.more is minimised by no phase")])
 def test_what_a_phase_names_must_be_there_once_and_all_of_it_be_used(mistakes, old, new, problem):
@@ -134,8 +129,7 @@ def test_another_game_for_both_players_is_right(check):
 def test_a_mistake_in_a_set_does_not_hide_the_flow(mistakes):
     assert mistakes(("of: x_real", "of: x_rael"), sets=("losses.g.adversarial.use=gan/bc",)) == [
         "--set losses.g.adversarial.use=gan/bc: there is no loss called gan/bc (did you mean gan/bce?)",
-        "tiny.yaml:10:30: nothing makes the tensor x_rael, which phase g needs: losses.g.near -> grey -> x_rael "
-        "(did you mean x_real?)"]
+        "tiny.yaml:10:30: nothing makes the tensor x_rael (did you mean x_real?)"]
 
 
 def stargan(plugins, text, *sets):
@@ -178,9 +172,10 @@ def test_style_codes_of_two_lengths_are_reported(plugins):
 
 
 @pytest.mark.parametrize(("assignment", "wish"), [
-    ("networks.generator.max_channels=0", "greater than 0"), ("networks.mapping_network.hidden_dim=-4", "greater than 0"),
-    ("optimizers.default.lr=-1", "greater than or equal to 0"), ("optimizers.default.weight_decay=-1",
-                                                                 "greater than or equal to 0")])
+    ("networks.generator.max_channels=0", "greater than 0"),
+    ("networks.mapping_network.hidden_dim=-4", "greater than 0"),
+    ("optimizers.default.lr=-1", "greater than or equal to 0"),
+    ("optimizers.default.weight_decay=-1", "greater than or equal to 0")])
 def test_numbers_that_no_network_or_optimizer_can_use_are_reported(plugins, assignment, wish):
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
     key, _, value = assignment.partition("=")

@@ -149,6 +149,14 @@ def test_set_of_a_key_leaves_the_component_where_it_was_written():
     assert str(document.mark(("losses", "g", "cycle", "use"))) == "r.yaml:2:21"
 
 
+def test_set_of_a_mapping_marks_what_is_in_it():
+    document = load_text(BASE, "r.yaml")
+    set_value(document, "phases.d={train: [h]}")
+    assert str(document.mark(("phases", "d", "train"), key=True)) == "--set phases.d={train: [h]}"
+    assert ("phases", "d", "train", 0) in document.values
+    assert ("phases", "d", "train", 1) not in document.values
+
+
 def test_set_of_a_mapping_forgets_the_places_of_what_it_replaces():
     document = load_text(BASE, "r.yaml")
     set_value(document, "phases.d={train: [h]}")
