@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import metadata
 from typing import Any
 
@@ -54,7 +55,8 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
     method = specs("method", {"method": recipe.method}).get("method")
     checked.data = specs("dataset", {"data": recipe.data}).get("data")
     if recipe.data.validation is not None:
-        keys = {"use": recipe.data.use, **recipe.data.params, **recipe.data.validation}
+        own, inherited = recipe.data.validation, {"use": recipe.data.use, **recipe.data.params}
+        keys = {**inherited, **own} if own.get("use", recipe.data.use) == recipe.data.use else own
         checked.validation = checker.check("dataset", keys, ("data", "validation"), ("data",))
     checked.networks = specs("network", recipe.networks, "networks")
     checked.tensors = specs("tensor", recipe.tensors, "tensors")
@@ -104,7 +106,7 @@ def _optimizers(checked: Checked, checker: Checker) -> None:
         checked.lr[name] = None
         if isinstance(keys.get("lr"), dict):
             schedule = checker.read(Ramp, keys["lr"], checker.place_of("lr", places))
-            checked.lr[name], keys["lr"] = schedule, schedule(0) if schedule else 0.0
+            checked.lr[name], keys["lr"] = schedule, min(schedule.ramp) if schedule else 0.0
         spec = checker.check("optimizer", keys, *places)
         if spec is not None:
             checked.optimizers[name] = spec
@@ -154,6 +156,8 @@ def plan_phases(scope: Scope, recipe: Recipe, asked: Sequence[Request]) -> list[
     unknown = {place: name for place, name in said.items() if name not in known}
     problems = [Problem(f"nothing makes the tensor {name}", recipe.mark(*place), did_you_mean(name, known))
                 for place, name in unknown.items()]
+    read = set(aliases.values()).union(*(reader.reads.values() for reader in readers.values()))
+    unread = [place for place in aliases if place[-1] not in read]
     made = {**scope.definitions, **{name: _stand_in(name) for name in unknown.values()}}
     terms = [Request(r.name, r.trains, r.where, [term]) for r in asked for term in r.terms]
     while terms:
@@ -165,7 +169,11 @@ def plan_phases(scope: Scope, recipe: Recipe, asked: Sequence[Request]) -> list[
             mark = recipe.mark(*next((place for place, tensor in said.items() if tensor == name), _place(loss)))
             what = f"tensor {name} needs itself" if error.cycle else f"no network or tensor is called {name}"
             needs = f"phase {terms[0].name} needs {' -> '.join((loss.name, *error.chain))}"
-            problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else did_you_mean(name, known)))
+            if slip := next((place for place in unread if get_close_matches(name, [str(place[-1])])), None):
+                problems.append(Problem(f"no tensor or loss reads {slip[-1]}", recipe.mark(*slip, key=True),
+                                        f"did you mean {name}?"))
+            else:
+                problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else did_you_mean(name, known)))
             made[name] = _stand_in(name)  # one mistake is one problem, whatever else needs it
     if problems:
         raise RecipeError(in_order(problems))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -107,6 +108,16 @@ class Interrupted(I2IError):
     """Ctrl-C."""
 
     exit_code = 130
+
+
+@contextmanager
+def noted(place: str) -> Iterator[None]:
+    """Add to an unexpected error in which component it happened."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(place)
+        raise
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -27,6 +27,7 @@ def make(run_dir: Path | None, name: str) -> Path:
             return _next_free(name)
         run_dir.mkdir(parents=True, exist_ok=True)
         if (run_dir / RECIPE).exists():
+            lock(run_dir).release()  # Locked, if it is in use
             raise UsageError(f"{run_dir} already holds a run; continue it with --resume or choose another --run-dir")
         return run_dir
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import threading
 import time
@@ -41,7 +42,8 @@ def load(recipe: str | Path, sets: Sequence[str], plugins: Plugins) -> Checked:
 
 def make_accelerator(precision: str) -> Accelerator:
     """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no")
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no",
+                       cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
 
 
 def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = (), run_dir: Path | None = None,
@@ -56,24 +58,28 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
         raise UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
     checked = load(named, sets, plugins)
     earlier = saved.read_text(encoding="utf-8") if saved is not None else ""
-    if earlier and (changed := changes(earlier, checked)):
-        raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: {'; '.join(changed)}",
+    changed = changes(earlier, checked) if earlier else []
+    if refused := [str(change) for change in changed if not change.allowed]:
+        raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: {'; '.join(refused)}",
                                    hint="start a new run, or undo the change")])
     accelerator = make_accelerator(checked.recipe.precision)
     is_main = accelerator.is_main_process
     say: Warn = warn if is_main else lambda _: None
     if accelerator.num_processes > 1:
         _watch_parent()
-    with _locked_folder(accelerator, run_dir, Path(named).stem, resume) as folder:
-        run = None
+    run: Run | None = None
+    with _locked_folder(accelerator, run_dir, Path(named).stem, resume) as folder, _signals(lambda: run):
         try:
+            for change in changed:
+                if change.path[0] in ("optimizers", "seed"):
+                    say(f"resuming with {change}")
             checkpoint = state.newest(folder / "checkpoints", say) if resume else None
             finished = resume and run_folder.is_finished(folder)
             if resume and checkpoint is None:
                 say(f"{folder} has no checkpoint yet; starting at step 0")
             with _warnings_to(say):
                 run = Run(checked, accelerator, folder)
-            run.start(checkpoint)
+                run.start(checkpoint)
             if finished and run.step >= checked.recipe.steps:
                 say(f"{folder} is finished: {run.step} of {checked.recipe.steps} steps are done")
                 return run
@@ -83,17 +89,16 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
                 run_folder.write_environment(folder, plugins, accelerator.num_processes)
                 run_folder.truncate_metrics(folder, run.step)
                 run_folder.write_status(folder, "running", run.step)
-            with _signals(run):
-                run.trainer.train(run)
-                if run.stopping and run.step < run.recipe.steps:
-                    run.save()
-                    again = f"saved at step {run.step}; continue with: i2i train --run-dir {folder} --resume"
-                    raise Interrupted(again) if run.stop_requested == signal.SIGINT else Preempted(again)
+            run.trainer.train(run)
+            if run.stopping and run.step < run.recipe.steps:
+                run.save()
+                again = f"saved at step {run.step}; {_how_to_resume(folder, plugins)}"
+                raise Interrupted(again) if run.stop_requested == signal.SIGINT else Preempted(again)
             if is_main:
                 run_folder.write_status(folder, "finished", run.step, 0)
             return run
         except BaseException as error:
-            explained = _explained(error, folder)
+            explained = _explained(error, folder, plugins)
             with suppress(I2IError):  # on a full disk the first error matters
                 if is_main:
                     code = getattr(explained, "exit_code", 1)
@@ -142,10 +147,20 @@ def _warnings_to(warn: Warn) -> Iterator[None]:
         yield
 
 
-def _explained(error: BaseException, folder: Path) -> BaseException:
+def _how_to_resume(folder: Path, plugins: Plugins) -> str:
+    """The command, or that there is nothing yet to resume."""
+    if not (folder / run_folder.RECIPE).exists():
+        return "training had not begun; start it again"
+    files = [word for file in plugins.files for word in ("--plugin", str(file))]
+    return f"continue with: {shlex.join(['i2i', 'train', '--run-dir', str(folder), '--resume', *files])}"
+
+
+def _explained(error: BaseException, folder: Path, plugins: Plugins) -> BaseException:
     """What stopped the run in a user's words; what nobody expected as it is, with a note of where its traceback is."""
     if isinstance(error, KeyboardInterrupt):
-        return Interrupted(f"interrupted; continue with: i2i train --run-dir {folder} --resume")
+        return Interrupted(f"interrupted; {_how_to_resume(folder, plugins)}")
+    if isinstance(error, _Terminated):
+        return Preempted(f"told to stop; {_how_to_resume(folder, plugins)}")
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return OutOfMemory(f"out of memory: {error}. Lower data.batch_size or the networks' widths")
     if isinstance(error, OSError) and error.errno in state.FULL:  # of a hook or a tracker that does not explain its own
@@ -158,13 +173,23 @@ def _explained(error: BaseException, folder: Path) -> BaseException:
     return error
 
 
+class _Terminated(BaseException):
+    """SIGTERM, where nothing has to be saved first."""
+
+
 @contextmanager
-def _signals(run: Run) -> Iterator[None]:
-    """SIGTERM and the first Ctrl-C let the step end and be saved; a second Ctrl-C stops at once."""
+def _signals(current: Callable[[], Run | None]) -> Iterator[None]:
+    """SIGTERM and the first Ctrl-C let the step end and be saved; before there is a run they stop at once."""
+    if threading.current_thread() is not threading.main_thread():  # Python hears signals there only
+        yield
+        return
 
     def handler(number: int, _: Any) -> None:
-        if number == signal.SIGINT and run.stop_requested:
+        run = current()
+        if number == signal.SIGINT and (run is None or run.stop_requested):
             raise KeyboardInterrupt
+        if run is None:
+            raise _Terminated
         run.stop_requested = number
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 
 from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean
 from i2i_core.marks import Document, load_text, set_value
@@ -27,6 +36,16 @@ def _refuse_fp16(value: Any) -> Any:
         raise ValueError("fp16 is refused: its gradient scaler is shared by all optimizers of a step, "
                          "which scales every one after the first wrongly; use bf16 or fp32")
     return value
+
+
+def _without_nulls(section: Any) -> Any:
+    """A section of which every line is commented out, and what `--set losses.generator.cycle=null` takes away."""
+    if isinstance(section, dict):
+        return {name: value for name, value in section.items() if value is not None}
+    return {} if section is None else section
+
+
+_NULLS_ARE_OUT = BeforeValidator(_without_nulls)
 
 
 class _Section(BaseModel):
@@ -63,7 +82,16 @@ class Phase(_Section):
     where: dict[str, str] = {}
 
 
+def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError("write the smaller number first")
+    return pair
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_IN_ORDER = AfterValidator(_in_order)
 
 
 class Augment(_Section):
@@ -71,9 +99,9 @@ class Augment(_Section):
 
     crop: Probability = 0.5
     """Probability of a random resized crop."""
-    scale: tuple[float, float] = (0.8, 1.0)
+    scale: Annotated[tuple[Share, Share], _IN_ORDER] = (0.8, 1.0)
     """Range of the crop's area, as a share of the picture."""
-    ratio: tuple[float, float] = (0.9, 1.1)
+    ratio: Annotated[tuple[Ratio, Ratio], _IN_ORDER] = (0.9, 1.1)
     """Range of the crop's aspect ratio."""
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
@@ -94,6 +122,7 @@ class Data(_Use):
 
 
 def _with_default_hooks(hooks: Any) -> Any:
+    hooks = {} if hooks is None else hooks
     if not isinstance(hooks, dict):
         return hooks
     return {name: name for name in DEFAULT_HOOKS} | {
@@ -108,14 +137,14 @@ class Recipe(_Section):
     steps: PositiveInt
     seed: NonNegativeInt = 0
     precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
-    requires: dict[str, str] = {}
+    requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
     method: Use
     data: Data
     networks: dict[str, Use] = Field(min_length=1)
-    tensors: dict[str, Use] = {}
-    losses: dict[str, dict[str, Annotated[Term, _BARE_NAME]]]
+    tensors: Annotated[dict[str, Use], _NULLS_ARE_OUT] = {}
+    losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
     phases: dict[str, Phase] = Field(min_length=1)
-    optimizers: dict[NetworkOrDefault, dict[str, Any]] = {}
+    optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
     hooks: Annotated[dict[str, Annotated[_Use | None, _BARE_NAME]], BeforeValidator(_with_default_hooks)] = Field(
         default={}, validate_default=True)
     trainer: Use = _Use(use="phases")
@@ -127,9 +156,10 @@ class Recipe(_Section):
         return self._document
 
     def names(self, section: str) -> list[str]:
-        """The names in a section, also those of what was left out."""
+        """The names in a section, also those of what was left out; null takes a tensor away."""
         written = self._document.data.get(section)
-        return list(written) if isinstance(written, dict) else []
+        named = written if isinstance(written, dict) else {}
+        return [name for name, value in named.items() if value is not None or section != "tensors"]
 
     def mark(self, *path: str | int, key: bool = False) -> Mark:
         """Where `path` was written: the value, or with `key` its key."""

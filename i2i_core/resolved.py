@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -105,14 +106,28 @@ def _inline(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def changes(earlier: str, checked: Checked) -> list[str]:
-    """What differs from the resolved recipe `earlier` of a run that is to be resumed, as "a.b: old -> new".
+@dataclass(frozen=True)
+class Change:
+    """A value that differs between a run and the recipe it is resumed with."""
 
-    Free to change: how long, with how many workers, and hooks that have no state of their own.
+    path: Path
+    before: Any
+    after: Any
+    allowed: bool
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path))}: {_inline(self.before)} -> {_inline(self.after)}"
+
+
+def changes(earlier: str, checked: Checked) -> list[Change]:
+    """What differs from the resolved recipe `earlier` of a run that is to be resumed.
+
+    Allowed are how long, with which seed, how many workers, which learning rates and whatever else optimizers take,
+    and hooks that have no state of their own.
     """
     before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
     stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
-    free = {path for path in {**before, **after} if path in (("steps",), ("data", "workers"))
-            or (path[0] == "hooks" and path[1] not in stateful)}
-    return [f"{'.'.join(map(str, path))}: {_inline(before.get(path))} -> {_inline(after.get(path))}"
-            for path in {**before, **after} if path not in free and before.get(path) != after.get(path)]
+    return [Change(path, before.get(path), after.get(path), path in (("steps",), ("seed",), ("data", "workers"))
+                   or (path[0] == "optimizers" and path[-1] != "use")
+                   or (path[0] == "hooks" and path[1] not in stateful))
+            for path in {**before, **after} if before.get(path) != after.get(path)]

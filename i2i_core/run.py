@@ -15,10 +15,10 @@ from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
 from i2i_core.data.batches import Samples, field_names, loader, to_device
 from i2i_core.draws import Draws, seed_of
-from i2i_core.errors import CheckpointError, DataError, Problem, RecipeError
+from i2i_core.errors import CheckpointError, DataError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_bus
 from i2i_core.interfaces import Dataset, Trainer
-from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Values, plan
+from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -94,7 +94,12 @@ class Run:
 
     def _plan_for(self, names: Sequence[str], phase: str) -> PlannedPhase:
         asked = Definition("", lambda: None, {name: name for name in names})
-        (planned,) = plan(self.scope, [Request("", (), self.recipe.phases[phase].where, [("", asked, {})])])
+        try:
+            (planned,) = plan(self.scope, [Request("", (), self.recipe.phases[phase].where, [("", asked, {})])])
+        except Unresolved as error:
+            name = error.chain[-1]
+            raise RecipeError([Problem(f"nothing makes the tensor {name}, which is asked for under the aliases of "
+                                       f"phase {phase}", hint=did_you_mean(name, self.scope.names()))]) from None
         return planned
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
 class Ramp(BaseModel):
     """A straight line from ramp[0] at step 0 to ramp[1] at step `over`, constant afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     ramp: tuple[float, float]
     over: PositiveInt = 1

@@ -19,6 +19,7 @@ import torch
 
 from i2i_core.components import call_arguments
 from i2i_core.draws import Draws
+from i2i_core.errors import noted
 
 F = TypeVar("F", bound=Callable[..., Any])
 BUILTIN = ("normal",)
@@ -240,7 +241,8 @@ class Values(dict[Node, Any]):
     def __missing__(self, node: Node) -> Any:
         if node.definition is not None:
             arguments = self.of(node.arguments)
-            with torch.set_grad_enabled(node.graph):  # a graph only where a phase needs one
+            # A graph only where a phase needs one.
+            with noted(f"in the tensor {node.name}"), torch.set_grad_enabled(node.graph):
                 self[node] = node.definition.call(**arguments)
         elif node.kind == "normal":
             self[node] = self.draws.normal(node.name)

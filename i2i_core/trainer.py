@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from i2i_core.draws import seed_generators, seed_of
-from i2i_core.errors import Diverged
-from i2i_core.tensors import PlannedPhase, Values
+from i2i_core.errors import Diverged, PluginError, noted
+from i2i_core.tensors import PlannedPhase, PlannedTerm, Values
 
 if TYPE_CHECKING:
     from i2i_core.run import Run
@@ -59,7 +59,7 @@ class _Phase:
         if not due:
             return {}
         with run.accelerator.autocast():
-            losses = {term.name: term.call(**values.of(term.arguments)).to(run.dtype) for term in due}
+            losses = {term.name: self._loss(term, values) for term in due}
         weights = {name: term.weight(run.step) * term.every for name, term in self.terms.items()}
         total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
         for p in self.parameters:
@@ -75,6 +75,16 @@ class _Phase:
                     group["lr"] = schedule(run.step)
             optimizer.step()
         return found
+
+    def _loss(self, term: PlannedTerm, values: Values) -> Tensor:
+        arguments = values.of(term.arguments)
+        with noted(f"in the loss {term.name} of phase {self.name}"):
+            loss = term.call(**arguments)
+        if not isinstance(loss, Tensor) or loss.dim():
+            what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
+            raise PluginError(f"the loss {term.name} of phase {self.name} should give a tensor of one number, without "
+                              f"dimensions; it gave something of {what}")
+        return loss.to(self.run.dtype)
 
     def _average(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Average gradients and losses over processes in one reduce; raise Diverged before a step would ruin D or G."""
@@ -95,8 +105,10 @@ class _Phase:
         if not all(map(math.isfinite, (*numbers, norm))):
             bad = [f"loss {name} is {value}" for name, value in zip(losses, numbers, strict=True)
                    if not math.isfinite(value)]
-            what = " and ".join(bad) or f"the gradient of {' and '.join(self.planned.trains)} is not finite"
-            raise Diverged(f"{what} in phase {self.name} of step {run.step + 1}; the networks were not stepped. "
-                           f"Resume from the last checkpoint with a lower learning rate or another seed")
+            trained = " and ".join(self.planned.trains)
+            what = " and ".join(bad) or f"the gradient of {trained} is not finite"
+            raise Diverged(f"{what} in phase {self.name} of step {run.step + 1}, before the step of {trained}. Resume "
+                           f"from the last checkpoint with a lower learning rate (--set optimizers.default.lr=...) or "
+                           f"another seed (--set seed=1)")
         run.stopping = run.stopping or stop_share > 0
         return dict(zip(losses, tail[:-1], strict=True))

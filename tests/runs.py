@@ -118,7 +118,7 @@ def _forks() -> Any:
 def _become_i2i(argv: list[str], environment: dict[str, str], log: str) -> None:
     from i2i_cli.main import main
 
-    os.environ |= {"ACCELERATE_USE_CPU": "true", "CUDA_VISIBLE_DEVICES": "", **environment}
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "", **environment}
     out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(out, 1)
     os.dup2(out, 2)
@@ -134,7 +134,7 @@ def torchrun(argv: list[str], log: Path, world: int = 2) -> subprocess.Popen[byt
     """`i2i` under torch's launcher, in a session of its own."""
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(world),
                "--master-port", str(_free_port()), "-m", "i2i_cli", *argv]
-    environment = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with open(log, "wb") as file:
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=ROOT, start_new_session=True)
 

@@ -123,7 +123,7 @@ def test_a_nested_component_may_be_its_name_alone_or_null(check):
 
 
 def test_values_are_given_the_types_that_constructors_ask_for(check):
-    spec = check(("betas: [0.0, 0.99]", "betas: [0, 1]"), ("width: 4", "size: [4, 8]"))
+    spec = check(("betas: [0.0, 0.99]", "betas: [0, 0]"), ("width: 4", "size: [4, 8]"))
     assert [type(beta) for beta in spec.optimizers["generator"].params["betas"]] == [float, float]
     assert spec.networks["generator"].params["size"] == (4, 8)
 

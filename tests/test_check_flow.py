@@ -180,3 +180,28 @@ def test_numbers_that_no_network_or_optimizer_can_use_are_reported(plugins, assi
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
     key, _, value = assignment.partition("=")
     assert f"--set {assignment}: {key} should be {wish}, not {value}" in stargan(plugins, text, assignment)
+
+
+def test_a_misspelt_alias_is_told_where_it_is(plugins):
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    text = text.replace("where: {s_trg: s_latent}", "where: {s_trgg: s_latent}")
+    with pytest.raises(RecipeError) as error:
+        check_recipe(parse_recipe(text, "r.yaml"), plugins)
+    line = line_of(text, "  d_latent:")
+    assert str(error.value).startswith(f"r.yaml:{line}:")
+    assert str(error.value).endswith(": no tensor or loss reads s_trgg (did you mean s_trg?)")
+
+
+def test_a_learning_rate_that_becomes_negative_is_reported(plugins):
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    ramp = "optimizers.default.lr={ramp: [1e-3, -1], over: 9}"
+    assert f"--set {ramp}: optimizers.default.lr should be greater than or equal to 0, not -1.0" in stargan(
+        plugins, text, ramp)
+
+
+def test_null_takes_a_loss_or_a_tensor_away_and_stands_for_an_empty_section(plugins):
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    sets = ("losses.generator.diversity=null", "hooks=null", "requires=null")
+    checked = check_recipe(parse_recipe(text, "r.yaml", sets), plugins)
+    assert {name for group, name in checked.losses if group == "generator"} == {"adversarial", "style", "cycle"}
+    assert set(checked.hooks) == {"progress", "metrics", "checkpoint"}

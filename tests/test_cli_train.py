@@ -50,7 +50,8 @@ def test_an_unexpected_error_leaves_its_traceback_in_the_logs(i2i, toy):
 def test_ctrl_c_in_training_exits_130_and_says_how_to_go_on(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--set", "hooks.t={use: toy/trouble, error: interrupt}", *toy)
     assert answer.code == 130
-    assert answer.err.splitlines()[-1] == "interrupted; continue with: i2i train --run-dir runs/toy-001 --resume"
+    again = "i2i train --run-dir runs/toy-001 --resume --plugin toy.py"
+    assert answer.err.splitlines()[-1] == f"interrupted; continue with: {again}"
 
 
 @pytest.fixture

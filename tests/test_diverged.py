@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from i2i_core import launch, state
-from i2i_core.errors import Diverged
+from i2i_core.errors import Diverged, PluginError
 from i2i_core.run import Run
 
 from .runs import NO_GRIDS, run_forked, status, train
@@ -37,8 +37,9 @@ def test_a_run_that_diverges_stops_before_the_step_and_keeps_what_was_good(
         train(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS)
     assert stopped.value.exit_code == 6
     assert str(stopped.value) == (
-        f"{said} in phase g_latent of step 3; the networks were not stepped. Resume from the last checkpoint with a "
-        f"lower learning rate or another seed")
+        f"{said} in phase g_latent of step 3, before the step of generator and mapping_network and style_encoder. "
+        f"Resume from the last checkpoint with a lower learning rate (--set optimizers.default.lr=...) or another seed "
+        f"(--set seed=1)")
     (run,) = runs
     assert all(p.isfinite().all() for network in run.networks.values() for p in network.parameters())
     assert run.step == 2
@@ -54,7 +55,7 @@ def test_both_processes_stop_when_one_of_them_diverges(tmp_path: Path, what: str
     ended = run_forked(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS, world=2)
     assert ended.codes == [6, 6], ended.printed
     for printed in ended.printed:
-        assert "in phase g_latent of step 3; the networks were not stepped" in printed
+        assert "in phase g_latent of step 3, before the step of generator" in printed
     assert finite(folder, step=2)
     assert status(folder)["exit_code"] == 6
 
@@ -64,3 +65,19 @@ def test_data_workers_do_not_hold_up_a_run_that_diverged(tmp_path: Path) -> None
     ended = run_forked(tmp_path / "run", SPOILT % "gradient: false", "data.workers=2", *NO_GRIDS)
     assert ended.codes == [6], ended.printed
     assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(("change", "where"), [
+    ("losses.generator.bad=trouble/raises", "in the loss bad of phase g_latent"),
+    ("tensors.masks={use: trouble/raises}", "in the tensor masks")])
+def test_an_unexpected_error_says_in_which_component_it_happened(tmp_path: Path, change: str, where: str) -> None:
+    with pytest.raises(KeyError, match="inside") as error:
+        train(tmp_path / "run", change, *NO_GRIDS)
+    assert error.value.__notes__ == [where, f"the traceback is in {tmp_path / 'run' / 'logs' / 'traceback-0.txt'}"]
+
+
+def test_a_loss_that_gives_no_single_number_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PluginError) as error:
+        train(tmp_path / "run", "losses.discriminator.bad=trouble/map", *NO_GRIDS)
+    assert str(error.value) == ("the loss bad of phase d_latent should give a tensor of one number, without "
+                                "dimensions; it gave something of shape [4]")

@@ -18,6 +18,7 @@ from i2i_core.errors import RecipeError
 from .runs import (
     NO_GRIDS,
     SGD,
+    TROUBLE,
     arguments,
     largest_difference,
     logged,
@@ -132,7 +133,7 @@ def test_two_processes_save_and_stop_together_when_one_is_told_to(tmp_path: Path
     folder = tmp_path / "run"
     ended = run_forked(folder, "hooks.stop={use: trouble/signal, step: 2, number: 15, rank: 1}", world=2)
     assert ended.codes == [75, 75], ended.printed
-    again = f"saved at step 3; continue with: i2i train --run-dir {folder} --resume"
+    again = f"saved at step 3; continue with: i2i train --run-dir {folder} --resume --plugin {TROUBLE}"
     assert all(printed.splitlines()[-1].endswith(again) for printed in ended.printed)
     assert status(folder)["exit_code"] == 75
     assert environment(folder)["world_size"] == 2

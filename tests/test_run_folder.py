@@ -16,6 +16,7 @@ from i2i_core.errors import Locked, RecipeError, UsageError
 
 from .runs import (
     NO_GRIDS,
+    TROUBLE,
     Processes,
     arguments,
     assert_same_bits,
@@ -129,15 +130,15 @@ def test_a_mistake_in_the_recipe_makes_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code", "end"), [
-    (signal.SIGTERM, 75, "saved at step 3; continue with: i2i train --run-dir {folder} --resume"),
-    (signal.SIGINT, 130, "saved at step 3; continue with: i2i train --run-dir {folder} --resume"),
+    (signal.SIGTERM, 75, "saved at step 3; continue with: i2i train --run-dir {folder} --resume --plugin {plugin}"),
+    (signal.SIGINT, 130, "saved at step 3; continue with: i2i train --run-dir {folder} --resume --plugin {plugin}"),
 ])
 def test_a_run_that_is_told_to_stop_ends_its_step_and_saves(tmp_path: Path, number: int, code: int, end: str) -> None:
     folder = tmp_path / "run"
     ended = run_forked(folder, f"hooks.stop={{use: trouble/signal, step: 2, number: {int(number)}}}",
                        "hooks.checkpoint=null")
     assert ended.codes == [code], ended.printed
-    assert ended.printed[0].splitlines()[-1] == end.format(folder=folder)
+    assert ended.printed[0].splitlines()[-1] == end.format(folder=folder, plugin=TROUBLE)
     assert {k: status(folder)[k] for k in ("status", "step", "exit_code")} == {"status": "stopped", "step": 3,
                                                                                "exit_code": code}
     assert state.verify(folder / "checkpoints" / "step-00000003").step == 3
@@ -155,8 +156,20 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ended = run_forked(folder, "hooks.stop={use: trouble/signal, step: 4, number: 2, times: 2}")
     assert ended.codes == [130], ended.printed
-    assert ended.printed[0].splitlines()[-1] == f"interrupted; continue with: i2i train --run-dir {folder} --resume"
+    assert ended.printed[0].splitlines()[-1] == (
+        f"interrupted; continue with: i2i train --run-dir {folder} --resume --plugin {TROUBLE}")
     assert [p.name for p in state.checkpoints(folder / "checkpoints")] == ["step-00000003"]
+
+
+@pytest.mark.parametrize(("number", "code", "said"), [
+    (signal.SIGTERM, 75, "told to stop; training had not begun; start it again"),
+    (signal.SIGINT, 130, "interrupted; training had not begun; start it again")])
+def test_a_signal_before_training_stops_at_once(tmp_path: Path, number: int, code: int, said: str) -> None:
+    folder = tmp_path / "run"
+    ended = run_forked(folder, f"hooks.made={{use: trouble/signal_when_made, number: {int(number)}}}")
+    assert ended.codes == [code], ended.printed
+    assert ended.printed[0].splitlines()[-1] == said
+    assert (status(folder)["status"], status(folder)["exit_code"]) == ("stopped", code)
 
 
 def test_a_run_that_is_told_to_stop_in_its_last_step_is_finished(tmp_path: Path) -> None:

@@ -15,12 +15,16 @@ from i2i_core import hookimpl
 def i2i_components(registry):
     registry.hook("signal", "trouble:Signal")
     registry.hook("signal_when_saved", "trouble:SignalWhenSaved")
+    registry.hook("signal_when_made", "trouble:SignalWhenMade")
     registry.hook("fill_disk", "trouble:FillDisk")
     registry.hook("own_file", "trouble:OwnFile")
     registry.hook("remember", "trouble:Remember")
     registry.hook("end", "trouble:End")
     registry.loss("spoilt", "trouble:Spoilt")
     registry.loss("types", "trouble:types")
+    registry.loss("raises", "trouble:raises")
+    registry.loss("map", "trouble:logit_map")
+    registry.tensor("raises", "trouble:raises")
     registry.tensor("bright", "trouble:bright")
 
 
@@ -44,6 +48,13 @@ class SignalWhenSaved:
 
     def checkpoint_saved(self, run):
         os.kill(os.getpid(), self.number)
+
+
+class SignalWhenMade:
+    """Sends this process a signal while the run is being built."""
+
+    def __init__(self, *, number: int):
+        os.kill(os.getpid(), number)
 
 
 class FillDisk:
@@ -93,6 +104,16 @@ class Spoilt:
         if self.calls != self.at or not _meant(self.rank):
             return nothing
         return torch.sqrt(nothing) if self.gradient else nothing * torch.nan
+
+
+def raises(x_real: Tensor) -> Tensor:
+    """Not even a tensor."""
+    raise KeyError("inside")
+
+
+def logit_map(real_logits: Tensor) -> Tensor:
+    """As many numbers as pictures."""
+    return real_logits
 
 
 def types(x_fake: Tensor, real_logits: Tensor) -> Tensor:

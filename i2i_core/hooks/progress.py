@@ -31,7 +31,8 @@ class Progress:
     def run_start(self, run: Run) -> None:
         self.console.quiet = not run.is_main
         where = f" -> {run.folder}" if run.folder else ""
-        self._say(f"training on {run.device} from step {run.step} to {run.recipe.steps}{where}")
+        processes = f" in {run.accelerator.num_processes} processes" if run.accelerator.num_processes > 1 else ""
+        self._say(f"training on {run.device}{processes} from step {run.step} to {run.recipe.steps}{where}")
         self.started, self.first = time.monotonic(), run.step
         self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
         self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)

@@ -31,6 +31,7 @@ class SampleGrid:
         self.phase, self.show, self.every, self.sources, self.rows = phase, show, every, sources, rows
 
     def run_start(self, run: Run) -> None:
+        run.needs(self.show, self.phase)  # a name that nothing makes is told before training
         if run.step == 0:
             self.draw(run)
 
