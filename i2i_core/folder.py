@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from i2i_core import __version__, state
 from i2i_core.errors import Locked, UsageError
 from i2i_core.plugins import Plugins
 
-RECIPE, STATUS, METRICS = "recipe.yaml", "status.json", "metrics.jsonl"
+RECIPE, STATUS, METRICS, ENVIRONMENT = "recipe.yaml", "status.json", "metrics.jsonl", "env.json"
 
 
 def make(run_dir: Path | None, name: str) -> Path:
@@ -62,7 +63,14 @@ def write_environment(folder: Path, plugins: Plugins, world: int) -> None:
              "plugins": {row.name: row.version for row in plugins.rows if not row.error},
              "plugin_files": [str(f) for f in plugins.files], "world_size": world,
              "threads": torch.get_num_threads(), "command": sys.argv}
-    state.write_file(folder / "env.json", json.dumps(facts, indent=1))
+    state.write_file(folder / ENVIRONMENT, json.dumps(facts, indent=1))
+
+
+def processes_before(folder: Path) -> int | None:
+    """In how many processes the run was trained until now, where env.json says so."""
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        return int(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["world_size"])
+    return None
 
 
 def write_status(folder: Path, status: str, step: int, exit_code: int | None = None, message: str = "") -> None:

@@ -73,6 +73,9 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
             for change in changed:
                 if change.path[0] in ("optimizers", "seed"):
                     say(f"resuming with {change}")
+            before = run_folder.processes_before(folder) if resume else None
+            if before not in (None, accelerator.num_processes):
+                say(f"{folder} was trained in {before} processes until now; what follows is the same up to rounding")
             checkpoint = state.newest(folder / "checkpoints", say) if resume else None
             finished = resume and run_folder.is_finished(folder)
             if resume and checkpoint is None:

@@ -121,6 +121,14 @@ def test_learning_rates_and_the_seed_may_change_and_are_told(short: Path, tmp_pa
     assert "\nseed: 7  # --set seed=7\n" in (folder / "recipe.yaml").read_text()
 
 
+def test_another_number_of_processes_is_told(short: Path, tmp_path: Path) -> None:
+    folder, said = copy_of(short, tmp_path / "run"), list[str]()
+    environment = json.loads((folder / "env.json").read_text())
+    (folder / "env.json").write_text(json.dumps(environment | {"world_size": 2}))
+    train(folder, "steps=4", resume=True, warn=said.append)
+    assert said == [f"{folder} was trained in 2 processes until now; what follows is the same up to rounding"]
+
+
 def test_networks_resume_with_their_own_weights_whatever_their_order(whole: Path, tmp_path: Path) -> None:
     """Generator and discriminator trade places in the recipe: nothing may be assigned by position."""
     folder = tmp_path / "run"
