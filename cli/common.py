@@ -12,18 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from i2i_core.errors import I2IError
-
 if TYPE_CHECKING:
     from rich.table import Table
 
 Function = Callable[..., Any]
-
-
-class Refused(I2IError):
-    """The command was understood and asks for something that is not there, or is."""
-
-    exit_code = 2
 
 
 def verb(function: Function) -> click.Command:

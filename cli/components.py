@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from i2i_core.errors import UsageError
 from i2i_core.registry import KINDS
 
-from .common import Refused, grid, print_json, verb, with_json, with_plugins
+from .common import grid, print_json, verb, with_json, with_plugins
 from .common import show as print_tables
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     entries = [e for e in plugins.registry if e.name == name]
     if not entries:
         hint = _hint(name, plugins)
-        raise Refused(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
+        raise UsageError(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
     if as_json:
         print_json([_facts(e) for e in entries])
         return

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import Refused, verb, with_plugins
+from i2i_core.errors import UsageError
+
+from .common import verb, with_plugins
 
 if TYPE_CHECKING:
     from i2i_core.plugins import Plugins
@@ -32,13 +34,13 @@ def init(plugins: Plugins, name: str, to: Path | None) -> None:
     source = bundled.get(name) or bundled.get(f"{name}.yaml")
     if source is None:
         hint = did_you_mean(name, bundled)
-        raise Refused(f"no plugin brings a recipe {name}" + (f" ({hint})" if hint else ""))
+        raise UsageError(f"no plugin brings a recipe {name}" + (f" ({hint})" if hint else ""))
     copy = to or Path(source.name)
     try:
         with open(copy, "xb") as target, open(source, "rb") as original:
             shutil.copyfileobj(original, target)
     except FileExistsError:
-        raise Refused(f"{copy} exists; choose another name with --to") from None
+        raise UsageError(f"{copy} exists; choose another name with --to") from None
     except OSError as error:
         raise DiskError(f"{copy} cannot be written: {error.strerror}") from None
     click.echo(copy)

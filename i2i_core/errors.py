@@ -41,7 +41,7 @@ class I2IError(Exception):
 
 
 class UsageError(I2IError):
-    """A command that cannot be followed."""
+    """A command that cannot be followed: it lacks something, or asks for what is not there or may not be replaced."""
 
     exit_code = 2
 

@@ -102,7 +102,7 @@ class Request:
 
 
 class Unresolved(Exception):
-    """A name that nothing provides (`missing`), or that needs itself (`cycle`)."""
+    """The name that ends `chain`, which nothing provides, or which needs itself (`cycle`)."""
 
     def __init__(self, chain: Sequence[str], cycle: bool = False) -> None:
         self.chain, self.cycle = list(chain), cycle

@@ -1,6 +1,7 @@
 """The four networks compute what the reference computes, under its names, for any size that fits."""
 
 import copy
+import inspect
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from i2i_stargan_v2.check import STYLE_DIM
 from i2i_stargan_v2.golden_fill import fill, inputs
 from i2i_stargan_v2.networks import Discriminator, Generator, MappingNetwork, Skip, StyleEncoder
 from i2i_stargan_v2.resample import DownConv, UpConv
@@ -298,3 +300,9 @@ def test_generator_runs_in_bfloat16_beside_a_skip_in_float32() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         x_fake = G(x.float(), s.float(), tuple(mask.float() for mask in masks))
     assert (x_fake - expected).abs().mean() < 0.05 * expected.abs().mean()
+
+
+@pytest.mark.parametrize("network", [Generator, MappingNetwork, StyleEncoder])
+def test_the_check_of_recipes_knows_the_default_length_of_a_style(network):
+    """The check must not import torch, so it has a copy."""
+    assert inspect.signature(network).parameters["style_dim"].default == STYLE_DIM
