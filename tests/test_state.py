@@ -165,7 +165,8 @@ def test_after_any_kill_the_newest_checkpoint_is_whole_and_none_is_lost(tmp_path
     for _ in range(12):
         process = _forked(save_for_ever, folder)
         deadline = time.monotonic() + 30
-        while (seen := max(map(_step, state.checkpoints(folder)), default=0)) <= last:
+        # Two saves, since a kill before the first one was pruned leaves one more.
+        while (seen := max(map(_step, state.checkpoints(folder)), default=0)) <= last + 1:
             assert time.monotonic() < deadline
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.03))
@@ -176,9 +177,8 @@ def test_after_any_kill_the_newest_checkpoint_is_whole_and_none_is_lost(tmp_path
         assert found is not None
         assert found.step >= seen
         assert all(t["weight"].eq(found.step).all() for t in found.parts().values())
+        assert len(state.checkpoints(folder)) <= 3
         last = found.step
-        state.prune(folder, 2, last)  # a kill before a save was pruned leaves one more each time
-        assert len(state.checkpoints(folder)) <= 2
     assert unfinished > 2, "the kills hit no save: the test tests nothing"
 
 
