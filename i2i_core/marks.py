@@ -59,14 +59,14 @@ def scalar(text: str) -> Any:
 def load_text(text: str, file: str) -> Document:
     """Read one YAML document; raises RecipeError for anything that is not plain data within the limits."""
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
-        raise RecipeError([Problem(f"a recipe may have at most {MAX_BYTES} bytes", Mark(file))])
+        raise RecipeError([Problem(f"a file may have at most {MAX_BYTES} bytes", Mark(file))])
     document = Document(file)
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise RecipeError([_syntax_problem(error, text, file)]) from None
     except RecursionError:
-        raise RecipeError([Problem(f"a recipe may have at most {MAX_DEPTH} levels", Mark(file))]) from None
+        raise RecipeError([Problem(f"a file may have at most {MAX_DEPTH} levels", Mark(file))]) from None
     if node is not None:
         document.data = _read(node, (), document)
     if document.problems:
@@ -93,7 +93,7 @@ def _read(node: yaml.Node, path: Path, document: Document) -> Any:
     mark = document.values[path] = _mark(node, document)
     if len(document.values) > MAX_NODES or len(path) > MAX_DEPTH:
         limit = f"{MAX_DEPTH} levels" if len(path) > MAX_DEPTH else f"{MAX_NODES} values"
-        raise RecipeError([Problem(f"a recipe may have at most {limit}", mark)])
+        raise RecipeError([Problem(f"a file may have at most {limit}", mark)])
     _refuse_tag(node, document)
     if isinstance(node, yaml.SequenceNode):
         return [_read(item, (*path, i), document) for i, item in enumerate(node.value)]
@@ -118,7 +118,7 @@ def _read(node: yaml.Node, path: Path, document: Document) -> Any:
 def _refuse_tag(node: yaml.Node, document: Document) -> None:
     if node.tag not in _PLAIN:
         tag = node.tag.replace(_YAML, "!!", 1)
-        document.problems.append(Problem(f"tags such as {tag} are not allowed in a recipe", _mark(node, document)))
+        document.problems.append(Problem(f"tags such as {tag} are not allowed", _mark(node, document)))
 
 
 def _mark(node: yaml.Node, document: Document) -> Mark:

@@ -15,11 +15,11 @@ from types import ModuleType
 from typing import Any
 
 import pluggy
-import yaml
 from packaging.specifiers import SpecifierSet
 
 from i2i_core import __version__, builtins, hookspecs
-from i2i_core.errors import PluginError
+from i2i_core.errors import PluginError, RecipeError
+from i2i_core.marks import load_text
 from i2i_core.registry import Registrar, Registry
 
 GROUP = "i2i.plugins"
@@ -102,12 +102,17 @@ def discover(registry_file: Path | None = None, files: tuple[Path, ...] = ()) ->
 def load_registry_file(path: Path) -> dict[str, Any]:
     """Read registry.yaml; raises PluginError when it is missing or has no plugins with a package each."""
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise PluginError(f"the registry file {path} cannot be read: {' '.join(str(error).split())}") from None
+        data = load_text(path.read_text(encoding="utf-8"), str(path)).data
+    except (OSError, ValueError) as error:
+        raise PluginError(f"the registry file {path} cannot be read: {error}") from None
+    except RecipeError as error:
+        raise PluginError(str(error)) from None
     rows = data.get("plugins") if isinstance(data, dict) else None
     if not isinstance(rows, dict) or not all(isinstance(row, dict) and "package" in row for row in rows.values()):
         raise PluginError(f"{path} is no registry file: it needs a mapping called plugins, with a package for each")
+    for name, row in rows.items():
+        if not isinstance(row.get("enabled", True), bool):
+            raise PluginError(f"{path}: enabled of plugin {name} should be true or false")
     return dict(data)
 
 

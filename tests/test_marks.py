@@ -81,14 +81,14 @@ def test_an_alias_repeats_data_and_each_copy_is_its_own():
     ("a: \u2028b\u2028: {", "r.yaml:3:1: not YAML: while scanning a simple key, could not find expected ':'"),
     ("? [a, b]\n: 1", "r.yaml:1:3: a key must be a name"),
     ("a: !!python/object/apply:os.system [exit]",
-     "r.yaml:1:4: tags such as !!python/object/apply:os.system are not allowed in a recipe"),
-    ("!!python/name:os.system a: 1", "r.yaml:1:1: tags such as !!python/name:os.system are not allowed in a recipe"),
-    ("a: !!int '5'", "r.yaml:1:4: tags such as !!int are not allowed in a recipe"),
-    ("a: !Network {}", "r.yaml:1:4: tags such as !Network are not allowed in a recipe"),
-    ("[" * 66 + "]" * 66, "r.yaml:1:66: a recipe may have at most 64 levels"),
-    ("a: &x [*x]", "r.yaml:1:4: a recipe may have at most 64 levels"),
-    ("[" * 100_000, "r.yaml: a recipe may have at most 64 levels"),
-    ("a: " + "x" * (1 << 20), "r.yaml: a recipe may have at most 1048576 bytes")])
+     "r.yaml:1:4: tags such as !!python/object/apply:os.system are not allowed"),
+    ("!!python/name:os.system a: 1", "r.yaml:1:1: tags such as !!python/name:os.system are not allowed"),
+    ("a: !!int '5'", "r.yaml:1:4: tags such as !!int are not allowed"),
+    ("a: !Network {}", "r.yaml:1:4: tags such as !Network are not allowed"),
+    ("[" * 66 + "]" * 66, "r.yaml:1:66: a file may have at most 64 levels"),
+    ("a: &x [*x]", "r.yaml:1:4: a file may have at most 64 levels"),
+    ("[" * 100_000, "r.yaml: a file may have at most 64 levels"),
+    ("a: " + "x" * (1 << 20), "r.yaml: a file may have at most 1048576 bytes")])
 def test_what_is_not_plain_data_is_refused_with_its_place(text, problem):
     assert refused(text) == [problem]
 
@@ -97,14 +97,14 @@ def test_aliases_that_multiply_are_refused_before_they_fill_the_memory():
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     start = time.monotonic()
-    assert refused("\n".join(lines)) == ["r.yaml:1:34: a recipe may have at most 20000 values"]
+    assert refused("\n".join(lines)) == ["r.yaml:1:34: a file may have at most 20000 values"]
     assert time.monotonic() - start < 5
 
 
 def test_every_tag_and_every_duplicate_is_reported_at_once():
     assert refused("a: !x 1\nb: !y 2\nc: 1\nc: 2") == [
-        "r.yaml:1:4: tags such as !x are not allowed in a recipe",
-        "r.yaml:2:4: tags such as !y are not allowed in a recipe",
+        "r.yaml:1:4: tags such as !x are not allowed",
+        "r.yaml:2:4: tags such as !y are not allowed",
         "r.yaml:4:1: the key c is given twice, first in line 3"]
 
 
@@ -171,7 +171,7 @@ def test_set_of_a_mapping_forgets_the_places_of_what_it_replaces():
     ("phases.d.train.first=g", "phases.d.train is a list of 2, counted from 0; it has no item first"),
     ("phases.d.train.²=g", "phases.d.train is a list of 2, counted from 0; it has no item ²"),
     ("steps=[1", "not YAML: while parsing a flow sequence, expected ',' or ']', but got '<stream end>'"),
-    ("steps=!!python/name:os.system ''", "tags such as !!python/name:os.system are not allowed in a recipe"),
+    ("steps=!!python/name:os.system ''", "tags such as !!python/name:os.system are not allowed"),
     ("steps=\udcff", "not YAML: the character U+DCFF is not allowed")])
 def test_set_says_what_cannot_be_set(assignment, problem):
     document = load_text(BASE, "r.yaml")

@@ -156,8 +156,11 @@ def test_a_pinned_version_that_is_not_the_installed_one_is_not_used(site, tmp_pa
     ("plugins: [a]", NONE),
     ("plugins: {a: b}", NONE),
     ("plugins: {a: {folder: b}}", NONE),
-    ("plugins: {", "cannot be read: while parsing a flow node expected the node content, but found '<stream end>' in"),
-    ("plugins: !!python/object/apply:os.getcwd []", "cannot be read: could not determine a constructor for the tag"),
+    ("plugins: {a: {package: b, enabled: no}}", "enabled of plugin a should be true or false"),
+    ("plugins: {a: {package: b},\n a: {package: c}}", ":2:2: the key a is given twice, first in line 1"),
+    ("plugins: {", ":1:11: not YAML: while parsing a flow node, expected the node content, but found '<stream end>'"),
+    ("plugins: !!python/object/apply:os.getcwd []",
+     ":1:10: tags such as !!python/object/apply:os.getcwd are not allowed"),
     (b"\xff", "cannot be read: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
     (None, "cannot be read: [Errno 2] No such file or directory")])
 def test_a_registry_file_that_is_none_is_an_explained_error(tmp_path, text, error):
