@@ -231,8 +231,13 @@ def _of_use(checked: Checked, checker: Checker, planned: Iterable[PlannedPhase])
 
 
 def _one_objective(checked: Checked, checker: Checker) -> None:
-    """The players of a GAN must play the same game: bce against hinge trains, but towards nothing."""
+    """A GAN's players play the same game against each other: bce against hinge trains, but towards nothing."""
     players = {key: spec.objective for key, spec in checked.losses.items() if spec.objective}
+    sides = {checked.losses[key].params.get("player") for key in players}
+    if len(players) > 1 and len(sides) == 1:
+        group, name = list(players)[-1]
+        checker.report(f"losses.{group}.{name} is another {sides.pop()}, and nothing plays against it",
+                       ("losses", group, name, "player"), "a GAN has a discriminator and a generator")
     for (group, name), objective in players.items():
         (other_group, other), first = next(iter(players.items()))
         if objective != first:

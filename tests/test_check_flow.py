@@ -122,6 +122,14 @@ def test_players_of_different_games_are_reported(mistakes, other):
         f"(use one objective for both players)"]
 
 
+@pytest.mark.parametrize(("name", "player", "place"), [
+    ("discriminator", "generator", "15:43"), ("generator", "discriminator", "15:43")])
+def test_two_players_of_one_side_are_reported(mistakes, name, player, place):
+    assert mistakes((f"use: gan/hinge, player: {name}", f"use: gan/hinge, player: {player}")) == [
+        f"tiny.yaml:{place}: losses.g.adversarial is another {player}, and nothing plays against it "
+        f"(a GAN has a discriminator and a generator)"]
+
+
 def test_another_game_for_both_players_is_right(check):
     check(sets=("losses.d.adversarial.use=gan/lsgan", "losses.g.adversarial.use=gan/lsgan"))
 
