@@ -116,6 +116,8 @@ class Data(_Use):
     """Samples per step over all processes."""
     workers: NonNegativeInt = 0
     """Processes that load pictures, per training process; 0 loads in the training process."""
+    targets: Literal["all", "others"] = "all"
+    """Domains that a picture is translated into: its own among them, as in the paper, or only others."""
     augment: Augment = Augment()
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""

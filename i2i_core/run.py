@@ -75,7 +75,7 @@ class Run:
     def batches(self) -> Generator[dict[str, Tensor]]:
         """This process's share of every batch from `step` on, on the device."""
         data, rank = self.recipe.data, self.accelerator.process_index
-        samples = Samples(self.data, _fields(self.plan), data.image_size, data.augment, self.recipe.seed)
+        samples = Samples(self.data, _fields(self.plan), data, self.recipe.seed)
         for batch in loader(samples, start=self.step, steps=self.recipe.steps, batch_size=data.batch_size, rank=rank,
                             world=self.accelerator.num_processes, workers=data.workers,
                             pin_memory=self.device.type == "cuda"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 from PIL import Image
 
 from i2i_core.data.batches import WHOLE, Samples, draw_crop, loader, to_device, to_tensor
-from i2i_core.recipe import Augment
+from i2i_core.recipe import Augment, Data
 
 from .runs import train
 
@@ -39,9 +40,8 @@ ALL = ("x_real", "y_org", "y_trg", "x_ref", "x_ref2", "x_pair")
 
 
 def batches(toy: Toy, steps: int = 3, batch_size: int = 4, start: int = 0, rank: int = 0, world: int = 1,
-            workers: int = 0, wanted: tuple[str, ...] = ALL, seed: int = 0, augment: Augment | None = None,
-            ) -> dict[str, torch.Tensor]:
-    samples = Samples(toy, wanted, (16, 24), augment or Augment(), seed)
+            workers: int = 0, wanted: tuple[str, ...] = ALL, seed: int = 0, **data: Any) -> dict[str, torch.Tensor]:
+    samples = Samples(toy, wanted, Data(use="toy", image_size=(16, 24), batch_size=batch_size, **data), seed)
     found = list(loader(samples, start=start, steps=steps, batch_size=batch_size, rank=rank, world=world,
                         workers=workers))
     return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
@@ -88,6 +88,13 @@ def test_domains_are_equally_likely_however_many_pictures_they_have() -> None:
     pairs = Counter(zip(found["y_org"].tolist(), found["y_trg"].tolist(), strict=True))
     assert sum((n - 3000 / 9) ** 2 / (3000 / 9) for n in pairs.values()) < 26.1  # 8 degrees: they are independent
     assert len(pairs) == 9
+
+
+def test_pictures_may_be_translated_into_other_domains_only() -> None:
+    found = batches(Toy(3, 300, 30), steps=1, batch_size=3000, wanted=("y_org", "y_trg"), targets="others")
+    pairs = Counter(zip(found["y_org"].tolist(), found["y_trg"].tolist(), strict=True))
+    assert set(pairs) == {(a, b) for a in range(3) for b in range(3) if a != b}
+    assert sum((n - 500) ** 2 / 500 for n in pairs.values()) < 20.5  # chi-square, 5 degrees of freedom, p = 0.001
 
 
 def test_pictures_are_of_the_domains_that_y_names_and_each_is_drawn() -> None:

@@ -16,11 +16,9 @@ from i2i_core.data import image_folders
 from i2i_core.data.batches import Samples, loader
 from i2i_core.data.image_folders import ImageFolders, open_picture
 from i2i_core.errors import DataError
-from i2i_core.recipe import Augment
+from i2i_core.recipe import Data
 
 from .runs import NO_GRIDS, train
-
-PLAIN = Augment(crop=0, flip=0)
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +191,7 @@ def test_a_picture_that_disappears_while_training_is_named(tmp_path: Path, root:
     found = ImageFolders(root=root)
     for path in root.rglob("*.png"):
         path.unlink()
-    samples = Samples(found, {"x_real"}, (16, 16), PLAIN, seed=0)
+    samples = Samples(found, {"x_real"}, Data(use="", image_size=(16, 16), batch_size=1), seed=0)
     with pytest.raises(DataError) as refused:
         next(loader(samples, start=0, steps=1, batch_size=1, rank=0, world=1, workers=workers))
     assert str(refused.value).startswith(f"the picture {root}/")

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Dataset
-from i2i_core.recipe import Augment
+from i2i_core.recipe import Augment, Data
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
@@ -34,8 +34,8 @@ WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 def field_names(dataset: Dataset) -> tuple[str, ...]:
     """The batch fields that `dataset` can fill.
 
-    x_real, a picture of domain y_org (domains are equally likely); x_ref and x_ref2, two pictures of domain y_trg,
-    drawn likewise; x_pair, the true translation of x_real into y_trg, where the data set has pairs.
+    x_real, a picture of domain y_org; x_ref and x_ref2, two pictures of domain y_trg; x_pair, the true translation of
+    x_real into y_trg, where the data set has pairs. Domains are equally likely, whatever they hold.
     """
     return (*SOURCE, *TARGET, *(("x_pair",) if dataset.paired else ()))
 
@@ -71,14 +71,16 @@ def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, fli
 class Samples:
     """Sample number -> its wanted fields; a map-style data set of unlimited length for a DataLoader."""
 
-    def __init__(self, dataset: Dataset, wanted: Collection[str], size: tuple[int, int], augment: Augment,
-                 seed: int) -> None:
-        self.dataset, self.wanted, self.size, self.augment, self.seed = dataset, wanted, size, augment, seed
+    def __init__(self, dataset: Dataset, wanted: Collection[str], data: Data, seed: int) -> None:
+        self.dataset, self.wanted, self.data, self.seed = dataset, wanted, data, seed
         self.counts = [dataset.count(domain) for domain in range(len(dataset.domains))]
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, number))
-        y_org, y_trg = (int(y) for y in rng.integers(len(self.counts), size=2))
+        domains = len(self.counts)
+        y_org, y_trg = (int(y) for y in rng.integers(domains, size=2))
+        if self.data.targets == "others":
+            y_trg = (y_org + int(rng.integers(1, domains))) % domains
         source = int(rng.integers(self.counts[y_org]))
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
         sample: dict[str, Any] = {"y_org": y_org, "y_trg": y_trg}
@@ -89,8 +91,8 @@ class Samples:
                 picture = self.dataset.picture(domain, index)
                 # A stream for each crop: a field that no one wants changes no other.
                 stream = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(crop,)))
-                box, flip = draw_crop(self.augment, stream, picture.width / picture.height)
-                sample[name] = to_tensor(picture, self.size, box, flip)
+                box, flip = draw_crop(self.data.augment, stream, picture.width / picture.height)
+                sample[name] = to_tensor(picture, self.data.image_size, box, flip)
         return {name: value for name, value in sample.items() if name in self.wanted}
 
 
