@@ -38,19 +38,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 # EMA
 
 
-def test_the_average_is_the_formula_from_the_initial_weights_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_the_average_is_the_formula_with_the_initial_weights_or_without(tmp_path: Path, unbiased: bool) -> None:
     decay, networks = 0.9, ("generator", "mapping_network", "style_encoder")
     expected: dict[str, Tensor] = {}
     for steps in range(1, 4):  # each from the start: a run is a function of its recipe
         trained = train(tmp_path / str(steps), f"steps={steps}", "precision=fp64", f"hooks.ema.decay={decay}",
-                        "hooks.checkpoint=null", "hooks.start=trouble/remember", *NO_GRIDS)
+                        f"hooks.ema.unbiased={str(unbiased).lower()}", "hooks.checkpoint=null",
+                        "hooks.start=trouble/remember", *NO_GRIDS)
         start = trained.hooks["start"].parameters
         now = {f"{n}/{key}": p.detach() for n in networks for key, p in trained.networks[n].named_parameters()}
         assert now.keys() <= start.keys()
-        expected = {name: decay * (expected or start)[name] + (1 - decay) * p for name, p in now.items()}
-        found = trained.hooks["ema"].state_dict()
+        first = {name: torch.zeros_like(p) for name, p in now.items()} if unbiased else start
+        expected = {name: decay * (expected or first)[name] + (1 - decay) * p for name, p in now.items()}
+        weights = 1 - decay**steps if unbiased else 1  # of all that was averaged
+        found = {name: p * weights for name, p in trained.hooks["ema"].state_dict().items()}
         assert max(float((found[name] - p).abs().max()) for name, p in expected.items()) < 1e-12
-    assert max(float((found[name] - start[name]).abs().max()) for name in expected) > 1e-5
+    assert max(float((found[name] / weights - start[name]).abs().max()) for name in expected) > 1e-5
 
 
 def test_pictures_are_drawn_from_the_averages_and_training_is_not(run: Run) -> None:
@@ -69,7 +73,7 @@ def test_an_average_of_nothing_but_the_present_is_refused() -> None:
 def test_buffers_are_copied_whatever_their_type() -> None:
     network = nn.BatchNorm1d(2)
     ema = EMA(networks=["n"], decay=0.5)
-    fake: Any = SimpleNamespace(networks={"n": network}, eval_networks={})
+    fake: Any = SimpleNamespace(networks={"n": network}, eval_networks={}, step=1)
     ema.run_start(fake)
     network(torch.randn(4, 2))
     ema.after_step(fake)

@@ -19,12 +19,13 @@ class EMA:
     """Exponential moving averages of networks, used for pictures and kept in checkpoints.
 
     After every step, average ← decay · average + (1 − decay) · parameter, starting from the initial weights.
+    unbiased: these are left out of it, as Adam corrects its moments, which matters in runs of few steps.
     """
 
-    def __init__(self, *, networks: list[NetworkName], decay: float = 0.999) -> None:
+    def __init__(self, *, networks: list[NetworkName], decay: float = 0.999, unbiased: bool = False) -> None:
         if not 0 <= decay < 1:
             raise ValueError(f"decay must lie in [0, 1), not {decay}")
-        self.names, self.decay = networks, decay
+        self.names, self.decay, self.unbiased = networks, decay, unbiased
         self.averages: dict[str, nn.Module] = {}
 
     def run_start(self, run: Run) -> None:
@@ -41,7 +42,7 @@ class EMA:
     @torch.no_grad()
     def after_step(self, run: Run) -> None:
         averages, parameters = self.parameters
-        torch._foreach_lerp_(averages, parameters, 1 - self.decay)
+        torch._foreach_lerp_(averages, parameters, (1 - self.decay) / (1 - self.decay**run.step * self.unbiased))
         for mine, its in zip(*self.buffers, strict=True):
             mine.copy_(its)
 
