@@ -91,11 +91,11 @@ class ByHand:
         self._descend(w["adversarial"] * self.g_adversarial(D(x_fake, y_trg)) + w["style"] * style(E(x_fake, y_trg), s)
                       + w["diversity"] * diversity(x_fake, x_fake2) + w["cycle"] * cycle(x_rec, x), "generator")
 
+        self.step += 1
         with torch.no_grad():
             for name, average in self.averages.items():
                 torch._foreach_lerp_(list(average.parameters()), list(self.networks[name].parameters()),
-                                     1 - self.decay)
-        self.step += 1
+                                     (1 - self.decay) / (1 - self.decay**self.step))
 
     def _descend(self, loss: Tensor, *names: str) -> None:
         parameters = [p for name in names for p in self.networks[name].parameters() if p.requires_grad]
