@@ -87,9 +87,9 @@ def look_at_folder(folder: Path) -> Iterator[Facts]:
 
 def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterator[Facts]:
     """The training and the held-out pictures of a recipe; raises DataError after the reports when training would."""
+    from i2i_core.check import load
     from i2i_core.components import build
     from i2i_core.data.image_folders import ImageFolders
-    from i2i_core.launch import load
     from i2i_core.run import build_data
 
     checked = load(recipe, sets, plugins)

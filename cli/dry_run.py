@@ -15,10 +15,12 @@ import click
 import torch
 from rich.filesize import decimal
 
-from i2i_core import launch, state
+from i2i_core import state
+from i2i_core.check import load
 from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
 from i2i_core.registry import Entry
 
+from . import launch
 from .common import grid, show
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise click.UsageError("a dry run is for one process; start it without a launcher, "
                                "with data.batch_size set to one process's share")
-    checked = launch.load(recipe, sets, plugins).recipe
+    checked = load(recipe, sets, plugins).recipe
     quiet = [name for name, hook in checked.all_hooks().items() if hook.use in QUIET]
     plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
     changed = [*sets, f"steps={STEPS}", *(f"hooks.{name}=null" for name in quiet),

@@ -29,8 +29,7 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
     \b
     i2i explain stargan_v2.yaml
     """
-    from i2i_core.check import EVERY_FIELD, definitions, plan_phases, requests
-    from i2i_core.launch import load
+    from i2i_core.check import EVERY_FIELD, definitions, load, plan_phases, requests
     from i2i_core.tensors import Scope
 
     checked = load(recipe, sets, plugins)

@@ -42,7 +42,9 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
         return
     # Threads that wait for each other by spinning starve on a busy machine; torch's OpenMP reads this once, at import.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    from i2i_core import launch, state
+    from i2i_core import state
+
+    from . import launch
 
     run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=_warn)
     if run.is_main and run.folder is not None:

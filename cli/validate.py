@@ -31,8 +31,8 @@ def validate(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool
     i2i validate my.yaml
     i2i validate stargan_v2.yaml --set data.image_size=100
     """
+    from i2i_core.check import load
     from i2i_core.errors import I2IError, Problem, RecipeError
-    from i2i_core.launch import load
 
     try:
         build_nothing(load(recipe, sets, plugins))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -17,7 +19,7 @@ from i2i_core.errors import Problem, RecipeError, did_you_mean
 from i2i_core.events import event_problems
 from i2i_core.marks import Path as Place
 from i2i_core.plugins import Plugins
-from i2i_core.recipe import Phase, Recipe, Term, Use
+from i2i_core.recipe import Phase, Recipe, Term, Use, find_recipe, load_recipe
 from i2i_core.schedules import Ramp
 from i2i_core.shape import in_order
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, method_tensors, plan, reached
@@ -40,6 +42,16 @@ class Checked:
     lr: dict[str, Ramp | None] = field(default_factory=dict)
     hooks: dict[str, Spec] = field(default_factory=dict)
     trainer: Spec | None = None
+
+
+def load(recipe: str | Path, sets: Sequence[str], plugins: Plugins) -> Checked:
+    """Find, read and check a recipe; the launcher's mixed precision counts where the recipe names none."""
+    path = find_recipe(recipe, plugins.recipes())
+    launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    loaded = load_recipe(path, sets)
+    if launcher not in ("no", "") and (launcher == "fp16" or ("precision",) not in loaded.document.values):
+        loaded = load_recipe(path, [*sets, f"precision={launcher}"])
+    return check_recipe(loaded, plugins)
 
 
 def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from i2i_core import state
@@ -20,8 +21,11 @@ from i2i_core.events import event_bus
 from i2i_core.interfaces import Dataset, Trainer
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
 
-if TYPE_CHECKING:
-    from accelerate import Accelerator
+
+def make_accelerator(precision: str) -> Accelerator:
+    """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no",
+                       cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
 
 
 class Run:

@@ -21,7 +21,7 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
-from i2i_core import launch
+from i2i_cli import launch
 from i2i_core.plugins import Plugins, discover
 from i2i_core.run import Run
 from i2i_core.state import checkpoints

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from i2i_core import launch, state
+from i2i_cli import launch
+from i2i_core import state
 from i2i_core.errors import Diverged, PluginError
 from i2i_core.run import Run
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_core import folder as run_folder
+from i2i_cli import folder as run_folder
 from i2i_core import state
 from i2i_core.draws import Draws
 from i2i_core.errors import RecipeError

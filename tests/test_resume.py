@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from i2i_core import launch, state
+from i2i_cli.resolved import dump
+from i2i_core import state
+from i2i_core.check import load
 from i2i_core.errors import CheckpointError, RecipeError
-from i2i_core.resolved import dump
 
 from .runs import NO_GRIDS, assert_same_bits, copy_of, logged, plugins, run_forked, status, tensors, train
 
@@ -152,7 +153,7 @@ def test_networks_resume_with_their_own_weights_whatever_their_order(whole: Path
 def test_a_checkpoint_of_another_recipe_is_refused_with_both_sides_names(short: Path, tmp_path: Path) -> None:
     folder = copy_of(short, tmp_path / "run")
     sets = ["networks.style_encoder.max_channels=16", "networks.discriminator.max_channels=4"]
-    checked = launch.load(short / "recipe.yaml", sets, plugins())
+    checked = load(short / "recipe.yaml", sets, plugins())
     (folder / "recipe.yaml").write_text(dump(checked))
     with pytest.raises(CheckpointError) as refused:
         train(folder, resume=True)

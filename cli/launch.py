@@ -18,32 +18,16 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from i2i_core import folder as run_folder
 from i2i_core import state
-from i2i_core.check import Checked, check_recipe
+from i2i_core.check import load
 from i2i_core.errors import I2IError, Interrupted, OutOfMemory, Preempted, Problem, RecipeError, UsageError
 from i2i_core.plugins import Plugins
-from i2i_core.recipe import find_recipe, load_recipe
-from i2i_core.resolved import changes, dump
-from i2i_core.run import Run
+from i2i_core.run import Run, make_accelerator
+
+from . import folder as run_folder
+from .resolved import changes, dump
 
 Warn = Callable[[str], None]
-
-
-def load(recipe: str | Path, sets: Sequence[str], plugins: Plugins) -> Checked:
-    """Find, read and check a recipe; the launcher's mixed precision counts where the recipe names none."""
-    path = find_recipe(recipe, plugins.recipes())
-    launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    loaded = load_recipe(path, sets)
-    if launcher not in ("no", "") and (launcher == "fp16" or ("precision",) not in loaded.document.values):
-        loaded = load_recipe(path, [*sets, f"precision={launcher}"])
-    return check_recipe(loaded, plugins)
-
-
-def make_accelerator(precision: str) -> Accelerator:
-    """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no",
-                       cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
 
 
 def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = (), run_dir: Path | None = None,
