@@ -217,7 +217,7 @@ def _data_flow(checked: Checked, checker: Checker) -> None:
         return
     if not checker.problems:  # else what is of no use may be so because of the mistakes
         _of_use(checked, checker, planned)
-        _one_objective(checked, checker)
+        _players(checked, checker)
 
 
 def _of_use(checked: Checked, checker: Checker, planned: Iterable[PlannedPhase]) -> None:
@@ -242,11 +242,11 @@ def _of_use(checked: Checked, checker: Checker, planned: Iterable[PlannedPhase])
             checker.report(f"no tensor or loss reads {place[-1]}", place, did_you_mean(str(place[-1]), read), key=True)
 
 
-def _one_objective(checked: Checked, checker: Checker) -> None:
+def _players(checked: Checked, checker: Checker) -> None:
     """A GAN's players play the same game against each other: bce against hinge trains, but towards nothing."""
     players = {key: spec.objective for key, spec in checked.losses.items() if spec.objective}
     sides = {checked.losses[key].params.get("player") for key in players}
-    if len(players) > 1 and len(sides) == 1:
+    if len(players) > 1 and len(sides) == 1 and None not in sides:  # a plugin's players need not say their side
         group, name = list(players)[-1]
         checker.report(f"losses.{group}.{name} is another {sides.pop()}, and nothing plays against it",
                        ("losses", group, name, "player"), "a GAN has a discriminator and a generator")

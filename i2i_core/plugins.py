@@ -100,7 +100,7 @@ def discover(registry_file: Path | None = None, files: tuple[Path, ...] = ()) ->
 
 
 def load_registry_file(path: Path) -> dict[str, Any]:
-    """Read registry.yaml; raises PluginError when it is missing or has no plugins with a package each."""
+    """Read registry.yaml; raises PluginError unless it lists plugins with a package each."""
     try:
         data = load_text(path.read_text(encoding="utf-8"), str(path)).data
     except (OSError, ValueError) as error:

@@ -6,6 +6,7 @@ import pytest
 
 from i2i_core.check import check_recipe
 from i2i_core.errors import RecipeError
+from i2i_core.plugins import discover
 from i2i_core.recipe import parse_recipe
 
 D = "  discriminator: tiny/discriminator"
@@ -130,6 +131,30 @@ def test_two_players_of_one_side_are_reported(mistakes, name, player, place):
         f"(a GAN has a discriminator and a generator)"]
 
 
+def test_players_that_do_not_say_their_side_are_right(tmp_path):
+    """An objective alone tells games apart; `player` is the core's own way to choose a side."""
+    file = tmp_path / "duel.py"
+    file.write_text("""
+from i2i_core import hookimpl
+@hookimpl
+def i2i_components(registry):
+    registry.loss("d", "duel:d")
+    registry.loss("g", "duel:g")
+def d():
+    def loss(real_logits, fake_logits): return (fake_logits - real_logits).mean()
+    loss.objective = "duel"
+    return loss
+def g():
+    def loss(fake_logits): return -fake_logits.mean()
+    loss.objective = "duel"
+    return loss
+""")
+    plugins = discover(files=(file,))
+    text = plugins.recipes()["stargan_v2.yaml"].read_text()
+    sets = [f"losses.{group}.adversarial={{use: duel/{group[0]}}}" for group in ("discriminator", "generator")]
+    assert check_recipe(parse_recipe(text, "r.yaml", sets), plugins).losses["generator", "adversarial"].objective
+
+
 def test_another_game_for_both_players_is_right(check):
     check(sets=("losses.d.adversarial.use=gan/lsgan", "losses.g.adversarial.use=gan/lsgan"))
 
@@ -209,7 +234,9 @@ def test_a_learning_rate_that_becomes_negative_is_reported(plugins):
 
 def test_null_takes_a_loss_or_a_tensor_away_and_stands_for_an_empty_section(plugins):
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
-    sets = ("losses.generator.diversity=null", "hooks=null", "requires=null")
+    sets = ("losses.generator.diversity=null", "hooks=null", "requires=null", "networks.generator.skip=null",
+            "tensors.masks=null", "tensors.fake_masks=null")
     checked = check_recipe(parse_recipe(text, "r.yaml", sets), plugins)
+    assert not checked.tensors
     assert {name for group, name in checked.losses if group == "generator"} == {"adversarial", "style", "cycle"}
     assert set(checked.hooks) == {"progress", "metrics", "checkpoint"}

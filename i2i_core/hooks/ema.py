@@ -42,7 +42,10 @@ class EMA:
     @torch.no_grad()
     def after_step(self, run: Run) -> None:
         averages, parameters = self.parameters
-        torch._foreach_lerp_(averages, parameters, (1 - self.decay) / (1 - self.decay**run.step * self.unbiased))
+        share = 1 - self.decay
+        if self.unbiased:
+            share /= 1 - self.decay**run.step
+        torch._foreach_lerp_(averages, parameters, share)
         for mine, its in zip(*self.buffers, strict=True):
             mine.copy_(its)
 
