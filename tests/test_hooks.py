@@ -237,7 +237,7 @@ def test_a_translation_that_is_the_true_pair_is_always_recognised() -> None:
     for shares in found.values():
         error = shares.pop("error")
         assert shares == {"translated": 1.0, "untranslated": 1.0, "chance": 1 / 40}
-        assert error["translated"] == error["untranslated"] == 0
+        assert error["translated"] < 1e-6 and error["untranslated"] == 0
         assert error["random"] == pytest.approx(0.28, abs=0.06)  # noise against noise, blurred by the resizing
 
 
