@@ -51,8 +51,8 @@ class ADA(Augmented):
 
     Flips, quarter turns and shifts by whole pixels; scaling, rotation, stretching and shifts; brightness, contrast,
     luma, hue and saturation, with the paper's strengths. p, a buffer that is saved with the network, starts at 0; the
-    hook regularize/ada moves it. Nothing in eval mode. Pictures have 3 channels, or 3 for each of several that are
-    stacked. `Augmented` says which arguments are pictures and where the random numbers come from.
+    hook regularize/ada moves it. Nothing in eval mode. The pictures of a call, (N, C, H, W) in [-1, 1], are changed
+    alike; C is 3, or 3 for each of several that are stacked. Other arguments pass through.
     """
 
     p: Tensor

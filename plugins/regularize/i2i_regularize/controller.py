@@ -44,9 +44,9 @@ class Controller:
     def run_start(self, run: Run) -> None:
         wrappers = [module for module in run.networks[self.network].modules() if isinstance(module, ADA)]
         if not wrappers:
+            inner = run.recipe.networks[self.network].use
             raise self._problem(run, "network", f"network {self.network} is not wrapped by regularize/ada, so it has "
-                                f"no p to move", "write {use: regularize/ada, network: {use: "
-                                f"{run.recipe.networks[self.network].use}, ...}}")
+                                "no p to move", f"write {{use: regularize/ada, network: {{use: {inner}, ...}}}}")
         terms = dict(run.recipe.terms(self.phase))
         if self.loss not in terms:
             raise self._problem(run, "loss", f"phase {self.phase} has no loss {self.loss}",

@@ -18,8 +18,8 @@ class DiffAugment(Augmented):
     """A discriminator that sees every picture, real or fake, augmented by each of `policy` (Zhao et al. 2020).
 
     color: brightness, saturation, contrast. translation: by up to an eighth of the size. cutout: a square of half
-    the size is blanked. They act in the order in which `policy` names them; nothing in eval mode. `Augmented` says
-    which arguments are pictures and where the random numbers come from.
+    the size is blanked. They act in the order in which `policy` names them; nothing in eval mode. The pictures of a
+    call, (N, C, H, W) in [-1, 1], are augmented alike; other arguments pass through.
     """
 
     def __init__(self, network: nn.Module, policy: Names[Policy] = ["color", "translation", "cutout"]) -> None:  # noqa: B006
