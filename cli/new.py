@@ -57,7 +57,8 @@ def new(plugins: Plugins, name: str, to: Path | None) -> None:
     except OSError as error:
         raise DiskError(f"{folder} cannot be written: {error.strerror}") from None
     click.echo(folder)
-    click.echo(f'next:\n  cd {folder}\n  pip install -e ".[test]"\n  pytest\n  i2i train --recipe {name}.yaml', err=True)
+    steps = (f"cd {folder}", 'pip install -e ".[test]"', "pytest", f"i2i train --recipe {name}.yaml")
+    click.echo("\n  ".join(["next:", *steps]), err=True)
 
 
 def _named(text: str, name: str) -> str:

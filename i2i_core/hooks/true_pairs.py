@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 class TruePairs:
     """Measures at the end how often a translation's nearest held-out picture of the target domain is its true pair.
 
-    Distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
+    What is compared is the tensor `show` under the aliases of `phase`, translated in batches of `batch_size`; the
+    distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
     Writes eval/true_pairs.json; `untranslated` is the share that the source pictures reach as they are, `chance` one
     over the number of pictures.
     """
