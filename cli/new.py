@@ -38,7 +38,7 @@ def new(plugins: Plugins, name: str, to: Path | None) -> None:
     from i2i_core.errors import DiskError
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise UsageError(f"{name} cannot be a plugin's name: it should be lower-case letters and digits, with single "
+        raise UsageError(f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with single "
                          f"underscores between words, such as my_blur")
     if any(row.name == name for row in plugins.rows):
         raise UsageError(f"there is already a plugin called {name}; choose another name")

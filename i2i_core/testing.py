@@ -18,11 +18,13 @@ import torch
 from torch import Tensor
 
 from i2i_core import state
-from i2i_core.check import load
+from i2i_core.check import Checked, load
 from i2i_core.components import facts_for, signature_of
-from i2i_core.errors import DataError, I2IError, PluginError, RecipeError, did_you_mean
+from i2i_core.errors import DataError, PluginError, RecipeError, did_you_mean
 from i2i_core.plugins import Plugins, discover
+from i2i_core.recipe import Recipe
 from i2i_core.registry import Entry
+from i2i_core.run import build_data
 from i2i_core.tensors import method_tensors
 
 DISCOVERY = """
@@ -129,44 +131,55 @@ def _of_recipes(name: str, plugins: Plugins, sets: Sequence[str], processes: int
         for recipe in recipes:
             try:
                 load(recipe, (), plugins)
-                yield from _of_training(recipe, sets, processes, plugins)
+                checked = load(recipe, sets, plugins)
             except RecipeError as error:
                 yield from map(str, error.problems)
-            except I2IError as error:
+            except PluginError as error:  # of another plugin's component
                 yield f"{recipe.name}: {error}"
+            else:
+                if missing := _missing_data(checked):
+                    warnings.warn(f"{recipe.name} was not trained: {missing}", stacklevel=3)
+                else:
+                    yield from _of_training(recipe, checked.recipe, sets, processes)
 
 
-def _of_training(recipe: Path, sets: Sequence[str], processes: int, plugins: Plugins) -> Iterator[str]:
+def _missing_data(checked: Checked) -> str:
+    try:
+        build_data(checked)
+    except DataError as error:
+        return str(error)
+    except Exception:  # no matter of what is on this machine: the training will say it
+        return ""
+    return ""
+
+
+def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int) -> Iterator[str]:
     """Two steps of a recipe: at once, with a stop after the first, and in several processes."""
-    loaded = load(recipe, sets, plugins).recipe
     two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}",
-                 *(f"hooks.{name}=null" for name, hook in loaded.all_hooks().items() if hook.use in QUIET)]
-    arguments = ["--recipe", str(recipe), *(word for change in two_steps for word in ("--set", change))]
+                 *(f"hooks.{name}=null" for name, hook in recipe.all_hooks().items() if hook.use in QUIET)]
+    arguments = ["--recipe", str(file), *(word for change in two_steps for word in ("--set", change))]
     with tempfile.TemporaryDirectory() as temporary:
         whole, resumed, one, many = (Path(temporary) / run for run in ("whole", "resumed", "one", "many"))
         code, said = _train(whole, arguments)
-        if code == DataError.exit_code:
-            warnings.warn(f"{recipe.name} was not trained: {said}", stacklevel=4)
-            return
         if code:
-            yield f"{recipe.name} does not train: {said}"
+            yield f"{file.name} does not train: {said}"
             return
         shutil.copytree(whole, resumed, ignore=shutil.ignore_patterns("step-00000002", "run.lock"))
         code, said = _train(resumed, ["--resume"])
         if code:
-            yield f"{recipe.name} cannot be resumed after its first step: {said}"
+            yield f"{file.name} cannot be resumed after its first step: {said}"
         elif parts := _different(whole, resumed, torch.equal):
-            yield (f"{recipe.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
+            yield (f"{file.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
                    f"one that was not stopped; what the second step needs is not in the checkpoint, or not loaded")
-        if processes == 1 or loaded.data.batch_size % processes:
+        if processes == 1 or recipe.data.batch_size % processes:
             return
         for run, world in ((one, 1), (many, processes)):
             code, said = _train(run, [*arguments, "--set", "precision=fp64"], world)
             if code:
-                yield f"{recipe.name} does not train in float64 in {world} process{'es' * (world > 1)}: {said}"
+                yield f"{file.name} does not train in float64 in {world} process{'es' * (world > 1)}: {said}"
                 return
         if parts := _different(one, many, _close):
-            yield (f"{recipe.name}: {processes} processes end with other {', '.join(parts)} than one; losses should be "
+            yield (f"{file.name}: {processes} processes end with other {', '.join(parts)} than one; losses should be "
                    f"means over the batch, and what is computed of a sample should not depend on the others")
 
 
@@ -183,10 +196,9 @@ def _train(folder: Path, arguments: Sequence[str], processes: int = 1) -> tuple[
     # Of several processes, the one that ended first says why: the others lost it.
     errors = sorted(logs.rglob("stderr.log"), key=lambda file: file.stat().st_mtime)
     said = errors[0].read_text(encoding="utf-8") if errors else done.stderr
-    if done.returncode != DataError.exit_code:
-        print(said, file=sys.stderr)  # with the traceback
+    print(said, file=sys.stderr)  # with the traceback
     last = said.rstrip().rpartition("\n")[2]
-    return done.returncode, re.sub(r" \(the traceback is in .*\)$", "", last)
+    return done.returncode, re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
 
 
 def _environment() -> dict[str, str]:
