@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -94,6 +95,13 @@ def test_its_recipe_is_valid_and_uses_every_component(project):
     registered = {entry.name for entry in plugins.registry if entry.plugin == "my_blur"}
     assert len(registered) == 5
     assert registered <= used
+
+
+def test_its_loss_replaces_one_of_stargan_v2_as_its_readme_says(i2i, project):
+    folder = project("my_blur")
+    (cycle,) = re.findall(r"^          cycle: (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
+    answer = i2i("validate", "stargan_v2.yaml", "--set", f"losses.generator.cycle={cycle}")
+    assert (answer.code, answer.out, answer.err) == (0, "stargan_v2.yaml is valid\n", "")
 
 
 @pytest.mark.parametrize(("change", "mistake"), [
