@@ -31,11 +31,12 @@ from i2i_core.tensors import method_tensors
 
 DISCOVERY = """
 import importlib, sys
+before = set(sys.modules)
 from i2i_core.registry import Registrar, Registry
 plugin = importlib.import_module(sys.argv[1])
 if hasattr(plugin, "i2i_components"):
     plugin.i2i_components(Registrar(Registry(), "", ""))
-print(*sys.modules)
+print(*sys.modules.keys() - before)
 """
 """What every call of `i2i` does with a plugin."""
 QUIET = ("progress", "tracker")
@@ -166,13 +167,11 @@ def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int
     arguments = ["--recipe", str(file), *(word for change in two_steps for word in ("--set", change))]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         whole, resumed, one, many = (Path(temporary) / run for run in ("whole", "resumed", "one", "many"))
-        code, said = _train(whole, arguments)
-        if code:
+        if said := _train(whole, arguments):
             yield f"{file.name} does not train: {said}"
             return
         shutil.copytree(whole, resumed, ignore=shutil.ignore_patterns("step-00000002", "run.lock"))
-        code, said = _train(resumed, ["--resume"])
-        if code:
+        if said := _train(resumed, ["--resume"]):
             yield f"{file.name} cannot be resumed after its first step: {said}"
         elif parts := _different(whole, resumed, torch.equal):
             yield (f"{file.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
@@ -181,8 +180,7 @@ def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int
             return
         began, limit = time.monotonic(), None
         for run, world in ((one, 1), (many, processes)):
-            code, said = _train(run, [*arguments, "--set", "precision=fp64"], world, limit)
-            if code:
+            if said := _train(run, [*arguments, "--set", "precision=fp64"], world, limit):
                 yield f"{file.name} does not train in float64 in {world} process{'es' * (world > 1)}: {said}"
                 return
             limit = PATIENCE * (1 + time.monotonic() - began)
@@ -191,8 +189,8 @@ def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int
                    f"means over the batch, and what is computed of a sample should not depend on the others")
 
 
-def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: float | None = None) -> tuple[int, str]:
-    """`i2i train` on the CPU: its exit code, and the last line of what it said; `limit` is in seconds."""
+def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: float | None = None) -> str:
+    """`i2i train` on the CPU, for `limit` seconds at most; gives why it failed, or nothing."""
     launcher, logs = list[str](), folder.with_name(f"{folder.name}-logs")
     if processes > 1:
         launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
@@ -201,15 +199,16 @@ def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: fl
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=limit)
     except subprocess.TimeoutExpired:
-        return 1, f"they still wait for each other after {limit:.0f} s; what waits for all has to be called by all"
+        return f"they still wait for each other after {limit:.0f} s; what waits for all has to be called by all"
     if not done.returncode:
-        return 0, ""
+        return ""
     # Of several processes, the one that ended first says why: the others lost it.
     errors = sorted(logs.rglob("stderr.log"), key=lambda file: file.stat().st_mtime)
     said = errors[0].read_text(encoding="utf-8") if errors else done.stderr
     print(said, file=sys.stderr)  # with the traceback
     last = said.rstrip().rpartition("\n")[2]
-    return done.returncode, re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
+    last = re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
+    return last or f"it ended with exit code {done.returncode}"
 
 
 def _environment() -> dict[str, str]:

@@ -135,6 +135,19 @@ def test_processes_that_wait_for_each_other_are_told(project, monkeypatch: pytes
                         r"\d+ s; what waits for all has to be called by all", said)
 
 
+@pytest.mark.slow
+def test_what_happens_in_one_of_several_processes_is_told_as_it_says_it(project) -> None:
+    project("second", ("hooks.py", "if run.step % self.every == 0:",
+                       "if not run.is_main:\n            raise OSError('only here')\n        if run.step > 9:"))
+    assert failures("second") == ["second.yaml does not train in float64 in 2 processes: rank 1: unexpected: OSError: "
+                                  "only here"]
+
+
+def test_a_process_that_dies_without_a_word_is_told(project) -> None:
+    project("dying", ("hooks.py", "if run.step % self.every == 0:", "if __import__('os')._exit(9):"))
+    assert failures("dying") == ["dying.yaml does not train: it ended with exit code 9"]
+
+
 def test_what_cannot_be_resumed_or_run_in_float64_is_told(project) -> None:
     project("stubborn", ("hooks.py", "        for name, average in self.averages.items():\n            average.copy_",
                          "        for name, average in state.items():\n            self.average.copy_"),
