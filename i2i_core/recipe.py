@@ -57,6 +57,7 @@ class _Use(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
     use: str
+    """The component's name, as `i2i ls` says it."""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -70,16 +71,22 @@ class Term(_Use):
     """A loss in a group: weight × loss(tensors), every n-th step (then × n), with its own aliases."""
 
     weight: Schedule = Ramp(ramp=(1.0, 1.0))
+    """Factor of the loss; negative for what is to be maximised."""
     every: PositiveInt = 1
+    """Compute it only every n-th step, then n times as strong."""
     where: dict[str, str] = {}
+    """What a tensor's name means for this loss alone."""
 
 
 class Phase(_Section):
     """Which networks are trained to minimise which groups of losses under which aliases."""
 
     train: Names[NetworkName]
+    """Networks that the phase steps."""
     losses: Names[LossGroup]
+    """Groups of losses that they minimise."""
     where: dict[str, str] = {}
+    """What a tensor's name means in this phase."""
 
 
 def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
@@ -119,6 +126,7 @@ class Data(_Use):
     targets: Literal["all", "others"] = "all"
     """Domains that a picture is translated into: its own among them, as in the paper, or only others."""
     augment: Augment = Augment()
+    """How training pictures are changed at random."""
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
 
@@ -136,20 +144,34 @@ class Recipe(_Section):
     """The top level of a recipe; the sections hold names of components, never import paths."""
 
     i2i: Literal[1]
+    """The format of the file."""
     steps: PositiveInt
+    """Iterations; each runs every phase once."""
     seed: NonNegativeInt = 0
+    """Of weights, order, augmentation and latents."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
+    """Of the networks' arithmetic; fp64 is for comparisons."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
+    """Version ranges of i2i, plugins or distributions that the recipe needs."""
     method: Use
+    """The page of named tensors that losses read."""
     data: Data
+    """Pictures, and how they are batched."""
     networks: dict[str, Use] = Field(min_length=1)
+    """Networks, under the names by which tensors ask for them."""
     tensors: Annotated[dict[str, Use], _NULLS_ARE_OUT] = {}
+    """Tensors besides the method's, or in place of those of the same name."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
+    """Groups of losses."""
     phases: dict[str, Phase] = Field(min_length=1)
+    """What an iteration does, in this order."""
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
+    """Per network, what differs from `default`: an optimizer (adam unless `use` says another) and its keys."""
     hooks: Annotated[dict[str, Annotated[_Use | None, _BARE_NAME]], BeforeValidator(_with_default_hooks)] = Field(
         default={}, validate_default=True)
+    """Observers of the run; progress, metrics and checkpoint are there without being named, null removes one."""
     trainer: Use = _Use(use="phases")
+    """The loop itself."""
     _document: Document
 
     @property
