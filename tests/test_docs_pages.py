@@ -8,6 +8,7 @@ Training is cut to two steps (three when resumed) of small networks. A launcher'
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
@@ -113,7 +114,8 @@ class Session:
             return
         if words[:3] == ["pip", "install", "-e"]:
             subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps",
-                            "--no-build-isolation", "--target", "site-packages", words[3]], check=True)
+                            "--no-build-isolation", "--target", "site-packages", f"./{words[3]}"], check=True)
+            importlib.invalidate_caches()
             return
         if words[0] in ("accelerate", "torchrun"):
             words = ["i2i", *words[words.index("i2i_cli") + 1:]]
