@@ -18,11 +18,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import click
 import pytest
 import yaml
 from accelerate.state import AcceleratorState, GradientState
 from PIL import Image
 
+from i2i_cli.main import cli
 from i2i_core.check import check_recipe
 from i2i_core.marks import load_text
 from i2i_core.plugins import discover
@@ -146,6 +148,29 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, i2i: Callable[..., 
         for name in set(sys.modules) - before:  # the page's own modules
             if str(getattr(sys.modules[name], "__file__", None)).startswith(str(tmp_path)):
                 del sys.modules[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_commands_in_the_text_have_verbs_and_options_that_there_are(page: Path) -> None:
+    for inline in re.findall(r"`(i2i [^`\n]+)`", page.read_text(encoding="utf-8")):
+        words, command = shlex.split(inline)[1:], cli
+        while isinstance(command, click.Group):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, f"there is no such verb: {inline}"
+        try:
+            command.make_context("i2i", words)
+        except click.NoSuchOption as error:
+            raise AssertionError(f"{inline}: {error}") from error
+        except click.UsageError:  # NAME and the like are nobody's name
+            pass
+
+
+def test_every_flag_of_the_original_has_a_key_that_the_page_tries() -> None:
+    page = (ROOT / "docs" / "from-the-original.md").read_text(encoding="utf-8")
+    keys = re.findall(r"^\| `--.*? \| `([a-z]\S*)` \|", page, re.MULTILINE)
+    assert len(keys) >= 22
+    tried = re.findall(r"--set '?([\w.]+)=", page)
+    assert [key for key in keys if not any(f"{key}.".startswith(f"{known}.") for known in tried)] == []
 
 
 @pytest.fixture(scope="module")
