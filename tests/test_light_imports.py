@@ -11,7 +11,7 @@ import pytest
 
 HEAVY = {"torch", "torchvision", "numpy", "pydantic", "accelerate", "PIL", "safetensors", "rich"}
 MODULES = ["i2i_core", "i2i_core.hookspecs", "i2i_core.registry", "i2i_core.errors", "i2i_core.interfaces",
-           "i2i_core.plugins", "i2i_core.builtins", "i2i_cli.catalogue", "i2i_cli.main"]
+           "i2i_core.plugins", "i2i_core.builtins", "i2i_cli.catalogue", "i2i_cli.main", "i2i_cli.new"]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class TruePairs:
     """Measures at the end how often a translation's nearest held-out picture of the target domain is its true pair.
 
-    Distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
+    What is compared is the tensor `show` under the aliases of `phase`, translated in batches of `batch_size`; the
+    distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
     Writes eval/true_pairs.json; `untranslated` is the share that the source pictures reach as they are, `chance` one
     over the number of pictures. `error` is the mean absolute difference from the true pair, over all values in [0, 1],
     of the translation, of the source as it is and of another picture of the target domain.
