@@ -20,6 +20,7 @@ def i2i_components(registry):
     registry.hook("own_file", "trouble:OwnFile")
     registry.hook("remember", "trouble:Remember")
     registry.hook("end", "trouble:End")
+    registry.hook("say_buffers", "trouble:SayBuffers")
     registry.loss("spoilt", "trouble:Spoilt")
     registry.loss("types", "trouble:types")
     registry.loss("raises", "trouble:raises")
@@ -93,6 +94,17 @@ class End:
 
     def run_end(self, run):
         (run.folder / "end").touch()
+
+
+class SayBuffers:
+    """Says on stdout after each step what a network keeps besides its parameters, in every process."""
+
+    def __init__(self, *, network: str):
+        self.network = network
+
+    def after_step(self, run):
+        for name, buffer in run.networks[self.network].named_buffers():
+            print(f"buffer {name} {buffer.double().flatten().tolist()}", flush=True)
 
 
 class Spoilt:
