@@ -15,9 +15,10 @@ from typing import Any
 import yaml
 
 import i2i_core
-from i2i_core import hookspecs, recipe, registry, schedules
+from i2i_core import hookspecs, registry
 from i2i_core.interfaces import EVENTS, Hook
 from i2i_core.plugins import BUNDLED, load_registry_file
+from i2i_core.recipe import Recipe
 
 CORE = Path(i2i_core.__file__).parent
 Schema = Mapping[str, Any]
@@ -32,25 +33,17 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def recipe_keys() -> Iterator[str]:
     """A section for each model, in the order in which a recipe meets them, with a table of its keys."""
-    whole = recipe.Recipe.model_json_schema()
+    whole = Recipe.model_json_schema()
     models = {"Recipe": whole, **whole["$defs"]}
     for name, places in _places(whole, whole["$defs"]).items():
         model = models[name]
-        described = key_docs(name)
         where = ", ".join(f"`{place}`" for place in places if place)
         yield f"### {name.lstrip('_')}\n\n{model['description']}" + (f" Written at {where}." if where else "") + "\n"
         yield "| key | type | default | |\n|---|---|---|---|"
         for key, schema in model["properties"].items():
             default = "" if key in model.get("required", ()) else _code(_short(schema, whole["$defs"]))
-            yield f"| `{key}` | {_said(schema)} | {default or 'needed'} | {described.get(key, '')} |"
+            yield f"| `{key}` | {_said(schema)} | {default or 'needed'} | {_described(schema, models)} |"
         yield ""
-
-
-def key_docs(model: str) -> dict[str, str]:
-    """The docstrings below a model's keys, its bases' included."""
-    bases = [base for base in getattr(recipe, model, getattr(schedules, model, object)).__mro__
-             if base.__module__ in (recipe.__name__, schedules.__name__)]
-    return {key: doc for base in reversed(bases) for key, doc in _attribute_docs(_class(inspect.getsource(base)))}
 
 
 def _places(schema: Schema, models: Mapping[str, Schema]) -> dict[str, list[str]]:
@@ -71,6 +64,12 @@ def _places(schema: Schema, models: Mapping[str, Schema]) -> dict[str, list[str]
 
     walk(schema, "")
     return found
+
+
+def _described(schema: Schema, models: Mapping[str, Schema]) -> str:
+    """The docstring below a key, or that of the model that it holds."""
+    doc: str = schema.get("description") or models[schema["$ref"].rpartition("/")[2]]["description"]
+    return doc.replace("\n", " ")
 
 
 def _said(schema: Schema) -> str:
@@ -97,11 +96,15 @@ def _said(schema: Schema) -> str:
 
 def _short(schema: Schema, models: Mapping[str, Schema]) -> Any:
     """A key's default, without what its own model fills in."""
-    default, name = schema["default"], schema.get("$ref", "").rpartition("/")[2]
-    if isinstance(default, dict) and name:
-        inner = models[name]["properties"]
+    default, models_of = schema["default"], [choice["$ref"] for choice in _choices(schema) if "$ref" in choice]
+    if isinstance(default, dict) and models_of:
+        inner = models[models_of[0].rpartition("/")[2]]["properties"]
         return {key: value for key, value in default.items() if value != inner[key].get("default")}
     return default
+
+
+def _choices(schema: Schema) -> list[Schema]:
+    return schema.get("anyOf", [schema])
 
 
 def _code(value: Any) -> str:

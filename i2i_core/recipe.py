@@ -49,15 +49,15 @@ _NULLS_ARE_OUT = BeforeValidator(_without_nulls)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class _Use(BaseModel):
     """A component: `use` names it, keys that are not the core's are its parameters (or rename what it reads)."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     use: str
-    """The component's name, as `i2i ls` says it."""
+    """The component's name."""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -71,22 +71,22 @@ class Term(_Use):
     """A loss in a group: weight × loss(tensors), every n-th step (then × n), with its own aliases."""
 
     weight: Schedule = Ramp(ramp=(1.0, 1.0))
-    """Factor of the loss; negative for what is to be maximised."""
+    """A number, or {ramp: [from, to], over: steps}."""
     every: PositiveInt = 1
-    """Compute it only every n-th step, then n times as strong."""
+    """Only every n-th iteration, then n times as strong."""
     where: dict[str, str] = {}
-    """What a tensor's name means for this loss alone."""
+    """What a name means for this loss alone."""
 
 
 class Phase(_Section):
     """Which networks are trained to minimise which groups of losses under which aliases."""
 
     train: Names[NetworkName]
-    """Networks that the phase steps."""
+    """Networks that this phase steps."""
     losses: Names[LossGroup]
-    """Groups of losses that they minimise."""
+    """Groups that it minimises."""
     where: dict[str, str] = {}
-    """What a tensor's name means in this phase."""
+    """What a name means in this phase."""
 
 
 def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
@@ -129,7 +129,6 @@ class Data(_Use):
     """Domains that a picture is translated into: its own among them, as in StarGAN v2; only others; or, by the name of
     each domain that gives sources, the one or those it is translated into."""
     augment: Augment = Augment()
-    """How training pictures are changed at random."""
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
 
@@ -147,32 +146,32 @@ class Recipe(_Section):
     """The top level of a recipe; the sections hold names of components, never import paths."""
 
     i2i: Literal[1]
-    """The format of the file."""
+    """The format of this file."""
     steps: PositiveInt
-    """Iterations; each runs every phase once."""
+    """Iterations."""
     seed: NonNegativeInt = 0
     """Of weights, order, augmentation and latents."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
-    """Of the networks' arithmetic; fp64 is for comparisons."""
+    """fp64 is for comparisons; fp16 is refused."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
-    """Version ranges of i2i, plugins or distributions that the recipe needs."""
+    """Versions of i2i, plugins or distributions that this recipe needs."""
     method: Use
-    """The page of named tensors that losses read."""
+    """The named tensors of a method: x_fake, s_latent, ..."""
     data: Data
-    """Pictures, and how they are batched."""
+    """The data set and how it is batched."""
     networks: dict[str, Use] = Field(min_length=1)
-    """Networks, under the names by which tensors ask for them."""
+    """By the names that tensors, losses and phases call them; what depends on the data is filled in."""
     tensors: Annotated[dict[str, Use], _NULLS_ARE_OUT] = {}
-    """Tensors besides the method's, or in place of those of the same name."""
+    """Named tensors besides the method's, or in place of them."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
-    """Groups of losses."""
+    """Groups; each loss reads tensors and networks by its argument names."""
     phases: dict[str, Phase] = Field(min_length=1)
-    """What an iteration does, in this order."""
+    """One iteration, in this order."""
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
-    """Per network, what differs from `default`: an optimizer (adam unless `use` says another) and its keys."""
+    """The default, and what differs for a network."""
     hooks: Annotated[dict[str, Annotated[_Use | None, _BARE_NAME]], BeforeValidator(_with_default_hooks)] = Field(
         default={}, validate_default=True)
-    """Observers of the run; progress, metrics and checkpoint are there without being named, null removes one."""
+    """progress, metrics and checkpoint are there without being named; null removes one."""
     trainer: Use = _Use(use="phases")
     """The loop itself."""
     _document: Document
