@@ -38,6 +38,11 @@ def resolve(checked: Checked) -> dict[str, Any]:
     return plain
 
 
+def components(checked: Checked) -> set[str]:
+    """The names of all components of a recipe, nested ones too."""
+    return {str(value) for path, value in _leaves(resolve(checked)) if path[-1] == "use" or path == ("method",)}
+
+
 def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
     """As the recipe says them: all networks' default, with its defaults filled in, and what differs from it."""
     written = checked.recipe.optimizers

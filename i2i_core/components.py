@@ -191,11 +191,11 @@ class Checker:
         for entry in self.registry:
             if entry.name == use:
                 return f"{use} is a {entry.kind}"
+        failed = next((row for row in self.plugins.rows if row.name == prefix and row.error), None)
         if not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry):
-            return close
-        for row in self.plugins.rows:
-            if row.name == prefix and row.error:
-                return f"plugin {prefix} does not load: {row.error}"
+            return close if failed is None or close.startswith("did") else f"{failed.distribution}: {failed.error}"
+        if failed is not None:
+            return f"plugin {prefix} is not in use: {failed.error}"
         install = self.plugins.index.get(use) or self.plugins.index.get(prefix)
         if install:
             return f"pip install {install}"
