@@ -69,9 +69,7 @@ def _losses(phase: PlannedPhase, checked: Checked) -> list[dict[str, Any]]:
     found = []
     for planned in phase.terms:
         term = terms[planned.name]
-        start, end = term.weight.ramp
-        weight = f"{start:g}" if start == end else f"{start:g} to {end:g} over {term.weight.over:,} steps"
-        found.append({"name": planned.name, "use": term.use, "weight": weight, "every": term.every,
+        found.append({"name": planned.name, "use": term.use, "weight": str(term.weight), "every": term.every,
                       "reads": _reads(planned.arguments)})
     return found
 

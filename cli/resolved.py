@@ -32,8 +32,7 @@ def resolve(checked: Checked) -> dict[str, Any]:
         found[section] |= {name: spec.resolved() for name, spec in specs.items()}
     for (group, name), spec in checked.losses.items():
         weight = recipe.losses[group][name].weight
-        start, end = weight.ramp
-        found["losses"][group][name] |= {**spec.resolved(), "weight": weight if start != end else start}
+        found["losses"][group][name] |= {**spec.resolved(), "weight": weight.ramp[0] if weight.constant else weight}
     plain: dict[str, Any] = to_jsonable_python(found)
     return plain
 
@@ -127,12 +126,13 @@ class Change:
 def changes(earlier: str, checked: Checked) -> list[Change]:
     """What differs from the resolved recipe `earlier` of a run that is to be resumed.
 
-    Allowed are how long, with which seed, how many workers, which learning rates and whatever else optimizers take,
-    and hooks that have no state of their own.
+    Allowed are how long, with which seed, how many workers and parts of a batch, which learning rates and whatever
+    else optimizers take, and hooks that have no state of their own.
     """
     before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
     stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
-    return [Change(path, before.get(path), after.get(path), path in (("steps",), ("seed",), ("data", "workers"))
+    free = (("steps",), ("seed",), ("data", "workers"), ("data", "accumulate"))
+    return [Change(path, before.get(path), after.get(path), path in free
                    or (path[0] == "optimizers" and path[-1] != "use")
                    or (path[0] == "hooks" and path[1] not in stateful))
             for path in {**before, **after} if before.get(path) != after.get(path)]

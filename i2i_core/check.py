@@ -19,7 +19,7 @@ from i2i_core.errors import PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_problems
 from i2i_core.marks import Path as Place
 from i2i_core.plugins import Plugins
-from i2i_core.recipe import Phase, Recipe, Term, Use, find_recipe, load_recipe
+from i2i_core.recipe import Phase, Ratio, Recipe, Term, Use, find_recipe, load_recipe
 from i2i_core.schedules import Ramp
 from i2i_core.shape import in_order
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, method_tensors, plan, reached
@@ -40,6 +40,7 @@ class Checked:
     losses: dict[tuple[str, str], Spec] = field(default_factory=dict)
     optimizers: dict[str, Spec] = field(default_factory=dict)
     lr: dict[str, Ramp | None] = field(default_factory=dict)
+    clip_norm: dict[str, float | None] = field(default_factory=dict)
     hooks: dict[str, Spec] = field(default_factory=dict)
     trainer: Spec | None = None
 
@@ -125,6 +126,8 @@ def _optimizers(checked: Checked, checker: Checker) -> None:
         if isinstance(keys.get("lr"), dict):
             schedule = checker.read(Ramp, keys["lr"], checker.place_of("lr", places))
             checked.lr[name], keys["lr"] = schedule, min(schedule.ramp) if schedule else 0.0
+        clip_norm = keys.pop("clip_norm", None)
+        checked.clip_norm[name] = checker.read(Ratio | None, clip_norm, checker.place_of("clip_norm", places))
         spec = checker.check("optimizer", keys, *places)
         if spec is not None:
             checked.optimizers[name] = spec
@@ -195,7 +198,7 @@ def plan_phases(scope: Scope, recipe: Recipe, asked: Sequence[Request]) -> list[
             made[name] = _stand_in(name)  # one mistake is one problem, whatever else needs it
     if problems:
         raise RecipeError(in_order(problems))
-    return plan(scope, asked)
+    return plan(scope, asked, share=recipe.data.accumulate == 1)  # the parts of a batch take turns in the memory
 
 
 def _place(loss: Definition) -> Place:

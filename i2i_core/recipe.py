@@ -114,10 +114,13 @@ class Data(_Use):
     """H and W in pixels; one number for both."""
     batch_size: PositiveInt
     """Samples per step over all processes."""
+    accumulate: PositiveInt = 1
+    """Parts in which a process computes its share of a batch, one after the other: less memory, the same gradients."""
     workers: NonNegativeInt = 0
     """Processes that load pictures, per training process; 0 loads in the training process."""
-    targets: Literal["all", "others"] = "all"
-    """Domains that a picture is translated into: its own among them, as in the paper, or only others."""
+    targets: Literal["all", "others"] | Annotated[dict[str, Names[str]], Field(min_length=1)] = "all"
+    """Domains that a picture is translated into: its own among them, as in StarGAN v2; only others; or, by the name of
+    each domain that gives sources, the one or those it is translated into."""
     augment: Augment = Augment()
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
@@ -232,7 +235,8 @@ def parse_recipe(text: str, file: str, sets: Sequence[str] = ()) -> Recipe:
     raise RecipeError(in_order(document.problems))
 
 
-RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fields.keys() - {"use"}}
+RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fields.keys() - {"use"},
+            "optimizer": {"clip_norm"}}
 """The core's own keys among those of a component, by its kind."""
 
 

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from i2i_core import state
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
-from i2i_core.data.batches import Samples, field_names, loader, to_device
+from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
 from i2i_core.draws import Draws, seed_of
 from i2i_core.errors import CheckpointError, DataError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_bus
 from i2i_core.interfaces import Dataset, Trainer
+from i2i_core.lazy import size_lazy_networks
+from i2i_core.recipe import Recipe
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
 
 
@@ -37,6 +39,9 @@ class Run:
         if recipe.data.batch_size % world:
             raise RecipeError([Problem(f"data.batch_size {recipe.data.batch_size} is the whole batch and cannot be "
                                        f"shared by {world} processes", recipe.mark("data", "batch_size"))])
+        if (share := recipe.data.batch_size // world) % recipe.data.accumulate:
+            raise RecipeError([Problem(f"a process's {share} samples of a batch cannot be computed in "
+                                       f"{recipe.data.accumulate} equal parts", recipe.mark("data", "accumulate"))])
         self.recipe, self.accelerator = recipe, accelerator
         self.folder = folder
         """Where the run keeps its files; None for a run that leaves nothing behind."""
@@ -53,6 +58,8 @@ class Run:
 
         with accelerator.main_process_first():  # the others find its pictures examined
             self.data, self.validation, facts = build_data(checked)
+        self.directions = directions(recipe.data.targets, self.data.domains)
+        """By the number of each domain that gives sources: those that its pictures are translated into."""
 
         def built(spec: Spec) -> Any:
             """A component; one that holds a network (FAN, a perceptual loss) is put where the run computes."""
@@ -63,14 +70,21 @@ class Run:
                                                in build_networks(checked, facts, recipe.seed).items()}
         self.eval_networks = dict(self.networks)
         """What to draw pictures with: the networks, or averages of them where a hook keeps some."""
+        tensors = {name: built(spec) for name, spec in checked.tensors.items()}
+        losses = {name: built(spec) for name, spec in checked.losses.items()}
+        named = {f"tensors/{name}": call for name, call in tensors.items()}
+        named |= {f"losses/{group}.{name}": call for (group, name), call in losses.items()}
+        self.stateful = {name: call for name, call in named.items()
+                         if hasattr(call, "state_dict") and not isinstance(call, nn.Module)}
+        """Tensors and losses that remember (a pool of pictures); a module that one holds (FAN) never changes."""
+        self.definitions = definitions(checked, tensors)
+        self.scope = Scope(self.definitions, self.networks, field_names(self.data))
+        self.plan = plan_phases(self.scope, recipe, requests(recipe, checked.losses, losses))
+        size_lazy_networks(self)
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: spec.target([p for p in self.networks[name].parameters() if p.requires_grad], **spec.params)
             for name, spec in checked.optimizers.items()}
-        self.lr_schedules = checked.lr
-        self.definitions = definitions(checked, {name: built(spec) for name, spec in checked.tensors.items()})
-        losses = {name: built(spec) for name, spec in checked.losses.items()}
-        self.scope = Scope(self.definitions, self.networks, field_names(self.data))
-        self.plan = plan_phases(self.scope, recipe, requests(recipe, checked.losses, losses))
+        self.lr_schedules, self.clip_norms = checked.lr, checked.clip_norm
         self.hooks = {name: build(spec, facts) for name, spec in checked.hooks.items()}
         self.events = event_bus(self.hooks)
         assert checked.trainer is not None
@@ -85,12 +99,13 @@ class Run:
                             pin_memory=self.device.type == "cuda"):
             yield to_device(batch, self.device, self.dtype)
 
-    def draws(self, step: int) -> Draws:
-        """This process's random numbers at a step."""
-        total, world = self.recipe.data.batch_size, self.accelerator.num_processes
-        share = total // world
-        first = self.accelerator.process_index * share
-        return Draws(self.recipe.seed, step, first, first + share, total, self.device, self.dtype)
+    def draws(self, step: int, part: int | None = None) -> Draws:
+        """This process's random numbers at a step; part: for one of the parts in which it computes its share."""
+        total = self.recipe.data.batch_size
+        share = total // self.accelerator.num_processes
+        size = share if part is None else share // self.recipe.data.accumulate
+        first = self.accelerator.process_index * share + (part or 0) * size
+        return Draws(self.recipe.seed, step, first, first + size, total, self.device, self.dtype)
 
     def needs(self, name: str, phase: str) -> set[str]:
         """The batch fields that a tensor depends on under a phase's aliases."""
@@ -133,7 +148,7 @@ class Run:
                 file.write(line)
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
-        """Everything that a checkpoint holds, by part and name."""
+        """Everything that a checkpoint holds, by part and name; call it in every process."""
         parts = {f"networks/{name}": dict(network.state_dict()) for name, network in self.networks.items()}
         for name, optimizer in self.optimizers.items():
             parts[f"optimizers/{name}"] = {
@@ -142,7 +157,12 @@ class Run:
         for name, hook in self.hooks.items():
             if hasattr(hook, "state_dict"):
                 parts[f"hooks/{name}"] = dict(hook.state_dict())
+        parts |= {name: self._of_all_processes(call.state_dict()) for name, call in self.stateful.items()}
         return {name: tensors for name, tensors in parts.items() if tensors}
+
+    def _of_all_processes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The tensors of every process, (processes, ...), since each has seen its own share of the batches."""
+        return {name: self.accelerator.gather(tensor[None].to(self.device)) for name, tensor in tensors.items()}
 
     def load_parts(self, parts: state.Parts, where: Path) -> None:
         """Put a checkpoint's tensors in place; raises CheckpointError when it belongs to another recipe."""
@@ -152,7 +172,12 @@ class Run:
                 parameter, _, key = place.rpartition("/")
                 if parameter in parameters:
                     optimizer.state[parameters[parameter]][key] = value.to(self.device, copy=True)
-        state.match(self.parts(), parts, where)
+        for name, call in self.stateful.items():
+            call.load_state_dict({key: value[self.accelerator.process_index % len(value)].to(self.device)
+                                  for key, value in parts.get(name, {}).items()})
+        ours, theirs = ({name: tensors for name, tensors in side.items() if name not in self.stateful}
+                        for side in (self.parts(), parts))  # what is remembered may have any shape
+        state.match(ours, theirs, where)
         for name, network in self.networks.items():
             network.load_state_dict(parts.get(f"networks/{name}", {}))
         for name, hook in self.hooks.items():
@@ -179,10 +204,10 @@ class Run:
 
         Call it in every process: the main one writes (and gets the path), all wait.
         """
-        path = None
+        path, parts = None, self.parts() if self._saved != self.step else {}
         if self.is_main and self.folder is not None and self._saved != self.step:
             folder = self.folder / "checkpoints"
-            path = state.save(folder, self.step, self.parts(), {"domains": list(self.data.domains)})
+            path = state.save(folder, self.step, parts, {"domains": list(self.data.domains)})
             if keep is not None:
                 state.prune(folder, keep, self.step)
             self.events.checkpoint_saved(run=self, path=path)
@@ -206,9 +231,24 @@ def build_data(checked: Checked) -> tuple[Dataset, Dataset, dict[str, Any]]:
         if tuple(validation.domains) != tuple(data.domains):
             raise DataError(f"{checked.validation.mark}: the held-out pictures have the domains "
                             f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}")
+    _targets(checked.recipe, data.domains)
     return data, validation, facts | {"num_domains": len(data.domains), "domains": tuple(data.domains)}
 
 
+def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
+    """Raises RecipeError unless the directions that a recipe names are between domains that there are."""
+    if isinstance(recipe.data.targets, str):
+        return
+    named: dict[str, tuple[str | int, ...]] = {source: (source,) for source in recipe.data.targets}
+    named |= {name: (source, n) for source, names in recipe.data.targets.items() for n, name in enumerate(names)
+              if name not in named}
+    problems = [Problem(f"there is no domain {name} to translate", recipe.mark("data", "targets", *place),
+                        did_you_mean(name, domains))
+                for name, place in named.items() if name not in domains]
+    if problems:
+        raise RecipeError(problems)
+
+    
 def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
     dataset: Dataset = build(spec, facts)
     if len(dataset.domains) < 2:

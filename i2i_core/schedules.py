@@ -2,22 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, PositiveInt
 
 
 class Ramp(BaseModel):
-    """A straight line from ramp[0] at step 0 to ramp[1] at step `over`, constant afterwards."""
+    """From ramp[0], kept until step `after`, to ramp[1] within `over` steps, constant afterwards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     ramp: tuple[float, float]
     over: PositiveInt = 1
+    after: NonNegativeInt = 0
+    curve: Literal["linear", "cosine"] = "linear"
+    """A straight line, or half a cosine, flat at both ends (Loshchilov and Hutter 2017, equation 5)."""
+    warmup: NonNegativeInt = 0
+    """Over its first steps the value is scaled by 1/warmup, 2/warmup, ..., 1."""
 
     def __call__(self, step: int) -> float:
         start, end = self.ramp
-        return start + (end - start) * min(step / self.over, 1.0)
+        share = min(max(step - self.after, 0) / self.over, 1.0)
+        if self.curve == "cosine":
+            share = (1 - math.cos(math.pi * share)) / 2
+        warm = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0
+        return warm * (start + (end - start) * share)
+
+    @property
+    def constant(self) -> bool:
+        return self.ramp[0] == self.ramp[1] and not self.warmup
+
+    def __str__(self) -> str:
+        start, end = self.ramp
+        said = f"{start:g}" if start == end else f"{start:g} to {end:g} over {self.over:,} steps"
+        if start != end:
+            said += f" after {self.after:,}" * bool(self.after) + " on a cosine" * (self.curve == "cosine")
+        return said + f", warmed up over {self.warmup:,} steps" * bool(self.warmup)
 
 
 def _number_is_constant(value: Any) -> Any:

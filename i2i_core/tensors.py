@@ -134,6 +134,8 @@ class _Resolver:
         found = []
         for argument, name in definition.reads.items():
             alias = _follow(name, self.where)
+            if alias == definition.name:
+                alias = name  # what stands in for a tensor may be made of it
             if argument in definition.optional and alias not in self.scope.names():
                 continue
             if name == definition.name and (definition.replaces is not None or name in self.scope.fields):
@@ -178,12 +180,16 @@ def _follow(name: str, where: Mapping[str, str]) -> str:
     return name
 
 
-def plan(scope: Scope, requests: Sequence[Request]) -> list[PlannedPhase]:
-    """Plan one iteration; raises Unresolved for the first name without a meaning."""
+def plan(scope: Scope, requests: Sequence[Request], share: bool = True) -> list[PlannedPhase]:
+    """Plan one iteration; raises Unresolved for the first name without a meaning.
+
+    share: whether a phase uses what an earlier one computed; otherwise it is forgotten in between, and computed again.
+    """
     versions, nodes = Counter[str](), dict[Any, Node]()
     drafts = []
     for request in requests:
         terms = []
+        nodes = nodes if share else {}
         for name, loss, where in request.terms:
             resolver = _Resolver(scope, {**request.where, **where}, versions, nodes)
             terms.append(PlannedTerm(name, loss.call, resolver.arguments(loss, (f"{request.name}/{name}",))))

@@ -33,7 +33,10 @@ class PhaseTrainer:
 
     def _step(self, run: Run, phases: Sequence[_Phase], batch: Mapping[str, Tensor]) -> None:
         seed_generators(seed_of(run.recipe.seed, "step", run.step, run.accelerator.process_index), run.device)
-        values = Values({**run.networks, **batch}, run.draws(run.step))
+        parts = range(run.recipe.data.accumulate)
+        shares = {name: field.chunk(len(parts)) for name, field in batch.items()}
+        values = [Values({**run.networks, **{name: share[part] for name, share in shares.items()}},
+                         run.draws(run.step, part)) for part in parts]
         losses: dict[str, Tensor] = {}
         for phase in phases:
             run.events.before_phase(run=run, phase=phase.name)
@@ -52,29 +55,40 @@ class _Phase:
         self.parameters = [p for name in planned.trains for p in run.networks[name].parameters() if p.requires_grad]
         self.terms = dict(run.recipe.terms(planned.name))
 
-    def step(self, values: Values) -> dict[str, Tensor]:
-        """Returns the unweighted losses, averaged over processes, by term."""
+    def step(self, parts: Sequence[Values]) -> dict[str, Tensor]:
+        """Step the networks after all parts of the batch.
+
+        Returns the unweighted losses, averaged over parts and processes, by term.
+        """
         run = self.run
         due = [term for term in self.planned.terms if run.step % self.terms[term.name].every == 0]
         if not due:
             return {}
-        with run.accelerator.autocast():
-            losses = {term.name: self._loss(term, values) for term in due}
-        weights = {name: term.weight(run.step) * term.every for name, term in self.terms.items()}
-        total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
+        weights = {name: term.weight(run.step) * term.every / len(parts) for name, term in self.terms.items()}
         for p in self.parameters:
             p.grad = None
-        torch.autograd.backward(total, inputs=self.parameters)
-        for node in self.planned.release:
-            values.pop(node, None)
-        found = self._average({name: loss.detach() for name, loss in losses.items()})
+        losses = [self._differentiate(values, due, weights) for values in parts]
+        found = self._average({name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]})
         for network in self.planned.trains:
             optimizer, schedule = run.optimizers[network], run.lr_schedules[network]
+            if (limit := run.clip_norms[network]) is not None:
+                torch.nn.utils.clip_grad_norm_(run.networks[network].parameters(), limit)
             if schedule is not None:
                 for group in optimizer.param_groups:
                     group["lr"] = schedule(run.step)
             optimizer.step()
         return found
+
+    def _differentiate(self, values: Values, due: Sequence[PlannedTerm], weights: Mapping[str, float]
+                       ) -> dict[str, Tensor]:
+        """Add to the gradients those of one part of the batch; returns its losses."""
+        with self.run.accelerator.autocast():
+            losses = {term.name: self._loss(term, values) for term in due}
+        total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
+        torch.autograd.backward(total, inputs=self.parameters)
+        for node in self.planned.release:
+            values.pop(node, None)
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def _loss(self, term: PlannedTerm, values: Values) -> Tensor:
         arguments = values.of(term.arguments)

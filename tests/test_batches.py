@@ -97,6 +97,17 @@ def test_pictures_may_be_translated_into_other_domains_only() -> None:
     assert sum((n - 500) ** 2 / 500 for n in pairs.values()) < 20.5  # chi-square, 5 degrees of freedom, p = 0.001
 
 
+def test_a_recipe_may_name_the_directions() -> None:
+    named = {"d0": ["d1"], "d2": ["d0", "d1"]}
+    found = batches(Toy(3, 300, 30), steps=1, batch_size=3000, wanted=("y_org", "y_trg"), targets=named)
+    pairs = Counter(zip(found["y_org"].tolist(), found["y_trg"].tolist(), strict=True))
+    assert set(pairs) == {(0, 1), (2, 0), (2, 1)}
+    assert abs(pairs[0, 1] - 1500) < 110  # four standard deviations
+    assert abs(pairs[2, 0] - 750) < 100
+    (pair,) = set(zip(*(batches(Toy(3, 3), targets={"d1": "d0"})[y].tolist() for y in ("y_org", "y_trg")), strict=True))
+    assert pair == (1, 0)
+
+
 def test_pictures_are_of_the_domains_that_y_names_and_each_is_drawn() -> None:
     found = batches(Toy(4, 8, 6), steps=1, batch_size=600, augment=PLAIN)
     domain, index = (found["x_real"][:, channel, 0, 0] for channel in (0, 1))

@@ -57,9 +57,10 @@ def test_a_tensor_that_needs_itself_is_reported(mistakes, new, problem):
 
 
 def test_a_cycle_that_only_an_alias_closes_is_reported(mistakes):
-    assert mistakes(("losses: g}", "losses: g, where: {x_real: grey}}")) == [
-        "tiny.yaml:19:54: tensor grey needs itself: phase g needs losses.g.adversarial -> fake_logits -> "
-        "x_fake -> grey -> grey"]
+    assert mistakes(("losses: g}", "losses: g, where: {x_real: light}}"),
+                    ("of: x_real}", "of: x_real}\n  light: {use: tiny/grey, of: grey}")) == [
+        "tiny.yaml:20:54: tensor light needs itself: phase g needs losses.g.adversarial -> fake_logits -> "
+        "x_fake -> light -> grey -> light"]
 
 
 @pytest.mark.parametrize(("name", "what"), [

@@ -18,7 +18,7 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from i2i_core.data.batches import to_device, to_tensor
+from i2i_core.data.batches import directions, to_device, to_tensor
 from i2i_core.errors import Diverged, RecipeError
 from i2i_core.hooks import progress
 from i2i_core.hooks.ema import EMA
@@ -93,7 +93,7 @@ def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
     seen: list[dict[str, Any]] = []
     tensors = run.tensors
     watched: Any = SimpleNamespace(**{name: getattr(run, name) for name in (
-        "validation", "recipe", "device", "dtype", "needs")})
+        "validation", "directions", "recipe", "device", "dtype", "needs")})
     watched.tensors = lambda names, batch, **how: seen.append({**batch, **tensors(["s_trg"], batch, **how)}) or tensors(
         names, batch, **how)
     found = cells(watched, phase="g_latent")
@@ -226,7 +226,8 @@ class Same:
 
 def a_run_that_translates(by: Any, data: Any) -> Any:
     recipe = SimpleNamespace(seed=0, data=SimpleNamespace(image_size=(32, 32)))
-    return SimpleNamespace(validation=data, data=data, recipe=recipe, device=torch.device("cpu"), dtype=torch.float32,
+    return SimpleNamespace(validation=data, data=data, recipe=recipe, directions=directions("all", data.domains),
+                           device=torch.device("cpu"), dtype=torch.float32,
                            tensors=lambda names, batch, **_: {names[0]: by(batch)})
 
 

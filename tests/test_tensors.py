@@ -240,6 +240,15 @@ def test_a_tensor_that_reads_its_own_name_and_replaces_nothing_needs_itself():
     assert error.value.cycle
 
 
+def test_what_stands_in_for_a_tensor_may_be_made_of_it():
+    def pool(a): ...
+
+    (phase,) = planned([a, b, pool], ((), {"a": "pool"}, [(loss, {})]))
+    b_node = argument(phase)
+    assert [(name, node.name) for name, node in b_node.arguments] == [("a", "pool")]
+    assert [(name, node.name) for name, node in b_node.arguments[0][1].arguments] == [("a", "a")]
+
+
 def test_an_argument_with_a_default_is_left_out_when_nothing_makes_it():
     def b(a, mask=None): ...
     def mask(x): ...

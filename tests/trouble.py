@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i_core import hookimpl
 
@@ -26,6 +26,9 @@ def i2i_components(registry):
     registry.loss("map", "trouble:logit_map")
     registry.tensor("raises", "trouble:raises")
     registry.tensor("bright", "trouble:bright")
+    registry.tensor("late", "trouble:Late")
+    registry.network("lazy", "trouble:Lazy")
+    registry.loss("lazy", "trouble:lazy")
 
 
 class Signal:
@@ -126,6 +129,42 @@ def bright(of: Tensor) -> tuple[Tensor, Tensor]:
     """Masks of what is bright, and of what is not: they differ from picture to picture."""
     light = of.detach().mean(dim=1, keepdim=True).add(1).div(2).clamp(0, 1)
     return light, 1 - light
+
+
+class Late:
+    """The mean picture of the call before (at first, of this one)."""
+
+    def __init__(self):
+        self.pictures = None
+
+    def __call__(self, of: Tensor) -> Tensor:
+        before, self.pictures = self.pictures, of.detach().mean(0, keepdim=True)
+        return (self.pictures if before is None else before).expand_as(of)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {} if self.pictures is None else {"pictures": self.pictures}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.pictures = state.get("pictures")
+
+
+class Lazy(nn.Module):
+    """A layer that learns its width from what it is first given; it counts its calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.LazyLinear(2)
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.calls += 1
+        return self.linear(x)
+
+
+def lazy(lazy: nn.Module, s_trg: Tensor, x_real: Tensor) -> Tensor:
+    """How far two numbers about a style are from the mean brightness of a picture."""
+    return (lazy(s_trg) - x_real.mean((1, 2, 3)).unsqueeze(1)).square().mean()
 
 
 def _meant(rank: int) -> bool:

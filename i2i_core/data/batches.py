@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,19 +68,30 @@ def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, fli
     return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
 
 
+def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str]) -> dict[int, tuple[int, ...]]:
+    """By the number of each domain that gives sources: those that its pictures are translated into (`data.targets`)."""
+    if not isinstance(targets, str):
+        return {domains.index(source): tuple(map(domains.index, names)) for source, names in targets.items()}
+    everyone = range(len(domains))
+    return {y: tuple((y + k) % len(domains) for k in everyone if k or targets == "all") for y in everyone}
+
+
 class Samples:
     """Sample number -> its wanted fields; a map-style data set of unlimited length for a DataLoader."""
 
     def __init__(self, dataset: Dataset, wanted: Collection[str], data: Data, seed: int) -> None:
         self.dataset, self.wanted, self.data, self.seed = dataset, wanted, data, seed
         self.counts = [dataset.count(domain) for domain in range(len(dataset.domains))]
+        self.directions = directions(data.targets, dataset.domains)
+        self.sources = tuple(self.directions)
 
     def __getitem__(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, number))
-        domains = len(self.counts)
-        y_org, y_trg = (int(y) for y in rng.integers(domains, size=2))
-        if self.data.targets == "others":
-            y_trg = (y_org + int(rng.integers(1, domains))) % domains
+        y_org, y_trg = (int(y) for y in rng.integers(len(self.counts), size=2))
+        if len(self.sources) < len(self.counts):
+            y_org = self.sources[rng.integers(len(self.sources))]
+        if len(targets := self.directions[y_org]) < len(self.counts):
+            y_trg = targets[rng.integers(len(targets))]
         source = int(rng.integers(self.counts[y_org]))
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
         sample: dict[str, Any] = {"y_org": y_org, "y_trg": y_trg}

@@ -47,15 +47,15 @@ class SampleGrid:
 
     def cells(self, run: Run) -> Tensor:
         """Pictures in [-1, 1], (rows, columns, 3, H, W): the sources, then per style its reference and translations."""
-        domains = len(run.validation.domains)
-        y_org = torch.arange(self.sources) % domains
-        x_real = torch.stack([_held_out(run, int(y), i // domains) for i, y in enumerate(y_org)])
+        origins, targets = list(run.directions), sorted({y for ys in run.directions.values() for y in ys})
+        y_org = torch.tensor([origins[i % len(origins)] for i in range(self.sources)])
+        x_real = torch.stack([_held_out(run, int(y), i // len(origins)) for i, y in enumerate(y_org)])
         sources = to_device({"x_real": x_real, "y_org": y_org}, run.device, run.dtype)
         white = torch.ones_like(sources["x_real"][:1])
         rows, lefts = [sources["x_real"]], [white]
         for row in range(self.rows):
-            y = row % domains
-            x_ref = _held_out(run, y, row // domains, offset=0.5).expand_as(x_real)
+            y = targets[row % len(targets)]
+            x_ref = _held_out(run, y, row // len(targets), offset=0.5).expand_as(x_real)
             style = to_device({"y_trg": torch.full_like(y_org, y), "x_ref": x_ref, "x_ref2": x_ref},
                               run.device, run.dtype)
             draws = Draws(run.recipe.seed, row, 0, self.sources, self.sources, run.device, run.dtype, shared=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import warnings
 from typing import TYPE_CHECKING
@@ -54,11 +53,12 @@ class TruePairs:
         pictures = [torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])
                     for y in range(len(data.domains))]
         results = {}
-        for (y_org, source), (y_trg, target) in itertools.permutations(enumerate(data.domains), 2):
+        directions = [(y_org, y_trg) for y_org, ys in run.directions.items() for y_trg in sorted(ys) if y_trg != y_org]
+        for y_org, y_trg in directions:
             sources, targets = pictures[y_org], pictures[y_trg]
             references = targets.roll(len(targets) // 2, dims=0)  # neighbours are often alike, and so is the true pair
             made = self._translate(run, y_org, y_trg, sources, references)
-            results[f"{source} -> {target}"] = {
+            results[f"{data.domains[y_org]} -> {data.domains[y_trg]}"] = {
                 "translated": self._share(made, targets),
                 "untranslated": self._share(sources, targets),
                 "chance": 1 / len(made)}

@@ -1,0 +1,76 @@
+"""Tensor components that remember, and networks that are sized by their first use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from i2i_core.state import checkpoints
+
+from .runs import NO_GRIDS, assert_same_bits, largest_difference, run_forked, tensors, train
+
+LATE = ("tensors.late={use: trouble/late, of: x_fake}",
+        "losses.discriminator.adversarial.where={x_fake: late}")
+LAZY = ("networks.lazy=trouble/lazy", "losses.generator.lazy=trouble/lazy",
+        "phases.g_latent.train=[generator, mapping_network, style_encoder, lazy]",
+        "hooks.ema.networks=[generator, lazy]")
+KILL = "hooks.kill={use: trouble/signal, step: 4}"
+
+
+def test_what_a_tensor_remembers_is_resumed_bit_for_bit(tmp_path: Path) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    train(whole, *LATE)
+    assert run_forked(folder, *LATE, KILL).codes == [-9]
+    resumed = run_forked(folder, "hooks.kill=null", resume=True)
+    assert resumed.codes == [0], resumed.printed
+    assert_same_bits(whole, folder)
+    assert tensors(whole)["tensors/late: pictures"].shape == (1, 1, 3, 32, 32)
+
+
+def test_each_process_goes_on_with_what_it_remembers(tmp_path: Path) -> None:
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    assert run_forked(whole, *LATE, world=2).codes == [0, 0]
+    assert run_forked(folder, *LATE, KILL, world=2).codes == [-9, -9]
+    resumed = run_forked(folder, "hooks.kill=null", resume=True, world=2)
+    assert resumed.codes == [0, 0], resumed.printed
+    assert_same_bits(whole, folder)
+    first, second = tensors(whole)["tensors/late: pictures"]
+    assert not first.equal(second)
+
+
+def test_a_run_of_two_processes_can_go_on_as_one(tmp_path: Path) -> None:
+    assert run_forked(tmp_path / "run", *LATE, "steps=3", world=2).codes == [0, 0]
+    assert train(tmp_path / "run", "steps=4", resume=True).step == 4
+
+
+def test_a_lazy_network_is_there_from_the_start(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", *LAZY, "steps=1", *NO_GRIDS)
+    assert run.networks["lazy"].linear.weight.shape == (2, 64)
+    assert {name.partition(": ")[0] for name in tensors(tmp_path / "run")} >= {"networks/lazy", "optimizers/lazy"}
+    assert "hooks/ema: lazy/linear.weight" in tensors(tmp_path / "run")
+    assert int(run.networks["lazy"].calls) == 2, "one call in each phase of G; the blank samples are not counted"
+    assert all(network.training for network in run.networks.values())
+
+
+def test_a_lazy_networks_weights_follow_from_the_seed(tmp_path: Path) -> None:
+    still = ("steps=1", "optimizers.lazy={lr: 0, weight_decay: 0}", *NO_GRIDS)
+    for name, *more in (("a",), ("b",), ("c", "seed=1"), ("d", "data.batch_size=2", "networks.generator.skip=null",
+                                                          "tensors.masks=null", "tensors.fake_masks=null")):
+        train(tmp_path / name, *LAZY, *still, *more)
+    a, b, c, d = (load_file(checkpoints(tmp_path / name / "checkpoints")[0] / "networks" / "lazy.safetensors")
+                  ["linear.weight"] for name in "abcd")
+    assert a.equal(b) and a.equal(d) and not a.equal(c)
+    assert a.dtype == torch.float32
+
+
+def test_a_lazy_network_is_resumed_and_shared_by_processes(tmp_path: Path) -> None:
+    train(tmp_path / "whole", *LAZY)
+    train(tmp_path / "run", *LAZY, "steps=3")
+    train(tmp_path / "run", "steps=6", resume=True)
+    a, b = tensors(tmp_path / "whole"), tensors(tmp_path / "run")
+    assert all(a[name].equal(b[name]) for name in a)
+    train(tmp_path / "one", *LAZY, "precision=fp64", *NO_GRIDS)
+    assert run_forked(tmp_path / "two", *LAZY, "precision=fp64", *NO_GRIDS, world=2).codes == [0, 0]
+    assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-6
