@@ -19,7 +19,7 @@ from i2i_core.errors import PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_problems
 from i2i_core.marks import Path as Place
 from i2i_core.plugins import Plugins
-from i2i_core.recipe import Phase, Ratio, Recipe, Term, Use, find_recipe, load_recipe
+from i2i_core.recipe import OPTIMIZER_KEYS, Phase, Recipe, Term, Use, find_recipe, load_recipe
 from i2i_core.schedules import Ramp
 from i2i_core.shape import in_order
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, method_tensors, plan, reached
@@ -124,10 +124,11 @@ def _optimizers(checked: Checked, checker: Checker) -> None:
         keys, places = checked.recipe.optimizer(name), (("optimizers", name), ("optimizers", "default"))
         checked.lr[name] = None
         if isinstance(keys.get("lr"), dict):
-            schedule = checker.read(Ramp, keys["lr"], checker.place_of("lr", places))
+            schedule = checker.read(OPTIMIZER_KEYS["lr"], keys["lr"], checker.place_of("lr", places))
             checked.lr[name], keys["lr"] = schedule, min(schedule.ramp) if schedule else 0.0
         clip_norm = keys.pop("clip_norm", None)
-        checked.clip_norm[name] = checker.read(Ratio | None, clip_norm, checker.place_of("clip_norm", places))
+        checked.clip_norm[name] = checker.read(OPTIMIZER_KEYS["clip_norm"], clip_norm,
+                                               checker.place_of("clip_norm", places))
         spec = checker.check("optimizer", keys, *places)
         if spec is not None:
             checked.optimizers[name] = spec
