@@ -26,6 +26,7 @@ from i2i_core.schedules import Ramp, Schedule
 from i2i_core.shape import in_order, shape_problems, without_mistakes
 
 DEFAULT_HOOKS = ("progress", "metrics", "checkpoint")
+DEFAULT_OPTIMIZER = "adam"
 
 
 _BARE_NAME = shorthand(str, lambda name: {"use": name})
@@ -38,14 +39,14 @@ def _refuse_fp16(value: Any) -> Any:
     return value
 
 
-def _without_nulls(section: Any) -> Any:
+def without_nulls(section: Any) -> Any:
     """A section of which every line is commented out, and what `--set losses.generator.cycle=null` takes away."""
     if isinstance(section, dict):
         return {name: value for name, value in section.items() if value is not None}
     return {} if section is None else section
 
 
-_NULLS_ARE_OUT = BeforeValidator(_without_nulls)
+_NULLS_ARE_OUT = BeforeValidator(without_nulls)
 
 
 class _Section(BaseModel):
@@ -114,10 +115,13 @@ class Augment(_Section):
     """Probability of a horizontal flip."""
 
 
+_Size = tuple[PositiveInt, PositiveInt]
+
+
 class Data(_Use):
     """The data set and how it is batched; other keys are the data set's own."""
 
-    image_size: Annotated[tuple[PositiveInt, PositiveInt], shorthand(int, lambda side: (side, side))]
+    image_size: Annotated[_Size, shorthand(int, lambda side: (side, side), PositiveInt | _Size)]
     """H and W in pixels; one number for both."""
     batch_size: PositiveInt
     """Samples per step over all processes."""
@@ -140,6 +144,9 @@ def _with_default_hooks(hooks: Any) -> Any:
     return {name: name for name in DEFAULT_HOOKS} | {
         name: {"use": name, **use} if name in DEFAULT_HOOKS and isinstance(use, dict) else use
         for name, use in hooks.items()}
+
+
+_Hooks = dict[str, Annotated[_Use | None, _BARE_NAME]]
 
 
 class Recipe(_Section):
@@ -169,7 +176,7 @@ class Recipe(_Section):
     """One iteration, in this order."""
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
     """The default, and what differs for a network."""
-    hooks: Annotated[dict[str, Annotated[_Use | None, _BARE_NAME]], BeforeValidator(_with_default_hooks)] = Field(
+    hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
         default={}, validate_default=True)
     """progress, metrics and checkpoint are there without being named; null removes one."""
     trainer: Use = _Use(use="phases")
@@ -193,7 +200,8 @@ class Recipe(_Section):
 
     def optimizer(self, network: str) -> dict[str, Any]:
         """The keys of `network`'s optimizer: its own over the default's, unless it is another kind of optimizer."""
-        own, default = self.optimizers.get(network, {}), {"use": "adam", **self.optimizers.get("default", {})}
+        own = self.optimizers.get(network, {})
+        default = {"use": DEFAULT_OPTIMIZER, **self.optimizers.get("default", {})}
         return dict(own) if "use" in own and own["use"] != default["use"] else {**default, **own}
 
     def terms(self, phase: str) -> list[tuple[str, Term]]:
@@ -256,8 +264,11 @@ def parse_recipe(text: str, file: str, sets: Sequence[str] = ()) -> Recipe:
     raise RecipeError(in_order(document.problems))
 
 
+OPTIMIZER_KEYS: dict[str, Any] = {"lr": Ramp, "clip_norm": Ratio | None}
+"""What the core reads of an optimizer's keys: a rate that changes, which the optimizer itself takes as a number, and
+the norm to which gradients are clipped."""
 RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fields.keys() - {"use"},
-            "optimizer": {"clip_norm"}}
+            "optimizer": OPTIMIZER_KEYS.keys()}
 """The core's own keys among those of a component, by its kind."""
 
 

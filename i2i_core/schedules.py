@@ -48,5 +48,5 @@ def _number_is_constant(value: Any) -> Any:
     return {"ramp": (value, value)} if not isinstance(value, dict | Ramp) else value
 
 
-Schedule = Annotated[Ramp, BeforeValidator(_number_is_constant)]
+Schedule = Annotated[Ramp, BeforeValidator(_number_is_constant, float | Ramp)]
 """A number, or {ramp: [start, end], over: steps}."""
