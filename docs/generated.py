@@ -83,15 +83,19 @@ def _said(schema: Schema) -> str:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
         pair = ", ".join(map(_said, schema.get("prefixItems", ())))
-        return f"[{pair}]" if pair else f"list of {_said(schema['items'])}"
+        return f"[{pair}]" if pair else f"list of {_held(schema['items'])}"
     if schema.get("type") == "object":
         inside = schema.get("additionalProperties")
-        return f"mapping of names to {_said(inside)}" if isinstance(inside, Mapping) else "mapping"
+        return f"mapping of names to {_held(inside)}" if isinstance(inside, Mapping) else "mapping"
     bounds = [f"{sign} {schema[key]}" for key, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))
               if key in schema]
     words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
     kind = schema.get("type", "anything")
     return " ".join([words.get(kind, kind), *bounds])
+
+
+def _held(schema: Schema) -> str:
+    return f"({_said(schema)})" if "anyOf" in schema else _said(schema)
 
 
 def _short(schema: Schema, models: Mapping[str, Schema]) -> Any:
