@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugins/regularize
+PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugins/regularize examples/plugins/i2i-classics
 STAMP := $(VENV)/installed
 
 .PHONY: install demo test test-slow check docs registry

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from i2i_core import state
 from i2i_core.check import Checked, load
 from i2i_core.components import facts_for, signature_of
 from i2i_core.errors import DataError, PluginError, RecipeError, did_you_mean
+from i2i_core.events import event_problems
 from i2i_core.plugins import Plugins, discover
 from i2i_core.recipe import Recipe
 from i2i_core.registry import Entry
@@ -29,15 +31,18 @@ from i2i_core.tensors import method_tensors
 
 DISCOVERY = """
 import importlib, sys
+before = set(sys.modules)
 from i2i_core.registry import Registrar, Registry
 plugin = importlib.import_module(sys.argv[1])
 if hasattr(plugin, "i2i_components"):
     plugin.i2i_components(Registrar(Registry(), "", ""))
-print(*sys.modules)
+print(*sys.modules.keys() - before)
 """
 """What every call of `i2i` does with a plugin."""
 QUIET = ("progress", "tracker")
 """Hooks that talk to people and services."""
+PATIENCE = 10
+"""How many times as long several processes may take as one, before they are thought to wait for each other."""
 RTOL, ATOL = 1e-6, 1e-9
 """What rounding may change in float64: more than it does, less than any other order of samples would."""
 
@@ -102,6 +107,8 @@ def _of_component(entry: Entry, target: Any) -> Iterator[str]:
             yield f"{name} does not say the type of {', '.join(untyped)}"
         if signature.return_annotation is signature.empty and name != "__init__":
             yield f"{name} does not say what it returns"
+    if entry.kind == "hook" and inspect.isclass(target):
+        yield from map(str, event_problems(target))
     keys, hints = signature_of(target, entry.kind).params, signature_of(target, entry.kind).hints
     if unread := [key for key, p in keys.items() if p.annotation is not p.empty and key not in hints]:
         yield f"the type of {', '.join(unread)} cannot be read at run time, so recipes are not checked; import its name"
@@ -117,7 +124,7 @@ def _functions(target: Any) -> list[tuple[str, Callable[..., Any]]]:
     if inspect.ismodule(target):
         return [(name, getattr(target, name)) for name in method_tensors(target)]
     if not inspect.isclass(target):
-        return [(target.__name__, target)]
+        return [(getattr(target, "__name__", type(target).__name__), target)]
     return [(name, function) for name, function in vars(target).items()
             if inspect.isfunction(function) and (not name.startswith("_") or name in ("__init__", "__call__"))]
 
@@ -158,47 +165,50 @@ def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int
     two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}",
                  *(f"hooks.{name}=null" for name, hook in recipe.all_hooks().items() if hook.use in QUIET)]
     arguments = ["--recipe", str(file), *(word for change in two_steps for word in ("--set", change))]
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         whole, resumed, one, many = (Path(temporary) / run for run in ("whole", "resumed", "one", "many"))
-        code, said = _train(whole, arguments)
-        if code:
+        if said := _train(whole, arguments):
             yield f"{file.name} does not train: {said}"
             return
         shutil.copytree(whole, resumed, ignore=shutil.ignore_patterns("step-00000002", "run.lock"))
-        code, said = _train(resumed, ["--resume"])
-        if code:
+        if said := _train(resumed, ["--resume"]):
             yield f"{file.name} cannot be resumed after its first step: {said}"
         elif parts := _different(whole, resumed, torch.equal):
             yield (f"{file.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
                    f"one that was not stopped; what the second step needs is not in the checkpoint, or not loaded")
         if processes == 1 or recipe.data.batch_size % processes:
             return
+        began, limit = time.monotonic(), None
         for run, world in ((one, 1), (many, processes)):
-            code, said = _train(run, [*arguments, "--set", "precision=fp64"], world)
-            if code:
+            if said := _train(run, [*arguments, "--set", "precision=fp64"], world, limit):
                 yield f"{file.name} does not train in float64 in {world} process{'es' * (world > 1)}: {said}"
                 return
+            limit = PATIENCE * (1 + time.monotonic() - began)
         if parts := _different(one, many, _close):
             yield (f"{file.name}: {processes} processes end with other {', '.join(parts)} than one; losses should be "
                    f"means over the batch, and what is computed of a sample should not depend on the others")
 
 
-def _train(folder: Path, arguments: Sequence[str], processes: int = 1) -> tuple[int, str]:
-    """`i2i train` on the CPU: its exit code, and the last line of what it said."""
+def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: float | None = None) -> str:
+    """`i2i train` on the CPU, for `limit` seconds at most; gives why it failed, or nothing."""
     launcher, logs = list[str](), folder.with_name(f"{folder.name}-logs")
     if processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes),
-                    "--log-dir", str(logs), "--redirects", "3"]
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+                    "--nproc-per-node", str(processes), "--log-dir", str(logs), "--redirects", "3"]
     command = [sys.executable, *launcher, "-m", "i2i_cli", "train", "-v", "--run-dir", str(folder), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment())
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=limit)
+    except subprocess.TimeoutExpired:
+        return f"they still wait for each other after {limit:.0f} s; what waits for all has to be called by all"
     if not done.returncode:
-        return 0, ""
+        return ""
     # Of several processes, the one that ended first says why: the others lost it.
     errors = sorted(logs.rglob("stderr.log"), key=lambda file: file.stat().st_mtime)
     said = errors[0].read_text(encoding="utf-8") if errors else done.stderr
     print(said, file=sys.stderr)  # with the traceback
     last = said.rstrip().rpartition("\n")[2]
-    return done.returncode, re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
+    last = re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
+    return last or f"it ended with exit code {done.returncode}"
 
 
 def _environment() -> dict[str, str]:

@@ -29,5 +29,6 @@ def imported() -> dict[str, list[str]]:
 
 
 def test_the_core_a_plugin_and_the_discovery_of_all_import_nothing_heavy(imported):
-    assert imported.keys() > {"i2i_core", "i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "discover"}
+    assert imported.keys() > {"i2i_core", "i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "i2i_regularize",
+                               "discover"}
     assert {name: heavy for name, heavy in imported.items() if heavy} == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -96,6 +97,13 @@ def test_its_recipe_is_valid_and_uses_every_component(project):
     assert registered <= used
 
 
+def test_its_loss_replaces_one_of_stargan_v2_as_its_readme_says(i2i, project):
+    folder = project("my_blur")
+    (cycle,) = re.findall(r"^          cycle: (.*)$", (folder / "README.md").read_text(), re.MULTILINE)
+    answer = i2i("validate", "stargan_v2.yaml", "--set", f"losses.generator.cycle={cycle}")
+    assert (answer.code, answer.out, answer.err) == (0, "stargan_v2.yaml is valid\n", "")
+
+
 @pytest.mark.parametrize(("change", "mistake"), [
     ("losses.pairs.charbonnier.epsilon=0", "losses.pairs.charbonnier.epsilon should be greater than 0, not 0"),
     ("networks.generator.width=0", "networks.generator.width should be greater than 0, not 0"),
@@ -107,19 +115,25 @@ def test_a_mistake_in_a_key_of_its_components_is_told_with_its_place(i2i, projec
     assert (answer.code, answer.out, answer.err) == (2, "", f"--set {change}: {mistake}\n")
 
 
-def test_its_wheel_passes_its_own_tests_and_learns_in_an_environment_of_its_own(i2i, here):
-    i2i("new", "my_blur")
-    project = here / "i2i-my-blur"
+def run(*command: object, folder: Path) -> str:
+    """What a command prints, on whichever of the two streams."""
+    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          cwd=folder)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def test_what_the_installed_command_writes_is_built_installed_tested_and_learns(here):
     python = make_venv(here / "venv")
+    pip(python, "install", "--no-deps", build_wheel(ROOT, here))
+    run(python.with_name("i2i"), "new", "my_blur", folder=here)
+    project = here / "i2i-my-blur"
+    assert files(project) == FILES
     pip(python, "install", "--no-deps", build_wheel(project, here))
     shutil.rmtree(project / "i2i_my_blur")  # so that only what is installed can be imported
-    tested = subprocess.run([python, "-m", "pytest", "-q"], capture_output=True, text=True, cwd=project)
-    assert tested.returncode == 0, tested.stdout
-    assert "3 passed" in tested.stdout
-    trained = subprocess.run([python, "-m", "i2i_cli", "train", "--recipe", "my_blur.yaml", "--set", "steps=100"],
-                             capture_output=True, text=True, cwd=here)
-    assert trained.returncode == 0, trained.stderr
-    assert trained.stdout.splitlines()[0] == "run         runs/my_blur-001"
+    assert "\n3 passed in " in run(python, "-m", "pytest", "-q", folder=project)
+    said = run(python.with_name("i2i"), "train", "--recipe", "my_blur.yaml", "--set", "steps=100", folder=here)
+    assert "\nrun         runs/my_blur-001\n" in said
     lines = [json.loads(line) for line in (here / "runs" / "my_blur-001" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["learn/charbonnier"] for line in lines if "learn/charbonnier" in line]
     assert losses[-1] < losses[0] / 2

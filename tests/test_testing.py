@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import pytest
 
+from i2i_core import testing
 from i2i_core.testing import check_plugin
 
 from .runs import TINY
@@ -68,6 +70,7 @@ def test_all_that_can_be_read_in_its_code_is_told_at_once(project) -> None:
             ("networks.py", '"""Two convolutions', 'summary = """Two convolutions'),
             ("losses.py", "epsilon: PositiveFloat = 0.01) -> Tensor", "epsilon=0.01, power: int = 2)"),
             ("hooks.py", "    from i2i_core.run", "    from pathlib import Path\n\n    from i2i_core.run"),
+            ("hooks.py", "def after_step", "def after_stepp"),
             ("hooks.py", "every: PositiveInt = 10", "every: PositiveInt = 10, to: Path | None = None"),
             ("hooks.py", "`every`: how", "`to` and every: how"))
     assert failures("careless") == [
@@ -82,6 +85,7 @@ def test_all_that_can_be_read_in_its_code_is_told_at_once(project) -> None:
         "loss careless/charbonnier: charbonnier does not say the type of epsilon",
         "loss careless/charbonnier: charbonnier does not say what it returns",
         "loss careless/charbonnier: its docstring does not name power",
+        "hook careless/smooth: hook Smooth has a method after_stepp, which is no event (did you mean after_step?)",
         "hook careless/smooth: the type of over, every, to cannot be read at run time, so recipes are not checked; "
         "import its name"]
 
@@ -119,6 +123,29 @@ def test_state_that_is_lost_and_losses_that_are_no_means_are_told(project) -> No
         "stopped; what the second step needs is not in the checkpoint, or not loaded",
         "forgetful.yaml: 2 processes end with other hooks/smooth, networks/generator, optimizers/generator than one; "
         "losses should be means over the batch, and what is computed of a sample should not depend on the others"]
+
+
+@pytest.mark.slow
+def test_processes_that_wait_for_each_other_are_told(project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "PATIENCE", 2)
+    project("waiting", ("hooks.py", "if run.step % self.every == 0:",
+                        "if run.is_main:\n            run.accelerator.wait_for_everyone()\n        if run.step > 9:"))
+    (said,) = failures("waiting")
+    assert re.fullmatch(r"waiting\.yaml does not train in float64 in 2 processes: they still wait for each other after "
+                        r"\d+ s; what waits for all has to be called by all", said)
+
+
+@pytest.mark.slow
+def test_what_happens_in_one_of_several_processes_is_told_as_it_says_it(project) -> None:
+    project("second", ("hooks.py", "if run.step % self.every == 0:",
+                       "if not run.is_main:\n            raise OSError('only here')\n        if run.step > 9:"))
+    assert failures("second") == ["second.yaml does not train in float64 in 2 processes: rank 1: unexpected: OSError: "
+                                  "only here"]
+
+
+def test_a_process_that_dies_without_a_word_is_told(project) -> None:
+    project("dying", ("hooks.py", "if run.step % self.every == 0:", "if __import__('os')._exit(9):"))
+    assert failures("dying") == ["dying.yaml does not train: it ended with exit code 9"]
 
 
 def test_what_cannot_be_resumed_or_run_in_float64_is_told(project) -> None:

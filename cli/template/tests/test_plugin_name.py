@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-
 from i2i_core.testing import check_plugin
+
 from i2i_plugin_name.losses import charbonnier
 from i2i_plugin_name.networks import Generator
 

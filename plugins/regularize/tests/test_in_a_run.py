@@ -110,6 +110,15 @@ def test_two_processes_have_the_same_p_and_the_same_singular_vectors(tmp_path: P
     assert len({line for line in one if line.startswith("buffer p ")}) > 1, "p never moved"
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.float32), ("fp64", torch.float64)])
+def test_they_train_in_every_precision(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
+    run = train(tmp_path / "run", f"precision={precision}", "steps=2", ALL, OVERFITTING,
+                HOOK % "speed: 8, every: 1, target: -1", *NO_GRIDS)
+    assert {buffer.dtype for buffer in run.networks["discriminator"].buffers()} == {dtype}
+    assert float(run.networks["discriminator"].p) > 0
+    assert all(tensor.isfinite().all() for tensor in tensors(tmp_path / "run").values())
+
+
 # What does not fit together
 
 
