@@ -15,6 +15,7 @@ from .common import grid, print_json, verb, with_json, with_plugins
 from .common import show as print_tables
 
 if TYPE_CHECKING:
+    from i2i_core.errors import Problem
     from i2i_core.plugins import Plugins
     from i2i_core.registry import Entry
 
@@ -67,9 +68,18 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
         raise UsageError(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
     if as_json:
         print_json([_facts(e) for e in entries])
-        return
-    for e in entries:
-        _show_component(_facts(e))
+    else:
+        for e in entries:
+            _show_component(_facts(e))
+    for problem in (problem for e in entries for problem in _event_problems(e)):
+        click.echo(f"warning: {problem}", err=True)
+
+
+def _event_problems(entry: Entry) -> list[Problem]:
+    """What is wrong with a hook: the bus would not call it, and nobody would know."""
+    from i2i_core.events import event_problems
+
+    return event_problems(entry.load()) if entry.kind == "hook" and inspect.isclass(entry.load()) else []
 
 
 def _hint(name: str, plugins: Plugins) -> str:

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import platform
-import sys
 import time
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 
 import filelock
-import torch
 
-from i2i_core import __version__, state
+from i2i_core import state
 from i2i_core.errors import Locked, UsageError
-from i2i_core.plugins import Plugins
 
-RECIPE, STATUS, METRICS, ENVIRONMENT = "recipe.yaml", "status.json", "metrics.jsonl", "env.json"
+RECIPE, STATUS, METRICS = "recipe.yaml", "status.json", "metrics.jsonl"
 
 
 def make(run_dir: Path | None, name: str) -> Path:
@@ -53,24 +47,6 @@ def lock(folder: Path) -> filelock.BaseFileLock:
         except filelock.Timeout:
             raise Locked(f"{folder} is in use by another process; wait for it, or choose another --run-dir") from None
     return held
-
-
-def write_environment(folder: Path, plugins: Plugins, world: int) -> None:
-    """env.json: the versions and the machine that made this run."""
-    libraries = ("torch", "torchvision", "accelerate", "safetensors")
-    facts = {"python": platform.python_version(), "platform": platform.platform(),
-             "versions": {"i2i": __version__, **{name: metadata.version(name) for name in libraries}},
-             "plugins": {row.name: row.version for row in plugins.rows if not row.error},
-             "plugin_files": [str(f) for f in plugins.files], "world_size": world,
-             "threads": torch.get_num_threads(), "command": sys.argv}
-    state.write_file(folder / ENVIRONMENT, json.dumps(facts, indent=1))
-
-
-def processes_before(folder: Path) -> int | None:
-    """In how many processes the run was trained until now, where env.json says so."""
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        return int(json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))["world_size"])
-    return None
 
 
 def write_status(folder: Path, status: str, step: int, exit_code: int | None = None, message: str = "") -> None:

@@ -20,10 +20,20 @@ from accelerate.utils import broadcast_object_list
 
 from i2i_core import state
 from i2i_core.check import load
-from i2i_core.errors import I2IError, Interrupted, OutOfMemory, Preempted, Problem, RecipeError, UsageError
+from i2i_core.errors import (
+    I2IError,
+    Interrupted,
+    OutOfMemory,
+    PluginError,
+    Preempted,
+    Problem,
+    RecipeError,
+    UsageError,
+)
 from i2i_core.plugins import Plugins
 from i2i_core.run import Run, make_accelerator
 
+from . import environment
 from . import folder as run_folder
 from .resolved import changes, dump
 
@@ -40,7 +50,15 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
     named = recipe if recipe is not None else saved
     if named is None:
         raise UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
-    checked = load(named, sets, plugins)
+    before = environment.read(saved.parent) if saved is not None else {}
+    try:
+        checked = load(named, sets, plugins)
+    except RecipeError as error:
+        if gone := environment.missing(before, plugins):
+            raise PluginError("\n".join(f"{run_dir} was trained with {what}" for what in gone)) from None
+        if differ := environment.changed(before, plugins):  # perhaps that is why
+            raise RecipeError([*error.problems, Problem(f"{run_dir} {differ}")]) from None
+        raise
     earlier = saved.read_text(encoding="utf-8") if saved is not None else ""
     changed = changes(earlier, checked) if earlier else []
     if refused := [str(change) for change in changed if not change.allowed]:
@@ -57,9 +75,10 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
             for change in changed:
                 if change.path[0] in ("optimizers", "seed"):
                     say(f"resuming with {change}")
-            before = run_folder.processes_before(folder) if resume else None
-            if before not in (None, accelerator.num_processes):
-                say(f"{folder} was trained in {before} processes until now; what follows is the same up to rounding")
+            if (world := before.get("world_size", accelerator.num_processes)) != accelerator.num_processes:
+                say(f"{folder} was trained in {world} processes until now; what follows is the same up to rounding")
+            if differ := environment.changed(before, plugins):
+                say(f"{folder} {differ}, so what follows may differ in its bits")
             checkpoint = state.newest(folder / "checkpoints", say) if resume else None
             finished = resume and run_folder.is_finished(folder)
             if resume and checkpoint is None:
@@ -73,7 +92,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
             if is_main:
                 origins = earlier if named == saved else ""
                 state.write_file(folder / run_folder.RECIPE, dump(checked, origins))
-                run_folder.write_environment(folder, plugins, accelerator.num_processes)
+                environment.write(folder, checked, plugins, accelerator.num_processes)
                 run_folder.truncate_metrics(folder, run.step)
                 run_folder.write_status(folder, "running", run.step)
             run.trainer.train(run)

@@ -14,6 +14,7 @@ from pydantic_core import to_jsonable_python
 
 from i2i_core.check import Checked
 from i2i_core.marks import Document, Path, load_text, scalar
+from i2i_core.recipe import DEFAULT_OPTIMIZER
 
 PLAIN = re.compile(r"[\w./][\w./-]*")
 """Text that YAML needs no quotes for, unless it is read as a number or a word such as null."""
@@ -37,10 +38,15 @@ def resolve(checked: Checked) -> dict[str, Any]:
     return plain
 
 
+def components(checked: Checked) -> set[str]:
+    """The names of all components of a recipe, nested ones too."""
+    return {str(value) for path, value in _leaves(resolve(checked)) if path[-1] == "use" or path == ("method",)}
+
+
 def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
     """As the recipe says them: all networks' default, with its defaults filled in, and what differs from it."""
     written = checked.recipe.optimizers
-    default = {"use": "adam", **written.get("default", {})}
+    default = {"use": DEFAULT_OPTIMIZER, **written.get("default", {})}
     others = {}
     for name, spec in checked.optimizers.items():
         own = dict(written.get(name, {}))

@@ -15,11 +15,11 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from i2i_core.components import Checker, Spec
 from i2i_core.data.batches import SOURCE, TARGET
-from i2i_core.errors import Problem, RecipeError, did_you_mean
+from i2i_core.errors import PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_problems
 from i2i_core.marks import Path as Place
 from i2i_core.plugins import Plugins
-from i2i_core.recipe import Phase, Ratio, Recipe, Term, Use, find_recipe, load_recipe
+from i2i_core.recipe import OPTIMIZER_KEYS, Phase, Recipe, Term, Use, find_recipe, load_recipe
 from i2i_core.schedules import Ramp
 from i2i_core.shape import in_order
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, method_tensors, plan, reached
@@ -87,8 +87,13 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
         checked.method = method_tensors(method.target)
         _data_flow(checked, checker)
     if not recipe.document.problems:
-        for problems in plugins.manager.hook.i2i_check(recipe=recipe):
-            checker.problems += problems
+        for check in plugins.manager.hook.i2i_check.get_hookimpls():
+            try:
+                found: Any = check.function(*(recipe for _ in check.argnames))
+                checker.problems += found or []
+            except Exception as error:  # a plugin may raise anything
+                raise PluginError(f"plugin {check.plugin_name} fails to check the recipe: {type(error).__name__}: "
+                                  f"{error}; update or uninstall it") from error
     if checker.problems:
         raise RecipeError(in_order(checker.problems))
     return checked
@@ -96,21 +101,22 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
 
 def _requirements(recipe: Recipe, checker: Checker) -> None:
     plugins = checker.plugins
-    distributions = {row.name: row.distribution for row in plugins.rows} | {"i2i": "i2i"}
+    # Of two distributions that bring one plugin the first is in use.
+    distributions = {row.name: row.distribution for row in reversed(plugins.rows)} | {"i2i": "i2i"}
     for name, wanted in recipe.requires.items():
-        place = ("requires", name)
-        distribution = distributions.get(name, name)
+        place, distribution = ("requires", name), distributions.get(name, name)
         try:
+            specifier = SpecifierSet(wanted)
             version = metadata.version(distribution or name)
-            if not SpecifierSet(wanted).contains(version, prereleases=True):
+            if not specifier.contains(version, prereleases=True):
                 checker.report(f"the recipe requires {name} {wanted}, and {version} is installed", place,
                                f'pip install "{distribution}{wanted}"')
         except InvalidSpecifier:
             checker.report(f"{wanted!r} is no version range", place, 'write for example ">=0.1,<1"')
         except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
             if name not in distributions:
-                checker.report(f"the recipe requires {name}, which is not installed", place,
-                               f"pip install {plugins.index.get(name, name)}")
+                checker.report(f"the recipe requires {f'{name} {wanted}'.strip()}, which is not installed", place,
+                               f'pip install "{plugins.index.get(name, name)}{wanted}"')
 
 
 def _optimizers(checked: Checked, checker: Checker) -> None:
@@ -118,10 +124,11 @@ def _optimizers(checked: Checked, checker: Checker) -> None:
         keys, places = checked.recipe.optimizer(name), (("optimizers", name), ("optimizers", "default"))
         checked.lr[name] = None
         if isinstance(keys.get("lr"), dict):
-            schedule = checker.read(Ramp, keys["lr"], checker.place_of("lr", places))
+            schedule = checker.read(OPTIMIZER_KEYS["lr"], keys["lr"], checker.place_of("lr", places))
             checked.lr[name], keys["lr"] = schedule, min(schedule.ramp) if schedule else 0.0
         clip_norm = keys.pop("clip_norm", None)
-        checked.clip_norm[name] = checker.read(Ratio | None, clip_norm, checker.place_of("clip_norm", places))
+        checked.clip_norm[name] = checker.read(OPTIMIZER_KEYS["clip_norm"], clip_norm,
+                                               checker.place_of("clip_norm", places))
         spec = checker.check("optimizer", keys, *places)
         if spec is not None:
             checked.optimizers[name] = spec

@@ -163,21 +163,16 @@ class Checker:
 
     def _value(self, hint: Any, value: Any, place: Place) -> Any:
         """The value of a key: a nested component's Spec, or what `read` gives."""
-        alternatives = _alternatives(hint)
-        takes_component = any(map(_takes_component, alternatives))
-        if isinstance(value, str) and takes_component and str not in alternatives:
+        kind, alternatives = nested_kind(hint), _alternatives(hint)
+        if isinstance(value, str) and kind and str not in alternatives:
             value = {"use": value}
-        if isinstance(value, dict) and "use" in value and (takes_component or hint is Any):
-            kind = next((kind for interface, kind in NESTED.items() if interface in alternatives), "network")
-            return self.check(kind, value, place)
+        if isinstance(value, dict) and "use" in value and (kind or hint is Any):
+            return self.check(kind or "network", value, place)
         return self.read(hint, value, place)
 
     def read(self, hint: Any, value: Any, place: Place) -> Any:
         """`value` as the type that `hint` asks for, or None after reporting what is wrong with it."""
-        alternatives = tuple(_NO_COMPONENT if _takes_component(a) else a for a in _alternatives(hint))
-        checkable: Any = typing.Union[alternatives]  # noqa: UP007
-        schema: Any = create_model("Key", __config__=ConfigDict(arbitrary_types_allowed=True),
-                                   value=(checkable, Field(alias=str(place[-1]))))
+        schema = key_model(hint, alias=str(place[-1]))
         try:
             return schema.model_validate({place[-1]: value}, context=self.document.data).value
         except ValidationError as error:
@@ -191,15 +186,31 @@ class Checker:
         for entry in self.registry:
             if entry.name == use:
                 return f"{use} is a {entry.kind}"
+        failed = next((row for row in self.plugins.rows if row.name == prefix and row.error), None)
         if not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry):
-            return close
-        for row in self.plugins.rows:
-            if row.name == prefix and row.error:
-                return f"plugin {prefix} does not load: {row.error}"
+            return close if failed is None or close.startswith("did") else f"{failed.distribution}: {failed.error}"
+        if failed is not None:
+            return f"plugin {prefix} is not in use: {failed.error}"
         install = self.plugins.index.get(use) or self.plugins.index.get(prefix)
         if install:
             return f"pip install {install}"
         return close if close.startswith("did") else f"no plugin called {prefix} is installed"
+
+
+def key_model(hint: Any, alias: str | None = None) -> Any:
+    """A pydantic model whose `value` is a key annotated with `hint`, where that is no component."""
+    alternatives = tuple(_NO_COMPONENT if _takes_component(a) else a for a in _alternatives(hint))
+    checkable: Any = typing.Union[alternatives]  # noqa: UP007
+    return create_model("Key", __config__=ConfigDict(arbitrary_types_allowed=True),
+                        value=(checkable, Field(alias=alias)))
+
+
+def nested_kind(hint: Any) -> str:
+    """The kind of component that a parameter takes, or nothing."""
+    alternatives = _alternatives(hint)
+    if not any(map(_takes_component, alternatives)):
+        return ""
+    return next((kind for interface, kind in NESTED.items() if interface in alternatives), "network")
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:

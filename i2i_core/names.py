@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticUndefined
 
 from i2i_core.errors import did_you_mean
 
 Name = TypeVar("Name", bound=str)
 
 
-def shorthand(kind: type, full: Callable[[Any], Any]) -> BeforeValidator:
-    """Where a value of type `kind` stands for what `full` makes of it."""
-    return BeforeValidator(lambda value: full(value) if isinstance(value, kind) else value)
+def shorthand(kind: type, full: Callable[[Any], Any], written: Any = PydanticUndefined) -> BeforeValidator:
+    """Where a value of type `kind` stands for what `full` makes of it; `written` is the type of both, for schemas."""
+    return BeforeValidator(lambda value: full(value) if isinstance(value, kind) else value, written)
 
 
 def _named_in(section: str, what: str, *others: str) -> AfterValidator:
@@ -42,4 +42,5 @@ NetworkName = Annotated[str, _named_in("networks", "network")]
 NetworkOrDefault = Annotated[str, _named_in("networks", "network", "default")]
 PhaseName = Annotated[str, _named_in("phases", "phase")]
 LossGroup = Annotated[str, _named_in("losses", "group of losses")]
-Names = Annotated[list[Name], Field(min_length=1), shorthand(str, lambda name: [name]), AfterValidator(_each_once)]
+_NAMES = shorthand(str, lambda name: [name], str | Annotated[list[str], Field(min_length=1)])
+Names = Annotated[list[Name], Field(min_length=1), _NAMES, AfterValidator(_each_once)]

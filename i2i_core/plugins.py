@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,10 +17,11 @@ from types import ModuleType
 from typing import Any
 
 import pluggy
-from packaging.specifiers import SpecifierSet
+from packaging.requirements import Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from i2i_core import __version__, builtins, hookspecs
-from i2i_core.errors import PluginError, RecipeError
+from i2i_core.errors import PluginError, RecipeError, did_you_mean
 from i2i_core.marks import load_text
 from i2i_core.registry import Registrar, Registry
 
@@ -52,6 +55,7 @@ class Plugins:
         self.registry = Registry()
         self.rows: list[Plugin] = []
         self.files = files
+        self._recipes: dict[str, Path] = {}
         listing = registry_file or BUNDLED
         self.listed = load_registry_file(listing)
         self.index: dict[str, str] = self.listed.get("index") or {}
@@ -68,25 +72,29 @@ class Plugins:
 
     def recipes(self) -> dict[str, Path]:
         """Bundled recipes by file name."""
-        folders = self.manager.hook.i2i_recipes()
-        return {path.name: path for folder in folders for path in sorted(Path(folder).glob("*.yaml"))}
+        return dict(self._recipes)
 
     def _load(self, row: Plugin, load: Callable[[], Any]) -> None:
         """Fill the row of the plugin that `load` imports: with what it registers, or why it is not in use."""
-        taken = any(other.name == row.name for other in self.rows)
+        first = next((other for other in self.rows if other.name == row.name), None)
         self.rows.append(row)
-        if taken:
-            row.error = f"there is already a plugin called {row.name}"
+        if first is not None:
+            row.error = f"{first.distribution} already brings a plugin called {row.name}" + (
+                " and comes first by name; uninstall one of the two, or list one in a registry file" if row.version
+                else "; rename the file")
             return
         try:
             plugin = load()
+            _check_hooks(self.manager, plugin)
             self.manager.register(plugin, row.name)
-            self.manager.check_pending()
             others = self.manager.get_plugins() - {plugin}
             registrar = Registrar(self.registry, row.name, prefix="" if plugin is builtins else f"{row.name}/")
             self.manager.subset_hook_caller("i2i_components", others)(registry=registrar)
+            folders = self.manager.subset_hook_caller("i2i_recipes", others)()
+            found = {path.name: path for folder in folders for path in sorted(Path(folder).glob("*.yaml"))}
+            self._recipes = found | self._recipes
         except (Exception, SystemExit) as error:  # a plugin may raise anything: that is its row's error
-            row.error = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            row.error = _explained(error, row)
             self.registry.remove_plugin(row.name)
             if self.manager.has_plugin(row.name):
                 self.manager.unregister(name=row.name)
@@ -113,13 +121,17 @@ def load_registry_file(path: Path) -> dict[str, Any]:
     for name, row in rows.items():
         if not isinstance(row.get("enabled", True), bool):
             raise PluginError(f"{path}: enabled of plugin {name} should be true or false")
+        try:
+            SpecifierSet(str(row.get("version", "")))
+        except InvalidSpecifier:
+            raise PluginError(f"{path}: version of plugin {name} is no version range: {row['version']}") from None
     return dict(data)
 
 
 def _installed() -> list[tuple[str, dict[str, str]]]:
-    """What entry points name, as rows of a registry file that pin nothing."""
-    points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    return [(p.name, {"package": p.value, "distribution": p.dist.name if p.dist else ""}) for p in points]
+    """What entry points name, as rows of a registry file that pin nothing; sorted by name, then by distribution."""
+    points = [(p.name, p.dist.name if p.dist else "", p.value) for p in metadata.entry_points(group=GROUP)]
+    return [(name, {"package": package, "distribution": dist}) for name, dist, package in sorted(points)]
 
 
 def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
@@ -128,9 +140,49 @@ def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
     installed, wanted = _version(pinned.get("distribution")), str(pinned.get("version", ""))
     if folder is not None and folder.is_dir():
         sys.path.insert(0, str(folder))
-    elif installed and not SpecifierSet(wanted).contains(installed, prereleases=True):
-        raise PluginError(f"{installed} is installed, the registry file wants {wanted}")
+    elif installed:
+        if not SpecifierSet(wanted).contains(installed, prereleases=True):
+            raise PluginError(f"{installed} is installed, the registry file wants {wanted}; "
+                              f'pip install "{pinned["distribution"]}{wanted}"')
+        _check_core(pinned["distribution"])
     return importlib.import_module(pinned["package"])
+
+
+def _check_core(distribution: str) -> None:
+    """Raises PluginError when its metadata asks for another version of i2i; pip checks that unless told not to."""
+    for need in map(Requirement, metadata.requires(distribution) or ()):
+        if need.name == "i2i" and not need.specifier.contains(__version__, prereleases=True):
+            raise PluginError(f'it needs {need.name}{need.specifier}, and {__version__} is installed; '
+                              f'pip install "{need.name}{need.specifier}", or another version of {distribution}')
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: ModuleType) -> None:
+    """Raises PluginError for what should be a hook of the plugin and is none: pluggy would pass it over."""
+    known = [name for name in vars(hookspecs) if name.startswith("i2i_")]
+    marked = [name for name in vars(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
+    for name in marked:
+        if name not in known:
+            raise PluginError(f"there is no hook called {name} ({did_you_mean(name, known)})")
+        arguments = inspect.signature(getattr(hookspecs, name)).parameters
+        for argument, parameter in inspect.signature(getattr(plugin, name)).parameters.items():
+            if argument not in arguments and parameter.default is parameter.empty:
+                raise PluginError(f"the hook {name} has no argument {argument} ({did_you_mean(argument, arguments)})")
+    for name in known:
+        if inspect.isfunction(getattr(plugin, name, None)) and name not in marked:
+            raise PluginError(f"{name} is not marked with @hookimpl")
+    if not marked:
+        raise PluginError(f"{plugin.__name__} is no plugin: no function in it is marked with @hookimpl")
+
+
+def _explained(error: BaseException, row: Plugin) -> str:
+    """Why a plugin is not in use: what it raised, where in its code, and what to do where pip can."""
+    if isinstance(error, PluginError):
+        return str(error)
+    ours = (os.path.dirname(__file__), os.path.dirname(importlib.__file__), os.path.dirname(pluggy.__file__), "<")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    place = f", at {frames[0].filename}:{frames[0].lineno}" if frames else ""
+    todo = f"; update or uninstall {row.distribution}" if row.version else ""
+    return " ".join(f"{type(error).__name__}: {error}{place}{todo}".split())
 
 
 def load_file(path: Path) -> ModuleType:

@@ -26,6 +26,7 @@ from i2i_core.schedules import Ramp, Schedule
 from i2i_core.shape import in_order, shape_problems, without_mistakes
 
 DEFAULT_HOOKS = ("progress", "metrics", "checkpoint")
+DEFAULT_OPTIMIZER = "adam"
 
 
 _BARE_NAME = shorthand(str, lambda name: {"use": name})
@@ -38,25 +39,26 @@ def _refuse_fp16(value: Any) -> Any:
     return value
 
 
-def _without_nulls(section: Any) -> Any:
+def without_nulls(section: Any) -> Any:
     """A section of which every line is commented out, and what `--set losses.generator.cycle=null` takes away."""
     if isinstance(section, dict):
         return {name: value for name, value in section.items() if value is not None}
     return {} if section is None else section
 
 
-_NULLS_ARE_OUT = BeforeValidator(_without_nulls)
+_NULLS_ARE_OUT = BeforeValidator(without_nulls)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class _Use(BaseModel):
     """A component: `use` names it, keys that are not the core's are its parameters (or rename what it reads)."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     use: str
+    """The component's name."""
 
     @property
     def params(self) -> dict[str, Any]:
@@ -70,16 +72,22 @@ class Term(_Use):
     """A loss in a group: weight × loss(tensors), every n-th step (then × n), with its own aliases."""
 
     weight: Schedule = Ramp(ramp=(1.0, 1.0))
+    """A number, or {ramp: [from, to], over: steps}."""
     every: PositiveInt = 1
+    """Only every n-th iteration, then n times as strong."""
     where: dict[str, str] = {}
+    """What a name means for this loss alone."""
 
 
 class Phase(_Section):
     """Which networks are trained to minimise which groups of losses under which aliases."""
 
     train: Names[NetworkName]
+    """Networks that this phase steps."""
     losses: Names[LossGroup]
+    """Groups that it minimises."""
     where: dict[str, str] = {}
+    """What a name means in this phase."""
 
 
 def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
@@ -107,10 +115,13 @@ class Augment(_Section):
     """Probability of a horizontal flip."""
 
 
+_Size = tuple[PositiveInt, PositiveInt]
+
+
 class Data(_Use):
     """The data set and how it is batched; other keys are the data set's own."""
 
-    image_size: Annotated[tuple[PositiveInt, PositiveInt], shorthand(int, lambda side: (side, side))]
+    image_size: Annotated[_Size, shorthand(int, lambda side: (side, side), PositiveInt | _Size)]
     """H and W in pixels; one number for both."""
     batch_size: PositiveInt
     """Samples per step over all processes."""
@@ -135,24 +146,41 @@ def _with_default_hooks(hooks: Any) -> Any:
         for name, use in hooks.items()}
 
 
+_Hooks = dict[str, Annotated[_Use | None, _BARE_NAME]]
+
+
 class Recipe(_Section):
     """The top level of a recipe; the sections hold names of components, never import paths."""
 
     i2i: Literal[1]
+    """The format of this file."""
     steps: PositiveInt
+    """Iterations."""
     seed: NonNegativeInt = 0
+    """Of weights, order, augmentation and latents."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
+    """fp64 is for comparisons; fp16 is refused."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
+    """Versions of i2i, plugins or distributions that this recipe needs."""
     method: Use
+    """The named tensors of a method: x_fake, s_latent, ..."""
     data: Data
+    """The data set and how it is batched."""
     networks: dict[str, Use] = Field(min_length=1)
+    """By the names that tensors, losses and phases call them; what depends on the data is filled in."""
     tensors: Annotated[dict[str, Use], _NULLS_ARE_OUT] = {}
+    """Named tensors besides the method's, or in place of them."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
+    """Groups; each loss reads tensors and networks by its argument names."""
     phases: dict[str, Phase] = Field(min_length=1)
+    """One iteration, in this order."""
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
-    hooks: Annotated[dict[str, Annotated[_Use | None, _BARE_NAME]], BeforeValidator(_with_default_hooks)] = Field(
+    """The default, and what differs for a network."""
+    hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
         default={}, validate_default=True)
+    """progress, metrics and checkpoint are there without being named; null removes one."""
     trainer: Use = _Use(use="phases")
+    """The loop itself."""
     _document: Document
 
     @property
@@ -172,7 +200,8 @@ class Recipe(_Section):
 
     def optimizer(self, network: str) -> dict[str, Any]:
         """The keys of `network`'s optimizer: its own over the default's, unless it is another kind of optimizer."""
-        own, default = self.optimizers.get(network, {}), {"use": "adam", **self.optimizers.get("default", {})}
+        own = self.optimizers.get(network, {})
+        default = {"use": DEFAULT_OPTIMIZER, **self.optimizers.get("default", {})}
         return dict(own) if "use" in own and own["use"] != default["use"] else {**default, **own}
 
     def terms(self, phase: str) -> list[tuple[str, Term]]:
@@ -235,8 +264,11 @@ def parse_recipe(text: str, file: str, sets: Sequence[str] = ()) -> Recipe:
     raise RecipeError(in_order(document.problems))
 
 
+OPTIMIZER_KEYS: dict[str, Any] = {"lr": Ramp, "clip_norm": Ratio | None}
+"""What the core reads of an optimizer's keys: a rate that changes, which the optimizer itself takes as a number, and
+the norm to which gradients are clipped."""
 RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fields.keys() - {"use"},
-            "optimizer": {"clip_norm"}}
+            "optimizer": OPTIMIZER_KEYS.keys()}
 """The core's own keys among those of a component, by its kind."""
 
 

@@ -11,11 +11,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, Pos
 class Ramp(BaseModel):
     """From ramp[0], kept until step `after`, to ramp[1] within `over` steps, constant afterwards."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     ramp: tuple[float, float]
+    """The first value and the last."""
     over: PositiveInt = 1
+    """Steps from the first to the last."""
     after: NonNegativeInt = 0
+    """The step until which the first is kept."""
     curve: Literal["linear", "cosine"] = "linear"
     """A straight line, or half a cosine, flat at both ends (Loshchilov and Hutter 2017, equation 5)."""
     warmup: NonNegativeInt = 0
@@ -45,5 +48,5 @@ def _number_is_constant(value: Any) -> Any:
     return {"ramp": (value, value)} if not isinstance(value, dict | Ramp) else value
 
 
-Schedule = Annotated[Ramp, BeforeValidator(_number_is_constant)]
+Schedule = Annotated[Ramp, BeforeValidator(_number_is_constant, float | Ramp)]
 """A number, or {ramp: [start, end], over: steps}."""

@@ -6,7 +6,7 @@ import pytest
 
 from i2i_core import hookimpl
 from i2i_core.components import build
-from i2i_core.errors import Problem, RecipeError
+from i2i_core.errors import PluginError, Problem, RecipeError
 from i2i_core.plugins import Plugin
 
 
@@ -146,7 +146,7 @@ def test_a_value_that_a_constructor_refuses_is_a_problem_with_its_place(check):
     ("{stargan_v2: '<0.1'}", "24: the recipe requires stargan_v2 <0.1, and 0.1.0 is installed "
      '(pip install "i2i-stargan-v2<0.1")'),
     ("{nobody-has-this: '>=1'}",
-     "29: the recipe requires nobody-has-this, which is not installed (pip install nobody-has-this)"),
+     '29: the recipe requires nobody-has-this >=1, which is not installed (pip install "nobody-has-this>=1")'),
     ("{i2i: newest}", "17: 'newest' is no version range (write for example \">=0.1,<1\")"),
     ("{i2i: 1}", "17: requires.i2i should be text, not 1")])
 def test_what_a_recipe_requires_must_be_installed(mistakes, requires, problem):
@@ -167,13 +167,32 @@ def test_a_plugin_that_could_be_installed_is_named(mistakes, plugins, monkeypatc
 def test_a_plugin_that_does_not_load_says_why(mistakes, plugins, monkeypatch):
     monkeypatch.setattr(plugins, "rows", [*plugins.rows, Plugin("unets", error="ImportError: no unets today")])
     assert mistakes(("use: tiny/generator, width: 4", "use: unets/small")) == [
-        "tiny.yaml:7:20: there is no network called unets/small (plugin unets does not load: ImportError: no unets "
+        "tiny.yaml:7:20: there is no network called unets/small (plugin unets is not in use: ImportError: no unets "
         "today)"]
 
 
 def test_the_plugins_of_this_tree_are_in_the_index(plugins):
     assert {"stargan_v2": "i2i-stargan-v2", "fan_mask": "i2i-fan-mask", "emoji": "i2i-emoji",
             "earth": "i2i-earth", "regularize": "i2i-regularize", "classics": "i2i-classics"}.items() <= plugins.index.items()
+
+
+class Careless:
+    """A plugin whose opinion is a mistake."""
+
+    @hookimpl
+    def i2i_check(self):
+        raise KeyError("steps")
+
+
+def test_a_plugin_that_fails_to_check_a_recipe_is_named(check, plugins):
+    plugins.manager.register(Careless(), "careless")
+    try:
+        with pytest.raises(PluginError) as error:
+            check()
+        assert str(error.value) == ("plugin careless fails to check the recipe: KeyError: 'steps'; update or uninstall "
+                                    "it")
+    finally:
+        plugins.manager.unregister(name="careless")
 
 
 class Strict:

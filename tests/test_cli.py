@@ -162,5 +162,6 @@ def test_plugins_lists_what_loads_and_why_the_rest_does_not(i2i, registry):
     assert "ModuleNotFoundError: No module named" in answer.out
     rows = {row["name"]: row for row in json.loads(i2i("plugins", "--json", "--registry", registry).out)}
     assert rows["greeting"]["error"] == ""
-    assert rows["broken"]["error"] == "ModuleNotFoundError: No module named 'nothing_of_that_name'"
+    assert rows["broken"]["error"] == ("ModuleNotFoundError: No module named 'nothing_of_that_name', at "
+                                       f"{registry.with_name('broken.py')}:1")
     assert rows["core"]["components"]

@@ -31,6 +31,13 @@ def test_train_continues_a_run_and_a_finished_one_says_so(i2i, toy):
     assert "warning: r is finished: 2 of 2 steps are done\n" in answer.err
 
 
+def test_a_run_names_the_plugin_file_that_it_needs(i2i, toy):
+    assert i2i("train", "--recipe", "toy.yaml", "--set", "steps=1", "--run-dir", "r", *toy).code == 0
+    answer = i2i("train", "--run-dir", "r", "--resume")
+    todo = f"add --plugin {Path('toy.py').resolve()}"
+    assert (answer.code, answer.err) == (5, f"r was trained with plugin toy, which is not loaded; {todo}\n")
+
+
 def test_train_explains_what_it_lacks(i2i, toy):
     answer = i2i("train")
     assert (answer.code, answer.err) == (2, "name a recipe with --recipe, for example --recipe stargan_v2.yaml\n")
