@@ -172,8 +172,8 @@ def test_a_plugin_that_does_not_load_says_why(mistakes, plugins, monkeypatch):
 
 
 def test_the_plugins_of_this_tree_are_in_the_index(plugins):
-    assert {"stargan_v2": "i2i-stargan-v2", "fan_mask": "i2i-fan-mask", "emoji": "i2i-emoji",
-            "earth": "i2i-earth", "regularize": "i2i-regularize", "classics": "i2i-classics"}.items() <= plugins.index.items()
+    names = ("stargan_v2", "fan_mask", "emoji", "earth", "regularize", "classics")
+    assert {name: f"i2i-{name.replace('_', '-')}" for name in names}.items() <= plugins.index.items()
 
 
 class Careless:

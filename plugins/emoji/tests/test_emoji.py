@@ -131,9 +131,10 @@ def test_the_plugin_declares_without_importing() -> None:
         "named = []\n"
         "class Registry:\n"
         "    def dataset(self, name, path): named.append((name, path))\n"
+        "    tensor = dataset\n"
         "i2i_emoji.i2i_components(registry=Registry())\n"
-        "assert named == [('drawings', 'i2i_emoji.drawings:Drawings')], named\n"
-        "heavy = {'torch', 'numpy', 'PIL', 'i2i_emoji.drawings'} & set(sys.modules)\n"
+        "assert named == [('drawings', 'i2i_emoji.drawings:Drawings'), ('ink', 'i2i_emoji.masks:ink')], named\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'i2i_emoji.drawings', 'i2i_emoji.masks'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
