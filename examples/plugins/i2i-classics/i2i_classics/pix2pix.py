@@ -6,13 +6,21 @@ x_real is the source x, x_pair its true translation y: the data set must have pa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 
-def x_fake(generator: nn.Module, x_real: Tensor) -> Tensor:
-    """G(x, z); the noise z is the generator's dropout."""
-    x: Tensor = generator(x_real)
+def z(normal: Callable[..., Tensor], generator: Any) -> Tensor:
+    """What the generator's dropout is drawn with, (N, noise_size)."""
+    return normal(generator.noise_size)
+
+
+def x_fake(generator: nn.Module, x_real: Tensor, z: Tensor) -> Tensor:
+    """G(x, z)."""
+    x: Tensor = generator(x_real, z)
     return x
 
 

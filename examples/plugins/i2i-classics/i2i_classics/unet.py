@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import NormalDist
 from typing import Annotated
 
 import torch
@@ -12,17 +14,19 @@ from torch import Tensor, nn
 from .layers import SLOPE, Norm, init_normal, norm
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
+DROPPING = 3
+"""Layers with dropout."""
 
 
 class UNet(nn.Module):
-    """Translate x (N, 3, H, W) in [-1, 1] into a picture of the same shape and range.
+    """Translate x (N, 3, H, W) in [-1, 1] and noise z (N, `noise_size`) from N(0, I) into a picture like x: G(x, z).
 
     `levels` 4 x 4 convolutions of stride 2 (C64-C128-C256-C512-...), as many back up, and between equal sizes a skip:
     what comes up is concatenated with what went down. `width` is the 64; channels double up to 8 times that. With 64
     and 8 levels, for 256 px, 54.41 M parameters.
 
-    The first three layers after the narrowest drop values with probability `dropout`. This is the generator's only
-    noise, so it is there at test time too.
+    The first three layers after the narrowest drop values with probability `dropout`: those whose number in z is small.
+    This is all that z does, at test time too. `norm`: instance or batch; a batch norm has no memory of earlier batches.
 
     ValueError: a side that is no multiple of 2 ** `levels`, or less than 3 levels.
     """
@@ -36,25 +40,31 @@ class UNet(nn.Module):
             raise ValueError(f"image_size {image_size[0]} x {image_size[1]} cannot be halved {levels} times; "
                              f"set levels")
         channels = [width * min(2**level, 8) for level in range(levels)]
+        self.dropout, self.threshold = dropout, NormalDist().inv_cdf(dropout) if dropout else -math.inf
+        self.noise_size = sum(channels[level - 1] * (image_size[0] >> level) * (image_size[1] >> level)
+                              for level in range(levels - DROPPING, levels))
         self.down = nn.ModuleList([Down(3, width, None)])
         self.up = nn.ModuleList()
         for level in range(1, levels):
             last = level == levels - 1  # of 1 x 1 pixel a norm would leave nothing
             self.down.append(Down(channels[level - 1], channels[level], None if last else norm))
-            self.up.insert(0, Up(channels[level] * (1 if last else 2), channels[level - 1], norm,
-                                 dropout if level >= levels - 3 else 0.0))
+            self.up.insert(0, Up(channels[level] * (1 if last else 2), channels[level - 1], norm))
         self.to_rgb = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1), nn.Tanh())
         self.apply(init_normal)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """G(x)."""
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """G(x, z)."""
         skips: list[Tensor] = []
         for down in self.down:
             x = down(x)
             skips.append(x)
         x = skips.pop()
-        for up in self.up:
-            x = torch.cat([up(x), skips.pop()], dim=1)
+        for number, up in enumerate(self.up):
+            x = up(x)
+            if number < DROPPING:
+                own, z = z.tensor_split([x[0].numel()], dim=1)
+                x = x * (own.view_as(x) > self.threshold) / (1 - self.dropout)
+            x = torch.cat([x, skips.pop()], dim=1)
         x = self.to_rgb(x)
         return x
 
@@ -74,13 +84,13 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """ReLU, transposed convolution, norm, dropout: to twice the size."""
+    """ReLU, transposed convolution, norm: to twice the size."""
 
-    def __init__(self, before: int, after: int, kind: Norm, dropout: float) -> None:
+    def __init__(self, before: int, after: int, kind: Norm) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
-        self.norm, self.dropout = norm(kind, after), dropout
+        self.norm = norm(kind, after)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.norm(self.conv(F.relu(x)))
-        return F.dropout(x, self.dropout) if self.dropout else x
+        made: Tensor = self.norm(self.conv(F.relu(x)))
+        return made

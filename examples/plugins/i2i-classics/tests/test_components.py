@@ -39,12 +39,11 @@ def test_the_papers_networks_have_the_papers_parameters() -> None:
         assert parameters(PatchGAN(**PAPER, in_channels=6, norm="batch")) == 2_768_705
 
 
-@pytest.mark.parametrize("make", [ResnetGenerator, lambda **size: UNet(**size, levels=5)])
-def test_a_generator_makes_pictures_of_the_sources_size(make: Any) -> None:
-    x = torch.rand(2, 3, 32, 64) * 2 - 1
-    made = make(image_size=(32, 64), width=4)(x)
-    assert made.shape == x.shape
-    assert made.abs().max() <= 1
+def test_a_generator_makes_pictures_of_the_sources_size() -> None:
+    x, unet = torch.rand(2, 3, 32, 64) * 2 - 1, UNet(image_size=(32, 64), width=4, levels=5)
+    for made in (ResnetGenerator(image_size=(32, 64), width=4)(x), unet(x, torch.randn(2, unet.noise_size))):
+        assert made.shape == x.shape
+        assert made.abs().max() <= 1
 
 
 @pytest.mark.parametrize(("levels", "field"), [(1, 16), (2, 34), (3, 70)])
@@ -70,11 +69,23 @@ def test_a_domain_has_logits_of_its_own() -> None:
     assert not logits[0].equal(logits[1])
 
 
-def test_a_u_nets_dropout_is_its_noise_at_test_time_too() -> None:
-    network, x = UNet(image_size=(16, 16), levels=4, width=4, norm="instance").eval(), torch.rand(1, 3, 16, 16)
-    assert not network(x).equal(network(x))
-    still = UNet(image_size=(16, 16), levels=4, width=4, norm="instance", dropout=0).eval()
-    assert still(x).equal(still(x))
+def test_a_u_nets_noise_drops_values_of_three_layers_at_test_time_too() -> None:
+    size: Any = {"image_size": (32, 32), "levels": 5, "width": 4, "norm": "instance"}
+    network, x = UNet(**size, dropout=0.3).eval(), torch.rand(64, 3, 32, 32)
+    assert network.noise_size == 32 * 2 * 2 + 16 * 4 * 4 + 8 * 8 * 8
+    z = torch.randn(64, network.noise_size)
+    assert network(x, z).equal(network(x, z))
+    assert not network(x, z).equal(network(x, z.roll(1, 0)))
+    seen = list[Tensor]()
+    for up in network.up[1:]:
+        up.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    network(x, z)
+    assert len(seen) == 3
+    for features, size_before in zip(seen, (32, 16, 8), strict=True):
+        dropped = features[:, :size_before].eq(0).float().mean()  # what came up; what went down is behind it
+        assert float(dropped) == pytest.approx(0.3, abs=0.02)
+    still = UNet(**size, dropout=0)
+    assert still(x, z).equal(still(x, -z))
 
 
 def test_what_encode_gives_are_the_layers_that_its_docs_number() -> None:
