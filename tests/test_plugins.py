@@ -92,6 +92,17 @@ def test_a_plugin_that_fails_is_a_row_with_its_error_and_leaves_nothing(site, tm
     assert not plugins.manager.has_plugin("garden")
 
 
+@pytest.mark.parametrize(("needs", "error"), [
+    ("i2i>=0.1,<1", ""), ("torch>=99", ""), ("i2i>=99; extra == 'new'", ""), ("i2i>=99; python_version < '3'", ""),
+    ("I2I (<0.1)",
+     'it needs i2i<0.1, and 0.1.0 is installed; pip install "i2i<0.1", or another version of garden-dist')])
+def test_only_another_core_that_is_needed_here_keeps_a_plugin_out(site, tmp_path, needs, error):
+    site("garden")
+    with open(tmp_path / "garden_dist-1.2.dist-info" / "METADATA", "a") as metadata:
+        metadata.write(f"Requires-Dist: {needs}\n")
+    assert row(discover(), "garden").error == error
+
+
 def test_two_distributions_of_one_plugin_name_leave_the_first_in_use(site):
     site("meadow", '    registry.loss("daisy", "meadow:daisy")', entry="flowers")
     site("garden", '    registry.loss("rose", "garden:rose")', entry="flowers")
