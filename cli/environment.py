@@ -50,7 +50,8 @@ def missing(before: Mapping[str, Any], plugins: Plugins) -> list[str]:
             return f"plugin {name} ({origin}), which is not in use: {errors[name]}"
         if "==" in origin:
             return f"plugin {name}, which is not installed; pip install {origin}"
-        return f"plugin {name}, which is not loaded; add --{'plugin' if origin.endswith('.py') else 'registry'} {origin}"
+        option = "--plugin" if origin.endswith(".py") else "--registry"
+        return f"plugin {name}, which is not loaded; add {option} {origin}"
 
     return [said(name, origin) for name, origin in before.get("plugins", {}).items() if errors.get(name, "gone")]
 
