@@ -103,9 +103,12 @@ def test_only_another_core_that_is_needed_here_keeps_a_plugin_out(site, tmp_path
     assert row(discover(), "garden").error == error
 
 
-def test_two_distributions_of_one_plugin_name_leave_the_first_in_use(site):
+def test_two_distributions_of_one_plugin_name_leave_the_first_by_name_in_use(site, tmp_path, monkeypatch):
     site("meadow", '    registry.loss("daisy", "meadow:daisy")', entry="flowers")
     site("garden", '    registry.loss("rose", "garden:rose")', entry="flowers")
+    (tmp_path / "later").mkdir()  # in the order of the paths, meadow-dist would be first
+    (tmp_path / "garden_dist-1.2.dist-info").rename(tmp_path / "later" / "garden_dist-1.2.dist-info")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "later")])
     plugins = discover()
     first, second = (r for r in plugins.rows if r.name == "flowers")
     assert (first.distribution, first.error) == ("garden-dist", "")
