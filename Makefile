@@ -1,11 +1,11 @@
-# make demo | test | check | install | registry. Everything happens in .venv; nothing is fetched after `install`.
+# make demo | test | check | docs | install | registry. Everything happens in .venv; nothing is fetched after `install`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth
+PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugins/regularize examples/plugins/i2i-classics
 STAMP := $(VENV)/installed
 
-.PHONY: install demo test test-slow check registry
+.PHONY: install demo test test-slow check docs registry
 
 install: $(STAMP)
 
@@ -28,6 +28,10 @@ check: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
+	@echo site/index.html
 
 registry: install
 	$(BIN)/python -m i2i_cli.catalogue registry.yaml

@@ -159,7 +159,7 @@ def requests(recipe: Recipe, specs: Mapping[tuple[str, str], Spec],
 
 
 def _definition(name: str, spec: Spec, call: Callable[..., Any], replaces: Definition | None = None) -> Definition:
-    return Definition(name, call, spec.reads, spec.optional, getattr(call, "detached", False), replaces)
+    return Definition(name, call, spec.reads, spec.optional, getattr(call, "detached", False), replaces, spec.mark)
 
 
 def _stand_in(name: str) -> Definition:

@@ -111,11 +111,17 @@ class Interrupted(I2IError):
 
 
 @contextmanager
-def noted(place: str) -> Iterator[None]:
-    """Add to an unexpected error in which component it happened."""
+def noted(place: str, mark: Mark | None) -> Iterator[None]:
+    """Add to an unexpected error in which component it happened.
+
+    A ValueError of one that the recipe names, at `mark`, is a mistake there: what its keys allow does not fit what it
+    reads.
+    """
     try:
         yield
     except Exception as error:
+        if mark is not None and isinstance(error, ValueError):
+            raise RecipeError([Problem(f"{place}: {error}", mark)]) from error
         error.add_note(place)
         raise
 

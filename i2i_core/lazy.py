@@ -9,6 +9,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from i2i_core.draws import Draws, seed_of
+from i2i_core.errors import noted
 from i2i_core.tensors import Node, Values
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ def size_lazy_networks(run: Run) -> None:
                 values[node]
         for term in phase.terms:
             if _calls(lazy, term.arguments):
-                term.call(**values.of(term.arguments))
+                arguments = values.of(term.arguments)
+                with noted(f"in the loss {term.name} of phase {phase.name}", term.mark):
+                    term.call(**arguments)
     for network in run.networks.values():
         network.train()
 

@@ -15,11 +15,18 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 def adam(params: Iterable[Tensor], *, lr: NonNegativeFloat = 1e-4, betas: tuple[Decay, Decay] = (0.9, 0.999),
          eps: NonNegativeFloat = 1e-8, weight_decay: NonNegativeFloat = 0.0) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015) with the weight decay added to the gradient."""
+    """Adam (Kingma and Ba 2015) with the weight decay added to the gradient.
+
+    lr: the learning rate α; betas: β₁ and β₂ of the running moments; eps: ε beside the root of the second;
+    weight_decay: the share of each parameter that is added to its gradient.
+    """
     return torch.optim.Adam(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
 
 
 def sgd(params: Iterable[Tensor], *, lr: NonNegativeFloat, momentum: NonNegativeFloat = 0.0,
         weight_decay: NonNegativeFloat = 0.0) -> torch.optim.Optimizer:
-    """Stochastic gradient descent."""
+    """Stochastic gradient descent.
+
+    lr: the learning rate; momentum: how much of the last step is repeated; weight_decay: as for adam.
+    """
     return torch.optim.SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)

@@ -107,26 +107,28 @@ class Run:
         first = self.accelerator.process_index * share + (part or 0) * size
         return Draws(self.recipe.seed, step, first, first + size, total, self.device, self.dtype)
 
-    def needs(self, name: str, phase: str) -> set[str]:
-        """The batch fields that a tensor depends on under a phase's aliases."""
+    def needs(self, name: str, phase: str | None = None) -> set[str]:
+        """The batch fields that a tensor depends on, under a phase's aliases if one is named."""
         return _fields([self._plan_for([name], phase)])
 
-    def _plan_for(self, names: Sequence[str], phase: str) -> PlannedPhase:
+    def _plan_for(self, names: Sequence[str], phase: str | None) -> PlannedPhase:
         asked = Definition("", lambda: None, {name: name for name in names})
+        where = self.recipe.phases[phase].where if phase else {}
         try:
-            (planned,) = plan(self.scope, [Request("", (), self.recipe.phases[phase].where, [("", asked, {})])])
+            (planned,) = plan(self.scope, [Request("", (), where, [("", asked, {})])])
         except Unresolved as error:
             name = error.chain[-1]
-            raise RecipeError([Problem(f"nothing makes the tensor {name}, which is asked for under the aliases of "
-                                       f"phase {phase}", hint=did_you_mean(name, self.scope.names()))]) from None
+            how = f"under the aliases of phase {phase}" if phase else "without the aliases of a phase"
+            raise RecipeError([Problem(f"nothing makes the tensor {name}, which is asked for {how}",
+                                       hint=did_you_mean(name, self.scope.names()))]) from None
         return planned
 
     @torch.no_grad()
-    def tensors(self, names: Sequence[str], batch: Mapping[str, Tensor], *, phase: str,
+    def tensors(self, names: Sequence[str], batch: Mapping[str, Tensor], *, phase: str | None = None,
                 draws: Draws | None = None) -> dict[str, Any]:
         """Named tensors of `batch` (fields on the device) from the `eval_networks`, without gradients.
 
-        phase: whose aliases hold; draws: as many random numbers as the batch has samples, else those of step 0.
+        phase: whose aliases hold, if any; draws: as many random numbers as the batch has samples, else those of step 0.
         """
         (term,) = self._plan_for(names, phase).terms
         training = [network for network in self.eval_networks.values() if network.training]

@@ -19,7 +19,7 @@ import torch
 
 from i2i_core.components import call_arguments
 from i2i_core.draws import Draws
-from i2i_core.errors import noted
+from i2i_core.errors import Mark, noted
 
 F = TypeVar("F", bound=Callable[..., Any])
 BUILTIN = ("normal",)
@@ -42,6 +42,8 @@ class Definition:
     detached: bool = False
     replaces: Definition | None = None
     """What the name meant before this definition: what the definition itself gets when it reads its own name."""
+    mark: Mark | None = None
+    """Where the recipe says it."""
 
 
 def define(name: str, call: Callable[..., Any], replaces: Definition | None = None) -> Definition:
@@ -77,6 +79,7 @@ class PlannedTerm:
     name: str
     call: Callable[..., Any]
     arguments: tuple[tuple[str, Node], ...]
+    mark: Mark | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,8 @@ def plan(scope: Scope, requests: Sequence[Request], share: bool = True) -> list[
         nodes = nodes if share else {}
         for name, loss, where in request.terms:
             resolver = _Resolver(scope, {**request.where, **where}, versions, nodes)
-            terms.append(PlannedTerm(name, loss.call, resolver.arguments(loss, (f"{request.name}/{name}",))))
+            arguments = resolver.arguments(loss, (f"{request.name}/{name}",))
+            terms.append(PlannedTerm(name, loss.call, arguments, loss.mark))
         asked = [argument for term in terms for argument in term.arguments]
         for node in below(asked, through=request.trains):
             node.graph = node.kind == "tensor"
@@ -248,7 +252,8 @@ class Values(dict[Node, Any]):
         if node.definition is not None:
             arguments = self.of(node.arguments)
             # A graph only where a phase needs one.
-            with noted(f"in the tensor {node.name}"), torch.set_grad_enabled(node.graph):
+            where = f"in the tensor {node.name}"
+            with noted(where, node.definition.mark), torch.set_grad_enabled(node.graph):
                 self[node] = node.definition.call(**arguments)
         elif node.kind == "normal":
             self[node] = self.draws.normal(node.name)

@@ -130,6 +130,33 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, 
     sys.modules.pop("toy", None)
 
 
+@pytest.fixture
+def project(i2i, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """project("my_blur", ("losses.py", "old", "new"), ...): a new plugin with these changes, as if installed."""
+    monkeypatch.chdir(tmp_path)
+    names = set(sys.modules)
+
+    def make(name: str, *edits: tuple[str, str, str]) -> Path:
+        assert i2i("new", name).code == 0
+        folder = tmp_path / f"i2i-{name.replace('_', '-')}"
+        for file, old, new in edits:
+            path = folder / f"i2i_{name}" / file
+            text = path.read_text()
+            assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in {file}"
+            path.write_text(text.replace(old, new))
+        info = folder / f"i2i_{name}-0.1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: i2i-{name}\nVersion: 0.1.0\n")
+        (info / "entry_points.txt").write_text(f"[i2i.plugins]\n{name} = i2i_{name}\n")
+        monkeypatch.syspath_prepend(str(folder))
+        return folder
+
+    yield make
+    for name in set(sys.modules) - names:
+        if name.startswith("i2i_"):
+            del sys.modules[name]
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache of these tests' own."""

@@ -9,7 +9,7 @@ import pytest
 from importlinter import api
 
 ROOT = Path(__file__).resolve().parents[1]
-PLUGINS = ("i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth")
+PLUGINS = ("i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "i2i_regularize")
 FOLDERS = {"i2i_core": ROOT / "i2i_core", "i2i_cli": ROOT / "cli",
            **{name: ROOT / "plugins" / name.removeprefix("i2i_") / name for name in PLUGINS}}
 

@@ -9,7 +9,7 @@ import pytest
 
 from i2i_cli import launch
 from i2i_core import state
-from i2i_core.errors import Diverged, PluginError
+from i2i_core.errors import Diverged, PluginError, RecipeError
 from i2i_core.run import Run
 
 from .runs import NO_GRIDS, run_forked, status, train
@@ -75,6 +75,14 @@ def test_an_unexpected_error_says_in_which_component_it_happened(tmp_path: Path,
     with pytest.raises(KeyError, match="inside") as error:
         train(tmp_path / "run", change, *NO_GRIDS)
     assert error.value.__notes__ == [where, f"the traceback is in {tmp_path / 'run' / 'logs' / 'traceback-0.txt'}"]
+
+
+def test_a_key_that_does_not_fit_what_a_component_reads_is_told_with_its_place(tmp_path: Path) -> None:
+    choosy = "losses.generator.choosy={use: trouble/choosy, channel: 3}"
+    with pytest.raises(RecipeError) as error:
+        train(tmp_path / "run", choosy, *NO_GRIDS)
+    assert str(error.value) == f"--set {choosy}: in the loss choosy of phase g_latent: channel 3 of 3"
+    assert status(tmp_path / "run")["exit_code"] == 2
 
 
 def test_a_loss_that_gives_no_single_number_is_named(tmp_path: Path) -> None:

@@ -234,7 +234,11 @@ def a_run_that_translates(by: Any, data: Any) -> Any:
 def test_a_translation_that_is_the_true_pair_is_always_recognised() -> None:
     found = TruePairs(phase="any", batch_size=16).measure(a_run_that_translates(lambda batch: batch["x_real"], Same()))
     assert found.keys() == {f"{a} -> {b}" for a in "abc" for b in "abc" if a != b}
-    assert all(shares == {"translated": 1.0, "untranslated": 1.0, "chance": 1 / 40} for shares in found.values())
+    for shares in found.values():
+        error = shares.pop("error")
+        assert shares == {"translated": 1.0, "untranslated": 1.0, "chance": 1 / 40}
+        assert error["translated"] < 1e-6 and error["untranslated"] == 0
+        assert error["random"] == pytest.approx(0.28, abs=0.06)  # noise against noise, blurred by the resizing
 
 
 def test_a_translation_that_is_another_picture_is_never_recognised() -> None:
@@ -249,7 +253,8 @@ def test_true_pairs_are_measured_at_the_end_of_a_run(tmp_path: Path) -> None:
     train(tmp_path / "run", "steps=1", *NO_GRIDS, "hooks.true_pairs={use: true_pairs, phase: g_latent}")
     found = json.loads((tmp_path / "run" / "eval" / "true_pairs.json").read_text())
     assert found.keys() == {"flat -> high_contrast", "high_contrast -> flat"}
-    assert all(0 <= share <= 1 for shares in found.values() for share in shares.values())
+    for shares in found.values():
+        assert all(0 <= share <= 1 for share in (*shares.pop("error").values(), *shares.values()))
 
 
 def test_true_pairs_say_when_there_are_none_to_measure(tmp_path: Path) -> None:

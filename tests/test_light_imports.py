@@ -11,7 +11,7 @@ import pytest
 
 HEAVY = {"torch", "torchvision", "numpy", "pydantic", "accelerate", "PIL", "safetensors", "rich"}
 MODULES = ["i2i_core", "i2i_core.hookspecs", "i2i_core.registry", "i2i_core.errors", "i2i_core.interfaces",
-           "i2i_core.plugins", "i2i_core.builtins", "i2i_cli.catalogue", "i2i_cli.main"]
+           "i2i_core.plugins", "i2i_core.builtins", "i2i_cli.catalogue", "i2i_cli.main", "i2i_cli.new"]
 
 
 @pytest.fixture(scope="module")
@@ -29,5 +29,6 @@ def imported() -> dict[str, list[str]]:
 
 
 def test_the_core_a_plugin_and_the_discovery_of_all_import_nothing_heavy(imported):
-    assert imported.keys() > {"i2i_core", "i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "discover"}
+    assert imported.keys() > {"i2i_core", "i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "i2i_regularize",
+                               "discover"}
     assert {name: heavy for name, heavy in imported.items() if heavy} == {}

@@ -20,6 +20,7 @@ def i2i_components(registry):
     registry.hook("own_file", "trouble:OwnFile")
     registry.hook("remember", "trouble:Remember")
     registry.hook("end", "trouble:End")
+    registry.hook("say_buffers", "trouble:SayBuffers")
     registry.loss("spoilt", "trouble:Spoilt")
     registry.loss("types", "trouble:types")
     registry.loss("raises", "trouble:raises")
@@ -28,6 +29,7 @@ def i2i_components(registry):
     registry.tensor("bright", "trouble:bright")
     registry.tensor("late", "trouble:Late")
     registry.network("lazy", "trouble:Lazy")
+    registry.loss("choosy", "trouble:Choosy")
     registry.loss("lazy", "trouble:lazy")
 
 
@@ -93,6 +95,17 @@ class End:
 
     def run_end(self, run):
         (run.folder / "end").touch()
+
+
+class SayBuffers:
+    """Says on stdout after each step what a network keeps besides its parameters, in every process."""
+
+    def __init__(self, *, network: str):
+        self.network = network
+
+    def after_step(self, run):
+        for name, buffer in run.networks[self.network].named_buffers():
+            print(f"buffer {name} {buffer.double().flatten().tolist()}", flush=True)
 
 
 class Spoilt:
@@ -165,6 +178,18 @@ class Lazy(nn.Module):
 def lazy(lazy: nn.Module, s_trg: Tensor, x_real: Tensor) -> Tensor:
     """How far two numbers about a style are from the mean brightness of a picture."""
     return (lazy(s_trg) - x_real.mean((1, 2, 3)).unsqueeze(1)).square().mean()
+
+
+class Choosy:
+    """A loss whose key does not fit what it reads."""
+
+    def __init__(self, *, channel: int = 0):
+        self.channel = channel
+
+    def __call__(self, x_fake: Tensor) -> Tensor:
+        if self.channel >= x_fake.shape[1]:
+            raise ValueError(f"channel {self.channel} of {x_fake.shape[1]}")
+        return x_fake[:, self.channel].mean()
 
 
 def _meant(rank: int) -> bool:

@@ -10,7 +10,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-LEFTOVERS = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__", "runs")
+LEFTOVERS = shutil.ignore_patterns(".venv", ".git", ".*_cache", "build", "*.egg-info", "__pycache__", "runs")
 
 
 def make_venv(folder: Path) -> Path:

@@ -30,7 +30,8 @@ class ImageFolders:
 
     png, jpg, webp, bmp and tiff in any case, at any depth; hidden files and folders are ignored. Every picture is
     decoded once to find broken ones (remembered in the user's cache until a file changes): they are refused, or
-    skipped with a warning that names them. domains: which folders, in which order, instead of all.
+    skipped with a warning that names them, as `broken` says; so are those with a side below `min_size` pixels.
+    domains: which folders, in which order, instead of all.
     """
 
     paired = False

@@ -23,11 +23,11 @@ class SampleGrid:
     """Draws a grid every n steps: held-out sources along the top, below them a row per target style.
 
     A row has one target domain, one latent and one reference for all its sources. `show` is the tensor drawn,
-    under the aliases of `phase`; where it depends on references, they stand at the left of their rows.
+    under the aliases of `phase` if one is named; where it depends on references, they stand at the left of their rows.
     """
 
-    def __init__(self, *, phase: PhaseName, show: str = "x_fake", every: PositiveInt = 500, sources: PositiveInt = 8,
-                 rows: PositiveInt = 6) -> None:
+    def __init__(self, *, phase: PhaseName | None = None, show: str = "x_fake", every: PositiveInt = 500,
+                 sources: PositiveInt = 8, rows: PositiveInt = 6) -> None:
         self.phase, self.show, self.every, self.sources, self.rows = phase, show, every, sources, rows
 
     def run_start(self, run: Run) -> None:
@@ -40,9 +40,9 @@ class SampleGrid:
             self.draw(run)
 
     def draw(self, run: Run) -> None:
-        """Write samples/step-00000500-PHASE.png, in the main process."""
+        """Write samples/step-00000500-PHASE.png (or -SHOW.png, without a phase), in the main process."""
         if run.is_main and run.folder is not None:
-            file = run.folder / "samples" / f"step-{run.step:08d}-{self.phase}.png"
+            file = run.folder / "samples" / f"step-{run.step:08d}-{self.phase or self.show}.png"
             state.write_file(file, png(self.cells(run)))
 
     def cells(self, run: Run) -> Tensor:

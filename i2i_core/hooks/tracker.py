@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Tracker:
-    """Sends what is logged to tensorboard, wandb or trackio, where installed."""
+    """Sends what is logged to tensorboard, wandb or trackio, where installed.
+
+    project: under which name they list the run.
+    """
 
     def __init__(self, *, to: Literal["tensorboard", "wandb", "trackio"] = "tensorboard", project: str = "i2i") -> None:
         if importlib.util.find_spec(to) is None:

@@ -1,10 +1,10 @@
-"""A number that a person believes: does a translation look most like its true counterpart?"""
+"""Numbers that a person believes: does a translation look like its true counterpart, and more so than like others?"""
 
 from __future__ import annotations
 
 import json
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 class TruePairs:
     """Measures at the end how often a translation's nearest held-out picture of the target domain is its true pair.
 
-    Distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
+    What is compared is the tensor `show` under the aliases of `phase`, translated in batches of `batch_size`; the
+    distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
     Writes eval/true_pairs.json; `untranslated` is the share that the source pictures reach as they are, `chance` one
-    over the number of pictures.
+    over the number of pictures. `error` is the mean absolute difference from the true pair, over all values in [0, 1],
+    of the translation, of the source as it is and of another picture of the target domain.
     """
 
-    def __init__(self, *, phase: PhaseName, show: str = "x_fake", size: PositiveInt = 16,
+    def __init__(self, *, phase: PhaseName | None = None, show: str = "x_fake", size: PositiveInt = 16,
                  batch_size: PositiveInt = 32) -> None:
         self.phase, self.show, self.size, self.batch_size = phase, show, size, batch_size
 
@@ -45,10 +47,12 @@ class TruePairs:
             for name, r in results.items():
                 Console(stderr=True).print(
                     f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
-                    f"(untranslated {r['untranslated']:.1%}, chance {r['chance']:.1%})", highlight=False)
+                    f"(untranslated {r['untranslated']:.1%}, chance {r['chance']:.1%}); mean error "
+                    f"{r['error']['translated']:.3f} (untranslated {r['error']['untranslated']:.3f}, a random picture "
+                    f"{r['error']['random']:.3f})", highlight=False)
 
-    def measure(self, run: Run) -> dict[str, dict[str, float]]:
-        """Shares in [0, 1] by "source -> target"."""
+    def measure(self, run: Run) -> dict[str, dict[str, Any]]:
+        """Shares and errors in [0, 1] by "source -> target"."""
         data, size = run.validation, run.recipe.data.image_size
         pictures = [torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])
                     for y in range(len(data.domains))]
@@ -61,7 +65,9 @@ class TruePairs:
             results[f"{data.domains[y_org]} -> {data.domains[y_trg]}"] = {
                 "translated": self._share(made, targets),
                 "untranslated": self._share(sources, targets),
-                "chance": 1 / len(made)}
+                "chance": 1 / len(made),
+                "error": {name: float((pictures - targets.float()).abs().mean()) / 255 for name, pictures in (
+                    ("translated", made), ("untranslated", sources.float()), ("random", references.float()))}}
         return results
 
     def _translate(self, run: Run, y_org: int, y_trg: int, sources: Tensor, references: Tensor) -> Tensor:

@@ -13,3 +13,4 @@ if TYPE_CHECKING:
 @hookimpl
 def i2i_components(registry: Registrar) -> None:
     registry.dataset("drawings", "i2i_emoji.drawings:Drawings")
+    registry.tensor("ink", "i2i_emoji.masks:ink")

@@ -24,6 +24,7 @@ class Drawings:
     Pictures are 64x64 RGB on white. Every thing is drawn in every domain, so the set is paired: flat and
     high_contrast are the same drawing twice, noto is the same thing drawn anew. Variants of a thing (gender,
     colour, direction...) are on one side of the split: 1,343 things are in train, 219 in val.
+    domains: which of them, in which order.
 
     Raises ValueError for a domain that is unknown, named twice or missing altogether.
     """

@@ -97,7 +97,10 @@ class Case:
 
 
 class GoldenDomains:
-    """A golden case's domains; its pictures come as tensors, so here each domain has a blank one."""
+    """A golden case's domains; its pictures come as tensors, so here each domain has a blank one.
+
+    case: its path without a suffix.
+    """
 
     paired = False
 
@@ -112,7 +115,10 @@ class GoldenDomains:
 
 
 class GoldenInput:
-    """An input of a golden case: z_trg, z_trg2, x_real, x_ref, x_ref2, y_org or y_trg."""
+    """An input of a golden case: z_trg, z_trg2, x_real, x_ref, x_ref2, y_org or y_trg.
+
+    case: its path without a suffix; name: which of them.
+    """
 
     def __init__(self, *, case: Path, name: str) -> None:
         self.value = Case(case).inputs()[name]
@@ -122,7 +128,10 @@ class GoldenInput:
 
 
 class Golden:
-    """Fills the networks by the formula, and records forward results, losses, gradients and stepped parameters."""
+    """Fills the networks by the formula, and records forward results, losses, gradients and stepped parameters.
+
+    case: the path of the golden case without a suffix.
+    """
 
     def __init__(self, *, case: Path) -> None:
         self.case = Case(case)

@@ -141,7 +141,7 @@ class MappingNetwork(nn.Module):
     """Make a style code of a latent: s = F_y(z), an MLP with one output branch per domain (section 3.1).
 
     z (N, `latent_dim`) from N(0, I) and domains y (N,) make s (N, `style_dim`). Four linear layers are
-    shared by all domains, four are the domain's own.
+    shared by all domains, four are the domain's own, all but the last `hidden_dim` wide.
     """
 
     def __init__(
@@ -167,7 +167,8 @@ class MappingNetwork(nn.Module):
 class StyleEncoder(nn.Module):
     """Read the style code of a reference picture: s = E_y(x), with one linear head per domain (section 3.1).
 
-    x (N, 3, H, W) in [-1, 1] and domains y (N,) make s (N, `style_dim`). Channels as in the generator.
+    x (N, 3, H, W) in [-1, 1] and domains y (N,) make s (N, `style_dim`). `channel_base` and `max_channels` as in the
+    generator.
     """
 
     def __init__(
@@ -193,7 +194,8 @@ class StyleEncoder(nn.Module):
 class Discriminator(nn.Module):
     """Tell real pictures of a domain from translations into it: D_y(x), one logit per domain (section 3.1).
 
-    x (N, 3, H, W) in [-1, 1] and domains y (N,) make logits (N,). Channels as in the generator.
+    x (N, 3, H, W) in [-1, 1] and domains y (N,) make logits (N,). `channel_base` and `max_channels` as in the
+    generator.
     """
 
     def __init__(

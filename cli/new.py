@@ -1,0 +1,66 @@
+"""`i2i new`."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from i2i_core.errors import UsageError
+
+from .common import verb, with_plugins
+
+if TYPE_CHECKING:
+    from i2i_core.plugins import Plugins
+
+TEMPLATE = Path(__file__).parent / "template"
+"""A plugin called plugin_name, whose project is i2i-plugin-name."""
+
+
+@verb
+@click.argument("name")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="The project's folder; the default is i2i-NAME.")
+@with_plugins
+def new(plugins: Plugins, name: str, to: Path | None) -> None:
+    """Write a plugin project to start from.
+
+    A loss, a network, a hook, a data set, a recipe that trains them in seconds, and tests that pass. Recipes will call
+    its components NAME/...; nothing is ever overwritten.
+
+    \b
+    i2i new my_blur
+    i2i new my_blur --to projects/blur
+    """
+    from i2i_core.errors import DiskError
+
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
+        raise UsageError(f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with single "
+                         f"underscores between words, such as my_blur")
+    if any(row.name == name for row in plugins.rows):
+        raise UsageError(f"there is already a plugin called {name}; choose another name")
+    if importlib.util.find_spec(f"i2i_{name}"):
+        raise UsageError(f"there is already a package i2i_{name}, as the plugin's would be; choose another name")
+    folder = to or Path(_named("i2i-plugin-name", name))
+    try:
+        folder.mkdir(parents=True)
+        for source in sorted(TEMPLATE.rglob("*")):
+            if source.is_file() and source.suffix != ".pyc":
+                target = folder / _named(str(source.relative_to(TEMPLATE)), name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_text(_named(source.read_text(encoding="utf-8"), name), encoding="utf-8")
+    except FileExistsError:
+        raise UsageError(f"{folder} exists; choose another folder with --to") from None
+    except OSError as error:
+        raise DiskError(f"{folder} cannot be written: {error.strerror}") from None
+    click.echo(folder)
+    steps = (f"cd {folder}", 'pip install -e ".[test]"', "pytest", f"i2i train --recipe {name}.yaml")
+    click.echo("\n  ".join(["next:", *steps]), err=True)
+
+
+def _named(text: str, name: str) -> str:
+    """The template's words with the plugin's name in them."""
+    return text.replace("plugin_name", name).replace("plugin-name", name.replace("_", "-"))

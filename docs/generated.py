@@ -1,0 +1,191 @@
+"""Parts of the pages that the code says itself. mkdocs calls `on_page_markdown`; <!-- generated: NAME --> is filled in.
+
+Nothing heavy is imported: pydantic's models and registry.yaml say it all, and a run's names are read from its source.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import i2i_core
+from i2i_core import hookspecs, registry
+from i2i_core.interfaces import EVENTS, Hook
+from i2i_core.plugins import BUNDLED, load_registry_file
+from i2i_core.recipe import Recipe
+
+CORE = Path(i2i_core.__file__).parent
+Schema = Mapping[str, Any]
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    return re.sub(r"<!-- generated: (\w+) -->", lambda found: "\n".join(PARTS[found[1]]()), markdown)
+
+
+# A recipe's keys, from the pydantic models.
+
+
+def recipe_keys() -> Iterator[str]:
+    """A section for each model, in the order in which a recipe meets them, with a table of its keys."""
+    whole = Recipe.model_json_schema()
+    models = {"Recipe": whole, **whole["$defs"]}
+    for name, places in _places(whole, whole["$defs"]).items():
+        model = models[name]
+        where = ", ".join(f"`{place}`" for place in places if place)
+        yield f"### {name.lstrip('_')}\n\n{model['description']}" + (f" Written at {where}." if where else "") + "\n"
+        yield "| key | type | default | |\n|---|---|---|---|"
+        for key, schema in model["properties"].items():
+            default = "" if key in model.get("required", ()) else _code(_short(schema, whole["$defs"]))
+            yield f"| `{key}` | {_said(schema)} | {default or 'needed'} | {_described(schema, models)} |"
+        yield ""
+
+
+def _places(schema: Schema, models: Mapping[str, Schema]) -> dict[str, list[str]]:
+    """Where in a recipe each model is written, losses.*.* for example."""
+    found: dict[str, list[str]] = {"Recipe": [""]}
+
+    def walk(part: Schema, place: str) -> None:
+        for key, value in part.get("properties", {}).items():
+            walk(value, f"{place}.{key}".lstrip("."))
+        if isinstance(part.get("additionalProperties"), Mapping):
+            walk(part["additionalProperties"], f"{place}.*")
+        for choice in part.get("anyOf", ()):
+            walk(choice, place)
+        if "$ref" in part:
+            name = part["$ref"].rpartition("/")[2]
+            found.setdefault(name, []).append(place)
+            walk(models[name], place)
+
+    walk(schema, "")
+    return found
+
+
+def _described(schema: Schema, models: Mapping[str, Schema]) -> str:
+    """The docstring below a key, or that of the model that it holds."""
+    doc: str = schema.get("description") or models[schema["$ref"].rpartition("/")[2]]["description"]
+    return doc.replace("\n", " ")
+
+
+def _said(schema: Schema) -> str:
+    """A type in words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2].lstrip("_")
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in schema:
+        return " or ".join(map(_said, schema["anyOf"]))
+    if "const" in schema or "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+    if schema.get("type") == "array":
+        pair = ", ".join(map(_said, schema.get("prefixItems", ())))
+        return f"[{pair}]" if pair else f"list of {_held(schema['items'])}"
+    if schema.get("type") == "object":
+        inside = schema.get("additionalProperties")
+        return f"mapping of names to {_held(inside)}" if isinstance(inside, Mapping) else "mapping"
+    bounds = [f"{sign} {schema[key]}" for key, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))
+              if key in schema]
+    words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
+    kind = schema.get("type", "anything")
+    return " ".join([words.get(kind, kind), *bounds])
+
+
+def _held(schema: Schema) -> str:
+    return f"({_said(schema)})" if "anyOf" in schema else _said(schema)
+
+
+def _short(schema: Schema, models: Mapping[str, Schema]) -> Any:
+    """A key's default, without what its own model fills in."""
+    default, models_of = schema["default"], [choice["$ref"] for choice in _choices(schema) if "$ref" in choice]
+    if isinstance(default, dict) and models_of:
+        inner = models[models_of[0].rpartition("/")[2]]["properties"]
+        return {key: value for key, value in default.items() if value != inner[key].get("default")}
+    return default
+
+
+def _choices(schema: Schema) -> list[Schema]:
+    return schema.get("anyOf", [schema])
+
+
+def _code(value: Any) -> str:
+    written = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
+    return f"`{written}`"
+
+
+# Components, from registry.yaml.
+
+
+def components() -> Iterator[str]:
+    """A section for each plugin, with its components' keys and tensors."""
+    listed = load_registry_file(BUNDLED)
+    plugins = {"core": {"components": listed["core"], "distribution": "i2i"}, **listed["plugins"]}
+    for plugin, row in plugins.items():
+        yield f"### {plugin}\n\nDistribution `{row['distribution']}`.\n"
+        for kind, named in row.get("components", {}).items():
+            for name, facts in named.items():
+                yield f"#### `{name}`\n\n*{kind}.* {facts['summary']}\n"
+                yield from (f"- `{key}: {value}`" for key, value in facts.get("params", {}).items())
+                if reads := facts.get("reads"):
+                    yield f"- reads {', '.join(f'`{tensor}`' for tensor in reads)}"
+                for tensor, made_of in facts.get("tensors", {}).items():
+                    yield f"- `{tensor}`" + (f" of {', '.join(f'`{part}`' for part in made_of)}" if made_of else "")
+                yield ""
+
+
+# Hookspecs, events, and what they are given.
+
+
+def hookspec_list() -> Iterator[str]:
+    for name, function in vars(hookspecs).items():
+        if name.startswith("i2i_"):
+            yield _function(name, inspect.signature(function), function.__doc__)
+
+
+def event_list() -> Iterator[str]:
+    for name in EVENTS:
+        yield _function(name, inspect.signature(getattr(Hook, name)), getattr(Hook, name).__doc__)
+
+
+def kind_list() -> Iterator[str]:
+    for kind, doc in _attribute_docs(_class(inspect.getsource(registry.Registrar))):
+        yield f"- `registry.{kind}(name, target)`: {doc}"
+
+
+def run_members() -> Iterator[str]:
+    """What a run has, from its source, since importing it would import torch."""
+    run = _class((CORE / "run.py").read_text(encoding="utf-8"), "Run")
+    methods = {node.name: node for node in run.body if isinstance(node, ast.FunctionDef)}
+    for name, doc in _attribute_docs(methods["__init__"]):
+        yield f"- `run.{name}`: {doc}"
+    for name, node in methods.items():
+        doc = (ast.get_docstring(node) or "").partition("\n")[0]
+        if doc and not name.startswith("_"):
+            yield f"- `run.{name}({ast.unparse(node.args).removeprefix('self').lstrip(', ')})`: {doc}"
+
+
+def _function(name: str, signature: inspect.Signature, doc: str | None) -> str:
+    said = re.sub(r"'([^']*)'", r"\1", str(signature))  # annotations are text
+    return f"### `{name}`\n\n```python\ndef {name}{said}\n```\n\n{inspect.cleandoc(doc or '')}\n"
+
+
+def _class(source: str, name: str = "") -> ast.ClassDef:
+    return next(node for node in ast.walk(ast.parse(source))
+                if isinstance(node, ast.ClassDef) and name in ("", node.name))
+
+
+def _attribute_docs(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, str]]:
+    """Names that are assigned in a class, or to self, each with the docstring right below it."""
+    for assigned, below in zip(node.body, node.body[1:], strict=False):
+        if isinstance(assigned, ast.Assign | ast.AnnAssign) and isinstance(below, ast.Expr) \
+                and isinstance(below.value, ast.Constant):
+            target = assigned.targets[0] if isinstance(assigned, ast.Assign) else assigned.target
+            yield ast.unparse(target).removeprefix("self."), inspect.cleandoc(str(below.value.value))
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "recipe": recipe_keys, "components": components, "hookspecs": hookspec_list, "events": event_list,
+    "kinds": kind_list, "run": run_members}

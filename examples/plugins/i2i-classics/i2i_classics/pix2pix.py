@@ -1,0 +1,28 @@
+"""pix2pix as named tensors (Isola et al. 2017, section 3).
+
+x_real is the source x, x_pair its true translation y: the data set must have pairs. Pictures are (N, 3, H, W) in
+[-1, 1].
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def x_fake(generator: nn.Module, x_real: Tensor) -> Tensor:
+    """G(x, z); the noise z is the generator's dropout."""
+    x: Tensor = generator(x_real)
+    return x
+
+
+def real_logits(discriminator: nn.Module, x_real: Tensor, x_pair: Tensor) -> Tensor:
+    """D(x, y): the discriminator sees the source, too."""
+    logits: Tensor = discriminator(torch.cat([x_real, x_pair], dim=1))
+    return logits
+
+
+def fake_logits(discriminator: nn.Module, x_real: Tensor, x_fake: Tensor) -> Tensor:
+    """D(x, G(x, z))."""
+    logits: Tensor = discriminator(torch.cat([x_real, x_fake], dim=1))
+    return logits

@@ -1,0 +1,41 @@
+"""Pairs as pix2pix has them: one file, two pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from PIL import Image
+from pydantic import Field
+
+from i2i_core.data.image_folders import find_broken, open_picture, picture_files
+from i2i_core.errors import DataError
+
+
+class SideBySide:
+    """Pictures of which the left half is one domain and the right half the other: true pairs.
+
+    root: a folder of such pictures, at any depth. domains: what to call left and right.
+    """
+
+    paired = True
+
+    def __init__(self, *, root: Path,
+                 domains: Annotated[list[str], Field(min_length=2, max_length=2)] = ["left", "right"]) -> None:  # noqa: B006
+        if not root.is_dir():
+            raise ValueError(f"there is no folder {root}; root must hold pictures of two halves")
+        self.domains, self.files = tuple(domains), picture_files(root)
+        if broken := find_broken(self.files):
+            path, why = next(iter(broken.items()))
+            raise ValueError(f"{path} is no usable picture: {why}; repair or remove it")
+
+    def count(self, domain: int) -> int:
+        return len(self.files)
+
+    def picture(self, domain: int, index: int) -> Image.Image:
+        try:
+            both = open_picture(self.files[index])
+        except (OSError, ValueError) as error:
+            raise DataError(f"the picture {self.files[index]} cannot be read any more: {error}") from error
+        middle = both.width // 2
+        return both.crop((0, 0, middle, both.height) if domain == 0 else (middle, 0, 2 * middle, both.height))

@@ -1,0 +1,228 @@
+"""The contract of a plugin, for its own tests: `check_plugin("my_plugin")`. It needs no test framework."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from i2i_core import state
+from i2i_core.check import Checked, load
+from i2i_core.components import facts_for, signature_of
+from i2i_core.errors import DataError, PluginError, RecipeError, did_you_mean
+from i2i_core.events import event_problems
+from i2i_core.plugins import Plugins, discover
+from i2i_core.recipe import Recipe
+from i2i_core.registry import Entry
+from i2i_core.run import build_data
+from i2i_core.tensors import method_tensors
+
+DISCOVERY = """
+import importlib, sys
+before = set(sys.modules)
+from i2i_core.registry import Registrar, Registry
+plugin = importlib.import_module(sys.argv[1])
+if hasattr(plugin, "i2i_components"):
+    plugin.i2i_components(Registrar(Registry(), "", ""))
+print(*sys.modules.keys() - before)
+"""
+"""What every call of `i2i` does with a plugin."""
+QUIET = ("progress", "tracker")
+"""Hooks that talk to people and services."""
+PATIENCE = 10
+"""How many times as long several processes may take as one, before they are thought to wait for each other."""
+RTOL, ATOL = 1e-6, 1e-9
+"""What rounding may change in float64: more than it does, less than any other order of samples would."""
+
+
+def check_plugin(name: str, *, sets: Sequence[str] = (), processes: int = 2) -> None:
+    """Raise an AssertionError with all that is wrong with an installed plugin, a sentence a line.
+
+    - Importing its first module imports neither torch nor numpy, nor the modules of its components.
+    - Every component can be imported, says the type of all that it takes and gives, and is documented: in a summary,
+      and each of its recipe keys by name.
+    - Every bundled recipe is valid and trains two steps on the CPU.
+    - A run that is resumed after its first step ends with the same bits in its checkpoint (networks, optimizers, the
+      state of hooks) as one that was not stopped.
+    - As many `processes` end with what one ends with, in float64 and up to rounding, where they can share the batch.
+      Not so with batch norm or dropout, which depend on how a batch is shared: say processes=1.
+
+    sets: changes to every recipe before it is trained, as with --set: fewer channels, other pictures.
+    Recipes whose pictures are not there are not trained, and a warning says so; the others take seconds each. What no
+    recipe names is imported and read, but not run.
+    """
+    if processes < 1:
+        raise ValueError(f"processes should be at least 1, not {processes}")
+    plugins = discover()
+    row = next((row for row in plugins.rows if row.name == name), None)
+    if row is None:
+        hint = did_you_mean(name, [row.name for row in plugins.rows])
+        raise AssertionError(f"no plugin called {name} is installed" + (f" ({hint})" if hint else ""))
+    if row.error:
+        raise AssertionError(f"plugin {name} does not load: {row.error}")
+    entries = [entry for entry in plugins.registry if entry.plugin == name]
+    plugin: Any = plugins.manager.get_plugin(name)
+    failures, targets = list(_heavy_imports(plugin.__name__, entries)), dict[Entry, Any]()
+    for entry in entries:
+        try:
+            targets[entry] = entry.load()
+        except PluginError as error:
+            failures.append(f"{entry.kind} {entry.name}: {entry.target} does not import: "
+                            f"{type(error.__cause__).__name__}: {error.__cause__}")
+    for entry, target in targets.items():
+        failures += [f"{entry.kind} {entry.name}: {failure}" for failure in _of_component(entry, target)]
+    if len(targets) == len(entries):  # else recipes fail for the same reason
+        failures += _of_recipes(name, plugins, sets, processes)
+    if failures:
+        raise AssertionError("\n".join(failures))
+
+
+def _heavy_imports(package: str, entries: Sequence[Entry]) -> Iterator[str]:
+    heavy = {"torch", "numpy", *(entry.target.partition(":")[0] for entry in entries)} - {package}
+    done = subprocess.run([sys.executable, "-c", DISCOVERY, package], capture_output=True, text=True, check=True,
+                          env=_environment())
+    if found := sorted(heavy & set(done.stdout.split())):
+        yield (f"{package} imports {', '.join(found)}, which every call of i2i would wait for; import it where it is "
+               f"used, and name components by their import path")
+
+
+def _of_component(entry: Entry, target: Any) -> Iterator[str]:
+    """What its signature and its docstring leave open."""
+    for name, function in _functions(target):
+        signature = inspect.signature(function)
+        untyped = [p.name for p in signature.parameters.values() if p.annotation is p.empty and p.name != "self"]
+        if untyped:
+            yield f"{name} does not say the type of {', '.join(untyped)}"
+        if signature.return_annotation is signature.empty and name != "__init__":
+            yield f"{name} does not say what it returns"
+    if entry.kind == "hook" and inspect.isclass(target):
+        yield from map(str, event_problems(target))
+    keys, hints = signature_of(target, entry.kind).params, signature_of(target, entry.kind).hints
+    if unread := [key for key, p in keys.items() if p.annotation is not p.empty and key not in hints]:
+        yield f"the type of {', '.join(unread)} cannot be read at run time, so recipes are not checked; import its name"
+    doc = f"{target.__doc__ or ''} {target.__init__.__doc__ or '' if inspect.isclass(target) else ''}"
+    if not (target.__doc__ or "").strip():
+        yield "it has no docstring, whose first line i2i ls prints"
+    elif missing := [key for key in keys if key not in facts_for(entry.kind) and not re.search(rf"\b{key}\b", doc)]:
+        yield f"its docstring does not name {', '.join(missing)}"
+
+
+def _functions(target: Any) -> list[tuple[str, Callable[..., Any]]]:
+    """A function itself, a method's tensors, or the public methods of a class by name."""
+    if inspect.ismodule(target):
+        return [(name, getattr(target, name)) for name in method_tensors(target)]
+    if not inspect.isclass(target):
+        return [(getattr(target, "__name__", type(target).__name__), target)]
+    return [(name, function) for name, function in vars(target).items()
+            if inspect.isfunction(function) and (not name.startswith("_") or name in ("__init__", "__call__"))]
+
+
+def _of_recipes(name: str, plugins: Plugins, sets: Sequence[str], processes: int) -> Iterator[str]:
+    others = plugins.manager.get_plugins() - {plugins.manager.get_plugin(name)}
+    for folder in map(Path, plugins.manager.subset_hook_caller("i2i_recipes", others)()):
+        recipes = sorted(folder.glob("*.yaml"))
+        if not recipes:
+            yield f"i2i_recipes gives {folder}, where no recipe is; are they package-data?"
+        for recipe in recipes:
+            try:
+                load(recipe, (), plugins)
+                checked = load(recipe, sets, plugins)
+            except RecipeError as error:
+                yield from map(str, error.problems)
+            except PluginError as error:  # of another plugin's component
+                yield f"{recipe.name}: {error}"
+            else:
+                if missing := _missing_data(checked):
+                    warnings.warn(f"{recipe.name} was not trained: {missing}", stacklevel=3)
+                else:
+                    yield from _of_training(recipe, checked.recipe, sets, processes)
+
+
+def _missing_data(checked: Checked) -> str:
+    try:
+        build_data(checked)
+    except DataError as error:
+        return str(error)
+    except Exception:  # no matter of what is on this machine: the training will say it
+        return ""
+    return ""
+
+
+def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int) -> Iterator[str]:
+    """Two steps of a recipe: at once, with a stop after the first, and in several processes."""
+    two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}",
+                 *(f"hooks.{name}=null" for name, hook in recipe.all_hooks().items() if hook.use in QUIET)]
+    arguments = ["--recipe", str(file), *(word for change in two_steps for word in ("--set", change))]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        whole, resumed, one, many = (Path(temporary) / run for run in ("whole", "resumed", "one", "many"))
+        if said := _train(whole, arguments):
+            yield f"{file.name} does not train: {said}"
+            return
+        shutil.copytree(whole, resumed, ignore=shutil.ignore_patterns("step-00000002", "run.lock"))
+        if said := _train(resumed, ["--resume"]):
+            yield f"{file.name} cannot be resumed after its first step: {said}"
+        elif parts := _different(whole, resumed, torch.equal):
+            yield (f"{file.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
+                   f"one that was not stopped; what the second step needs is not in the checkpoint, or not loaded")
+        if processes == 1 or recipe.data.batch_size % processes:
+            return
+        began, limit = time.monotonic(), None
+        for run, world in ((one, 1), (many, processes)):
+            if said := _train(run, [*arguments, "--set", "precision=fp64"], world, limit):
+                yield f"{file.name} does not train in float64 in {world} process{'es' * (world > 1)}: {said}"
+                return
+            limit = PATIENCE * (1 + time.monotonic() - began)
+        if parts := _different(one, many, _close):
+            yield (f"{file.name}: {processes} processes end with other {', '.join(parts)} than one; losses should be "
+                   f"means over the batch, and what is computed of a sample should not depend on the others")
+
+
+def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: float | None = None) -> str:
+    """`i2i train` on the CPU, for `limit` seconds at most; gives why it failed, or nothing."""
+    launcher, logs = list[str](), folder.with_name(f"{folder.name}-logs")
+    if processes > 1:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+                    "--nproc-per-node", str(processes), "--log-dir", str(logs), "--redirects", "3"]
+    command = [sys.executable, *launcher, "-m", "i2i_cli", "train", "-v", "--run-dir", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=limit)
+    except subprocess.TimeoutExpired:
+        return f"they still wait for each other after {limit:.0f} s; what waits for all has to be called by all"
+    if not done.returncode:
+        return ""
+    # Of several processes, the one that ended first says why: the others lost it.
+    errors = sorted(logs.rglob("stderr.log"), key=lambda file: file.stat().st_mtime)
+    said = errors[0].read_text(encoding="utf-8") if errors else done.stderr
+    print(said, file=sys.stderr)  # with the traceback
+    last = said.rstrip().rpartition("\n")[2]
+    last = re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
+    return last or f"it ended with exit code {done.returncode}"
+
+
+def _environment() -> dict[str, str]:
+    """This one, where the same modules are found, without accelerators."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "CUDA_VISIBLE_DEVICES": "",
+            "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+
+
+def _different(ours: Path, theirs: Path, same: Callable[[Tensor, Tensor], bool]) -> list[str]:
+    """The parts that differ between the newest checkpoints of two runs."""
+    a, b = (state.verify(state.checkpoints(run / "checkpoints")[0]).parts() for run in (ours, theirs))
+    return [part for part in sorted({*a, *b}) if a.get(part, {}).keys() != b.get(part, {}).keys()
+            or not all(same(tensor, b[part][name]) for name, tensor in a[part].items())]
+
+
+def _close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a.double(), b.double(), rtol=RTOL, atol=ATOL)

@@ -1,0 +1,81 @@
+"""ADA's controller: how much D overfits, and the probability that follows from it (Karras et al. 2020, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from i2i_core.errors import Problem, RecipeError, did_you_mean
+from i2i_core.names import NetworkName, PhaseName
+
+from .ada import ADA
+
+if TYPE_CHECKING:
+    from i2i_core.run import Run
+
+
+def overfitting(real_logits: Tensor) -> Tensor:
+    """r_t = E[sign(D(x))] over real pictures: 0 where D is unsure, towards 1 where it knows them by heart.
+
+    A number to watch, without a gradient: give it `weight: 0`.
+    """
+    return real_logits.detach().sign().mean()
+
+
+class Controller:
+    """Moves the p of a network that is wrapped by regularize/ada, so that r_t stays at `target`.
+
+    Every n-th step (`every`): p ← p + sign(mean r_t − target) · images / speed, clamped to [0, 1], with r_t and images
+    those since p last moved. `speed`: images in which p can rise from 0 to 1. r_t is the loss `loss` of `phase`, a
+    regularize/overfitting that the trainer averages over processes, so that all have the same p. p is written to the
+    metrics every `log_every` steps.
+    """
+
+    def __init__(self, *, network: NetworkName, phase: PhaseName, loss: str = "overfitting",
+                 target: Annotated[float, Field(ge=-1, le=1)] = 0.6, speed: PositiveInt = 500_000,
+                 every: PositiveInt = 4, log_every: PositiveInt = 100) -> None:
+        self.network, self.phase, self.loss, self.target = network, phase, loss, target
+        self.speed, self.every, self.log_every = speed, every, log_every
+
+    def run_start(self, run: Run) -> None:
+        wrappers = [module for module in run.networks[self.network].modules() if isinstance(module, ADA)]
+        if not wrappers:
+            inner = run.recipe.networks[self.network].use
+            raise self._problem(run, "network", f"network {self.network} is not wrapped by regularize/ada, so it has "
+                                "no p to move", f"write {{use: regularize/ada, network: {{use: {inner}, ...}}}}")
+        terms = dict(run.recipe.terms(self.phase))
+        if self.loss not in terms:
+            raise self._problem(run, "loss", f"phase {self.phase} has no loss {self.loss}",
+                                did_you_mean(self.loss, terms))
+        self.p = wrappers[0].p
+        self.excess = torch.zeros_like(self.p)
+        """The sum of r_t − target since p last moved."""
+        self.amount = self.every * run.recipe.data.batch_size / self.speed
+
+    def _problem(self, run: Run, key: str, message: str, hint: str) -> RecipeError:
+        (name,) = [name for name, hook in run.hooks.items() if hook is self]
+        return RecipeError([Problem(message, run.recipe.mark("hooks", name, key), hint)])
+
+    @torch.no_grad()
+    def after_phase(self, run: Run, phase: str, losses: Mapping[str, Tensor]) -> None:
+        if phase != self.phase:
+            return
+        if self.loss in losses:  # a loss may say `every`
+            self.excess += losses[self.loss] - self.target
+        if (run.step + 1) % self.every == 0:
+            self.p.add_(self.excess.sign(), alpha=self.amount).clamp_(0, 1)
+            self.excess.zero_()
+
+    def after_step(self, run: Run) -> None:
+        if run.step % self.log_every == 0:
+            run.log({f"{self.network}/p": float(self.p)})
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"excess": self.excess}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        self.excess.copy_(state["excess"])
