@@ -181,8 +181,8 @@ def test_of_two_distributions_of_one_plugin_the_one_in_use_counts(check, mistake
 
 
 def test_the_plugins_of_this_tree_are_in_the_index(plugins):
-    assert {"stargan_v2": "i2i-stargan-v2", "fan_mask": "i2i-fan-mask", "emoji": "i2i-emoji",
-            "earth": "i2i-earth", "regularize": "i2i-regularize", "classics": "i2i-classics"}.items() <= plugins.index.items()
+    assert {"stargan_v2": "i2i-stargan-v2", "fan_mask": "i2i-fan-mask", "emoji": "i2i-emoji", "earth": "i2i-earth",
+            "regularize": "i2i-regularize", "classics": "i2i-classics"}.items() <= plugins.index.items()
 
 
 class Careless:

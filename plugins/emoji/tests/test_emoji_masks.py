@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from i2i_emoji.masks import ink
 
 
