@@ -44,10 +44,16 @@ def read(folder: Path) -> dict[str, Any]:
 def missing(before: Mapping[str, Any], plugins: Plugins) -> list[str]:
     """Each plugin that the run used and that is not in use now, with what to do about it."""
     errors = {row.name: row.error for row in reversed(plugins.rows)}
-    return [f"plugin {name} ({origin}), which is not in use: {errors[name]}" if name in errors
-            else f"plugin {name}, which is not loaded; add --plugin {origin}" if Path(origin).is_absolute()
-            else f"plugin {name}, which is not installed; pip install {origin}"
-            for name, origin in before.get("plugins", {}).items() if errors.get(name, "gone")]
+
+    def said(name: str, origin: str) -> str:
+        if name in errors:
+            return f"plugin {name} ({origin}), which is not in use: {errors[name]}"
+        if "==" in origin:
+            return f"plugin {name}, which is not installed; pip install {origin}"
+        option = "--plugin" if origin.endswith(".py") else "--registry"
+        return f"plugin {name}, which is not loaded; add {option} {origin}"
+
+    return [said(name, origin) for name, origin in before.get("plugins", {}).items() if errors.get(name, "gone")]
 
 
 def changed(before: Mapping[str, Any], plugins: Plugins) -> str:
@@ -68,7 +74,7 @@ def _pinned(versions: Mapping[str, str]) -> dict[str, str]:
 
 
 def _origins(plugins: Plugins) -> dict[str, str]:
-    """What brings each plugin: its distribution as pip takes it, or its file."""
-    installed = {row.name: f"{row.distribution}=={row.version}" if row.version else row.distribution or row.name
+    """What brings each plugin: its distribution as pip takes it, or the path of its file or of the registry file."""
+    installed = {row.name: f"{row.distribution}=={row.version}" if row.version else str(plugins.registry_file)
                  for row in plugins.rows if row.name != "core" and not row.error}
     return installed | {file.stem: str(file.resolve()) for file in plugins.files}

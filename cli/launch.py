@@ -157,8 +157,11 @@ def _how_to_resume(folder: Path, plugins: Plugins) -> str:
     """The command, or that there is nothing yet to resume."""
     if not (folder / run_folder.RECIPE).exists():
         return "training had not begun; start it again"
-    files = [word for file in plugins.files for word in ("--plugin", str(file))]
-    return f"continue with: {shlex.join(['i2i', 'train', '--run-dir', str(folder), '--resume', *files])}"
+    loaded = [("--plugin", file) for file in plugins.files]
+    if plugins.registry_file is not None:
+        loaded.append(("--registry", plugins.registry_file))
+    words = ["i2i", "train", "--run-dir", folder, "--resume", *(word for pair in loaded for word in pair)]
+    return f"continue with: {shlex.join(map(str, words))}"
 
 
 def _explained(error: BaseException, folder: Path, plugins: Plugins) -> BaseException:

@@ -62,6 +62,8 @@ def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
             found[entry.kind][entry.name] = _component(entry, definitions)
         except PluginError as error:
             left_out.append(str(error))
+        except Exception as error:  # a signature may be anything
+            left_out.append(f"{entry.kind} {entry.name} of plugin {entry.plugin}: {type(error).__name__}: {error}")
     definitions |= {kind: _one_of(components) for kind, components in found.items()}
 
     definitions["Term"] = _one_of({name: _joined(own, definitions["Term"]) for name, own in found["loss"].items()})

@@ -187,10 +187,11 @@ class Checker:
             if entry.name == use:
                 return f"{use} is a {entry.kind}"
         failed = next((row for row in self.plugins.rows if row.name == prefix and row.error), None)
-        if not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry):
-            return close if failed is None or close.startswith("did") else f"{failed.distribution}: {failed.error}"
-        if failed is not None:
-            return f"plugin {prefix} is not in use: {failed.error}"
+        in_use = not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry)
+        if failed is not None:  # or the second of two distributions that bring one plugin
+            return f"{failed.distribution if in_use else f'plugin {prefix}'} is not in use: {failed.error}"
+        if in_use:
+            return close
         install = self.plugins.index.get(use) or self.plugins.index.get(prefix)
         if install:
             return f"pip install {install}"

@@ -19,6 +19,7 @@ from typing import Any
 import pluggy
 from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 
 from i2i_core import __version__, builtins, hookspecs
 from i2i_core.errors import PluginError, RecipeError, did_you_mean
@@ -54,7 +55,7 @@ class Plugins:
         self.manager.add_hookspecs(hookspecs)
         self.registry = Registry()
         self.rows: list[Plugin] = []
-        self.files = files
+        self.registry_file, self.files = registry_file, files
         self._recipes: dict[str, Path] = {}
         listing = registry_file or BUNDLED
         self.listed = load_registry_file(listing)
@@ -151,9 +152,10 @@ def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
 def _check_core(distribution: str) -> None:
     """Raises PluginError when its metadata asks for another version of i2i; pip checks that unless told not to."""
     for need in map(Requirement, metadata.requires(distribution) or ()):
-        if need.name == "i2i" and not need.specifier.contains(__version__, prereleases=True):
-            raise PluginError(f'it needs {need.name}{need.specifier}, and {__version__} is installed; '
-                              f'pip install "{need.name}{need.specifier}", or another version of {distribution}')
+        asked = canonicalize_name(need.name) == "i2i" and (need.marker is None or need.marker.evaluate({"extra": ""}))
+        if asked and not need.specifier.contains(__version__, prereleases=True):
+            raise PluginError(f'it needs i2i{need.specifier}, and {__version__} is installed; '
+                              f'pip install "i2i{need.specifier}", or another version of {distribution}')
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: ModuleType) -> None:

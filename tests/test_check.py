@@ -171,6 +171,15 @@ def test_a_plugin_that_does_not_load_says_why(mistakes, plugins, monkeypatch):
         "today)"]
 
 
+def test_of_two_distributions_of_one_plugin_the_one_in_use_counts(check, mistakes, plugins, monkeypatch):
+    second = Plugin("stargan_v2", "2.14", "torch", error="i2i-stargan-v2 already brings it")
+    monkeypatch.setattr(plugins, "rows", [*plugins.rows, second])
+    check(("steps: 4", "steps: 4\nrequires: {stargan_v2: '<1'}"))
+    assert mistakes(("use: tiny/generator, width: 4", "use: stargan_v2/unet")) == [
+        "tiny.yaml:7:20: there is no network called stargan_v2/unet (torch is not in use: i2i-stargan-v2 already "
+        "brings it)"]
+
+
 def test_the_plugins_of_this_tree_are_in_the_index(plugins):
     names = ("stargan_v2", "fan_mask", "emoji", "earth", "regularize", "classics")
     assert {name: f"i2i-{name.replace('_', '-')}" for name in names}.items() <= plugins.index.items()

@@ -38,6 +38,19 @@ def test_a_run_names_the_plugin_file_that_it_needs(i2i, toy):
     assert (answer.code, answer.err) == (5, f"r was trained with plugin toy, which is not loaded; {todo}\n")
 
 
+def test_a_run_names_the_registry_file_that_it_needs(i2i, toy, monkeypatch):
+    monkeypatch.syspath_prepend("")
+    Path("team.yaml").write_text("plugins: {toy: {package: toy}}")
+    team = Path("team.yaml").resolve()
+    answer = i2i("train", "--recipe", "toy.yaml", "--set", "hooks.t={use: toy/trouble, error: interrupt}",
+                 "--run-dir", "r", "--registry", "team.yaml")
+    assert answer.err.splitlines()[-1] == (
+        f"interrupted; continue with: i2i train --run-dir r --resume --registry {team}")
+    answer = i2i("train", "--run-dir", "r", "--resume")
+    assert (answer.code, answer.err) == (
+        5, f"r was trained with plugin toy, which is not loaded; add --registry {team}\n")
+
+
 def test_train_explains_what_it_lacks(i2i, toy):
     answer = i2i("train")
     assert (answer.code, answer.err) == (2, "name a recipe with --recipe, for example --recipe stargan_v2.yaml\n")

@@ -92,9 +92,23 @@ def test_a_plugin_that_fails_is_a_row_with_its_error_and_leaves_nothing(site, tm
     assert not plugins.manager.has_plugin("garden")
 
 
-def test_two_distributions_of_one_plugin_name_leave_the_first_in_use(site):
+@pytest.mark.parametrize(("needs", "error"), [
+    ("i2i>=0.1,<1", ""), ("torch>=99", ""), ("i2i>=99; extra == 'new'", ""), ("i2i>=99; python_version < '3'", ""),
+    ("I2I (<0.1)",
+     'it needs i2i<0.1, and 0.1.0 is installed; pip install "i2i<0.1", or another version of garden-dist')])
+def test_only_another_core_that_is_needed_here_keeps_a_plugin_out(site, tmp_path, needs, error):
+    site("garden")
+    with open(tmp_path / "garden_dist-1.2.dist-info" / "METADATA", "a") as metadata:
+        metadata.write(f"Requires-Dist: {needs}\n")
+    assert row(discover(), "garden").error == error
+
+
+def test_two_distributions_of_one_plugin_name_leave_the_first_by_name_in_use(site, tmp_path, monkeypatch):
     site("meadow", '    registry.loss("daisy", "meadow:daisy")', entry="flowers")
     site("garden", '    registry.loss("rose", "garden:rose")', entry="flowers")
+    (tmp_path / "later").mkdir()  # in the order of the paths, meadow-dist would be first
+    (tmp_path / "garden_dist-1.2.dist-info").rename(tmp_path / "later" / "garden_dist-1.2.dist-info")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "later")])
     plugins = discover()
     first, second = (r for r in plugins.rows if r.name == "flowers")
     assert (first.distribution, first.error) == ("garden-dist", "")

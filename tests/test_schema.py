@@ -236,6 +236,9 @@ def i2i_components(registry):
     registry.hook("odd", "oddities:Odd")
     registry.loss("late", "oddities:make_late")
     registry.hook("gone", "nothing_of_that_name:Gone")
+    registry.hook("none", "oddities:NONE")
+
+NONE = 3
 
 class Size(BaseModel):
     side: int
@@ -262,7 +265,8 @@ def test_what_a_schema_cannot_say_is_left_open_and_what_does_not_load_is_left_ou
     assert answer.err.splitlines() == [
         "warning: plugin broken is not in use: ModuleNotFoundError: No module named 'nothing_of_that_name'",
         "warning: hook oddities/gone of plugin oddities does not load: ModuleNotFoundError: No module named "
-        "'nothing_of_that_name'; run i2i plugins, then update or uninstall it"]
+        "'nothing_of_that_name'; run i2i plugins, then update or uninstall it",
+        "warning: hook oddities/none of plugin oddities: TypeError: 3 is not a callable object"]
     schema = json.loads(answer.out, parse_constant=pytest.fail)
     Draft202012Validator.check_schema(schema)
     hook = component(schema, "hook", "oddities/odd")
