@@ -54,7 +54,7 @@ def normalized_conv(before: int, after: int, stride: int, kind: Norm) -> list[nn
 class DomainPatchGAN(PatchGAN):
     """A PatchGAN with logits of its own for each domain, for StarGAN v2: D(x, y) is (N, 1, h, w).
 
-    The keys are those of classics/patchgan.
+    in_channels, width, levels and norm are as in classics/patchgan.
     """
 
     def __init__(self, *, image_size: tuple[int, int], num_domains: int, in_channels: PositiveInt = 3,
