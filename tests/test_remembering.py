@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from i2i_core.check import load
+from i2i_core.errors import RecipeError
+from i2i_core.run import Run, make_accelerator
 from i2i_core.state import checkpoints
 
-from .runs import NO_GRIDS, assert_same_bits, largest_difference, run_forked, tensors, train
+from .runs import NO_GRIDS, TINY, assert_same_bits, largest_difference, plugins, run_forked, tensors, train
 
 LATE = ("tensors.late={use: trouble/late, of: x_fake}",
         "losses.discriminator.adversarial.where={x_fake: late}")
@@ -74,3 +78,21 @@ def test_a_lazy_network_is_resumed_and_shared_by_processes(tmp_path: Path) -> No
     train(tmp_path / "one", *LAZY, "precision=fp64", *NO_GRIDS)
     assert run_forked(tmp_path / "two", *LAZY, "precision=fp64", *NO_GRIDS, world=2).codes == [0, 0]
     assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-6
+
+
+def test_a_tensor_does_not_remember_the_blank_samples() -> None:
+    sets = (*TINY, *LATE, *LAZY, "losses.generator.lazy={use: trouble/lazy, x_real: late}")
+    run = Run(load("stargan_v2.yaml", sets, plugins()), make_accelerator("fp32"), None)
+    assert run.stateful["tensors/late"].state_dict() == {}
+
+
+def test_a_loss_may_differentiate_a_lazy_network(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", *LAZY, "losses.generator.lazy=trouble/steep", "steps=1", *NO_GRIDS)
+    assert run.networks["lazy"].linear.weight.shape == (2, 64)
+
+
+def test_a_part_of_a_lazy_network_that_nothing_uses_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        train(tmp_path / "run", *LAZY, "networks.lazy=trouble/two_lazy", *NO_GRIDS)
+    assert str(error.value) == ("--set networks.lazy=trouble/two_lazy: no loss uses spare.weight of network lazy, so "
+                                "its size is not known")
