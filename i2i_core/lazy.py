@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -31,23 +30,16 @@ def size_lazy_networks(run: Run) -> None:
              else torch.zeros(2, device=run.device, dtype=torch.int64) for name in run.scope.fields}
     values = Values({**run.networks, **blank}, Draws(run.recipe.seed, 0, 0, 2, 2, run.device, run.dtype))
     torch.manual_seed(seed_of(run.recipe.seed, "lazy networks"))
-    # Blank samples must leave no trace in what networks count and tensors remember.
-    for network in run.networks.values():
-        network.eval()
-    remembered = {name: copy.deepcopy(call.state_dict()) for name, call in run.stateful.items()}
-    for phase in run.plan:
-        for node in phase.compute:
-            if _calls(lazy, node.arguments):
-                values[node]
-        for term in phase.terms:
-            if _calls(lazy, term.arguments):
-                arguments = values.of(term.arguments)
-                with noted(f"in the loss {term.name} of phase {phase.name}", term.mark):
-                    term.call(**arguments)
-    for network in run.networks.values():
-        network.train()
-    for name, call in run.stateful.items():
-        call.load_state_dict(remembered[name])
+    with run.no_trace():
+        for phase in run.plan:
+            for node in phase.compute:
+                if _calls(lazy, node.arguments):
+                    values[node]
+            for term in phase.terms:
+                if _calls(lazy, term.arguments):
+                    arguments = values.of(term.arguments)
+                    with noted(f"in the loss {term.name} of phase {phase.name}", term.mark):
+                        term.call(**arguments)
     unused = {name: parameter for name in lazy for parameter, p in run.networks[name].named_parameters() if is_lazy(p)}
     if unused:
         raise RecipeError([Problem(f"no loss uses {unused[name]} of network {name}, so its size is not known",

@@ -33,6 +33,16 @@ def test_what_a_tensor_remembers_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     assert tensors(whole)["tensors/late: pictures"].shape == (1, 1, 3, 32, 32)
 
 
+def test_a_grid_is_nothing_to_remember(tmp_path: Path) -> None:
+    """Else the main process, which draws alone, would remember other pictures than the others."""
+    aliased = (LATE[0], "phases.d_latent.where.x_fake=late", "steps=2", NO_GRIDS[1])
+    for folder, *grid in ((tmp_path / "grid", "hooks.latent={use: sample_grid, phase: d_latent, every: 1}"),
+                          (tmp_path / "none", NO_GRIDS[0])):
+        train(folder, *aliased, *grid)
+    assert (tmp_path / "grid" / "samples").is_dir()
+    assert largest_difference(tmp_path / "grid", tmp_path / "none", ("networks", "tensors")) == 0
+
+
 def test_each_process_goes_on_with_what_it_remembers(tmp_path: Path) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "run"
     assert run_forked(whole, *LATE, world=2).codes == [0, 0]
