@@ -259,7 +259,7 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
     if problems:
         raise RecipeError(problems)
 
-    
+
 def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
     dataset: Dataset = build(spec, facts)
     if len(dataset.domains) < 2:
