@@ -138,14 +138,15 @@ class Run:
     @contextmanager
     def no_trace(self) -> Iterator[None]:
         """Networks in eval mode, so that they count nothing, and tensors that forget what they see."""
-        training = [network for network in (*self.networks.values(), *self.eval_networks.values()) if network.training]
+        networks = (*self.networks.values(), *self.eval_networks.values())
+        training = [module for network in networks for module in network.modules() if module.training]
         remembered = {name: {key: tensor.detach().clone() for key, tensor in call.state_dict().items()}
                       for name, call in self.stateful.items()}
-        for network in training:
+        for network in networks:
             network.eval()
         yield
-        for network in training:
-            network.train()
+        for module in training:
+            module.training = True  # train() would wake what a network keeps in eval mode
         for name, call in self.stateful.items():
             call.load_state_dict(remembered[name])
 

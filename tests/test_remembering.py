@@ -96,6 +96,14 @@ def test_a_tensor_does_not_remember_the_blank_samples() -> None:
     assert run.stateful["tensors/late"].state_dict() == {}
 
 
+def test_what_a_network_keeps_in_eval_mode_stays_so() -> None:
+    run = Run(load("stargan_v2.yaml", TINY, plugins()), make_accelerator("fp32"), None)
+    modules = list(run.networks["generator"].modules())
+    modules[-1].eval()
+    run.tensors(["x_fake"], next(run.batches()), phase="g_latent")
+    assert [module.training for module in modules] == [*[True] * (len(modules) - 1), False]
+
+
 def test_a_loss_may_differentiate_a_lazy_network(tmp_path: Path) -> None:
     run = train(tmp_path / "run", *LAZY, "losses.generator.lazy=trouble/steep", "steps=1", *NO_GRIDS)
     assert run.networks["lazy"].linear.weight.shape == (2, 64)
