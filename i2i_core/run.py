@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -131,14 +132,23 @@ class Run:
         phase: whose aliases hold, if any; draws: as many random numbers as the batch has samples, else those of step 0.
         """
         (term,) = self._plan_for(names, phase).terms
-        training = [network for network in self.eval_networks.values() if network.training]
-        for network in training:
+        with self.no_trace(), self.accelerator.autocast():
+            return Values({**self.eval_networks, **batch}, draws or self.draws(0)).of(term.arguments)
+
+    @contextmanager
+    def no_trace(self) -> Iterator[None]:
+        """Networks in eval mode, so that they count nothing, and tensors that forget what they see."""
+        networks = (*self.networks.values(), *self.eval_networks.values())
+        training = [module for network in networks for module in network.modules() if module.training]
+        remembered = {name: {key: tensor.detach().clone() for key, tensor in call.state_dict().items()}
+                      for name, call in self.stateful.items()}
+        for network in networks:
             network.eval()
-        with self.accelerator.autocast():
-            found = Values({**self.eval_networks, **batch}, draws or self.draws(0)).of(term.arguments)
-        for network in training:
-            network.train()
-        return found
+        yield
+        for module in training:
+            module.training = True  # train() would wake what a network keeps in eval mode
+        for name, call in self.stateful.items():
+            call.load_state_dict(remembered[name])
 
     def log(self, values: Mapping[str, float]) -> None:
         """Append numbers to metrics.jsonl and send them to the trackers; call it in every process."""
@@ -250,7 +260,7 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
     if problems:
         raise RecipeError(problems)
 
-    
+
 def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
     dataset: Dataset = build(spec, facts)
     if len(dataset.domains) < 2:

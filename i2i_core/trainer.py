@@ -69,6 +69,8 @@ class _Phase:
             p.grad = None
         losses = [self._differentiate(values, due, weights) for values in parts]
         found = self._average({name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]})
+        if not any(weights[term.name] for term in due):
+            return found  # they are watched, no more, and a step without a gradient would still have momentum
         for network in self.planned.trains:
             optimizer, schedule = run.optimizers[network], run.lr_schedules[network]
             if (limit := run.clip_norms[network]) is not None:
@@ -85,7 +87,8 @@ class _Phase:
         with self.run.accelerator.autocast():
             losses = {term.name: self._loss(term, values) for term in due}
         total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
-        torch.autograd.backward(total, inputs=self.parameters)
+        if total.requires_grad:  # else what is due is constant
+            torch.autograd.backward(total, inputs=self.parameters)
         for node in self.planned.release:
             values.pop(node, None)
         return {name: loss.detach() for name, loss in losses.items()}

@@ -1,4 +1,4 @@
-"""A batch in parts, gradients of a limited length, and directions between domains: each a key of the recipe."""
+"""A batch in parts, losses of some steps, gradients of a limited length, and directions: each a key of the recipe."""
 
 from __future__ import annotations
 
@@ -60,6 +60,29 @@ def test_parts_that_are_not_equal_are_refused_at_their_line(tmp_path: Path) -> N
 def test_a_number_of_parts_that_is_none_is_refused(tmp_path: Path, value: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         train(tmp_path / "run", f"data.accumulate={value}")
+
+
+# Losses of some steps.
+
+
+def test_a_loss_of_every_third_step_is_three_times_as_strong(tmp_path: Path) -> None:
+    for name, *sets in (("every", "losses.discriminator.r1.every=3"), ("weight", "losses.discriminator.r1.weight=3"),
+                        ("plain",)):
+        train(tmp_path / name, "steps=1", *NO_GRIDS, "hooks.metrics=null", *SGD, *sets)
+    assert largest_difference(tmp_path / "every", tmp_path / "weight") == 0
+    assert largest_difference(tmp_path / "every", tmp_path / "plain") > 0
+
+
+def test_a_step_in_which_losses_are_only_watched_moves_nothing(tmp_path: Path) -> None:
+    """Adam would move on by its momentum."""
+    watched = ("losses.discriminator.watched={use: regularize/overfitting, weight: 0}", "losses.discriminator.r1=null",
+               "losses.discriminator.adversarial.every=2", *NO_GRIDS)
+    one, two = (train(tmp_path / str(steps), *watched, f"steps={steps}").networks for steps in (1, 2))
+    for p, q in zip(one["discriminator"].parameters(), two["discriminator"].parameters(), strict=True):
+        assert p.equal(q)
+    assert any(not p.equal(q) for p, q in zip(one["generator"].parameters(), two["generator"].parameters(),
+                                              strict=True))
+    assert [set(line) >= {"d_latent/watched"} for line in logged(tmp_path / "2")] == [True, True]
 
 
 # Clipping.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from i2i_core.check import load
+from i2i_core.errors import RecipeError
+from i2i_core.run import Run, make_accelerator
 from i2i_core.state import checkpoints
 
-from .runs import NO_GRIDS, assert_same_bits, largest_difference, run_forked, tensors, train
+from .runs import NO_GRIDS, TINY, assert_same_bits, largest_difference, plugins, run_forked, tensors, train
 
 LATE = ("tensors.late={use: trouble/late, of: x_fake}",
         "losses.discriminator.adversarial.where={x_fake: late}")
@@ -27,6 +31,16 @@ def test_what_a_tensor_remembers_is_resumed_bit_for_bit(tmp_path: Path) -> None:
     assert resumed.codes == [0], resumed.printed
     assert_same_bits(whole, folder)
     assert tensors(whole)["tensors/late: pictures"].shape == (1, 1, 3, 32, 32)
+
+
+def test_a_grid_is_nothing_to_remember(tmp_path: Path) -> None:
+    """Else the main process, which draws alone, would remember other pictures than the others."""
+    aliased = (LATE[0], "phases.d_latent.where.x_fake=late", "steps=2", NO_GRIDS[1])
+    for folder, *grid in ((tmp_path / "grid", "hooks.latent={use: sample_grid, phase: d_latent, every: 1}"),
+                          (tmp_path / "none", NO_GRIDS[0])):
+        train(folder, *aliased, *grid)
+    assert (tmp_path / "grid" / "samples").is_dir()
+    assert largest_difference(tmp_path / "grid", tmp_path / "none", ("networks", "tensors")) == 0
 
 
 def test_each_process_goes_on_with_what_it_remembers(tmp_path: Path) -> None:
@@ -74,3 +88,29 @@ def test_a_lazy_network_is_resumed_and_shared_by_processes(tmp_path: Path) -> No
     train(tmp_path / "one", *LAZY, "precision=fp64", *NO_GRIDS)
     assert run_forked(tmp_path / "two", *LAZY, "precision=fp64", *NO_GRIDS, world=2).codes == [0, 0]
     assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-6
+
+
+def test_a_tensor_does_not_remember_the_blank_samples() -> None:
+    sets = (*TINY, *LATE, *LAZY, "losses.generator.lazy={use: trouble/lazy, x_real: late}")
+    run = Run(load("stargan_v2.yaml", sets, plugins()), make_accelerator("fp32"), None)
+    assert run.stateful["tensors/late"].state_dict() == {}
+
+
+def test_what_a_network_keeps_in_eval_mode_stays_so() -> None:
+    run = Run(load("stargan_v2.yaml", TINY, plugins()), make_accelerator("fp32"), None)
+    modules = list(run.networks["generator"].modules())
+    modules[-1].eval()
+    run.tensors(["x_fake"], next(run.batches()), phase="g_latent")
+    assert [module.training for module in modules] == [*[True] * (len(modules) - 1), False]
+
+
+def test_a_loss_may_differentiate_a_lazy_network(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", *LAZY, "losses.generator.lazy=trouble/steep", "steps=1", *NO_GRIDS)
+    assert run.networks["lazy"].linear.weight.shape == (2, 64)
+
+
+def test_a_part_of_a_lazy_network_that_nothing_uses_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        train(tmp_path / "run", *LAZY, "networks.lazy=trouble/two_lazy", *NO_GRIDS)
+    assert str(error.value) == ("--set networks.lazy=trouble/two_lazy: no loss uses spare.weight of network lazy, so "
+                                "its size is not known")

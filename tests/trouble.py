@@ -29,8 +29,10 @@ def i2i_components(registry):
     registry.tensor("bright", "trouble:bright")
     registry.tensor("late", "trouble:Late")
     registry.network("lazy", "trouble:Lazy")
+    registry.network("two_lazy", "trouble:TwoLazy")
     registry.loss("choosy", "trouble:Choosy")
     registry.loss("lazy", "trouble:lazy")
+    registry.loss("steep", "trouble:steep")
 
 
 class Signal:
@@ -178,6 +180,24 @@ class Lazy(nn.Module):
 def lazy(lazy: nn.Module, s_trg: Tensor, x_real: Tensor) -> Tensor:
     """How far two numbers about a style are from the mean brightness of a picture."""
     return (lazy(s_trg) - x_real.mean((1, 2, 3)).unsqueeze(1)).square().mean()
+
+
+def steep(lazy: nn.Module, s_trg: Tensor) -> Tensor:
+    """How far the slope of a network's sum is from 1, as in WGAN-GP: the loss itself differentiates the network."""
+    style = s_trg.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(lazy(style).sum(), style, create_graph=True)
+    return (slope.norm(dim=1) - 1).square().mean()
+
+
+class TwoLazy(nn.Module):
+    """Two layers that learn their widths, of which only the first is used."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.spare = nn.LazyLinear(2), nn.LazyLinear(2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x)
 
 
 class Choosy:

@@ -52,6 +52,12 @@ def test_a_network_without_layers_to_normalise_is_refused() -> None:
         spectral_norm(nn.Sequential(nn.InstanceNorm2d(3, affine=True), nn.ReLU()))
 
 
+def test_a_network_that_is_sized_later_is_told() -> None:
+    with pytest.raises(ValueError) as error:
+        spectral_norm(nn.Sequential(nn.LazyConv2d(4, 3)))
+    assert str(error.value) == "Sequential learns its sizes from the first batch, too late to be normalised"
+
+
 def test_gradients_of_any_order_pass() -> None:
     network = spectral_norm(make_network()).eval()
     x = pictures().requires_grad_()

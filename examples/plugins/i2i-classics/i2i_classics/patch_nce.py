@@ -53,8 +53,8 @@ class PatchNCE:
     ValueError: more layers than H has heads, or than there are maps.
     """
 
-    def __init__(self, *, layers: list[NonNegativeInt] | None = None, patches: Patches = 256,
-                 temperature: Temperature = 0.07) -> None:
+    def __init__(self, *, layers: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None,
+                 patches: Patches = 256, temperature: Temperature = 0.07) -> None:
         self.layers, self.patches, self.temperature = layers, patches, temperature
 
     def __call__(self, projector: Any, features: list[Tensor], fake_features: list[Tensor],

@@ -42,7 +42,7 @@ class UNet(nn.Module):
         channels = [width * min(2**level, 8) for level in range(levels)]
         self.dropout, self.threshold = dropout, NormalDist().inv_cdf(dropout) if dropout else -math.inf
         self.noise_size = sum(channels[level - 1] * (image_size[0] >> level) * (image_size[1] >> level)
-                              for level in range(levels - DROPPING, levels))
+                              for level in range(max(1, levels - DROPPING), levels))
         self.down = nn.ModuleList([Down(3, width, None)])
         self.up = nn.ModuleList()
         for level in range(1, levels):

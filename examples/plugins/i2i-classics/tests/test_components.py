@@ -17,8 +17,10 @@ from i2i_classics.patchgan import DomainPatchGAN, PatchGAN
 from i2i_classics.resnet import ResnetGenerator
 from i2i_classics.side_by_side import SideBySide
 from i2i_classics.unet import UNet
+from i2i_core.check import load
 from i2i_core.draws import Draws
-from i2i_core.errors import DataError
+from i2i_core.errors import DataError, RecipeError
+from i2i_core.plugins import discover
 
 PAPER = {"image_size": (256, 256)}
 
@@ -84,6 +86,7 @@ def test_a_u_nets_noise_drops_values_of_three_layers_at_test_time_too() -> None:
     for features, size_before in zip(seen, (32, 16, 8), strict=True):
         dropped = features[:, :size_before].eq(0).float().mean()  # what came up; what went down is behind it
         assert float(dropped) == pytest.approx(0.3, abs=0.02)
+    assert UNet(image_size=(32, 32), levels=3, width=4).noise_size == 8 * 8 * 8 + 4 * 16 * 16, "of the two that it has"
     still = UNet(**size, dropout=0)
     assert still(x, z).equal(still(x, -z))
 
@@ -202,6 +205,11 @@ def test_layers_that_are_not_there_are_told(layers: list[int] | None, heads: int
     with pytest.raises(ValueError) as error:
         PatchNCE(layers=layers)(Projector(layers=heads), features_of(), features_of(), normal)
     assert str(error.value) == said
+
+
+def test_no_layers_at_all_are_refused() -> None:
+    with pytest.raises(RecipeError, match="losses.generator.nce_x.layers: list should have at least 1 item, not 0"):
+        load("cut.yaml", ["losses.generator.nce_x.layers=[]"], discover())
 
 
 def test_features_are_what_named_layers_make_of_pictures() -> None:
