@@ -75,8 +75,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
             for change in changed:
                 if change.path[0] in ("optimizers", "seed"):
                     say(f"resuming with {change}")
-            if (world := before.get("world_size", accelerator.num_processes)) != accelerator.num_processes:
-                say(f"{folder} was trained in {world} processes until now; what follows is the same up to rounding")
+            world = before.get("world_size", accelerator.num_processes)
             if differ := environment.changed(before, plugins):
                 say(f"{folder} {differ}, so what follows may differ in its bits")
             checkpoint = state.newest(folder / "checkpoints", say) if resume else None
@@ -86,6 +85,10 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
             with _warnings_to(say):
                 run = Run(checked, accelerator, folder)
                 run.start(checkpoint)
+            if world != accelerator.num_processes:
+                but = f", but for {' and '.join(run.stateful)}, which remember what a process saw" * bool(run.stateful)
+                say(f"{folder} was trained in {world} processes until now; what follows is the same up to rounding"
+                    f"{but}")
             if finished and run.step >= checked.recipe.steps:
                 say(f"{folder} is finished: {run.step} of {checked.recipe.steps} steps are done")
                 return run

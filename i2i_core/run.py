@@ -161,6 +161,11 @@ class Run:
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """Everything that a checkpoint holds, by part and name; call it in every process."""
+        return self._shared_parts() | {name: self._of_all_processes(state) for name, call in self.stateful.items()
+                                       if (state := call.state_dict())}
+
+    def _shared_parts(self) -> dict[str, dict[str, Tensor]]:
+        """What is the same in all processes."""
         parts = {f"networks/{name}": dict(network.state_dict()) for name, network in self.networks.items()}
         for name, optimizer in self.optimizers.items():
             parts[f"optimizers/{name}"] = {
@@ -169,7 +174,6 @@ class Run:
         for name, hook in self.hooks.items():
             if hasattr(hook, "state_dict"):
                 parts[f"hooks/{name}"] = dict(hook.state_dict())
-        parts |= {name: self._of_all_processes(call.state_dict()) for name, call in self.stateful.items()}
         return {name: tensors for name, tensors in parts.items() if tensors}
 
     def _of_all_processes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -184,12 +188,11 @@ class Run:
                 parameter, _, key = place.rpartition("/")
                 if parameter in parameters:
                     optimizer.state[parameters[parameter]][key] = value.to(self.device, copy=True)
+        # What tensors and losses remember may have any shape.
+        state.match(self._shared_parts(), {n: tensors for n, tensors in parts.items() if n not in self.stateful}, where)
         for name, call in self.stateful.items():
-            call.load_state_dict({key: value[self.accelerator.process_index % len(value)].to(self.device)
+            call.load_state_dict({key: value[self.accelerator.process_index % len(value)].to(self.device, copy=True)
                                   for key, value in parts.get(name, {}).items()})
-        ours, theirs = ({name: tensors for name, tensors in side.items() if name not in self.stateful}
-                        for side in (self.parts(), parts))  # what is remembered may have any shape
-        state.match(ours, theirs, where)
         for name, network in self.networks.items():
             network.load_state_dict(parts.get(f"networks/{name}", {}))
         for name, hook in self.hooks.items():

@@ -42,6 +42,8 @@ def shape_problems(errors: Iterable[ErrorDetails], document: Document, base: Pat
             said = error["msg"].removeprefix("Value error, ").replace(" after validation", "")
             problems.append(Problem(f"{name}: {said[:1].lower()}{said[1:]}", mark, hint))
     for path, (value, wishes) in expected.items():
+        if any(deeper[: len(path)] == path for deeper in expected if len(deeper) > len(path)):
+            continue  # of a union, the branch that came closest says it
         said = f"{'.'.join(map(str, path))} should be {' or '.join(wishes)}, not {shown(value)}"
         problems.append(Problem(said, document.mark(path)))
     return problems
@@ -81,9 +83,8 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 def _written(path: Path, data: Any) -> Path:
     """`path` as far as it was written: pydantic adds the branch of a union, or the inside of a shorthand."""
-    for n, part in enumerate(path):
-        inside = part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data))
-        if not inside:
-            return path[:n]
-        data = data[part]
-    return path
+    written: Path = ()
+    for part in path:
+        if part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data)):
+            data, written = data[part], (*written, part)
+    return written

@@ -143,6 +143,12 @@ def test_directions_between_domains_that_are_not_there_are_told_with_their_place
         "mean high_contrast?)"]
 
 
+def test_a_direction_that_is_no_name_is_told_where_it_is(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        train(tmp_path / "run", "data.targets={flat: 3}")
+    assert str(error.value) == "--set data.targets={flat: 3}: data.targets.flat should be a list, not 3"
+
+
 @pytest.mark.parametrize("value", ["{}", "{flat: []}", "{flat: [high_contrast, high_contrast]}", "some", "[flat]"])
 def test_directions_that_are_none_are_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(RecipeError, match="data.targets"):

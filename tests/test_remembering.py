@@ -56,7 +56,10 @@ def test_each_process_goes_on_with_what_it_remembers(tmp_path: Path) -> None:
 
 def test_a_run_of_two_processes_can_go_on_as_one(tmp_path: Path) -> None:
     assert run_forked(tmp_path / "run", *LATE, "steps=3", world=2).codes == [0, 0]
-    assert train(tmp_path / "run", "steps=4", resume=True).step == 4
+    said: list[str] = []
+    assert train(tmp_path / "run", "steps=4", resume=True, warn=said.append).step == 4
+    assert said == [f"{tmp_path / 'run'} was trained in 2 processes until now; what follows is the same up to "
+                    "rounding, but for tensors/late, which remember what a process saw"]
 
 
 def test_a_lazy_network_is_there_from_the_start(tmp_path: Path) -> None:

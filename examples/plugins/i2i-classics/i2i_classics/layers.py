@@ -16,7 +16,8 @@ Norm = Literal["instance", "batch"]
 def norm(kind: Norm, channels: int) -> nn.Module:
     """Instance norm without parameters, or batch norm with them, which never averages statistics over batches.
 
-    pix2pix normalises by the statistics of the batch at hand, at test time too; with one picture that is instance norm.
+    pix2pix normalises by the statistics of the batch at hand, at test time too; with one picture, as in the paper, that
+    is instance norm. In larger batches a translation depends on the others.
     """
     if kind == "instance":
         return nn.InstanceNorm2d(channels)

@@ -18,13 +18,13 @@ class ResnetGenerator(nn.Module):
     c7s1-64, d128 and d256 the convolution (1, 3, 5) and what norm and ReLU make of it (2, 4, 6), then the residual
     blocks up to the middle one (7, 8, ...). `decode(features)` makes the picture of the last of them.
 
-    ValueError: a side that is no multiple of 4.
+    ValueError: a side that is no multiple of 4, or less than 8.
     """
 
     def __init__(self, *, image_size: tuple[int, int], width: PositiveInt = 64, blocks: PositiveInt = 9) -> None:
         super().__init__()
-        if image_size[0] % 4 or image_size[1] % 4:
-            raise ValueError(f"image_size {image_size[0]} x {image_size[1]}: the sides must be multiples of 4")
+        if image_size[0] % 4 or image_size[1] % 4 or min(image_size) < 8:
+            raise ValueError(f"image_size {image_size[0]} x {image_size[1]}: the sides must be multiples of 4, from 8")
         deep, half = 4 * width, (blocks + 1) // 2
         self.encoder = nn.ModuleList([
             nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"), normalized(width),

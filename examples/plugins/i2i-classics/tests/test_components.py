@@ -103,7 +103,8 @@ def test_what_encode_gives_are_the_layers_that_its_docs_number() -> None:
 
 
 @pytest.mark.parametrize(("make", "said"), [
-    (lambda: ResnetGenerator(image_size=(30, 32)), "image_size 30 x 32: the sides must be multiples of 4"),
+    (lambda: ResnetGenerator(image_size=(30, 32)), "image_size 30 x 32: the sides must be multiples of 4, from 8"),
+    (lambda: ResnetGenerator(image_size=(4, 4)), "image_size 4 x 4: the sides must be multiples of 4, from 8"),
     (lambda: UNet(image_size=(64, 64)), "image_size 64 x 64 cannot be halved 8 times; set levels"),
     (lambda: UNet(image_size=(64, 64), levels=2), "levels should be 3 or more, not 2"),
     (lambda: PatchGAN(image_size=(16, 64), levels=3), "image_size 16 x 64 leaves no patch after 3 levels; set levels")])

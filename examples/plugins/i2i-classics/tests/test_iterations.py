@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -82,7 +83,7 @@ class Pool:
         return torch.stack(shown)
 
 
-def test_cyclegan_is_its_paper_by_hand() -> None:
+def test_cyclegan_is_an_iteration_by_hand() -> None:
     sets = (*(f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")), "networks.G.blocks=2",
             "networks.F.blocks=3", "tensors.pooled_x.size=1", "tensors.pooled_y.size=2",
             "losses.generators.identity_x={use: l1, weight: 5, input: x_same, target: x_real}",
@@ -109,7 +110,7 @@ def test_cyclegan_is_its_paper_by_hand() -> None:
     assert_agree(trained("cyclegan.yaml", *sets), networks, start)
 
 
-def test_pix2pix_is_its_paper_by_hand() -> None:
+def test_pix2pix_is_an_iteration_by_hand() -> None:
     emoji = ("data={use: emoji/drawings, image_size: 32, batch_size: 2, targets: {flat: high_contrast}}",
              "networks.generator={use: classics/unet, levels: 4, width: 4, norm: batch}",
              "networks.discriminator.width=4", "networks.discriminator.norm=batch")
@@ -128,6 +129,25 @@ def test_pix2pix_is_its_paper_by_hand() -> None:
         minimise(bce(D(torch.cat([x, fake], 1)), ones) + 100 * (fake - y).abs().mean(), step_g)
         D.requires_grad_(True)
     assert_agree(trained("pix2pix.yaml", *emoji), networks, start)
+
+
+def test_a_pool_that_swaps_is_resumed_bit_for_bit() -> None:
+    sets = (*(f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")), "networks.G.blocks=1",
+            "networks.F.blocks=1", "tensors.pooled_x.size=2", "tensors.pooled_y.size=2")
+    whole, first, second = (run_of("cyclegan.yaml", *sets, f"steps={n}") for n in (6, 3, 6))
+    for run in (whole, first):
+        run.start()
+        run.trainer.train(run)
+    second.start()
+    second.step = 3
+    second.load_parts(first.parts(), Path())
+    second.trainer.train(second)
+    ours, theirs = whole.parts(), second.parts()
+    assert ours["tensors/pooled_y"]["pictures"].shape == (1, 2, 3, 32, 32)
+    assert ours.keys() == theirs.keys()
+    assert [f"{part}: {name}" for part in ours for name, tensor in ours[part].items()
+            if not tensor.equal(theirs[part][name])] == []
+    assert not first.parts()["tensors/pooled_y"]["pictures"].equal(ours["tensors/pooled_y"]["pictures"])
 
 
 CUT = ("networks.generator={use: classics/resnet, width: 4, blocks: 3}", "networks.discriminator.width=4",
@@ -182,7 +202,7 @@ def done(iterations: Iterable[None]) -> None:
     assert len(list(iterations)) == 3
 
 
-def test_cut_is_its_paper_by_hand() -> None:
+def test_cut_is_an_iteration_by_hand() -> None:
     sets = (*CUT, "losses.generator.nce_x.patches=16", "losses.generator.nce_y.patches=16")
     start = run_of("cut.yaml", *sets)
     networks = copy.deepcopy(start.networks)
@@ -190,7 +210,7 @@ def test_cut_is_its_paper_by_hand() -> None:
     assert_agree(trained("cut.yaml", *sets), networks, start)
 
 
-def test_fastcut_is_its_paper_by_hand() -> None:
+def test_fastcut_is_an_iteration_by_hand() -> None:
     sets = (*CUT, "losses.generator.nce_x.patches=16")
     start = run_of("fastcut.yaml", *sets)
     networks = copy.deepcopy(start.networks)
