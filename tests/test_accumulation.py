@@ -120,7 +120,15 @@ def test_directions_between_domains_that_are_not_there_are_told_with_their_place
         "mean high_contrast?)"]
 
 
-@pytest.mark.parametrize("value", ["{}", "{flat: []}", "{flat: [high_contrast, high_contrast]}", "some", "[flat]"])
-def test_directions_that_are_none_are_refused(tmp_path: Path, value: str) -> None:
-    with pytest.raises(RecipeError, match="data.targets"):
+@pytest.mark.parametrize(("value", "said"), [
+    ("{}", "data.targets: dictionary should have at least 1 item, not 0"),
+    ("{flat: []}", "data.targets.flat: list should have at least 1 item, not 0"),
+    ("{flat: 3}", "data.targets.flat should be a list, not 3"),
+    ("{flat: [high_contrast, high_contrast]}", "data.targets.flat: it names high_contrast twice"),
+    ("{flat: flat}", "domain flat would be translated only into itself (name another domain)"),
+    ("some", "data.targets should be 'all' or 'others' or a mapping, not 'some'"),
+    ("[flat]", "data.targets should be 'all' or 'others' or a mapping, not ['flat']")])
+def test_directions_that_are_none_are_refused_in_one_sentence(tmp_path: Path, value: str, said: str) -> None:
+    with pytest.raises(RecipeError) as error:
         train(tmp_path / "run", f"data.targets={value}")
+    assert str(error.value) == f"--set data.targets={value}: {said}"

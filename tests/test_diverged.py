@@ -70,6 +70,7 @@ def test_data_workers_do_not_hold_up_a_run_that_diverged(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("change", "where"), [
     ("losses.generator.bad=trouble/raises", "in the loss bad of phase g_latent"),
+    ("losses.generator.bad=trouble/factory", "in loss trouble/factory"),
     ("tensors.masks={use: trouble/raises}", "in the tensor masks")])
 def test_an_unexpected_error_says_in_which_component_it_happened(tmp_path: Path, change: str, where: str) -> None:
     with pytest.raises(KeyError, match="inside") as error:
@@ -83,6 +84,13 @@ def test_a_key_that_does_not_fit_what_a_component_reads_is_told_with_its_place(t
         train(tmp_path / "run", choosy, *NO_GRIDS)
     assert str(error.value) == f"--set {choosy}: in the loss choosy of phase g_latent: channel 3 of 3"
     assert status(tmp_path / "run")["exit_code"] == 2
+
+
+def test_a_network_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PluginError) as error:
+        train(tmp_path / "run", "networks.discriminator=trouble/no_network", *NO_GRIDS)
+    assert str(error.value) == ("--set networks.discriminator=trouble/no_network: network trouble/no_network gives "
+                                "something of type int, which is no nn.Module; update or repair plugin trouble")
 
 
 def test_a_loss_that_gives_no_single_number_is_named(tmp_path: Path) -> None:

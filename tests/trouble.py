@@ -24,11 +24,14 @@ def i2i_components(registry):
     registry.loss("spoilt", "trouble:Spoilt")
     registry.loss("types", "trouble:types")
     registry.loss("raises", "trouble:raises")
+    registry.loss("factory", "trouble:factory")
+    registry.network("no_network", "trouble:no_network")
     registry.loss("map", "trouble:logit_map")
     registry.tensor("raises", "trouble:raises")
     registry.tensor("bright", "trouble:bright")
     registry.tensor("late", "trouble:Late")
     registry.network("lazy", "trouble:Lazy")
+    registry.network("idle", "trouble:Idle")
     registry.loss("choosy", "trouble:Choosy")
     registry.loss("lazy", "trouble:lazy")
 
@@ -127,6 +130,16 @@ def raises(x_real: Tensor) -> Tensor:
     raise KeyError("inside")
 
 
+def factory(*, name: str = "inside"):
+    """Makes no loss."""
+    raise KeyError(name)
+
+
+def no_network(*, width: int = 3):
+    """Makes no network."""
+    return width
+
+
 def logit_map(real_logits: Tensor) -> Tensor:
     """As many numbers as pictures."""
     return real_logits
@@ -173,6 +186,14 @@ class Lazy(nn.Module):
         if self.training:
             self.calls += 1
         return self.linear(x)
+
+
+class Idle(Lazy):
+    """It has a layer, too, that it never calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.idle = nn.LazyLinear(2)
 
 
 def lazy(lazy: nn.Module, s_trg: Tensor, x_real: Tensor) -> Tensor:
