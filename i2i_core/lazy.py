@@ -9,7 +9,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from i2i_core.draws import Draws, seed_of
-from i2i_core.errors import noted
+from i2i_core.errors import Problem, RecipeError, noted
 from i2i_core.tensors import Node, Values
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def size_lazy_networks(run: Run) -> None:
     """Size every lazy network by what the plan calls it with, for two blank samples; its weights follow from the seed.
 
-    It has to come before optimizers, averages and checkpoints, which want to know every parameter.
+    It has to come before optimizers, averages and checkpoints, which want to know every parameter. Raises RecipeError
+    for a layer that nothing calls.
     """
     lazy = {name for name, network in run.networks.items() if any(map(is_lazy, network.parameters()))}
     if not lazy:
@@ -43,6 +44,15 @@ def size_lazy_networks(run: Run) -> None:
                     term.call(**arguments)
     for network in run.networks.values():
         network.train()
+    problems = []
+    for name in sorted(lazy):
+        unused = [layer for layer, module in run.networks[name].named_modules()
+                  if any(map(is_lazy, module.parameters(recurse=False)))]
+        if unused:
+            problems.append(Problem(f"no loss uses {', '.join(unused)} of network {name}, so there is no telling its "
+                                    "size", run.recipe.mark("networks", name), "leave it out"))
+    if problems:
+        raise RecipeError(problems)
 
 
 def _calls(networks: set[str], arguments: Iterable[tuple[str, Node]]) -> bool:

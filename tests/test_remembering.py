@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from i2i_core.errors import RecipeError
 from i2i_core.state import checkpoints
 
 from .runs import NO_GRIDS, assert_same_bits, largest_difference, run_forked, tensors, train
@@ -52,6 +54,14 @@ def test_a_lazy_network_is_there_from_the_start(tmp_path: Path) -> None:
     assert "hooks/ema: lazy/linear.weight" in tensors(tmp_path / "run")
     assert int(run.networks["lazy"].calls) == 2, "one call in each phase of G; the blank samples are not counted"
     assert all(network.training for network in run.networks.values())
+
+
+def test_a_lazy_layer_that_nothing_uses_is_told(tmp_path: Path) -> None:
+    sets = ("networks.lazy=trouble/idle", *LAZY[1:])
+    with pytest.raises(RecipeError) as error:
+        train(tmp_path / "run", *sets, *NO_GRIDS)
+    assert str(error.value) == ("--set networks.lazy=trouble/idle: no loss uses idle of network lazy, so there is no "
+                                "telling its size (leave it out)")
 
 
 def test_a_lazy_networks_weights_follow_from_the_seed(tmp_path: Path) -> None:
