@@ -52,6 +52,11 @@ def test_a_network_without_layers_to_normalise_is_refused() -> None:
         spectral_norm(nn.Sequential(nn.InstanceNorm2d(3, affine=True), nn.ReLU()))
 
 
+def test_a_network_whose_layers_have_no_size_yet_is_refused() -> None:
+    with pytest.raises(ValueError, match="^Sequential has layers without a size yet, which cannot be normalised$"):
+        spectral_norm(nn.Sequential(nn.Conv2d(3, 6, 3), nn.LazyConv2d(4, 3)))
+
+
 def test_gradients_of_any_order_pass() -> None:
     network = spectral_norm(make_network()).eval()
     x = pictures().requires_grad_()
