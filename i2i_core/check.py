@@ -14,7 +14,7 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from i2i_core.components import Checker, Spec
-from i2i_core.data.batches import SOURCE, TARGET
+from i2i_core.data.batches import PAIR, SOURCE, TARGET
 from i2i_core.errors import PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_problems
 from i2i_core.marks import Path as Place
@@ -24,7 +24,7 @@ from i2i_core.schedules import Ramp
 from i2i_core.shape import in_order
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, method_tensors, plan, reached
 
-EVERY_FIELD = (*SOURCE, *TARGET, "x_pair")
+EVERY_FIELD = (*SOURCE, *TARGET, PAIR)
 
 
 @dataclass
@@ -84,7 +84,7 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
             for problem in event_problems(spec.target):
                 checker.report(problem.message, ("hooks", name), problem.hint)
     if method is not None:
-        checked.method = method_tensors(method.target)
+        checked.method = method_tensors(method.target, method.mark)
         _data_flow(checked, checker)
     if not recipe.document.problems:
         for check in plugins.manager.hook.i2i_check.get_hookimpls():
@@ -176,7 +176,11 @@ def plan_phases(scope: Scope, recipe: Recipe, asked: Sequence[Request]) -> list[
                       for argument, name in reader.reads.items() if argument != name}
     known = scope.names() | {str(path[-1]) for path in recipe.document.keys if path[-2:-1] == ("where",)}
     unknown = {place: name for place, name in said.items() if name not in known}
-    problems = [Problem(f"nothing makes the tensor {name}", recipe.mark(*place), did_you_mean(name, known))
+
+    def hint(name: str) -> str:
+        return "the data set has no true pairs" if name == PAIR else did_you_mean(name, known)
+
+    problems = [Problem(f"nothing makes the tensor {name}", recipe.mark(*place), hint(name))
                 for place, name in unknown.items()]
     read = set(aliases.values()).union(*(reader.reads.values() for reader in readers.values()))
     unread = [place for place in aliases if place[-1] not in read]
@@ -188,14 +192,15 @@ def plan_phases(scope: Scope, recipe: Recipe, asked: Sequence[Request]) -> list[
             terms.pop(0)
         except Unresolved as error:
             name, (_, loss, _) = error.chain[-1], terms[0].terms[0]
-            mark = recipe.mark(*next((place for place, tensor in said.items() if tensor == name), _place(loss)))
+            reader = next((("tensors", n) for n in error.chain[-2:-1] if n in recipe.tensors), _place(loss))
+            mark = recipe.mark(*next((place for place, tensor in said.items() if tensor == name), reader))
             what = f"tensor {name} needs itself" if error.cycle else f"no network or tensor is called {name}"
             needs = f"phase {terms[0].name} needs {' -> '.join((loss.name, *error.chain))}"
             if slip := next((place for place in unread if get_close_matches(name, [str(place[-1])])), None):
                 problems.append(Problem(f"no tensor or loss reads {slip[-1]}", recipe.mark(*slip, key=True),
                                         f"did you mean {name}?"))
             else:
-                problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else did_you_mean(name, known)))
+                problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else hint(name)))
             made[name] = _stand_in(name)  # one mistake is one problem, whatever else needs it
     if problems:
         raise RecipeError(in_order(problems))

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, create_
 from pydantic_core import PydanticCustomError
 
 from i2i_core import interfaces
-from i2i_core.errors import DataError, Mark, Problem, RecipeError, did_you_mean
+from i2i_core.errors import DataError, I2IError, Mark, Problem, RecipeError, did_you_mean
 from i2i_core.marks import Document
 from i2i_core.marks import Path as Place
 from i2i_core.plugins import Plugins
@@ -242,3 +242,8 @@ def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
         if spec.entry.kind == "dataset":
             raise DataError(f"{spec.mark}: {error}") from error
         raise RecipeError([Problem(f"{spec.entry.kind} {spec.entry.name}: {error}", spec.mark)]) from error
+    except (I2IError, MemoryError):
+        raise
+    except Exception as error:
+        error.add_note(f"in {spec.entry.kind} {spec.entry.name}")
+        raise

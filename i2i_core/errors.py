@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
@@ -111,19 +111,28 @@ class Interrupted(I2IError):
 
 
 @contextmanager
-def noted(place: str, mark: Mark | None) -> Iterator[None]:
+def noted(place: str, mark: Mark | None, given: Mapping[str, Any]) -> Iterator[None]:
     """Add to an unexpected error in which component it happened.
 
     A ValueError of one that the recipe names, at `mark`, is a mistake there: what its keys allow does not fit what it
-    reads.
+    reads. So is a network among the `given` that lacks what is asked of it.
     """
     try:
         yield
     except Exception as error:
-        if mark is not None and isinstance(error, ValueError):
-            raise RecipeError([Problem(f"{place}: {error}", mark)]) from error
+        misfit = next((name for name, network in given.items() if _lacks(error, network)), "")
+        if mark is not None and (misfit or isinstance(error, ValueError)):
+            said = f"the network {misfit} does not fit: {error}" if misfit else str(error)
+            raise RecipeError([Problem(f"{place}: {said}", mark)]) from error
         error.add_note(place)
         raise
+
+
+def _lacks(error: Exception, network: Any) -> bool:
+    """Whether an error says that a network has no such method, or is called otherwise."""
+    if isinstance(error, AttributeError):
+        return hasattr(network, "forward") and error.obj is network
+    return isinstance(error, TypeError) and str(error).startswith(f"{type(network).__name__}.forward() ")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

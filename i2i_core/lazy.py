@@ -38,7 +38,7 @@ def size_lazy_networks(run: Run) -> None:
             for term in phase.terms:
                 if _calls(lazy, term.arguments):
                     arguments = values.of(term.arguments)
-                    with noted(f"in the loss {term.name} of phase {phase.name}", term.mark):
+                    with noted(f"in the loss {term.name} of phase {phase.name}", term.mark, arguments):
                         term.call(**arguments)
     unused = {name: parameter for name in lazy for parameter, p in run.networks[name].named_parameters() if is_lazy(p)}
     if unused:

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 from torch import Tensor
 
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 """How much of a running average is kept at each step."""
 

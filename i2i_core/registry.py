@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partialmethod
@@ -27,7 +28,10 @@ class Entry:
         module, _, attribute = self.target.partition(":")
         try:
             found = importlib.import_module(module)
-            return getattr(found, attribute) if attribute else found
+            found = getattr(found, attribute) if attribute else found
+            if not (callable(found) or inspect.ismodule(found)):
+                raise TypeError(f"{attribute} is neither a class nor a function")
+            return found
         except (Exception, SystemExit) as error:  # a plugin's module may raise anything
             raise PluginError(
                 f"{self.kind} {self.name} of plugin {self.plugin} does not load: "

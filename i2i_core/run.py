@@ -17,7 +17,7 @@ from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
 from i2i_core.draws import Draws, seed_of
-from i2i_core.errors import CheckpointError, DataError, Problem, RecipeError, did_you_mean
+from i2i_core.errors import CheckpointError, DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_bus
 from i2i_core.interfaces import Dataset, Trainer
 from i2i_core.lazy import size_lazy_networks
@@ -257,9 +257,12 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
     named: dict[str, tuple[str | int, ...]] = {source: (source,) for source in recipe.data.targets}
     named |= {name: (source, n) for source, names in recipe.data.targets.items() for n, name in enumerate(names)
               if name not in named}
-    problems = [Problem(f"there is no domain {name} to translate", recipe.mark("data", "targets", *place),
-                        did_you_mean(name, domains))
+    problems = [Problem(f"data.targets names the domain {name}, which the data does not have",
+                        recipe.mark("data", "targets", *place), did_you_mean(name, domains))
                 for name, place in named.items() if name not in domains]
+    problems += [Problem(f"domain {source} would be translated only into itself",
+                         recipe.mark("data", "targets", source), "name another domain")
+                 for source, names in recipe.data.targets.items() if names == [source] and source in domains]
     if problems:
         raise RecipeError(problems)
 
@@ -284,9 +287,14 @@ def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dic
     for name, spec in checked.networks.items():
         torch.manual_seed(seed_of(seed, "network", name))
         try:
-            networks[name] = build(spec, facts)
+            made = networks[name] = build(spec, facts)
         except RecipeError as error:
             problems += error.problems
+            continue
+        if not isinstance(made, nn.Module):
+            raise PluginError(f"{spec.mark}: network {spec.entry.name} gives something of type "
+                              f"{type(made).__name__}, which is no nn.Module; update or repair plugin "
+                              f"{spec.entry.plugin}")
     if problems:
         raise RecipeError(problems)
     return networks

@@ -26,11 +26,13 @@ def shape_problems(errors: Iterable[ErrorDetails], document: Document, base: Pat
     """The problems at their marks; errors are at paths below `base`, `known` gives the keys allowed at a path."""
     problems = []
     expected: dict[Path, tuple[Any, dict[str, None]]] = {}  # since each branch of a union has an error of its own
+    inner: set[Path] = set()  # what a branch of a union found inside of its value, or beyond its type
     for error in errors:
         path, last = _written((*base, *error["loc"]), document.data), str((*base, *error["loc"])[-1])
         name, hint = ".".join(map(str, path)), error.get("ctx", {}).get("hint", "")
         mark = document.mark(path, key=error["type"] == "extra_forbidden" or last == "[key]")
         wish = _EXPECTED.get(error["type"]) or error["msg"].partition("Input should be ")[2]
+        inner.update(path[:n] for n in range(len(path) + (not wish)))
         if error["type"] == "extra_forbidden":
             holder = name.rpartition(".")[0] or "the recipe"
             problems.append(Problem(f"unknown key {last} in {holder}", mark, did_you_mean(last, known(path[:-1]))))
@@ -42,8 +44,8 @@ def shape_problems(errors: Iterable[ErrorDetails], document: Document, base: Pat
             said = error["msg"].removeprefix("Value error, ").replace(" after validation", "")
             problems.append(Problem(f"{name}: {said[:1].lower()}{said[1:]}", mark, hint))
     for path, (value, wishes) in expected.items():
-        if any(deeper[: len(path)] == path for deeper in expected if len(deeper) > len(path)):
-            continue  # of a union, the branch that came closest says it
+        if path in inner:
+            continue
         said = f"{'.'.join(map(str, path))} should be {' or '.join(wishes)}, not {shown(value)}"
         problems.append(Problem(said, document.mark(path)))
     return problems
@@ -82,9 +84,10 @@ def in_order(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def _written(path: Path, data: Any) -> Path:
-    """`path` as far as it was written: pydantic adds the branch of a union, or the inside of a shorthand."""
-    written: Path = ()
+    """What was written of `path`: pydantic adds the branch of a union, or the inside of a shorthand."""
+    written: list[str | int] = []
     for part in path:
         if part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data)):
-            data, written = data[part], (*written, part)
-    return written
+            written.append(part)
+            data = data[part]
+    return tuple(written)

@@ -43,18 +43,19 @@ class Definition:
     replaces: Definition | None = None
     """What the name meant before this definition: what the definition itself gets when it reads its own name."""
     mark: Mark | None = None
-    """Where the recipe says it."""
+    """Where the recipe says it, or names its method."""
 
 
-def define(name: str, call: Callable[..., Any], replaces: Definition | None = None) -> Definition:
+def define(name: str, call: Callable[..., Any], replaces: Definition | None = None,
+           mark: Mark | None = None) -> Definition:
     """The definition of `name` by `call`, whose argument names are what it reads."""
     wants, optional = call_arguments(call)
-    return Definition(name, call, {w: w for w in wants}, optional, getattr(call, "detached", False), replaces)
+    return Definition(name, call, {w: w for w in wants}, optional, getattr(call, "detached", False), replaces, mark)
 
 
-def method_tensors(module: ModuleType) -> dict[str, Definition]:
-    """A method's page: every public function defined in `module`."""
-    return {name: define(name, f) for name, f in inspect.getmembers(module, inspect.isfunction)
+def method_tensors(module: ModuleType, mark: Mark | None = None) -> dict[str, Definition]:
+    """A method's page: every public function defined in `module`; mark: where the recipe names the method."""
+    return {name: define(name, f, mark=mark) for name, f in inspect.getmembers(module, inspect.isfunction)
             if f.__module__ == module.__name__ and not name.startswith("_") and not hasattr(f, "i2i_impl")}
 
 
@@ -253,7 +254,7 @@ class Values(dict[Node, Any]):
             arguments = self.of(node.arguments)
             # A graph only where a phase needs one.
             where = f"in the tensor {node.name}"
-            with noted(where, node.definition.mark), torch.set_grad_enabled(node.graph):
+            with noted(where, node.definition.mark, arguments), torch.set_grad_enabled(node.graph):
                 self[node] = node.definition.call(**arguments)
         elif node.kind == "normal":
             self[node] = self.draws.normal(node.name)

@@ -95,7 +95,7 @@ class _Phase:
 
     def _loss(self, term: PlannedTerm, values: Values) -> Tensor:
         arguments = values.of(term.arguments)
-        with noted(f"in the loss {term.name} of phase {self.name}", term.mark):
+        with noted(f"in the loss {term.name} of phase {self.name}", term.mark, arguments):
             loss = term.call(**arguments)
         if not isinstance(loss, Tensor) or loss.dim():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"

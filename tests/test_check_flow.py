@@ -18,6 +18,7 @@ ADVERSARIAL = "    adversarial: {use: gan/hinge, player: generator}\n"
      "16:46: nothing makes the tensor gray (did you mean grey?)"),
     ("a: x_fake, b: grey", "b: grey",
      "16:11: no network or tensor is called a: phase g needs losses.g.near -> a"),
+    (", of: x_real", "", "10:9: no network or tensor is called of: phase g needs losses.g.near -> grey -> of"),
     ("of: x_real", "of: x_rael", "10:30: nothing makes the tensor x_rael (did you mean x_real?)"),
     ("of: x_real", "of: x_real, light: moon",
      "10:45: nothing makes the tensor moon"),
@@ -209,6 +210,7 @@ def test_style_codes_of_two_lengths_are_reported(plugins):
     ("networks.generator.max_channels=0", "greater than 0"),
     ("networks.mapping_network.hidden_dim=-4", "greater than 0"),
     ("optimizers.default.lr=-1", "greater than or equal to 0"),
+    ("optimizers.default.lr='inf'", "a finite number"),
     ("optimizers.default.weight_decay=-1", "greater than or equal to 0")])
 def test_numbers_that_no_network_or_optimizer_can_use_are_reported(plugins, assignment, wish):
     text = plugins.recipes()["stargan_v2.yaml"].read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from pathlib import Path
 
@@ -70,6 +71,7 @@ def test_data_workers_do_not_hold_up_a_run_that_diverged(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("change", "where"), [
     ("losses.generator.bad=trouble/raises", "in the loss bad of phase g_latent"),
+    ("losses.generator.bad=trouble/factory", "in loss trouble/factory"),
     ("tensors.masks={use: trouble/raises}", "in the tensor masks")])
 def test_an_unexpected_error_says_in_which_component_it_happened(tmp_path: Path, change: str, where: str) -> None:
     with pytest.raises(KeyError, match="inside") as error:
@@ -83,6 +85,27 @@ def test_a_key_that_does_not_fit_what_a_component_reads_is_told_with_its_place(t
         train(tmp_path / "run", choosy, *NO_GRIDS)
     assert str(error.value) == f"--set {choosy}: in the loss choosy of phase g_latent: channel 3 of 3"
     assert status(tmp_path / "run")["exit_code"] == 2
+
+
+def test_a_network_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PluginError) as error:
+        train(tmp_path / "run", "networks.discriminator=trouble/no_network", *NO_GRIDS)
+    assert str(error.value) == ("--set networks.discriminator=trouble/no_network: network trouble/no_network gives "
+                                "something of type int, which is no nn.Module; update or repair plugin trouble")
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ("networks.generator={use: classics/unet, levels: 4}",
+     "in the tensor content: the network generator does not fit: 'UNet' object has no attribute 'encode'"),
+    ("networks.discriminator={use: classics/patchgan, levels: 1}",
+     "in the tensor real_logits: the network discriminator does not fit: PatchGAN.forward() takes 2 positional "
+     "arguments but 3 were given")])
+def test_a_network_that_does_not_fit_its_method_is_told(tmp_path: Path, change: str, said: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        train(tmp_path / "run", change, "networks.generator.skip=null" if "unet" not in change else "hooks.ema=null",
+              "tensors.masks=null", "tensors.fake_masks=null", *NO_GRIDS)
+    assert str(error.value).endswith(said)
+    assert re.match(r"\S+stargan_v2.yaml:\d+:\d+: ", str(error.value))
 
 
 def test_a_loss_that_gives_no_single_number_is_named(tmp_path: Path) -> None:

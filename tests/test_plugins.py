@@ -125,10 +125,12 @@ def test_a_plugin_cannot_take_a_name_of_the_core(site):
 
 
 def test_a_target_that_does_not_import_is_an_explained_error_when_it_is_used(site):
-    site("garden", '    registry.loss("rose", "nothing_of_that_name:rose")\n    registry.loss("lily", "json:lily")')
+    site("garden", '    registry.loss("rose", "nothing_of_that_name:rose")\n    registry.loss("lily", "json:lily")\n'
+         '    registry.loss("fern", "math:pi")')
     registry = discover().registry
     for name, error in (("rose", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
-                        ("lily", "AttributeError: module 'json' has no attribute 'lily'")):
+                        ("lily", "AttributeError: module 'json' has no attribute 'lily'"),
+                        ("fern", "TypeError: pi is neither a class nor a function")):
         with pytest.raises(PluginError) as caught:
             registry.get("loss", f"garden/{name}").load()
         assert str(caught.value) == (f"loss garden/{name} of plugin garden does not load: {error}; run i2i plugins, "

@@ -266,7 +266,8 @@ def test_what_a_schema_cannot_say_is_left_open_and_what_does_not_load_is_left_ou
         "warning: plugin broken is not in use: ModuleNotFoundError: No module named 'nothing_of_that_name'",
         "warning: hook oddities/gone of plugin oddities does not load: ModuleNotFoundError: No module named "
         "'nothing_of_that_name'; run i2i plugins, then update or uninstall it",
-        "warning: hook oddities/none of plugin oddities: TypeError: 3 is not a callable object"]
+        "warning: hook oddities/none of plugin oddities does not load: TypeError: NONE is neither a class nor a "
+        "function; run i2i plugins, then update or uninstall it"]
     schema = json.loads(answer.out, parse_constant=pytest.fail)
     Draft202012Validator.check_schema(schema)
     hook = component(schema, "hook", "oddities/odd")

@@ -24,6 +24,8 @@ def i2i_components(registry):
     registry.loss("spoilt", "trouble:Spoilt")
     registry.loss("types", "trouble:types")
     registry.loss("raises", "trouble:raises")
+    registry.loss("factory", "trouble:factory")
+    registry.network("no_network", "trouble:no_network")
     registry.loss("map", "trouble:logit_map")
     registry.tensor("raises", "trouble:raises")
     registry.tensor("bright", "trouble:bright")
@@ -127,6 +129,16 @@ class Spoilt:
 def raises(x_real: Tensor) -> Tensor:
     """Not even a tensor."""
     raise KeyError("inside")
+
+
+def factory(*, name: str = "inside"):
+    """Makes no loss."""
+    raise KeyError(name)
+
+
+def no_network(*, width: int = 3):
+    """Makes no network."""
+    return width
 
 
 def logit_map(real_logits: Tensor) -> Tensor:

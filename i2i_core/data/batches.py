@@ -25,7 +25,7 @@ from i2i_core.recipe import Augment, Data
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
-SOURCE, TARGET = ("x_real", "y_org"), ("y_trg", "x_ref", "x_ref2")
+SOURCE, TARGET, PAIR = ("x_real", "y_org"), ("y_trg", "x_ref", "x_ref2"), "x_pair"
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of a picture's size."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -37,7 +37,7 @@ def field_names(dataset: Dataset) -> tuple[str, ...]:
     x_real, a picture of domain y_org; x_ref and x_ref2, two pictures of domain y_trg; x_pair, the true translation of
     x_real into y_trg, where the data set has pairs. Domains are equally likely, whatever they hold.
     """
-    return (*SOURCE, *TARGET, *(("x_pair",) if dataset.paired else ()))
+    return (*SOURCE, *TARGET, *((PAIR,) if dataset.paired else ()))
 
 
 def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -> tuple[Box, bool]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from i2i_core import hookimpl
+from i2i_core.errors import Problem
 
 if TYPE_CHECKING:
+    from i2i_core.recipe import Recipe
     from i2i_core.registry import Registrar
 
 
@@ -17,3 +20,22 @@ def i2i_components(registry: Registrar) -> None:
     registry.network("ada", "i2i_regularize.ada:ADA")
     registry.loss("overfitting", "i2i_regularize.controller:overfitting")
     registry.hook("ada", "i2i_regularize.controller:Controller")
+
+
+@hookimpl
+def i2i_check(recipe: Recipe) -> list[Problem]:
+    """ADA's p stays at 0, where nothing is augmented, unless a hook moves it."""
+    moved = {hook.params.get("network") for hook in recipe.all_hooks().values() if hook.use == "regularize/ada"}
+    return [Problem(f"network {name} is wrapped by regularize/ada, and no hook moves its p from 0",
+                    recipe.mark("networks", name),
+                    f"add {{use: regularize/ada, network: {name}, phase: ...}} to the hooks")
+            for name, network in recipe.networks.items()
+            if name not in moved and "regularize/ada" in _uses({"use": network.use, **network.params})]
+
+
+def _uses(keys: Mapping[str, Any]) -> Iterator[str]:
+    """The names of a component and of those that it holds."""
+    yield keys.get("use", "")
+    for value in keys.values():
+        if isinstance(value, dict):
+            yield from _uses(value)

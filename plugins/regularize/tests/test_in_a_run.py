@@ -136,6 +136,14 @@ def test_a_hook_without_its_wrapper_or_its_loss_is_told_before_training(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+def test_a_wrapper_whose_p_nothing_moves_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as refused:
+        train(tmp_path / "run", ALL, *NO_GRIDS)
+    assert str(refused.value) == (f"--set {ALL}: network discriminator is wrapped by regularize/ada, and no hook moves "
+                                  "its p from 0 (add {use: regularize/ada, network: discriminator, phase: ...} to the "
+                                  "hooks)")
+
+
 def test_numbers_that_are_none_are_told_by_the_check(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         train(tmp_path / "run", ADA, OVERFITTING, HOOK % "speed: 0, every: 0, target: 2", *NO_GRIDS)

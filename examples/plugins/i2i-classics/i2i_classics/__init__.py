@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from i2i_core import hookimpl
+from i2i_core.errors import Problem
 
 if TYPE_CHECKING:
+    from i2i_core.recipe import Recipe
     from i2i_core.registry import Registrar
 
 
@@ -25,6 +27,16 @@ def i2i_components(registry: Registrar) -> None:
     registry.tensor("features", "i2i_classics.patch_nce:Features")
     registry.tensor("image_pool", "i2i_classics.image_pool:ImagePool")
     registry.dataset("side_by_side", "i2i_classics.side_by_side:SideBySide")
+
+
+@hookimpl
+def i2i_check(recipe: Recipe) -> list[Problem]:
+    """The methods translate X into Y, and cannot tell which is which unless the recipe does."""
+    method = recipe.method.use
+    if method not in ("classics/cyclegan", "classics/pix2pix", "classics/cut") or isinstance(recipe.data.targets, dict):
+        return []
+    return [Problem(f"{method} translates one domain into another, and data.targets does not say which",
+                    recipe.mark("data", "targets"), "write targets: {X: Y}")]
 
 
 @hookimpl

@@ -17,6 +17,8 @@ class ImagePool:
     for a discriminator's loss, `where: {x_fake: pooled}`. Each process has a pool of its own.
     """
 
+    detached = True
+
     def __init__(self, *, size: PositiveInt = 50) -> None:
         self.size = size
         self.pictures: Tensor | None = None

@@ -11,9 +11,11 @@ import torch.nn.functional as F
 from pydantic import Field, NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from i2i_core.errors import did_you_mean
+
 from .layers import STD
 
-Temperature = Annotated[float, Field(gt=0)]
+Temperature = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Patches = Annotated[int, Field(ge=2)]
 
 
@@ -50,7 +52,8 @@ class PatchNCE:
     projector H. Similarities are divided by `temperature`. A mean over layers, pictures and patches, so that a weight
     means the same whatever their number.
 
-    ValueError: more layers than H has heads, or than there are maps.
+    ValueError: no layer; more layers than H has heads, or than there are maps; a head that another loss uses for
+    another layer.
     """
 
     def __init__(self, *, layers: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None,
@@ -67,6 +70,11 @@ class PatchNCE:
         draws = normal(sum(sizes)).split(sizes, dim=1)
         losses = []
         for head, (layer, draw) in enumerate(zip(layers, draws, strict=True)):
+            known, channels = projector.heads[head][0].in_features, features[layer].shape[1]
+            if known not in (0, channels):
+                raise ValueError(f"layer {layer} has {channels} channels, and head {head} of the projector takes "
+                                 f"{known}, as another loss has it; losses that share a projector compare the same "
+                                 f"layers")
             places = draw.topk(min(self.patches, draw.shape[1]), dim=1).indices
             with torch.no_grad():
                 keys = projector(head, take(features[layer], places))
@@ -100,7 +108,8 @@ class Features:
         modules = dict(generator.named_modules())
         for layer in self.layers:
             if layer not in modules:
-                raise ValueError(f"the generator has no layer {layer}; it has {', '.join(n for n in modules if n)}")
+                hint = did_you_mean(layer, filter(None, modules)) or f"it begins with {', '.join(list(modules)[1:9])}"
+                raise ValueError(f"the generator has no layer {layer} ({hint})")
         handles = [modules[layer].register_forward_hook(partial(_keep, found, layer)) for layer in self.layers]
         try:
             generator.encode(x)

@@ -21,7 +21,7 @@ class PatchGAN(nn.Module):
     parameters; with 2 levels 34 x 34, with 1 level 16 x 16. A condition is concatenated to x, so pix2pix has 6
     `in_channels`.
 
-    ValueError: pictures so small that no logit is left.
+    ValueError: pictures so small that no logit is left, or of other channels than `in_channels`.
     """
 
     outputs = 1
@@ -32,6 +32,7 @@ class PatchGAN(nn.Module):
         if min(image_size) // 2**levels < 3:
             raise ValueError(f"image_size {image_size[0]} x {image_size[1]} leaves no patch after {levels} levels; "
                              f"set levels")
+        self.in_channels = in_channels
         dims = [width * min(2**level, 8) for level in range(levels + 1)]
         layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
         for level in range(1, levels + 1):
@@ -41,6 +42,9 @@ class PatchGAN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """D(x)."""
+        if x.shape[1] != self.in_channels:
+            raise ValueError(f"the discriminator takes {self.in_channels} channels and is given {x.shape[1]}; "
+                             f"set its in_channels")
         logits: Tensor = self.layers(x)
         return logits
 

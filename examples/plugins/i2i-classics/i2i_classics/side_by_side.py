@@ -16,6 +16,8 @@ class SideBySide:
     """Pictures of which the left half is one domain and the right half the other: true pairs.
 
     root: a folder of such pictures, at any depth. domains: what to call left and right.
+
+    ValueError: a folder that is missing or without pictures, a picture that cannot be read, one name for both halves.
     """
 
     paired = True
@@ -24,7 +26,11 @@ class SideBySide:
                  domains: Annotated[list[str], Field(min_length=2, max_length=2)] = ["left", "right"]) -> None:  # noqa: B006
         if not root.is_dir():
             raise ValueError(f"there is no folder {root}; root must hold pictures of two halves")
+        if domains[0] == domains[1]:
+            raise ValueError(f"both halves are called {domains[0]}; give each a name of its own in domains")
         self.domains, self.files = tuple(domains), picture_files(root)
+        if not self.files:
+            raise ValueError(f"{root} holds no pictures; root must hold pictures of two halves")
         if broken := find_broken(self.files):
             path, why = next(iter(broken.items()))
             raise ValueError(f"{path} is no usable picture: {why}; repair or remove it")

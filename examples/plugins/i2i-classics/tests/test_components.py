@@ -213,6 +213,14 @@ def test_no_layers_at_all_are_refused() -> None:
         load("cut.yaml", ["losses.generator.nce_x.layers=[]"], discover())
 
 
+def test_losses_of_one_projector_have_to_compare_the_same_layers() -> None:
+    projector = sized(Projector(layers=2, width=4))
+    with pytest.raises(ValueError) as error:
+        PatchNCE(layers=[0, 0])(projector, features_of(), features_of(), normal)
+    assert str(error.value) == ("layer 0 has 3 channels, and head 1 of the projector takes 5, as another loss has it; "
+                                "losses that share a projector compare the same layers")
+
+
 def test_features_are_what_named_layers_make_of_pictures() -> None:
     network, x = ResnetGenerator(image_size=(16, 16), width=2, blocks=3), torch.rand(1, 3, 16, 16)
     second, first = Features(layers=["encoder.2", "encoder.0"])(network, x)
@@ -221,13 +229,15 @@ def test_features_are_what_named_layers_make_of_pictures() -> None:
 
 
 @pytest.mark.parametrize(("layer", "said"), [
-    ("encoder.99", "the generator has no layer encoder.99; it has encoder, encoder.0"),
+    ("encoder.77", "the generator has no layer encoder.77 (did you mean encoder.7?)"),
+    ("x", "the generator has no layer x (it begins with encoder, encoder.0, encoder.1, encoder.1.0, encoder.1.1, "
+          "encoder.2, encoder.3, encoder.3.0)"),
     ("decoder.0", "the generator's encoder does not use the layer decoder.0")])
 def test_layers_that_an_encoder_does_not_use_are_told(layer: str, said: str) -> None:
     network = ResnetGenerator(image_size=(16, 16), width=2, blocks=3)
     with pytest.raises(ValueError) as error:
         Features(layers=[layer])(network, torch.rand(1, 3, 16, 16))
-    assert str(error.value).startswith(said)
+    assert str(error.value) == said
 
 
 # Pairs in one file.
@@ -253,3 +263,8 @@ def test_broken_pairs_are_told(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"no")
     with pytest.raises(ValueError, match="1.png is no usable picture: no picture; repair or remove it"):
         SideBySide(root=tmp_path)
+    (tmp_path / "1.png").unlink()
+    with pytest.raises(ValueError, match="^.* holds no pictures; root must hold pictures of two halves$"):
+        SideBySide(root=tmp_path)
+    with pytest.raises(ValueError, match="^both halves are called a; give each a name of its own in domains$"):
+        SideBySide(root=tmp_path, domains=["a", "a"])
