@@ -14,9 +14,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
@@ -108,10 +110,12 @@ def run_forked(folder: Path, *sets: str, resume: bool = False, world: int = 1, *
 @cache
 def _forks() -> Any:
     """A server that has imported everything, so that a process is there in a moment."""
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.runs", "i2i_core.hooks.sample_grid", "i2i_core.hooks.true_pairs",
                                     "i2i_stargan_v2.networks", "i2i_fan_mask.components", "i2i_emoji.drawings"])
+    with pytest.MonkeyPatch.context() as patch:  # for the server alone: elsewhere it would hide what is installed
+        patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+        forkserver.ensure_running()
     return context
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,7 @@ def test_the_swapped_and_the_own_loss_of_the_readme_are_valid(tmp_path: Path) ->
     brightness = checked.losses["generator", "brightness"]
     black, white = torch.zeros(1, 3, 4, 4), torch.ones(1, 3, 4, 4)
     assert brightness.target(black, white, **brightness.params) == 1
+    del sys.modules["my_losses"]  # another test's file of that name would hide it
 
 
 def test_the_mistakes_of_the_readme_are_told_as_it_says(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def test_cut_is_an_iteration_by_hand() -> None:
 
 
 def test_fastcut_is_an_iteration_by_hand() -> None:
-    sets = (*CUT, "losses.generator.nce_x.patches=16")
+    sets = (*CUT, "losses.generator.nce_x.patches=16", "losses.generator.nce_x.weight=10")
     start = run_of("fastcut.yaml", *sets)
     networks = copy.deepcopy(start.networks)
     done(cut_by_hand(start, networks, fast=True))

@@ -15,9 +15,9 @@ PATCHGAN = "{use: classics/patchgan, width: 4, levels: 2, in_channels: %d}"
     ("cut.yaml", "data.targets=all", "classics/cut translates one domain into another, and data.targets does not say "
      "which (write targets: {X: Y})"),
     ("cut.yaml", "networks.projector={use: classics/projector, layers: 5}",
-     "no loss uses heads.4.0, heads.4.2 of network projector, so there is no telling its size (leave it out)"),
+     "no loss uses heads.4.2.bias of network projector, so its size is not known"),
     ("cut.yaml", "losses.generator.nce_x={use: classics/patch_nce, layers: []}",
-     "loss classics/patch_nce: layers names no map to compare; leave it out for all"),
+     "losses.generator.nce_x.layers: list should have at least 1 item, not 0"),
     ("cut.yaml", "losses.generator.nce_x.temperature=.inf",
      "losses.generator.nce_x.temperature should be a finite number, not inf")])
 def test_a_mistake_is_told_with_its_place(recipe: str, assignment: str, said: str) -> None:
