@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import inspect
 import itertools
 import re
@@ -32,6 +34,20 @@ def known_components(listed: Mapping[str, Any]) -> dict[tuple[str, str], dict[st
     found = [listed.get("core"), *(row.get("components") for row in listed["plugins"].values())]
     return {(kind, name): description for components in found for kind, named in (components or {}).items()
             for name, description in named.items()}
+
+
+def read_summary(entry: Entry) -> str:
+    """The first line of a component's docstring, read from its source where that is found: to import it takes long."""
+    module, _, name = entry.target.partition(":")
+    if module.partition(".")[0] not in sys.modules:  # the plugin's own package is there, and torch is not
+        return ""
+    try:
+        spec = importlib.util.find_spec(module)
+        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else ast.Module([], [])
+    except Exception:  # i2i show will say what is wrong with it
+        return ""
+    named = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name]
+    return (ast.get_docstring(named[0] if named else tree) or "").partition("\n")[0] if named or not name else ""
 
 
 def describe(entry: Entry) -> dict[str, Any]:

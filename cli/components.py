@@ -35,12 +35,13 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     """
     from i2i_core.plugins import BUNDLED, load_registry_file
 
-    from .catalogue import known_components
+    from .catalogue import known_components, read_summary
 
     known = known_components(load_registry_file(BUNDLED)) | known_components(plugins.listed)
     entries = sorted((e for e in plugins.registry if kind in (None, e.kind)),
                      key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name))
-    rows = [{"kind": e.kind, "name": e.name, "plugin": e.plugin, **known.get((e.kind, e.name), {})} for e in entries]
+    rows = [{"kind": e.kind, "name": e.name, "plugin": e.plugin,
+             **(known.get((e.kind, e.name)) or {"summary": read_summary(e)})} for e in entries]
     if as_json:
         print_json(rows)
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import i2i_core.losses
@@ -17,11 +18,34 @@ def test_ls_shows_summaries_from_the_catalogue(i2i):
     assert not any(row[0] == "network" for row in rows)
 
 
-def test_ls_of_an_unknown_plugin_shows_names_only(i2i, toy):
-    answer = i2i("ls", "network", *toy)
-    assert "network  toy/recolour\n" in answer.out
+def test_ls_reads_the_summaries_of_an_unknown_plugin_without_importing_its_components(i2i, tmp_path, monkeypatch):
+    package = tmp_path / "i2i_garden"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "losses.py").write_text('import nothing\n\n\ndef rose(x):\n    """Red.\n\n    And more."""\n')
+    plugin = tmp_path / "garden.py"
+    plugin.write_text("""
+import i2i_garden
+from i2i_core import hookimpl
+
+@hookimpl
+def i2i_components(registry):
+    registry.loss("rose", "i2i_garden.losses:rose")
+    registry.loss("tulip", "i2i_garden.losses:tulip")
+    registry.loss("huber", "torch.nn:HuberLoss")
+""")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    answer = i2i("ls", "loss", "--json", "--plugin", str(plugin))
+    found = {row["name"]: row["summary"] for row in json.loads(answer.out) if row["plugin"] == "garden"}
+    for name in ("garden", "i2i_garden"):
+        del sys.modules[name]
+    assert found.pop("garden/huber") in ("", "Creates a criterion that uses a squared term if the absolute")
+    assert found == {"garden/rose": "Red.", "garden/tulip": ""}
+
+
+def test_ls_of_an_unknown_plugin_lists_what_it_knows(i2i, toy):
     found = {row["name"]: row for row in json.loads(i2i("ls", "--json", *toy).out)}
-    assert found["toy/recolour"] == {"kind": "network", "name": "toy/recolour", "plugin": "toy"}
+    assert found["toy/recolour"].keys() == {"kind", "name", "plugin", "summary"}
     assert found["checkpoint"]["params"] == {"every": "PositiveInt = 1000", "keep": "PositiveInt = 3"}
 
 
