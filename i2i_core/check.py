@@ -244,9 +244,15 @@ def _of_use(checked: Checked, checker: Checker, planned: Iterable[PlannedPhase])
     for group in recipe.losses.keys() - {name for phase in recipe.phases.values() for name in phase.losses}:
         checker.report(f"losses.{group} is minimised by no phase", ("losses", group), key=True)
     for step in planned:
-        for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
+        idle = set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms))
+        for network in idle:
             checker.report(f"phase {step.name} trains {network}, on which none of its losses depends",
                            ("phases", step.name, "train", step.trains.index(network)))
+        weights = {name: term.weight.ramp for name, term in recipe.terms(step.name)}
+        for term in () if idle else step.terms:
+            if reached(term.arguments).isdisjoint(step.trains) and any(weights[term.name]):
+                message = f"the loss {term.name} depends on no network that phase {step.name} trains"
+                checker.problems.append(Problem(message, term.mark, "its weight may be 0, to watch it"))
     reads = [tensor.reads for tensor in definitions(checked).values()]
     reads += [loss.reads for loss in checked.losses.values()]
     read = set(aliases.values()).union(*(named.values() for named in reads))

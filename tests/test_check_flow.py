@@ -103,6 +103,13 @@ def test_a_network_that_could_not_learn_is_reported(mistakes, edits, problem):
     assert mistakes(*edits) == [f"tiny.yaml:{problem} depends"]
 
 
+def test_a_loss_that_moves_nothing_is_reported_unless_it_is_to_be_watched(mistakes, check):
+    still = ("a: x_fake, b: grey, weight: 0.5", "a: x_copy, b: grey, weight: 0.5")
+    assert mistakes(still) == ["tiny.yaml:16:11: the loss near depends on no network that phase g trains (its weight "
+                               "may be 0, to watch it)"]
+    check(("a: x_fake, b: grey, weight: 0.5", "a: x_copy, b: grey, weight: 0"))
+
+
 def test_a_tensor_of_the_recipe_that_nothing_reads_is_reported(mistakes):
     (problem,) = mistakes(("b: grey", "b: x_real"))
     assert problem.startswith("tiny.yaml:10:3: tensors.grey is read by nothing")
