@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import metadata
@@ -235,7 +235,7 @@ def _data_flow(checked: Checked, checker: Checker) -> None:
         _players(checked, checker)
 
 
-def _of_use(checked: Checked, checker: Checker, planned: Iterable[PlannedPhase]) -> None:
+def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase]) -> None:
     """Networks learn, losses are minimised, and tensors and aliases are read."""
     recipe, aliases = checked.recipe, _aliases(checked.recipe)
     for network in recipe.networks.keys() - {name for phase in recipe.phases.values() for name in phase.train}:
@@ -244,15 +244,14 @@ def _of_use(checked: Checked, checker: Checker, planned: Iterable[PlannedPhase])
     for group in recipe.losses.keys() - {name for phase in recipe.phases.values() for name in phase.losses}:
         checker.report(f"losses.{group} is minimised by no phase", ("losses", group), key=True)
     for step in planned:
-        idle = set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms))
-        for network in idle:
+        for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
             checker.report(f"phase {step.name} trains {network}, on which none of its losses depends",
                            ("phases", step.name, "train", step.trains.index(network)))
-        weights = {name: term.weight.ramp for name, term in recipe.terms(step.name)}
-        for term in () if idle else step.terms:
-            if reached(term.arguments).isdisjoint(step.trains) and any(weights[term.name]):
-                message = f"the loss {term.name} depends on no network that phase {step.name} trains"
-                checker.problems.append(Problem(message, term.mark, "its weight may be 0, to watch it"))
+    moving = {term.mark for step in planned for term in step.terms if reached(term.arguments) & {*step.trains}}
+    for (group, name), spec in checked.losses.items() if not checker.problems else ():
+        if spec.mark not in moving and any(recipe.losses[group][name].weight.ramp):
+            checker.report(f"losses.{group}.{name} depends on no network that its phases train",
+                           ("losses", group, name), "with weight: 0 it is watched", key=True)
     reads = [tensor.reads for tensor in definitions(checked).values()]
     reads += [loss.reads for loss in checked.losses.values()]
     read = set(aliases.values()).union(*(named.values() for named in reads))

@@ -70,8 +70,8 @@ def test_data_workers_do_not_hold_up_a_run_that_diverged(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("change", "where"), [
-    ("losses.generator.bad=trouble/raises", "in the loss bad of phase g_latent"),
-    ("losses.generator.bad=trouble/factory", "in loss trouble/factory"),
+    ("losses.generator.bad={use: trouble/raises, weight: 0}", "in the loss bad of phase g_latent"),
+    ("losses.generator.bad={use: trouble/factory, weight: 0}", "in loss trouble/factory"),
     ("tensors.masks={use: trouble/raises}", "in the tensor masks")])
 def test_an_unexpected_error_says_in_which_component_it_happened(tmp_path: Path, change: str, where: str) -> None:
     with pytest.raises(KeyError, match="inside") as error:
