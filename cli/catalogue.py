@@ -43,11 +43,12 @@ def read_summary(entry: Entry) -> str:
         return ""
     try:
         spec = importlib.util.find_spec(module)
-        tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else ast.Module([], [])
+        tree = ast.parse(Path((spec and spec.origin) or "").read_text(encoding="utf-8"))
     except Exception:  # i2i show will say what is wrong with it
         return ""
-    named = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == name]
-    return (ast.get_docstring(named[0] if named else tree) or "").partition("\n")[0] if named or not name else ""
+    found: list[Any] = [tree] if not name else [
+        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+    return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
 
 
 def describe(entry: Entry) -> dict[str, Any]:

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from i2i_core.run import Run
 
 STEPS = 2  # the first iteration warms up, the second is timed
-QUIET = ("progress", "tracker")
-"""Hooks that stay away: they talk to people and services."""
 
 
 class Stopwatch:
@@ -58,10 +56,8 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
         raise click.UsageError("a dry run is for one process; start it without a launcher, "
                                "with data.batch_size set to one process's share")
     checked = load(recipe, sets, plugins).recipe
-    quiet = [name for name, hook in checked.all_hooks().items() if hook.use in QUIET]
     plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
-    changed = [*sets, f"steps={STEPS}", *(f"hooks.{name}=null" for name in quiet),
-               "hooks.dry_run_stopwatch=dry_run/stopwatch"]
+    changed = [*sets, f"steps={STEPS}", *checked.silenced(), "hooks.dry_run_stopwatch=dry_run/stopwatch"]
     click.echo(f"dry run: {STEPS} iterations, a grid, a checkpoint, a resume", err=True)
     with tempfile.TemporaryDirectory(prefix="i2i-dry-run-") as folder:
         try:

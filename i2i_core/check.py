@@ -247,11 +247,12 @@ def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase])
         for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
             checker.report(f"phase {step.name} trains {network}, on which none of its losses depends",
                            ("phases", step.name, "train", step.trains.index(network)))
-    moving = {term.mark for step in planned for term in step.terms if reached(term.arguments) & {*step.trains}}
-    for (group, name), spec in checked.losses.items() if not checker.problems else ():
-        if spec.mark not in moving and any(recipe.losses[group][name].weight.ramp):
-            checker.report(f"losses.{group}.{name} depends on no network that its phases train",
-                           ("losses", group, name), "with weight: 0 it is watched", key=True)
+    if not checker.problems:  # else a network that cannot learn has said it
+        moving = {term.mark for step in planned for term in step.terms if reached(term.arguments) & {*step.trains}}
+        for (group, name), spec in checked.losses.items():
+            if spec.mark not in moving and any(recipe.losses[group][name].weight.ramp):
+                checker.report(f"losses.{group}.{name} depends on no network that its phases train",
+                               ("losses", group, name), "with weight: 0 it is watched", key=True)
     reads = [tensor.reads for tensor in definitions(checked).values()]
     reads += [loss.reads for loss in checked.losses.values()]
     read = set(aliases.values()).union(*(named.values() for named in reads))

@@ -9,7 +9,7 @@ import torch
 from torch.nn.parameter import is_lazy
 
 from i2i_core.draws import Draws, seed_of
-from i2i_core.errors import Problem, RecipeError, noted
+from i2i_core.errors import Problem, RecipeError
 from i2i_core.tensors import Node, Values
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def size_lazy_networks(run: Run) -> None:
                     values[node]
             for term in phase.terms:
                 if _calls(lazy, term.arguments):
-                    arguments = values.of(term.arguments)
-                    with noted(f"in the loss {term.name} of phase {phase.name}", term.mark, arguments):
-                        term.call(**arguments)
+                    term.loss(values)
     unused = {name: parameter for name in lazy for parameter, p in run.networks[name].named_parameters() if is_lazy(p)}
     if unused:
         raise RecipeError([Problem(f"no loss uses {unused[name]} of network {name}, so its size is not known",

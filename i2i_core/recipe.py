@@ -27,6 +27,8 @@ from i2i_core.shape import in_order, shape_problems, without_mistakes
 
 DEFAULT_HOOKS = ("progress", "metrics", "checkpoint")
 DEFAULT_OPTIMIZER = "adam"
+TALKING_HOOKS = ("progress", "tracker")
+"""They talk to people and services."""
 
 
 _BARE_NAME = shorthand(str, lambda name: {"use": name})
@@ -213,6 +215,10 @@ class Recipe(_Section):
     def all_hooks(self) -> dict[str, _Use]:
         """The recipe's hooks and the default ones that it does not replace or set to null."""
         return {name: use for name, use in self.hooks.items() if use is not None}
+
+    def silenced(self) -> list[str]:
+        """What to `--set` for a run that nobody watches: a rehearsal, a test."""
+        return [f"hooks.{name}=null" for name, hook in self.all_hooks().items() if hook.use in TALKING_HOOKS]
 
 
 def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:

@@ -219,13 +219,15 @@ class Run:
 
         Call it in every process: the main one writes (and gets the path), all wait.
         """
-        path, parts = None, self.parts() if self._saved != self.step else {}
-        if self.is_main and self.folder is not None and self._saved != self.step:
-            folder = self.folder / "checkpoints"
-            path = state.save(folder, self.step, parts, {"domains": list(self.data.domains)})
-            if keep is not None:
-                state.prune(folder, keep, self.step)
-            self.events.checkpoint_saved(run=self, path=path)
+        path = None
+        if self._saved != self.step:
+            parts = self.parts()  # by all, as it gathers
+            if self.is_main and self.folder is not None:
+                folder = self.folder / "checkpoints"
+                path = state.save(folder, self.step, parts, {"domains": list(self.data.domains)})
+                if keep is not None:
+                    state.prune(folder, keep, self.step)
+                self.events.checkpoint_saved(run=self, path=path)
         self._saved = self.step
         self.accelerator.wait_for_everyone()
         return path

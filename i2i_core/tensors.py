@@ -78,9 +78,16 @@ class PlannedTerm:
     """A loss of a phase with the node of each argument."""
 
     name: str
+    phase: str
     call: Callable[..., Any]
     arguments: tuple[tuple[str, Node], ...]
     mark: Mark | None = None
+
+    def loss(self, values: Values) -> Any:
+        """What it makes of the values of its arguments."""
+        arguments = values.of(self.arguments)
+        with noted(f"in the loss {self.name} of phase {self.phase}", self.mark, arguments):
+            return self.call(**arguments)
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,7 @@ def plan(scope: Scope, requests: Sequence[Request], share: bool = True) -> list[
         for name, loss, where in request.terms:
             resolver = _Resolver(scope, {**request.where, **where}, versions, nodes)
             arguments = resolver.arguments(loss, (f"{request.name}/{name}",))
-            terms.append(PlannedTerm(name, loss.call, arguments, loss.mark))
+            terms.append(PlannedTerm(name, request.name, loss.call, arguments, loss.mark))
         asked = [argument for term in terms for argument in term.arguments]
         for node in below(asked, through=request.trains):
             node.graph = node.kind == "tensor"

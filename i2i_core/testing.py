@@ -39,8 +39,6 @@ if hasattr(plugin, "i2i_components"):
 print(*sys.modules.keys() - before)
 """
 """What every call of `i2i` does with a plugin."""
-QUIET = ("progress", "tracker")
-"""Hooks that talk to people and services."""
 PATIENCE = 10
 """How many times as long several processes may take as one, before they are thought to wait for each other."""
 PER_PROCESS = ("tensors/", "losses/")
@@ -164,8 +162,7 @@ def _missing_data(checked: Checked) -> str:
 
 def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int) -> Iterator[str]:
     """Two steps of a recipe: at once, with a stop after the first, and in several processes."""
-    two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}",
-                 *(f"hooks.{name}=null" for name, hook in recipe.all_hooks().items() if hook.use in QUIET)]
+    two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}", *recipe.silenced()]
     arguments = ["--recipe", str(file), *(word for change in two_steps for word in ("--set", change))]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         whole, resumed, one, many = (Path(temporary) / run for run in ("whole", "resumed", "one", "many"))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from i2i_core.draws import seed_generators, seed_of
-from i2i_core.errors import Diverged, PluginError, noted
+from i2i_core.errors import Diverged, PluginError
 from i2i_core.tensors import PlannedPhase, PlannedTerm, Values
 
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ class _Phase:
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _loss(self, term: PlannedTerm, values: Values) -> Tensor:
-        arguments = values.of(term.arguments)
-        with noted(f"in the loss {term.name} of phase {self.name}", term.mark, arguments):
-            loss = term.call(**arguments)
+        loss = term.loss(values)
         if not isinstance(loss, Tensor) or loss.dim():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
             raise PluginError(f"the loss {term.name} of phase {self.name} should give a tensor of one number, without "

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 
-class Augmented(nn.Module):
+class Augmented(nn.Module, ABC):
     """A network that in training mode sees its pictures augmented; in eval mode it is the network that it wraps.
 
     It is called as that network is. Every picture among the arguments, (N, C, H, W) of floats, is augmented, all of
@@ -36,13 +37,13 @@ class Augmented(nn.Module):
 
         return self.network(*map(seen, inputs), **{name: seen(x) for name, x in named.items()})
 
+    @abstractmethod
     def draw(self, n: int, device: torch.device, dtype: torch.dtype) -> Any:
         """The random numbers for n samples."""
-        raise NotImplementedError
 
+    @abstractmethod
     def augment(self, x: Tensor, draws: Any) -> Tensor:
         """x (N, C, H, W) in [-1, 1], changed as `draws` says and in nothing else."""
-        raise NotImplementedError
 
 
 def pick(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:

@@ -57,16 +57,16 @@ def turned(normal: Callable[..., Tensor]) -> Tensor:
 
 def x_turned(generator: nn.Module, x_real: Tensor, turned: Tensor) -> Tensor:
     """G(x or mirrored x)."""
-    x: Tensor = generator(mirror(x_real, turned))
+    x: Tensor = generator(_mirror(x_real, turned))
     return x
 
 
 def turned_features(generator: Any, x_turned: Tensor, turned: Tensor) -> list[Tensor]:
     """G_enc of `x_turned`, as if x had not been mirrored."""
-    return [mirror(found, turned) for found in generator.encode(x_turned)]
+    return [_mirror(found, turned) for found in generator.encode(x_turned)]
 
 
-def mirror(x: Tensor, which: Tensor) -> Tensor:
+def _mirror(x: Tensor, which: Tensor) -> Tensor:
     """x (N, C, H, W) with the pictures mirrored that `which` (N, 1, 1, 1) says."""
     return torch.where(which, x.flip(3), x)
 

@@ -18,6 +18,7 @@ class ImagePool:
     """
 
     detached = True
+    """For the plan, as `@detached` of a function."""
 
     def __init__(self, *, size: PositiveInt = 50) -> None:
         self.size = size

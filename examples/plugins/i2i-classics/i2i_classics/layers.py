@@ -13,7 +13,7 @@ STD = 0.02
 Norm = Literal["instance", "batch"]
 
 
-def norm(kind: Norm, channels: int) -> nn.Module:
+def norm_layer(kind: Norm, channels: int) -> nn.Module:
     """Instance norm without parameters, or batch norm with them, which never averages statistics over batches.
 
     pix2pix normalises by the statistics of the batch at hand, at test time too; with one picture, as in the paper, that

@@ -52,7 +52,7 @@ class PatchNCE:
     projector H. Similarities are divided by `temperature`. A mean over layers, pictures and patches, so that a weight
     means the same whatever their number.
 
-    ValueError: no layer; more layers than H has heads, or than there are maps; a head that another loss uses for
+    ValueError: more layers than H has heads, or than there are maps; a head that another loss uses for
     another layer.
     """
 
@@ -94,7 +94,7 @@ def take(features: Tensor, places: Tensor) -> Tensor:
 class Features:
     """What the named layers of a generator say about pictures, for PatchNCE on networks that do not tell by themselves.
 
-    `layers`: names of modules of the generator as `i2i show` or `named_modules` have them (`encode.1`).
+    `layers`: names of modules of the generator, as its `named_modules` has them (`encode.1`).
     x (N, 3, H, W) is encoded by `generator.encode`, and the layers' outputs (N, C_l, H_l, W_l) come as a list.
 
     ValueError: a layer that the generator does not have, or that its encoding does not use.

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from .layers import SLOPE, Norm, init_normal, norm
+from .layers import SLOPE, Norm, init_normal, norm_layer
 
 Levels = Annotated[int, Field(ge=1, le=6)]
 
@@ -52,7 +52,7 @@ class PatchGAN(nn.Module):
 def normalized_conv(before: int, after: int, stride: int, kind: Norm) -> list[nn.Module]:
     """Convolution, norm, leaky ReLU; a batch norm brings the bias."""
     conv = nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=kind == "instance")
-    return [conv, norm(kind, after), nn.LeakyReLU(SLOPE)]
+    return [conv, norm_layer(kind, after), nn.LeakyReLU(SLOPE)]
 
 
 class DomainPatchGAN(PatchGAN):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from .layers import SLOPE, Norm, init_normal, norm
+from .layers import SLOPE, Norm, init_normal, norm_layer
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 DROPPING = 3
@@ -76,7 +76,7 @@ class Down(nn.Module):
         super().__init__()
         self.first = before == 3
         self.conv = nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False)
-        self.norm = nn.Identity() if kind is None else norm(kind, after)
+        self.norm = nn.Identity() if kind is None else norm_layer(kind, after)
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = self.norm(self.conv(x if self.first else F.leaky_relu(x, SLOPE)))
@@ -89,7 +89,7 @@ class Up(nn.Module):
     def __init__(self, before: int, after: int, kind: Norm) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
-        self.norm = norm(kind, after)
+        self.norm = norm_layer(kind, after)
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = self.norm(self.conv(F.relu(x)))

@@ -1,4 +1,4 @@
-"""A batch in parts, losses of some steps, gradients of a limited length, and directions: each a key of the recipe."""
+"""How a phase comes to its gradients: from parts of a batch, from losses of some steps, of a limited length."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from i2i_core.errors import RecipeError
 from i2i_core.run import Run
 
-from .runs import NO_GRIDS, SGD, assert_same_bits, largest_difference, logged, run_forked, train
+from .runs import NO_GRIDS, SGD, largest_difference, logged, run_forked, train
 
 EIGHT = ("data.batch_size=8", "steps=3", *NO_GRIDS)
 
@@ -116,41 +116,3 @@ def test_a_long_gradient_is_scaled_down_and_a_short_one_left_alone(tmp_path: Pat
 def test_a_length_that_is_none_is_refused(tmp_path: Path, value: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         train(tmp_path / "run", f"optimizers.default.clip_norm={value}")
-
-
-# Directions.
-
-
-def test_a_run_of_one_direction_draws_and_measures_that_one_alone(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    one = ("data.targets={flat: high_contrast}", "steps=1", "hooks.true_pairs={use: true_pairs, phase: g_latent}")
-    run = train(folder, *one)
-    assert run.directions == {0: (1,)}
-    assert list((folder / "eval").glob("*.json")) != []
-    assert '"flat -> high_contrast"' in (folder / "eval" / "true_pairs.json").read_text()
-    assert '"high_contrast -> flat"' not in (folder / "eval" / "true_pairs.json").read_text()
-    train(tmp_path / "again", recipe=folder / "recipe.yaml")  # the resolved recipe says it too
-    assert_same_bits(folder, tmp_path / "again")
-
-
-def test_directions_between_domains_that_are_not_there_are_told_with_their_place(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError) as error:
-        train(tmp_path / "run", "data.targets={flat: high_contrst, noot: flat}")
-    said = ("--set data.targets={flat: high_contrst, noot: flat}: data.targets names the domain %s, which the data "
-            "does not have ")
-    assert str(error.value).splitlines() == [
-        said % "noot" + "(known: flat, high_contrast)", said % "high_contrst" + "(did you mean high_contrast?)"]
-
-
-@pytest.mark.parametrize(("value", "said"), [
-    ("{}", "data.targets: dictionary should have at least 1 item, not 0"),
-    ("{flat: []}", "data.targets.flat: list should have at least 1 item, not 0"),
-    ("{flat: 3}", "data.targets.flat should be a list, not 3"),
-    ("{flat: [high_contrast, high_contrast]}", "data.targets.flat: it names high_contrast twice"),
-    ("{flat: flat}", "domain flat would be translated only into itself (name another domain)"),
-    ("some", "data.targets should be 'all' or 'others' or a mapping, not 'some'"),
-    ("[flat]", "data.targets should be 'all' or 'others' or a mapping, not ['flat']")])
-def test_directions_that_are_none_are_refused_in_one_sentence(tmp_path: Path, value: str, said: str) -> None:
-    with pytest.raises(RecipeError) as error:
-        train(tmp_path / "run", f"data.targets={value}")
-    assert str(error.value) == f"--set data.targets={value}: {said}"
