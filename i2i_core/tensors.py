@@ -3,14 +3,16 @@
 Two requests are the same tensor when they are the same function of the same things at the same versions of the
 networks; a network's version goes up when a phase trains it. Phases and aliases are known before the run, so the
 whole iteration is planned like an expression with common subexpressions. A tensor has a graph if a phase that
-differentiates it trains a network it depends on; otherwise it is computed without one.
+differentiates it trains a network it depends on, and of its networks only those are in it: the others are frozen while
+it is computed, so that nothing is kept for gradients that no one wants.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, TypeVar
@@ -22,6 +24,8 @@ from i2i_core.draws import Draws
 from i2i_core.errors import Mark, noted
 
 F = TypeVar("F", bound=Callable[..., Any])
+Parameters = Mapping[str, Sequence[torch.nn.Parameter]]
+"""The parameters that can be trained, by network."""
 BUILTIN = ("normal",)
 
 
@@ -69,8 +73,15 @@ class Node:
     version: int = 0
     arguments: tuple[tuple[str, Node], ...] = ()
     networks: frozenset[str] = frozenset()
-    graph: bool = False
+    """Those that a gradient from here can reach."""
+    trains: set[str] = field(default_factory=set)
+    """Those of them that a phase trains by a gradient from here."""
     asked_by: list[str] = field(default_factory=list)
+
+    @property
+    def graph(self) -> bool:
+        """Whether it is computed with a graph."""
+        return self.kind == "tensor" and bool(self.trains)
 
 
 @dataclass(frozen=True)
@@ -207,7 +218,7 @@ def plan(scope: Scope, requests: Sequence[Request], share: bool = True) -> list[
             terms.append(PlannedTerm(name, request.name, loss.call, arguments, loss.mark))
         asked = [argument for term in terms for argument in term.arguments]
         for node in below(asked, through=request.trains):
-            node.graph = node.kind == "tensor"
+            node.trains |= node.networks.intersection(request.trains)
         drafts.append((request, terms, [node for node in below(asked) if node.kind != "network"]))
         versions.update(request.trains)
     phases, done = [], set[Node]()
@@ -247,10 +258,10 @@ def reached(arguments: Iterable[tuple[str, Node]]) -> frozenset[str]:
 class Values(dict[Node, Any]):
     """The values of an iteration, each computed when it is first asked for."""
 
-    def __init__(self, given: Mapping[str, Any], draws: Draws) -> None:
-        """given: networks and batch fields by name."""
+    def __init__(self, given: Mapping[str, Any], draws: Draws, parameters: Parameters | None = None) -> None:
+        """given: networks and batch fields by name; parameters: what to freeze where a network is not trained."""
         super().__init__()
-        self.given, self.draws = given, draws
+        self.given, self.draws, self.parameters = given, draws, parameters or {}
 
     def of(self, arguments: Iterable[tuple[str, Node]]) -> dict[str, Any]:
         """What a tensor function or a loss is called with."""
@@ -259,12 +270,25 @@ class Values(dict[Node, Any]):
     def __missing__(self, node: Node) -> Any:
         if node.definition is not None:
             arguments = self.of(node.arguments)
-            # A graph only where a phase needs one.
             where = f"in the tensor {node.name}"
-            with noted(where, node.definition.mark, arguments), torch.set_grad_enabled(node.graph):
+            with noted(where, node.definition.mark, arguments), self._graph(node):
                 self[node] = node.definition.call(**arguments)
         elif node.kind == "normal":
             self[node] = self.draws.normal(node.name)
         else:
             self[node] = self.given[node.name]
         return self[node]
+
+    @contextmanager
+    def _graph(self, node: Node) -> Iterator[None]:
+        """A graph only where a phase needs one, and in it only the networks that are trained through it."""
+        called = [network.name for _, network in node.arguments if network.kind == "network"]
+        frozen = [p for name in called if node.graph and name not in node.trains for p in self.parameters.get(name, ())]
+        with torch.set_grad_enabled(node.graph):
+            for p in frozen:
+                p.requires_grad_(False)
+            try:
+                yield
+            finally:
+                for p in frozen:
+                    p.requires_grad_(True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from i2i_core.draws import seed_generators, seed_of
 from i2i_core.errors import Diverged, PluginError
-from i2i_core.tensors import PlannedPhase, PlannedTerm, Values
+from i2i_core.tensors import Parameters, PlannedPhase, PlannedTerm, Values
 
 if TYPE_CHECKING:
     from i2i_core.run import Run
@@ -23,20 +23,23 @@ class PhaseTrainer:
 
     def train(self, run: Run) -> None:
         """From `run.step` to the recipe's steps, or until someone asked the run to stop."""
-        phases = [_Phase(run, planned) for planned in run.plan]
+        # Looked up once: to walk through the modules in every step takes its time.
+        parameters = {name: [p for p in network.parameters() if p.requires_grad]
+                      for name, network in run.networks.items()}
+        phases = [_Phase(run, planned, parameters) for planned in run.plan]
         with closing(run.batches()) as batches:  # so that its workers end whatever happens
             for batch in batches:
-                self._step(run, phases, batch)
+                self._step(run, phases, parameters, batch)
                 if run.stopping and run.step < run.recipe.steps:
                     return
         run.events.run_end(run=run)
 
-    def _step(self, run: Run, phases: Sequence[_Phase], batch: Mapping[str, Tensor]) -> None:
+    def _step(self, run: Run, phases: Sequence[_Phase], parameters: Parameters, batch: Mapping[str, Tensor]) -> None:
         seed_generators(seed_of(run.recipe.seed, "step", run.step, run.accelerator.process_index), run.device)
         parts = range(run.recipe.data.accumulate)
         shares = {name: field.chunk(len(parts)) for name, field in batch.items()}
         values = [Values({**run.networks, **{name: share[part] for name, share in shares.items()}},
-                         run.draws(run.step, part)) for part in parts]
+                         run.draws(run.step, part), parameters) for part in parts]
         losses: dict[str, Tensor] = {}
         for phase in phases:
             run.events.before_phase(run=run, phase=phase.name)
@@ -50,9 +53,9 @@ class PhaseTrainer:
 class _Phase:
     """One phase, with what does not change from step to step looked up once."""
 
-    def __init__(self, run: Run, planned: PlannedPhase) -> None:
+    def __init__(self, run: Run, planned: PlannedPhase, parameters: Parameters) -> None:
         self.run, self.planned, self.name = run, planned, planned.name
-        self.parameters = [p for name in planned.trains for p in run.networks[name].parameters() if p.requires_grad]
+        self.parameters = [p for name in planned.trains for p in parameters[name]]
         self.terms = dict(run.recipe.terms(planned.name))
 
     def step(self, parts: Sequence[Values]) -> dict[str, Tensor]:

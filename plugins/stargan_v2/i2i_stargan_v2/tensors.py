@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i_core.tensors import detached
+from i2i_stargan_v2.r1 import logits_for_r1
 
 Normal = Callable[..., Tensor]
 
@@ -102,8 +103,7 @@ def x_real_leaf(x_real: Tensor) -> Tensor:
 
 def real_logits(discriminator: nn.Module, x_real_leaf: Tensor, y_org: Tensor) -> Tensor:
     with torch.autocast(x_real_leaf.device.type, enabled=False):
-        logits: Tensor = discriminator(x_real_leaf, y_org)
-        return logits
+        return logits_for_r1(discriminator, x_real_leaf, y_org)
 
 
 def fake_logits(discriminator: nn.Module, x_fake: Tensor, y_trg: Tensor) -> Tensor:
