@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -41,6 +42,28 @@ def he_init(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """Every map of x (N, C, H, W) with mean 0 and variance 1, then scaled and shifted by (N, C) or (C,)."""
+    n, c, h, w = x.shape
+    scale, shift = scale.expand(n, c), shift.expand(n, c)
+    if x.is_contiguous():  # a batch norm of one sample with N*C channels is one kernel
+        maps = x.view(1, n * c, h, w)
+        return F.batch_norm(maps, None, None, scale.flatten(), shift.flatten(), training=True).view(n, c, h, w)
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():  # channels last: its batch norms are the fastest
+        samples = zip(x.split(1), scale, shift, strict=True)
+        return torch.cat([F.batch_norm(maps, None, None, *affine, training=True) for maps, *affine in samples])
+    variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
+    scale = scale[:, :, None, None] * torch.rsqrt(variance + 1e-5)
+    return x * scale + (shift[:, :, None, None] - mean * scale)
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance norm with learned scales and shifts."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return instance_norm(x, self.weight, self.bias)
+
+
 class ResBlk(nn.Module):
     """(N, dim_in, H, W) to (N, dim_out, H, W), or to half the size; `normalize` in G, not in E and D."""
 
@@ -51,8 +74,8 @@ class ResBlk(nn.Module):
         self.downsample = downsample
         self.conv1 = DownConv(dim_in, dim_in) if downsample else nn.Conv2d(dim_in, dim_in, 3, padding=1)
         self.conv2 = nn.Conv2d(dim_in, dim_out, 3, padding=1)
-        self.norm1 = nn.InstanceNorm2d(dim_in, affine=True) if normalize else None
-        self.norm2 = nn.InstanceNorm2d(dim_in, affine=True) if normalize else None
+        self.norm1 = InstanceNorm(dim_in, affine=True) if normalize else None
+        self.norm2 = InstanceNorm(dim_in, affine=True) if normalize else None
         self.conv1x1 = nn.Conv2d(dim_in, dim_out, 1, bias=False) if dim_in != dim_out else None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -83,13 +106,9 @@ class AdaIN(nn.Module):
         self.fc = nn.Linear(style_dim, 2 * dim)
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        n, c, h, w = x.shape
         # Under autocast too, scales and shifts have the weights' precision: batch norm insists.
         gamma, beta = self.fc(s).to(self.fc.weight.dtype).chunk(2, dim=1)
-        # Each of the N*C maps is normalised alone: a batch norm of one sample with N*C channels, one kernel.
-        maps = x.reshape(1, n * c, h, w)
-        maps = F.batch_norm(maps, None, None, (1 + gamma).flatten(), beta.flatten(), training=True)
-        return maps.view(n, c, h, w)
+        return instance_norm(x, 1 + gamma, beta)
 
 
 class AdainResBlk(nn.Module):

@@ -9,7 +9,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from .blocks import SLOPE, AdainResBlk, ResBlk, he_init, widths
+from .blocks import SLOPE, AdainResBlk, InstanceNorm, ResBlk, he_init, widths
 
 
 @runtime_checkable
@@ -82,7 +82,7 @@ class Generator(nn.Module):
 
         self.from_rgb = nn.Conv2d(3, dims[0], 3, padding=1)
         self.to_rgb = nn.Sequential(
-            nn.InstanceNorm2d(dims[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(dims[0], 3, 1)
+            InstanceNorm(dims[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(dims[0], 3, 1)
         )
         self.encode = Encoder(self.from_rgb, down, () if skip is None else skip.sizes)
         self.decode = Decoder(up, self.to_rgb, skip)

@@ -1,7 +1,7 @@
 """R1 in four passes instead of six: the gradient of a gradient penalty, without double backward.
 
-D consists of convolutions, average pools, sums and LeakyReLUs: for one picture x it is a chain of affine maps, fixed by
-the signs that its LeakyReLUs see. Let c = ∂L/∂D(x) be what the adversarial loss makes of the logit, v = ∇ₓD(x), and
+D consists of convolutions, average pools, sums and LeakyReLUs: for one picture x it is a chain of affine maps, fixed
+by the signs that its LeakyReLUs see. Let c = ∂L/∂D(x) be what the adversarial loss makes of the logit, v = ∇ₓD(x), and
 u = ∂L/∂v what the penalty makes of v (R1: u = γ/N · v). At a layer y = W a + β let b = ∂D(x)/∂y. Then
 
     from the logit      ∂L/∂W = c b aᵀ,   ∂L/∂β = c b

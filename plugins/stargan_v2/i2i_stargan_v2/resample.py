@@ -18,6 +18,8 @@ agree. The kernel is a matrix product of w, so gradients and gradients of gradie
 1x1 convolution needs no merging: it commutes with both resamplings and belongs at the low resolution.
 """
 
+from typing import Any, Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,16 +50,19 @@ class _Resampling3x3(nn.Conv2d):
         """
         return torch.compiler.is_exporting() or positions >= LEAST_POSITIONS
 
-    def merged_kernel(self) -> Tensor:
-        """The 4x4 kernels, (dim_out, dim_in, 4, 4)."""
-        return (self.weight.view(-1, 9) @ self.merging.T).view(self.out_channels, self.in_channels, 4, 4)
-
 
 class UpConv(_Resampling3x3):
     """Nearest x2, then a 3x3 convolution: (N, dim_in, H, W) to (N, dim_out, 2H, 2W)."""
 
     def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__(dim_in, dim_out, UP_2D)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        # Whatever the network's memory format, the weights stay (out, in, 3, 3): a transposed convolution wants them
+        # (in, out), and the third format that this would be costs more than the convolution.
+        self.weight.data = self.weight.data.contiguous()
+        return self
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, h, w = x.shape
@@ -69,7 +74,12 @@ class UpConv(_Resampling3x3):
 
     def merged(self, x: Tensor) -> Tensor:
         """The same as one transposed convolution; the top of this file has the proof."""
-        return F.conv_transpose2d(x, self.merged_kernel().transpose(0, 1), self.bias, stride=2, padding=1)
+        return F.conv_transpose2d(x, self.merged_kernel(), self.bias, stride=2, padding=1)
+
+    def merged_kernel(self) -> Tensor:
+        """(dim_in, dim_out, 4, 4)."""
+        w = self.weight.transpose(0, 1)
+        return (w.reshape(-1, 9) @ self.merging.T).view(*w.shape[:2], 4, 4)
 
 
 class DownConv(_Resampling3x3):
@@ -89,3 +99,11 @@ class DownConv(_Resampling3x3):
     def merged(self, x: Tensor) -> Tensor:
         """The same as one convolution; the top of this file has the proof."""
         return F.conv2d(x, self.merged_kernel(), self.bias, stride=2, padding=1)
+
+    def merged_kernel(self) -> Tensor:
+        """(dim_out, dim_in, 4, 4), in the weights' memory format."""
+        o, i = self.weight.shape[:2]
+        if self.weight.is_contiguous():
+            return (self.weight.view(-1, 9) @ self.merging.T).view(o, i, 4, 4)
+        w = self.weight.permute(0, 2, 3, 1)
+        return (self.merging @ w.reshape(o, 9, i)).view(o, 4, 4, i).permute(0, 3, 1, 2)
