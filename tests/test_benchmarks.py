@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 
+from benchmarks import report
 from benchmarks.agreement import largest_differences
 from benchmarks.case import Case
 
@@ -31,3 +32,7 @@ def test_flops_are_printed_as_json_and_the_product_needs_fewer() -> None:
     assert (found["benchmark"], found["size"], found["batch"], found["masks"]) == ("flops", 64, 1, False)
     assert found["product"]["flops"] < found["baseline"]["flops"]
     assert found["ratio"]["flops"] == found["product"]["flops"] / found["baseline"]["flops"]
+
+
+def test_the_table_of_results_is_that_of_the_measurements() -> None:
+    assert report.README.read_text() == report.readme()
