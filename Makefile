@@ -1,11 +1,11 @@
-# make demo | test | check | docs | install | registry. Everything happens in .venv; nothing is fetched after `install`.
+# make demo | test | check | docs | install | registry | bench | bench-full. Everything happens in .venv; nothing is fetched after `install`.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugins/regularize examples/plugins/i2i-classics
 STAMP := $(VENV)/installed
 
-.PHONY: install demo test test-slow check docs registry
+.PHONY: install demo test test-slow check docs registry bench bench-full
 
 install: $(STAMP)
 
@@ -35,3 +35,9 @@ docs: install
 
 registry: install
 	$(BIN)/python -m i2i_cli.catalogue registry.yaml
+
+bench: install  # about ten minutes on two idle cores
+	$(BIN)/python -m benchmarks quick
+
+bench-full: install  # about an hour
+	$(BIN)/python -m benchmarks full

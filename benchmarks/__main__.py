@@ -1,0 +1,103 @@
+"""The product beside a straightforward StarGAN v2, taking turns: python -m benchmarks VERB [--size N] [--masks]
+
+    flops   an iteration's FLOPs
+    train   an iteration's CPU and wall seconds, and peak memory
+    infer   a translation's seconds, per picture and per style of a picture
+    load    seconds per picture from JPEG files to a batch
+    start   seconds from a process's start to the end of its first step
+
+    quick   a choice of these, in ten minutes on two idle cores; kept in results.json and README.md
+    full    all of them at 64, 128 and 256 px, with and without masks; kept likewise
+    table   README.md's table from results.json
+
+Every ratio is product ÷ baseline: smaller is better. benchmarks/README.md says what each side does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from benchmarks import report
+
+BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
+SIZE, THREADS = {"start": 64}, {"train": 2}
+"""Where they are not 256 px and 1."""
+QUICK = ("flops", "flops --masks", "train --blocks 1", "train --size 64 --masks --blocks 1", "infer --blocks 2", "load",
+         "start")
+BATCHES = {256: 2, 128: 4, 64: 8}
+"""Of training by size in `full`: about the same work."""
+FULL = (*(f"{verb} --size {size}{masks}"
+          for verb in ("flops", "infer") for size in BATCHES for masks in ("", " --masks")),
+        *(f"train --size {size} --batch {batch}{masks}"
+          for size, batch in BATCHES.items() for masks in ("", " --masks")),
+        *(f"load --size {size}" for size in BATCHES), "start")
+
+
+def result(verb: str, size: int | None, batch: int | None, masks: bool, blocks: int, threads: int | None
+           ) -> dict[str, Any]:
+    """What was measured, how and when, and the figures of both sides with their ratio."""
+    size, batch = size or SIZE.get(verb, 256), batch or BATCH[verb]
+    turns = {"blocks": blocks, "threads": threads or THREADS.get(verb, 1)}
+    facts = {"benchmark": verb, "size": size, "batch": batch, "masks": masks,
+             "date": datetime.now(UTC).date().isoformat()}
+    # Imported where they are used: a process that starts others must not have torch in its memory.
+    if verb == "flops":
+        from benchmarks import flops
+        from benchmarks.case import Case
+
+        return facts | flops.measure(Case(size, batch, masks))
+    from benchmarks import infer, loading, startup, train
+
+    measured = {"train": lambda: train.measure(size, batch, masks, **turns),
+                "infer": lambda: infer.measure(size, masks, **turns),
+                "load": lambda: loading.measure(size, **turns),
+                "start": lambda: startup.measure(size, batch, **turns)}[verb]()
+    return facts | turns | measured
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("verb", choices=[*BATCH, "quick", "full", "table"])
+    parser.add_argument("--size", type=int, help="pixels, a power of two from 32 on (256; 64 for start)")
+    parser.add_argument("--batch", type=int, help=f"pictures of a batch ({BATCH['flops']} for flops, "
+                                                  f"{BATCH['train']} for train, {BATCH['start']} for start)")
+    parser.add_argument("--masks", action="store_true", help="CelebA-HQ's recipe with FAN's masks instead of AFHQ's")
+    parser.add_argument("--blocks", type=int, default=3, help="turns of each side, after one to warm up (3)")
+    parser.add_argument("--threads", type=int, help="of each side (2 for train, else 1)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    if options.verb == "table":
+        report.README.write_text(report.readme())
+        return 0
+    if options.verb in BATCH:
+        found = [result(**{name: value for name, value in vars(options).items() if name != "json"})]
+    else:
+        found = list(suite(QUICK if options.verb == "quick" else FULL))
+    if options.json:
+        print(json.dumps(found[0] if options.verb in BATCH else found))
+    else:
+        report.show(found)
+    return 0
+
+
+def suite(commands: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Measure each in a process of its own, and keep what it found."""
+    for command in commands:
+        print(f"{datetime.now():%H:%M:%S}  {command}", file=sys.stderr)
+        done = subprocess.run([sys.executable, "-m", "benchmarks", *command.split(), "--json"], check=True,
+                              stdout=subprocess.PIPE, cwd=report.HERE.parent)
+        found = json.loads(done.stdout)
+        report.save(found)
+        report.README.write_text(report.readme())
+        yield found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What is measured: pictures of a size, with or without masks; how product and baseline are built for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from benchmarks.baseline.fan import FAN
+from benchmarks.baseline.iteration import Training
+from benchmarks.baseline.networks import build
+from i2i_core.check import load
+from i2i_core.plugins import discover
+from i2i_core.run import Run, make_accelerator
+from i2i_stargan_v2.golden_fill import fill_array, inputs
+
+QUIET = ("progress", "metrics", "checkpoint", "latent", "reference")
+"""Hooks that print, save and draw; the averages stay."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """size: pixels; masks: CelebA-HQ's recipe with FAN's masks and two domains, else AFHQ's with three."""
+
+    size: int
+    batch: int
+    masks: bool
+    dtype: torch.dtype = torch.float32
+
+    @property
+    def domains(self) -> int:
+        return 2 if self.masks else 3
+
+    def batches(self, count: int = 1) -> list[dict[str, Tensor]]:
+        """Batches of smooth noise in the fields that a loader fills."""
+        made = [inputs(f"benchmark{n}", self.batch, self.size, self.domains, self.dtype) for n in range(count)]
+        return [{name: value for name, value in fields.items() if name not in ("z_trg", "z_trg2")} for fields in made]
+
+    def product(self, *sets: str) -> Run:
+        """The bundled recipe's run at this size, started and not yet trained; sets: further changes, as for `--set`."""
+        recipe = "stargan_v2_celeba_hq.yaml" if self.masks else "stargan_v2_afhq.yaml"
+        with TemporaryDirectory() as name:
+            folder = Path(name)
+            for domain in range(self.domains):  # a data set wants some; the batches come from elsewhere
+                (folder / f"domain{domain}").mkdir()
+                Image.new("RGB", (8, 8)).save(folder / f"domain{domain}" / "blank.png")
+            given = [f"data.root={folder}", "data.validation=null", f"data.image_size={self.size}",
+                     f"data.batch_size={self.batch}", *(f"hooks.{name}=null" for name in QUIET)]
+            if self.dtype == torch.float64:
+                given += ["precision=fp64"]
+            if self.masks:
+                save_file(fan_state(), folder / "fan.safetensors")
+                given += [f"tensors.{name}.weights={folder / 'fan.safetensors'}" for name in ("masks", "fake_masks")]
+            checked = load(recipe, [*given, *sets], discover())
+            run = Run(checked, make_accelerator(checked.recipe.precision), None)
+        run.start()
+        return run
+
+    def baseline(self, **widths: int) -> Training:
+        """The baseline's networks with initial weights of their own, and what trains them."""
+        networks = {name: network.to(self.dtype) for name, network
+                    in build(self.size, self.domains, masked=self.masks, **widths).items()}
+        if not self.masks:
+            return Training(networks, diversity=2.0)
+        fan = FAN().eval()
+        fan.load_state_dict(fan_state())
+        return Training(networks, fan.to(self.dtype), diversity=1.0)
+
+
+def fan_state() -> dict[str, Tensor]:
+    """A random FAN whose maps are sparse, so that masks are neither empty nor full."""
+    return {name: torch.from_numpy(fill_array(f"fan/{name}", tuple(tensor.shape))).float()
+            if tensor.is_floating_point() else tensor for name, tensor in FAN().state_dict().items()}

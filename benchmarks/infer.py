@@ -1,0 +1,61 @@
+"""Translating one picture, with a style from a latent, in evaluation mode; and one picture into eight styles.
+
+Baseline: its generator as a whole, once per style. Product: the networks that a run draws with, one encoding and a
+decoding per style. Masks, where there are some, are made once per picture by both.
+"""
+
+from __future__ import annotations
+
+from benchmarks.sides import Figures, Turn, Work, alternate
+
+PICTURES, STYLES = 4, 8
+
+
+def measure(size: int, masks: bool, *, blocks: int, threads: int) -> Figures:
+    """Seconds per picture of one style, and per style of one picture."""
+    turns = {"picture": (PICTURES, 1), "style": (1, STYLES)}
+    found: Figures = {side: {} for side in ("baseline", "product", "ratio")}
+    for name, (pictures, styles) in turns.items():
+        per = pictures * styles
+        figures = alternate({"baseline": Turn(_baseline, per), "product": Turn(_product, per)},
+                            (size, masks, pictures, styles), blocks=blocks, threads=threads)
+        for side, measures in figures.items():
+            found[side] |= {f"{clock}_seconds_per_{name}": measures[f"{clock}_seconds"] for clock in ("cpu", "wall")}
+    return found
+
+
+def _baseline(size: int, masks: bool, pictures: int, styles: int) -> Work:
+    import torch
+
+    from benchmarks.case import Case
+
+    case = Case(size, 1, masks)
+    training, (batch,), z = case.baseline(), case.batches(), torch.randn(1, 16)
+    G, F = (training.averages[name].eval() for name in ("generator", "mapping_network"))
+
+    @torch.no_grad()
+    def work() -> None:
+        for _picture in range(pictures):
+            drawn = None if training.fan is None else training.fan(batch["x_real"])
+            for _style in range(styles):
+                G(batch["x_real"], F(z, batch["y_trg"]), drawn)
+    return work
+
+
+def _product(size: int, masks: bool, pictures: int, styles: int) -> Work:
+    import torch
+
+    from benchmarks.case import Case
+
+    case = Case(size, 1, masks)
+    run, (batch,), z = case.product(), case.batches(), torch.randn(1, 16)
+    G, F = (run.eval_networks[name].eval() for name in ("generator", "mapping_network"))
+    fan = run.definitions["masks"].call
+
+    @torch.no_grad()
+    def work() -> None:
+        for _picture in range(pictures):
+            drawn, content = fan(batch["x_real"]) if masks else None, G.encode(batch["x_real"])
+            for _style in range(styles):
+                G.decode(content, F(z, batch["y_trg"]), drawn)
+    return work

@@ -1,0 +1,82 @@
+"""Pictures from files to a batch in [-1, 1] on the device, by one process: seconds per picture.
+
+512-px JPEGs are cropped, resized to the case's size and mirrored at random, as StarGAN v2 wants it. Baseline:
+torchvision's ImageFolder and transforms under a DataLoader, as its users write it. Product: what a run trains on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.sides import Figures, Turn, Work, alternate
+
+SIDE, PER_DOMAIN, BATCH = 512, 32, 8
+PICTURES = 96
+"""Of a turn: 12 of the baseline's batches; 4 of the product's, whose samples have a source and two references."""
+PRODUCT: tuple[str, ...] = ()
+"""Changes of the recipe: here goes `data.cache`. If it fills as pictures are asked for, _product must ask for all."""
+
+
+def photo(rng: np.random.Generator, side: int = SIDE) -> Image.Image:
+    """Noise with much at coarse and some at all finer scales, about 125 kB as a JPEG of quality 95, as photographs."""
+    picture = np.zeros((side, side, 3), np.float32)
+    cells = 4
+    while cells <= side:
+        noise = rng.standard_normal((3, cells, cells)).astype(np.float32) / cells**0.5
+        layers = [Image.fromarray(layer).resize((side, side), Image.Resampling.BICUBIC) for layer in noise]
+        picture += np.stack([np.asarray(layer) for layer in layers], axis=-1)
+        cells *= 2
+    return Image.fromarray((picture / picture.std() * 55 + 128).clip(0, 255).astype(np.uint8))
+
+
+def measure(size: int, *, blocks: int, threads: int) -> Figures:
+    """Seconds per picture of `size` px."""
+    rng = np.random.default_rng(0)
+    with TemporaryDirectory() as name:
+        for domain in ("cat", "dog", "wild"):
+            (Path(name) / domain).mkdir()
+            for n in range(PER_DOMAIN):
+                photo(rng).save(Path(name) / domain / f"{n}.jpg", quality=95)
+        figures = alternate({"baseline": Turn(_baseline, PICTURES), "product": Turn(_product, PICTURES)},
+                            (size, name), blocks=blocks, threads=threads)
+    return {side: {clock: measures[clock] for clock in ("cpu_seconds", "wall_seconds")}
+            for side, measures in figures.items()}
+
+
+def _baseline(size: int, root: str) -> Work:
+    from torch.utils.data import DataLoader
+    from torchvision import transforms
+    from torchvision.datasets import ImageFolder
+
+    crop = transforms.RandomResizedCrop(size, scale=(0.8, 1.0), ratio=(0.9, 1.1))
+    transform = transforms.Compose([
+        transforms.RandomApply([crop], p=0.5), transforms.Resize((size, size)), transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    pictures = ImageFolder(root, transform)
+
+    def work() -> None:
+        batches = iter(DataLoader(pictures, BATCH, shuffle=True))
+        for _ in range(PICTURES // BATCH):
+            next(batches)
+    return work
+
+
+def _product(size: int, root: str) -> Work:
+    from i2i_core.check import load
+    from i2i_core.plugins import discover
+    from i2i_core.run import Run, make_accelerator
+
+    narrow = [f"networks.{network}.channel_base={size}" for network in ("generator", "style_encoder", "discriminator")]
+    sets = [f"data.root={root}", "data.validation=null", "data.workers=0", f"data.image_size={size}",
+            f"data.batch_size={BATCH}", *narrow]
+    run = Run(load("stargan_v2_afhq.yaml", [*sets, *PRODUCT], discover()), make_accelerator("fp32"), None)
+    batches = run.batches()
+
+    def work() -> None:
+        for _ in range(PICTURES // (3 * BATCH)):
+            next(batches)
+    return work

@@ -1,0 +1,92 @@
+"""Results as a table: in the terminal, and in benchmarks/README.md from benchmarks/results.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+RESULTS, README = HERE / "results.json", HERE / "README.md"
+BEGIN, END = "<!-- results: python -m benchmarks table -->\n", "<!-- end of results -->\n"
+COLUMNS = ("benchmark", "case", "measure", "baseline", "product", "ratio", "date")
+Result = Mapping[str, Any]
+
+
+def save(result: Result) -> None:
+    """Keep a result in place of the one before of the same case; results of another machine or torch are dropped."""
+    where = {"machine": machine(), "cores": os.cpu_count(), "python": platform.python_version()}
+    where |= {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    kept = known["results"] if {name: known.get(name) for name in where} == where else []
+    kept = [*(other for other in kept if _case(other) != _case(result)), result]
+    order = ("flops", "train", "infer", "load", "start")
+    kept.sort(key=lambda r: (order.index(r["benchmark"]), -r["size"], r["masks"], r["batch"]))
+    RESULTS.write_text(json.dumps(where | {"results": kept}, indent=1) + "\n")
+
+
+def machine() -> str:
+    """The processor's name, as Linux says it."""
+    try:
+        found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def show(results: Sequence[Result]) -> None:
+    table = Table(*COLUMNS, caption="ratio: product ÷ baseline, smaller is better")
+    for result in results:
+        for row in rows(result):
+            table.add_row(*row)
+    Console(width=None if Console().is_terminal else 140).print(table)
+
+
+def readme() -> str:
+    """README.md with the table of results.json between its two marks."""
+    known = json.loads(RESULTS.read_text())
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|",
+             *("| " + " | ".join(row) + " |" for result in known["results"] for row in rows(result))]
+    where = (f"{known['machine']}, {known['cores']} cores; Python {known['python']}, "
+             + ", ".join(f"{name} {known[name]}" for name in ("torch", "torchvision", "pillow", "numpy")) + ".")
+    text = README.read_text()
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END):]
+    return f"{before}\n{where}\n\n" + "\n".join(lines) + f"\n\n{after}"
+
+
+def rows(result: Result) -> Iterator[tuple[str, ...]]:
+    """A row per measure."""
+    case = f"{result['size']} px"
+    case += f", batch {result['batch']}" if result["benchmark"] in ("flops", "train") else ""
+    case += ", masks" * result["masks"]
+    case += f", {result['threads']} thread{'s' * (result['threads'] > 1)}" if "threads" in result else ""
+    for name, ratio in result["ratio"].items():
+        baseline, product = (_figure(name, result[side][name]) for side in ("baseline", "product"))
+        if result["benchmark"] == "load":
+            baseline, product = (f"{text} ({1 / result[side][name]:.0f}/s)"
+                                 for text, side in ((baseline, "baseline"), (product, "product")))
+        yield result["benchmark"], case, _measure(name), baseline, product, f"{ratio:.3f}", result["date"]
+
+
+def _measure(name: str) -> str:
+    return {"flops": "FLOPs", "peak_gb": "peak memory"}.get(name, name.replace("_seconds", " time").replace("_", " "))
+
+
+def _figure(name: str, value: float) -> str:
+    if name == "flops":
+        return f"{value / 1e12:.2f} T"
+    if name == "peak_gb":
+        return f"{value:.2f} GB"
+    return f"{value:.2f} s" if value >= 1 else f"{1000 * value:.1f} ms"
+
+
+def _case(result: Result) -> tuple[Any, ...]:
+    return tuple(result[name] for name in ("benchmark", "size", "batch", "masks"))

@@ -1,0 +1,57 @@
+"""`i2i train` on the quick start for one step, against importing torch and building the same networks.
+
+A fresh process each time, from its start to its end: seconds. That is an upper bound for the first step of the product,
+whose hooks that draw and save are off: recipe, data, networks, the step, and both interpreters' exit are in it.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.sides import Figures, with_ratio
+
+ROOT = Path(__file__).parents[1]
+QUIET = ("progress", "metrics", "checkpoint", "latent", "reference", "true_pairs")
+
+
+def measure(size: int, batch: int, *, blocks: int, threads: int) -> Figures:
+    """CPU and wall seconds of each, the median of `blocks` turns after one to warm up the disk's cache."""
+    widths = f"channel_base={16 * size}, max_channels=64"
+    sets = ["steps=1", f"data.image_size={size}", f"data.batch_size={batch}",
+            *(f"networks.{network}.channel_base={16 * size}"
+              for network in ("generator", "style_encoder", "discriminator")),
+            *(f"hooks.{name}=null" for name in QUIET)]
+    commands = {
+        "baseline": ["-c", f"from benchmarks.baseline.networks import build; build({size}, 2, masked=True, {widths})"],
+        "product": ["-m", "i2i_cli", "train", "--recipe", "stargan_v2.yaml", "--run-dir", "RUN",
+                    *(word for change in sets for word in ("--set", change))]}
+    times: dict[str, list[tuple[float, float]]] = {side: [] for side in commands}
+    for _ in range(blocks + 1):
+        for side, words in commands.items():
+            with TemporaryDirectory() as folder:
+                run = str(Path(folder) / "run")
+                times[side].append(seconds([run if word == "RUN" else word for word in words], threads))
+    found: Figures = {}
+    for side, measured in times.items():
+        cpu, wall = (statistics.median(clock) for clock in zip(*measured[1:], strict=True))
+        found[side] = {"cpu_seconds": cpu, "wall_seconds": wall}
+    return with_ratio(found)
+
+
+def seconds(words: Sequence[str], threads: int) -> tuple[float, float]:
+    """CPU and wall seconds of a Python process and its children; CalledProcessError where it fails."""
+    started = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL,
+                               env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - started
+    if process.returncode or status:
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), list(words))
+    return used.ru_utime + used.ru_stime, wall

@@ -1,0 +1,28 @@
+"""An iteration of training: seconds and peak memory. Batches are there already, the averages are kept."""
+
+from __future__ import annotations
+
+from benchmarks.sides import Figures, Turn, Work, alternate
+
+
+def measure(size: int, batch: int, masks: bool, *, blocks: int, threads: int) -> Figures:
+    """Of one iteration at `size` px; the warm-up is an iteration too."""
+    return alternate({"baseline": Turn(_baseline), "product": Turn(_product)}, (size, batch, masks),
+                     blocks=blocks, threads=threads)
+
+
+def _baseline(size: int, batch: int, masks: bool) -> Work:
+    from benchmarks.case import Case
+
+    case = Case(size, batch, masks)
+    training, (given,) = case.baseline(), case.batches()
+    return lambda: training.iterate(given)
+
+
+def _product(size: int, batch: int, masks: bool) -> Work:
+    from benchmarks.case import Case
+    from benchmarks.overhead import train_on
+
+    case = Case(size, batch, masks)
+    run, given = case.product(), case.batches()
+    return lambda: train_on(run, given)

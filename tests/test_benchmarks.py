@@ -1,0 +1,38 @@
+"""Product and baseline compute the same, and the benchmarks print what they promise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from benchmarks import report
+from benchmarks.agreement import largest_differences
+from benchmarks.case import Case
+
+from .runs import ROOT
+
+
+@pytest.mark.parametrize(("case", "steps"), [
+    pytest.param(Case(32, 2, False, torch.float64), 2, id="plain"),
+    pytest.param(Case(64, 1, True, torch.float64), 1, id="masks")])
+def test_the_baseline_and_the_product_train_the_same(case: Case, steps: int) -> None:
+    found = largest_differences(case, steps=steps, channel_base=8 * case.size, max_channels=16)
+    assert found.keys() == {"losses", "parameters", "averages"}
+    assert max(found.values()) < 1e-12
+
+
+def test_flops_are_printed_as_json_and_the_product_needs_fewer() -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "flops", "--size", "64", "--batch", "1", "--json"],
+                          cwd=ROOT, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert (found["benchmark"], found["size"], found["batch"], found["masks"]) == ("flops", 64, 1, False)
+    assert found["product"]["flops"] < found["baseline"]["flops"]
+    assert found["ratio"]["flops"] == found["product"]["flops"] / found["baseline"]["flops"]
+
+
+def test_the_table_of_results_is_that_of_the_measurements() -> None:
+    assert report.README.read_text() == report.readme()
