@@ -162,6 +162,8 @@ class Recipe(_Section):
     """Of weights, order, augmentation and latents."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
     """fp64 is for comparisons; fp16 is refused."""
+    channels_last: bool | Literal["auto"] = "auto"
+    """Channels innermost in memory, which changes speed and rounding; auto: where that is known to be faster."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
     """Versions of i2i, plugins or distributions that this recipe needs."""
     method: Use

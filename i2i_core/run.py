@@ -31,6 +31,17 @@ def make_accelerator(precision: str) -> Accelerator:
                        cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
 
 
+def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
+    """How networks lie in memory, and with them what they compute."""
+    if recipe.channels_last == "auto":
+        # oneDNN has fast kernels for it with AVX-512, GPUs where they compute on tensor cores.
+        on_cpu = recipe.precision != "fp64" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        last = on_cpu if device.type == "cpu" else recipe.precision == "bf16"
+    else:
+        last = recipe.channels_last
+    return torch.channels_last if last else torch.contiguous_format
+
+
 class Run:
     """What hooks, metrics and trainers see. `step` counts the iterations that are done."""
 
@@ -50,6 +61,7 @@ class Run:
         """Whether this process writes files and prints."""
         self.device: torch.device = accelerator.device
         self.dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
+        self.memory_format = memory_format(recipe, self.device)
         self.step = 0
         self.stop_requested = 0
         """The signal that asked this process to stop, or 0."""
@@ -65,9 +77,12 @@ class Run:
         def built(spec: Spec) -> Any:
             """A component; one that holds a network (FAN, a perceptual loss) is put where the run computes."""
             made = build(spec, facts)
-            return made.to(self.device, self.dtype) if isinstance(made, nn.Module) else made
+            return placed(made) if isinstance(made, nn.Module) else made
 
-        self.networks: dict[str, nn.Module] = {name: network.to(self.device, self.dtype) for name, network
+        def placed(network: nn.Module) -> nn.Module:
+            return network.to(self.device, self.dtype).to(memory_format=self.memory_format)
+
+        self.networks: dict[str, nn.Module] = {name: placed(network) for name, network
                                                in build_networks(checked, facts, recipe.seed).items()}
         self.eval_networks = dict(self.networks)
         """What to draw pictures with: the networks, or averages of them where a hook keeps some."""
@@ -187,7 +202,9 @@ class Run:
             for place, value in parts.get(f"optimizers/{name}", {}).items():
                 parameter, _, key = place.rpartition("/")
                 if parameter in parameters:
-                    optimizer.state[parameters[parameter]][key] = value.to(self.device, copy=True)
+                    like = parameters[parameter]
+                    laid_out = torch.empty_like(like) if value.shape == like.shape else torch.empty_like(value)
+                    optimizer.state[like][key] = laid_out.to(self.device, value.dtype).copy_(value)
         # What tensors and losses remember may have any shape.
         state.match(self._shared_parts(), {n: tensors for n, tensors in parts.items() if n not in self.stateful}, where)
         for name, call in self.stateful.items():

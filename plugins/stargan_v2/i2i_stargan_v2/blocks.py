@@ -57,6 +57,11 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     return x * scale + (shift[:, :, None, None] - mean * scale)
 
 
+def leaky_relu_(x: Tensor) -> Tensor:
+    """LeakyReLU, in place unless x is a view: of norms and convolutions autograd keeps the inputs, not the results."""
+    return F.leaky_relu(x, SLOPE, inplace=not x._is_view())
+
+
 class InstanceNorm(nn.InstanceNorm2d):
     """Instance norm with learned scales and shifts."""
 
@@ -79,7 +84,7 @@ class ResBlk(nn.Module):
         self.conv1x1 = nn.Conv2d(dim_in, dim_out, 1, bias=False) if dim_in != dim_out else None
 
     def forward(self, x: Tensor) -> Tensor:
-        return (self._shortcut(x) + self._residual(x)) / math.sqrt(2)
+        return (self._shortcut(x) + self._residual(x)).div_(math.sqrt(2))
 
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.downsample:
@@ -89,13 +94,10 @@ class ResBlk(nn.Module):
         return x
 
     def _residual(self, x: Tensor) -> Tensor:
-        if self.norm1 is not None:
-            x = self.norm1(x)
-        x = self.conv1(F.leaky_relu(x, SLOPE))
+        x = self.conv1(F.leaky_relu(x, SLOPE) if self.norm1 is None else leaky_relu_(self.norm1(x)))
         if self.norm2 is not None:
             x = self.norm2(x)
-        x = self.conv2(F.leaky_relu(x, SLOPE))
-        return x
+        return self.conv2(leaky_relu_(x))
 
 
 class AdaIN(nn.Module):
@@ -134,7 +136,7 @@ class AdainResBlk(nn.Module):
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         residual = self._residual(x, s)
-        return (residual + self._shortcut(x)) / math.sqrt(2) if self.shortcut else residual
+        return (residual + self._shortcut(x)).div_(math.sqrt(2)) if self.shortcut else residual
 
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.conv1x1 is not None:
@@ -142,6 +144,5 @@ class AdainResBlk(nn.Module):
         return F.interpolate(x, scale_factor=2, mode="nearest") if self.upsample else x
 
     def _residual(self, x: Tensor, s: Tensor) -> Tensor:
-        x = self.conv1(F.leaky_relu(self.norm1(x, s), SLOPE))
-        x = self.conv2(F.leaky_relu(self.norm2(x, s), SLOPE))
-        return x
+        x = self.conv1(leaky_relu_(self.norm1(x, s)))
+        return self.conv2(leaky_relu_(self.norm2(x, s)))

@@ -31,9 +31,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 SUMS = {torch.add, Tensor.add, Tensor.__add__}
-LINEAR = {F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate, torch.flatten, Tensor.flatten, Tensor.reshape, Tensor.view,
-          torch.gather, Tensor.gather, torch.squeeze, Tensor.squeeze, torch.mul, Tensor.mul, Tensor.__mul__, torch.div,
-          Tensor.div, Tensor.__truediv__}
+LINEAR = {F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate, torch.gather, Tensor.gather, torch.squeeze,
+          Tensor.squeeze, torch.flatten, Tensor.flatten, Tensor.reshape, Tensor.view, torch.mul, Tensor.mul,
+          Tensor.__mul__, Tensor.mul_, torch.div, Tensor.div, Tensor.__truediv__, Tensor.div_}
 """In their first argument, if what else they are given is constant."""
 FACTS = torch.Size | int | torch.dtype | torch.device
 """What a network may ask of a tensor without its numbers."""
@@ -144,12 +144,14 @@ class _Tape(TorchFunctionMode):
             return lambda _, a, b: a + b
         if len(inputs) > 1 or given[0] is not x or x not in self.numbers:
             return None
+        if y is x and (inputs[0] != len(self.steps) or x._is_view()):  # done in place, and perhaps not to x alone
+            return None
         if func is torch.conv2d:
             return self._conv2d(y, *args, **kwargs)
         if func is F.linear and y.dim() == 2:
             return self._linear(y, *args, **kwargs)
         if func in (F.leaky_relu, F.relu):
-            return _kept_slopes(x, func, *args, **kwargs)
+            return _kept_slopes(y, func, *args, **kwargs)
         if func in LINEAR and not any(constant.requires_grad for constant in given[1:]):
             return lambda _, h: func(h, *args, **kwargs)
         return None
@@ -214,11 +216,12 @@ class _Replay(NamedTuple):
     gradients: list[Tensor | None]
 
 
-def _kept_slopes(x: Tensor, func: Any, negative_slope: float = 0.01, inplace: bool = False
+def _kept_slopes(y: Tensor, func: Any, negative_slope: float = 0.01, inplace: bool = False
                  ) -> Callable[..., Tensor] | None:
-    if inplace:
-        return None
-    rises, slope = x.detach() > 0, negative_slope if func is F.leaky_relu else 0.0
+    slope = negative_slope if func is F.leaky_relu else 0.0
+    if slope < 0:
+        return None  # y would not have the sign of what it was made of
+    rises = y.detach() > 0
     return lambda _, h: torch.where(rises, h, slope * h)
 
 

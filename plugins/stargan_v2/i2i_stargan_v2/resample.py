@@ -29,7 +29,7 @@ DOWN_2D = torch.kron(DOWN, DOWN) / 4
 """(16, 9): makes the flattened 4x4 kernel of a flattened 3x3 one."""
 UP_2D = torch.kron(DOWN.flip(0), DOWN.flip(0))
 
-LEAST_POSITIONS = 512
+LEAST_POSITIONS = 128
 """Low-resolution pixels in the batch from which merging pays: below, building the kernel costs too much."""
 
 
@@ -74,6 +74,8 @@ class UpConv(_Resampling3x3):
 
     def merged(self, x: Tensor) -> Tensor:
         """The same as one transposed convolution; the top of this file has the proof."""
+        if x.numel() < self.weight.numel():
+            x = x.contiguous()  # better to reorder x than what comes back for the weights
         return F.conv_transpose2d(x, self.merged_kernel(), self.bias, stride=2, padding=1)
 
     def merged_kernel(self) -> Tensor:

@@ -255,8 +255,8 @@ def test_merging_depends_on_the_number_of_pixels_alone(monkeypatch: pytest.Monke
         conv = layer(1, 1)
         monkeypatch.setattr(conv, "plain", lambda x: "plain")
         monkeypatch.setattr(conv, "merged", lambda x: "merged")
-        assert conv(torch.zeros(2, 1, 16 * factor, 16 * factor)) == "merged"
-        assert conv(torch.zeros(1, 1, 16 * factor, 16 * factor)) == "plain"
+        assert conv(torch.zeros(2, 1, 8 * factor, 8 * factor)) == "merged"
+        assert conv(torch.zeros(1, 1, 8 * factor, 8 * factor)) == "plain"
 
 
 # Being a module among torch's tools

@@ -102,6 +102,7 @@ class Twice(nn.Module):
 
 @pytest.mark.parametrize("middle", [
     Twice(), nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, dilation=2, bias=False), nn.ReLU()),
+    nn.Sequential(nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
     spectral_norm(nn.Conv2d(4, 4, 3)).eval(), nn.Sequential(nn.Flatten(), nn.Linear(4096, 8), nn.LeakyReLU(0.3))])
 def test_whatever_is_piecewise_linear_takes_four_passes(middle):
     network = of(middle)
@@ -141,6 +142,24 @@ class InPlace(nn.Module):
         return x.add_(1.0)
 
 
+class ScaledBelow(nn.Module):
+    """In place through a view: what the view is of changes too."""
+
+    def forward(self, x):
+        x = x * 1.0
+        x.view(-1, 4 * 32 * 32).mul_(3.0)
+        return x
+
+
+class ScaledAfter(nn.Module):
+    """In place, after something was made of it."""
+
+    def forward(self, x):
+        x = x * 1.0
+        y = F.interpolate(x, scale_factor=1.0)
+        return x.mul_(3.0) + y
+
+
 class Mixed(nn.Module):
     """Pictures that see each other."""
 
@@ -150,7 +169,8 @@ class Mixed(nn.Module):
 
 @pytest.mark.parametrize("middle", [
     nn.Tanh(), nn.InstanceNorm2d(4), nn.BatchNorm2d(4), Halves(), Centred(), Shifted(), Scaled(), InPlace(), Mixed(),
-    nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(4, 4, 3, padding="same"), nn.PReLU(), nn.GELU()], ids=repr)
+    ScaledBelow(), ScaledAfter(), nn.LeakyReLU(-0.2), nn.Conv2d(4, 4, 3, padding="same"), nn.PReLU(), nn.GELU()],
+    ids=repr)
 def test_everything_else_is_left_to_autograd(middle):
     network = of(middle)
     assert not in_four_passes(network)
