@@ -1,7 +1,7 @@
 """`i2i train` on the quick start for one step, against importing torch and building the same networks.
 
-A fresh process each time, from its start to its end: seconds. That is an upper bound for the first step of the product,
-whose hooks that draw and save are off: recipe, data, networks, the step, and both interpreters' exit are in it.
+A fresh process each time, from its start to its end, which is a little after the end of the first step: the run is
+over then, and its hooks that print, draw and save are off. The baseline does not step.
 """
 
 from __future__ import annotations
