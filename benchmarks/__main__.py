@@ -28,6 +28,7 @@ from benchmarks import report
 BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
 SIZE, THREADS = {"start": 64}, {"train": 2}
 """Where they are not 256 px and 1."""
+# With a key in the recipe for cached pictures, "load" becomes "load --set data.cache=...".
 QUICK = ("flops", "flops --masks", "train --blocks 1", "train --size 64 --masks --blocks 1", "infer --blocks 2", "load",
          "start")
 BATCHES = {256: 2, 128: 4, 64: 8}
@@ -39,25 +40,25 @@ FULL = (*(f"{verb} --size {size}{masks}"
         *(f"load --size {size}" for size in BATCHES), "start")
 
 
-def result(verb: str, size: int | None, batch: int | None, masks: bool, blocks: int, threads: int | None
-           ) -> dict[str, Any]:
+def result(verb: str, size: int | None, batch: int | None, masks: bool, blocks: int, threads: int | None,
+           sets: Sequence[str]) -> dict[str, Any]:
     """What was measured, how and when, and the figures of both sides with their ratio."""
     size, batch = size or SIZE.get(verb, 256), batch or BATCH[verb]
     turns = {"blocks": blocks, "threads": threads or THREADS.get(verb, 1)}
-    facts = {"benchmark": verb, "size": size, "batch": batch, "masks": masks,
-             "date": datetime.now(UTC).date().isoformat()}
+    facts: dict[str, Any] = {"benchmark": verb, "size": size, "batch": batch, "masks": masks, "sets": list(sets),
+                             "date": datetime.now(UTC).date().isoformat()}
     # Imported where they are used: a process that starts others must not have torch in its memory.
     if verb == "flops":
         from benchmarks import flops
         from benchmarks.case import Case
 
-        return facts | flops.measure(Case(size, batch, masks))
+        return facts | flops.measure(Case(size, batch, masks, sets))
     from benchmarks import infer, loading, startup, train
 
-    measured = {"train": lambda: train.measure(size, batch, masks, **turns),
-                "infer": lambda: infer.measure(size, masks, **turns),
-                "load": lambda: loading.measure(size, **turns),
-                "start": lambda: startup.measure(size, batch, **turns)}[verb]()
+    measured = {"train": lambda: train.measure(size, batch, masks, sets, **turns),
+                "infer": lambda: infer.measure(size, masks, sets, **turns),
+                "load": lambda: loading.measure(size, sets, **turns),
+                "start": lambda: startup.measure(size, batch, sets, **turns)}[verb]()
     return facts | turns | measured
 
 
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--masks", action="store_true", help="CelebA-HQ's recipe with FAN's masks instead of AFHQ's")
     parser.add_argument("--blocks", type=int, default=3, help="turns of each side, after one to warm up (3)")
     parser.add_argument("--threads", type=int, help="of each side (2 for train, else 1)")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE",
+                        help="change the product's recipe")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if options.verb == "table":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ def largest_differences(case: Case, *, steps: int = 2, channel_base: int, max_ch
     """
     narrow = [f"networks.{name}.{key}={value}" for name in ("generator", "style_encoder", "discriminator")
               for key, value in (("channel_base", channel_base), ("max_channels", max_channels))]
-    run = case.product(*narrow)
+    run = replace(case, sets=(*case.sets, *narrow)).product()
     training = case.baseline(channel_base=channel_base, max_channels=max_channels)
     averages = run.hooks["ema"].averages
     for name, network in training.networks.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,12 +26,20 @@ QUIET = ("progress", "metrics", "checkpoint", "latent", "reference")
 
 @dataclass(frozen=True)
 class Case:
-    """size: pixels; masks: CelebA-HQ's recipe with FAN's masks and two domains, else AFHQ's with three."""
+    """size: pixels; masks: CelebA-HQ's recipe with FAN's masks and two domains, else AFHQ's with three.
+
+    sets: further changes of the product's recipe, as for `--set`. Both sides are on the device that a run chooses.
+    """
 
     size: int
     batch: int
     masks: bool
+    sets: Sequence[str] = ()
     dtype: torch.dtype = torch.float32
+
+    @property
+    def device(self) -> torch.device:
+        return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
     @property
     def domains(self) -> int:
@@ -39,10 +48,11 @@ class Case:
     def batches(self, count: int = 1) -> list[dict[str, Tensor]]:
         """Batches of smooth noise in the fields that a loader fills."""
         made = [inputs(f"benchmark{n}", self.batch, self.size, self.domains, self.dtype) for n in range(count)]
-        return [{name: value for name, value in fields.items() if name not in ("z_trg", "z_trg2")} for fields in made]
+        return [{name: value.to(self.device) for name, value in fields.items() if name not in ("z_trg", "z_trg2")}
+                for fields in made]
 
-    def product(self, *sets: str) -> Run:
-        """The bundled recipe's run at this size, started and not yet trained; sets: further changes, as for `--set`."""
+    def product(self) -> Run:
+        """The bundled recipe's run at this size, started and not yet trained."""
         recipe = "stargan_v2_celeba_hq.yaml" if self.masks else "stargan_v2_afhq.yaml"
         with TemporaryDirectory() as name:
             folder = Path(name)
@@ -56,20 +66,20 @@ class Case:
             if self.masks:
                 save_file(fan_state(), folder / "fan.safetensors")
                 given += [f"tensors.{name}.weights={folder / 'fan.safetensors'}" for name in ("masks", "fake_masks")]
-            checked = load(recipe, [*given, *sets], discover())
+            checked = load(recipe, [*given, *self.sets], discover())
             run = Run(checked, make_accelerator(checked.recipe.precision), None)
         run.start()
         return run
 
     def baseline(self, **widths: int) -> Training:
         """The baseline's networks with initial weights of their own, and what trains them."""
-        networks = {name: network.to(self.dtype) for name, network
+        networks = {name: network.to(self.device, self.dtype) for name, network
                     in build(self.size, self.domains, masked=self.masks, **widths).items()}
         if not self.masks:
             return Training(networks, diversity=2.0)
         fan = FAN().eval()
         fan.load_state_dict(fan_state())
-        return Training(networks, fan.to(self.dtype), diversity=1.0)
+        return Training(networks, fan.to(self.device, self.dtype), diversity=1.0)
 
 
 def fan_state() -> dict[str, Tensor]:

@@ -11,15 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from benchmarks.case import Case
 from benchmarks.overhead import train_on
 from benchmarks.sides import Figures, with_ratio
-
-aten = torch.ops.aten
 
 
 class Counter(TorchDispatchMode):
@@ -28,8 +26,8 @@ class Counter(TorchDispatchMode):
     flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
-        if func is aten._local_scalar_dense.default:  # a number that is wanted of a fake: finite, or true
-            return args[0].dtype.is_floating_point or True
+        if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
+            return True  # "are all losses finite?", or a loss itself
         out = func(*args, **(kwargs or {}))
         if (formula := flop_registry.get(func.overloadpacket)) is not None:
             self.flops += formula(*args, **(kwargs or {}), out_val=out)

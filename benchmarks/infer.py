@@ -6,31 +6,33 @@ decoding per style. Masks, where there are some, are made once per picture by bo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.sides import Figures, Turn, Work, alternate
 
 PICTURES, STYLES = 4, 8
 
 
-def measure(size: int, masks: bool, *, blocks: int, threads: int) -> Figures:
+def measure(size: int, masks: bool, sets: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
     """Seconds per picture of one style, and per style of one picture."""
     turns = {"picture": (PICTURES, 1), "style": (1, STYLES)}
     found: Figures = {side: {} for side in ("baseline", "product", "ratio")}
     for name, (pictures, styles) in turns.items():
         per = pictures * styles
         figures = alternate({"baseline": Turn(_baseline, per), "product": Turn(_product, per)},
-                            (size, masks, pictures, styles), blocks=blocks, threads=threads)
+                            (size, masks, sets, pictures, styles), blocks=blocks, threads=threads)
         for side, measures in figures.items():
             found[side] |= {f"{clock}_seconds_per_{name}": measures[f"{clock}_seconds"] for clock in ("cpu", "wall")}
     return found
 
 
-def _baseline(size: int, masks: bool, pictures: int, styles: int) -> Work:
+def _baseline(size: int, masks: bool, sets: Sequence[str], pictures: int, styles: int) -> Work:
     import torch
 
     from benchmarks.case import Case
 
-    case = Case(size, 1, masks)
-    training, (batch,), z = case.baseline(), case.batches(), torch.randn(1, 16)
+    case = Case(size, 1, masks, sets)
+    training, (batch,), z = case.baseline(), case.batches(), torch.randn(1, 16, device=case.device)
     G, F = (training.averages[name].eval() for name in ("generator", "mapping_network"))
 
     @torch.no_grad()
@@ -42,13 +44,13 @@ def _baseline(size: int, masks: bool, pictures: int, styles: int) -> Work:
     return work
 
 
-def _product(size: int, masks: bool, pictures: int, styles: int) -> Work:
+def _product(size: int, masks: bool, sets: Sequence[str], pictures: int, styles: int) -> Work:
     import torch
 
     from benchmarks.case import Case
 
-    case = Case(size, 1, masks)
-    run, (batch,), z = case.product(), case.batches(), torch.randn(1, 16)
+    case = Case(size, 1, masks, sets)
+    run, (batch,), z = case.product(), case.batches(), torch.randn(1, 16, device=case.device)
     G, F = (run.eval_networks[name].eval() for name in ("generator", "mapping_network"))
     fan = run.definitions["masks"].call
 

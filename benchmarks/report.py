@@ -67,6 +67,7 @@ def rows(result: Result) -> Iterator[tuple[str, ...]]:
     case = f"{result['size']} px"
     case += f", batch {result['batch']}" if result["benchmark"] in ("flops", "train") else ""
     case += ", masks" * result["masks"]
+    case += "".join(f", {change}" for change in result["sets"])
     case += f", {result['threads']} thread{'s' * (result['threads'] > 1)}" if "threads" in result else ""
     for name, ratio in result["ratio"].items():
         baseline, product = (_figure(name, result[side][name]) for side in ("baseline", "product"))
@@ -89,4 +90,4 @@ def _figure(name: str, value: float) -> str:
 
 
 def _case(result: Result) -> tuple[Any, ...]:
-    return tuple(result[name] for name in ("benchmark", "size", "batch", "masks"))
+    return tuple(result[name] for name in ("benchmark", "size", "batch", "masks", "sets"))

@@ -31,9 +31,9 @@ class Turn:
 
 
 def alternate(turns: dict[str, Turn], arguments: tuple[Any, ...], *, blocks: int, threads: int) -> Figures:
-    """The medians of CPU and wall seconds over `blocks` turns of each side, after one to warm up; peak memory in GB.
+    """The medians of CPU and wall seconds over `blocks` turns of each side, after one to warm up, and the peak memory.
 
-    turns: by side.
+    turns: by side. Memory is in GB, the process's; where there is a GPU, the GPU's.
     """
     context = multiprocessing.get_context("spawn")
     # Both are read by the children's torch. Threads that spin while they wait would count as CPU seconds.
@@ -71,9 +71,12 @@ def _serve(pipe: Connection, build: Callable[..., Work], arguments: tuple[Any, .
     import torch
 
     torch.set_num_threads(threads)
-    work = build(*arguments)
+    work, on_gpu = build(*arguments), torch.cuda.is_available()
     while pipe.recv() == "work":
         cpu, wall = time.process_time(), time.perf_counter()
         work()
+        if on_gpu:
+            torch.cuda.synchronize()
         pipe.send((time.process_time() - cpu, time.perf_counter() - wall))
-    pipe.send(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)  # kilobytes on Linux
+    pipe.send(torch.cuda.max_memory_allocated() / 1e9 if on_gpu
+              else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)  # kilobytes on Linux

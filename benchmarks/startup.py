@@ -1,7 +1,7 @@
 """`i2i train` on the quick start for one step, against importing torch and building the same networks.
 
-A fresh process each time, from its start to its end: seconds. That is an upper bound for the first step of the product,
-whose hooks that draw and save are off: recipe, data, networks, the step, and both interpreters' exit are in it.
+A fresh process each time, from its start to its end, which is a little after the end of the first step: the run is
+over then, and its hooks that print, draw and save are off. The baseline does not step.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ROOT = Path(__file__).parents[1]
 QUIET = ("progress", "metrics", "checkpoint", "latent", "reference", "true_pairs")
 
 
-def measure(size: int, batch: int, *, blocks: int, threads: int) -> Figures:
+def measure(size: int, batch: int, changes: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
     """CPU and wall seconds of each, the median of `blocks` turns after one to warm up the disk's cache."""
     widths = f"channel_base={16 * size}, max_channels=64"
     sets = ["steps=1", f"data.image_size={size}", f"data.batch_size={batch}",
             *(f"networks.{network}.channel_base={16 * size}"
               for network in ("generator", "style_encoder", "discriminator")),
-            *(f"hooks.{name}=null" for name in QUIET)]
+            *(f"hooks.{name}=null" for name in QUIET), *changes]
     commands = {
         "baseline": ["-c", f"from benchmarks.baseline.networks import build; build({size}, 2, masked=True, {widths})"],
         "product": ["-m", "i2i_cli", "train", "--recipe", "stargan_v2.yaml", "--run-dir", "RUN",

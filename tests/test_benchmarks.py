@@ -17,8 +17,8 @@ from .runs import ROOT
 
 
 @pytest.mark.parametrize(("case", "steps"), [
-    pytest.param(Case(32, 2, False, torch.float64), 2, id="plain"),
-    pytest.param(Case(64, 1, True, torch.float64), 1, id="masks")])
+    pytest.param(Case(32, 2, False, dtype=torch.float64), 2, id="plain"),
+    pytest.param(Case(64, 1, True, dtype=torch.float64), 1, id="masks")])
 def test_the_baseline_and_the_product_train_the_same(case: Case, steps: int) -> None:
     found = largest_differences(case, steps=steps, channel_base=8 * case.size, max_channels=16)
     assert found.keys() == {"losses", "parameters", "averages"}

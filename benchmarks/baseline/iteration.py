@@ -41,9 +41,9 @@ class Training:
 
     def iterate(self, batch: Batch, z: Tensor | None = None, z2: Tensor | None = None) -> Losses:
         """Train on one batch; gives the unweighted losses as PHASE/LOSS. z, z2: latents, drawn if not given."""
-        size, y = len(batch["x_real"]), batch["y_trg"]
-        z = torch.randn(size, LATENT_DIM) if z is None else z
-        z2 = torch.randn(size, LATENT_DIM) if z2 is None else z2
+        y = batch["y_trg"]
+        z = torch.randn(len(y), LATENT_DIM, device=y.device) if z is None else z
+        z2 = torch.randn(len(y), LATENT_DIM, device=y.device) if z2 is None else z2
         masks = self._masks(batch["x_real"])
         latent, latent2 = lambda: self.F(z, y), lambda: self.F(z2, y)
         reference, reference2 = lambda: self.E(batch["x_ref"], y), lambda: self.E(batch["x_ref2"], y)
