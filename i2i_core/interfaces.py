@@ -32,7 +32,11 @@ class Loss(Protocol):
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Pictures in named domains. Sampling, augmentation and batching are the core's."""
+    """Pictures in named domains. Sampling, augmentation and batching are the core's.
+
+    With a `fingerprint() -> str`, which changes whenever a picture may have changed, they can be cached (`data.cache`):
+    every picture is then asked for once, by several threads at a time.
+    """
 
     domains: Sequence[str]
     """Names, in the order of the class index y."""

@@ -70,6 +70,11 @@ class ImageFolders:
         except (OSError, ValueError) as error:
             raise DataError(f"the picture {path} cannot be read any more: {error}") from error
 
+    def fingerprint(self) -> str:
+        """What changes when a picture may have become another."""
+        stats = [(path, path.stat()) for paths in self.files for path in paths]
+        return str([self.root.resolve(), *((str(path), s.st_size, s.st_mtime_ns) for path, s in stats)])
+
 
 def picture_files(folder: Path) -> list[Path]:
     """Files with a picture's suffix below `folder`, sorted, without hidden ones."""
