@@ -32,11 +32,7 @@ class Loss(Protocol):
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Pictures in named domains. Sampling, augmentation and batching are the core's.
-
-    With a `fingerprint() -> str`, which changes whenever a picture may have changed, they can be cached (`data.cache`):
-    every picture is then asked for once, by several threads at a time.
-    """
+    """Pictures in named domains. Sampling, augmentation and batching are the core's."""
 
     domains: Sequence[str]
     """Names, in the order of the class index y."""
@@ -46,6 +42,15 @@ class Dataset(Protocol):
     def count(self, domain: int) -> int: ...
     def picture(self, domain: int, index: int) -> PIL.Image.Image:
         """An RGB picture of any size. The object is pickled to data workers, so keep it light."""
+        ...
+
+
+@runtime_checkable
+class CacheableDataset(Dataset, Protocol):
+    """A data set for `data.cache`: its pictures may be kept, and several threads may ask for them at a time."""
+
+    def fingerprint(self) -> str:
+        """What is never the same for other pictures: names, sizes and times of files, say."""
         ...
 
 

@@ -16,11 +16,11 @@ from i2i_core import state
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
-from i2i_core.data.cache import cached
+from i2i_core.data.cache import Cache, cached
 from i2i_core.draws import Draws, seed_of
 from i2i_core.errors import CheckpointError, DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_bus
-from i2i_core.interfaces import Dataset, Trainer
+from i2i_core.interfaces import CacheableDataset, Dataset, Trainer
 from i2i_core.lazy import size_lazy_networks
 from i2i_core.recipe import Recipe
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
@@ -60,10 +60,7 @@ class Run:
 
         with accelerator.main_process_first():  # the others find its pictures examined and cached
             self.data, self.validation, facts = build_data(checked)
-            try:
-                self.cache = cached(self.data, recipe.data.cache) if recipe.data.cache else None
-            except ValueError as error:
-                raise RecipeError([Problem(str(error), recipe.mark("data", "cache"))]) from None
+            self.cache = cache_of(self.data, recipe)
         self.directions = directions(recipe.data.targets, self.data.domains)
         """By the number of each domain that gives sources: those that its pictures are translated into."""
 
@@ -283,6 +280,16 @@ def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
         if dataset.count(y) == 0:
             raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
     return dataset
+
+
+def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
+    """The training pictures at the size of `data.cache`, if the recipe asks for it."""
+    if recipe.data.cache is None:
+        return None
+    if not isinstance(data, CacheableDataset):
+        raise RecipeError([Problem(f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint that "
+                                   f"says whether they have changed", recipe.mark("data", "cache"), "leave cache out")])
+    return cached(data, recipe.data.cache)
 
 
 def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, fli
     picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
     if flip:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
 
 
 def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str]) -> dict[int, tuple[int, ...]]:
@@ -159,37 +159,37 @@ def to_device(batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dt
     Those of a cache, (n, h, w, 3), are cropped there, to `size`.
     """
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items() if not name.endswith(CROP)}
-    crops = {name: batch[name + CROP] for name in moved if name + CROP in batch}
-    return {name: normalise(cut(value, crops[name], size) if size and name in crops else value, dtype)
-            if value.dtype == torch.uint8 else value for name, value in moved.items()}
+    for name, value in moved.items():
+        if value.dtype == torch.uint8:
+            pictures = value
+            if name + CROP in batch:
+                assert size is not None
+                whole = value if device.type == "cpu" else value.float()  # only a CPU resizes bytes, which is faster
+                pictures = cut(whole, batch[name + CROP], size)
+            moved[name] = normalise(pictures, dtype)
+    return moved
 
 
-def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> list[Tensor]:
-    """Of each of the pictures, uint8 (n, h, w, 3), a part as (3, H, W): from 0 to 255, float unless on a CPU.
+def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> Tensor:
+    """A part of each of the pictures (n, h, w, 3), as (n, 3, H, W) with the same range: resized if it is not (H, W).
 
-    crops: left, top, right, bottom in pixels and whether to mirror, (n, 5), on the host. Only a part of another size
-    is resized.
+    crops: left, top, right, bottom in pixels and whether to mirror, (n, 5), on the host.
     """
-    pictures = pictures.permute(0, 3, 1, 2)
-    if pictures.device.type != "cpu":  # which alone resizes bytes, and faster than floats
-        pictures = pictures.to(torch.float32, memory_format=torch.contiguous_format)
     parts = []
-    for picture, (left, top, right, bottom, flip) in zip(pictures.split(1), crops.tolist(), strict=True):
-        part = picture[..., top:bottom, left:right]
+    for n, (left, top, right, bottom, flip) in enumerate(crops.tolist()):
+        part = pictures[n : n + 1, top:bottom, left:right].permute(0, 3, 1, 2)
         if part.shape[2:] != size:
             part = F.interpolate(part, size, mode="bilinear", antialias=True)
-        parts.append(part[0].flip(2) if flip else part[0])
-    return parts
+        parts.append(part.flip(3) if flip else part)
+    return torch.cat(parts)
 
 
-def normalise(pictures: Tensor | list[Tensor], dtype: torch.dtype) -> Tensor:
+def normalise(pictures: Tensor, dtype: torch.dtype) -> Tensor:
     """From 0 to 255 becomes from -1 to 1."""
-    if pictures[0].device.type != "cpu":
-        whole = pictures if isinstance(pictures, Tensor) else torch.stack(pictures)
-        return whole.to(dtype).div_(127.5).sub_(1.0)
-    made = torch.empty(len(pictures), *pictures[0].shape, dtype=dtype)
-    for out, picture in zip(made, pictures, strict=True):  # one by one they stay in a processor's cache
-        out.copy_(picture).div_(127.5).sub_(1.0)
+    made = torch.empty(pictures.shape, dtype=dtype, device=pictures.device)
+    at_once = 1 if made.device.type == "cpu" else len(made)  # one stays in a processor's cache
+    for n in range(0, len(made), at_once):
+        made[n : n + at_once].copy_(pictures[n : n + at_once]).div_(127.5).sub_(1.0)
     return made
 
 

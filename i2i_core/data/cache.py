@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -19,7 +20,7 @@ import torch
 from PIL.Image import Resampling
 from torch import Tensor
 
-from i2i_core.interfaces import Dataset
+from i2i_core.interfaces import CacheableDataset
 from i2i_core.state import writing
 
 UNUSED = 30
@@ -44,15 +45,11 @@ class Cache:
         return self.pixels[place], float(self.aspects[place])
 
 
-def cached(dataset: Dataset, size: tuple[int, int]) -> Cache:
+def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
     """The pictures of `dataset` at (H, W), from the user's cache, or decoded now and kept there.
 
-    What is found is checked; damaged or cut short it is made again. Raises ValueError for a data set that cannot tell
-    whether its pictures changed, and DiskError.
+    What is found is checked, and made again where it is damaged or cut short. Raises DiskError.
     """
-    if not hasattr(dataset, "fingerprint"):
-        raise ValueError(f"pictures of {type(dataset).__name__} cannot be cached, since it has no method fingerprint "
-                         f"that says when they have changed; leave data.cache out")
     counts = tuple(dataset.count(domain) for domain in range(len(dataset.domains)))
     kind = f"{type(dataset).__module__}.{type(dataset).__qualname__}"
     key = f"{PIL.__version__} {kind} {size} {counts} {dataset.fingerprint()}"
@@ -80,11 +77,11 @@ def _sound(path: Path, count: int, size: tuple[int, int]) -> bool:
     return all(found["crc"] == _checksum(found) for found in np.memmap(path, record, "r"))
 
 
-def _make(path: Path, dataset: Dataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
+def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
     """Write beside and rename: whoever is killed, or does the same at the same time, leaves a whole file or none."""
     record, places = _record(size), [(y, i) for y, count in enumerate(counts) for i in range(count)]
     warnings.warn(f"decoding {len(places):,} pictures once, to keep them at {size[0]} x {size[1]} pixels "
-                  f"({len(places) * record.itemsize / 1e9:.1f} GB) in {path}", stacklevel=3)
+                  f"({len(places) * record.itemsize / 1e6:,.0f} MB) in {path}", stacklevel=3)
 
     def keep(number: int) -> None:
         picture = dataset.picture(*places[number])
@@ -93,7 +90,8 @@ def _make(path: Path, dataset: Dataset, counts: tuple[int, ...], size: tuple[int
         made["aspect"], made["pixels"] = picture.width / picture.height, resized
         made["crc"] = _checksum(made)
         with writing(path):
-            os.pwrite(handle, made.tobytes(), number * record.itemsize)
+            if os.pwrite(handle, made.tobytes(), number * record.itemsize) < record.itemsize:
+                raise OSError(errno.ENOSPC, "")
 
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
