@@ -126,7 +126,7 @@ def test_cutting_is_pillows_up_to_a_level_in_bytes_and_in_floats() -> None:
             expected = to_tensor(picture.crop((left, top, right, bottom)), SIZE, flip=flip).float()
             crops = torch.tensor([[left, top, right, bottom, flip]])
             for given in (pixels, pixels.float()):
-                found = cut(given, crops, SIZE)
+                (found,) = cut(given, crops, SIZE)
                 assert (found.shape, found.dtype) == ((1, 3, *SIZE), given.dtype)
                 assert float((found[0].float() - expected).abs().max()) <= 1.0
 
@@ -159,6 +159,8 @@ def test_pictures_are_decoded_once_and_again_when_one_has_changed(photos: ImageF
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert same(batches(photos, cached(photos, SIZE)), first)
     Image.new("RGB", (50, 50), "red").save(path)
+    path.write_bytes(path.read_bytes().ljust(before.st_size, b"\0"))
+    assert path.stat().st_size == before.st_size
     red = cached(photos, SIZE).picture(1, 2)
     assert (red[0].float().mean((0, 1)).round().tolist(), red[1]) == ([254, 0, 0], 1.0)
     assert len(list(folder.iterdir())) == 2

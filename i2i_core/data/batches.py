@@ -161,35 +161,35 @@ def to_device(batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dt
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items() if not name.endswith(CROP)}
     for name, value in moved.items():
         if value.dtype == torch.uint8:
-            pictures = value
+            parts = [value]
             if name + CROP in batch:
                 assert size is not None
-                whole = value if device.type == "cpu" else value.float()  # only a CPU resizes bytes, which is faster
-                pictures = cut(whole, batch[name + CROP], size)
-            moved[name] = normalise(pictures, dtype)
+                parts = cut(value, batch[name + CROP], size)
+            moved[name] = normalise(parts if device.type == "cpu" else [torch.cat(parts)], dtype)
     return moved
 
 
-def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> Tensor:
-    """A part of each of the pictures (n, h, w, 3), as (n, 3, H, W) with the same range: resized if it is not (H, W).
+def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> list[Tensor]:
+    """A part of each of the uint8 pictures (n, h, w, 3), as n times (1, 3, H, W): resized if it is not (H, W).
 
     crops: left, top, right, bottom in pixels and whether to mirror, (n, 5), on the host.
     """
+    if pictures.device.type != "cpu":
+        pictures = pictures.float()  # only a CPU resizes bytes, and does it faster
     parts = []
     for n, (left, top, right, bottom, flip) in enumerate(crops.tolist()):
         part = pictures[n : n + 1, top:bottom, left:right].permute(0, 3, 1, 2)
         if part.shape[2:] != size:
             part = F.interpolate(part, size, mode="bilinear", antialias=True)
         parts.append(part.flip(3) if flip else part)
-    return torch.cat(parts)
+    return parts
 
 
-def normalise(pictures: Tensor, dtype: torch.dtype) -> Tensor:
-    """From 0 to 255 becomes from -1 to 1."""
-    made = torch.empty(pictures.shape, dtype=dtype, device=pictures.device)
-    at_once = 1 if made.device.type == "cpu" else len(made)  # one stays in a processor's cache
-    for n in range(0, len(made), at_once):
-        made[n : n + at_once].copy_(pictures[n : n + at_once]).div_(127.5).sub_(1.0)
+def normalise(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Parts of a batch, from 0 to 255, as the whole batch from -1 to 1; what is small stays in a CPU's cache."""
+    made = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=dtype, device=parts[0].device)
+    for out, part in zip(torch.split(made, [len(part) for part in parts]), parts, strict=True):
+        out.copy_(part).div_(127.5).sub_(1.0)
     return made
 
 
