@@ -16,11 +16,11 @@ from i2i_core import state
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
-from i2i_core.data.cache import Cache, cached
+from i2i_core.data.cache import cache_of
 from i2i_core.draws import Draws, seed_of
 from i2i_core.errors import CheckpointError, DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_bus
-from i2i_core.interfaces import CacheableDataset, Dataset, Trainer
+from i2i_core.interfaces import Dataset, Trainer
 from i2i_core.lazy import size_lazy_networks
 from i2i_core.recipe import Recipe
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
@@ -280,16 +280,6 @@ def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
         if dataset.count(y) == 0:
             raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
     return dataset
-
-
-def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
-    """The training pictures at the size of `data.cache`, if the recipe asks for it."""
-    if recipe.data.cache is None:
-        return None
-    if not isinstance(data, CacheableDataset):
-        raise RecipeError([Problem(f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint that "
-                                   f"says whether they have changed", recipe.mark("data", "cache"), "leave cache out")])
-    return cached(data, recipe.data.cache)
 
 
 def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, Any]:

@@ -20,7 +20,9 @@ import torch
 from PIL.Image import Resampling
 from torch import Tensor
 
-from i2i_core.interfaces import CacheableDataset
+from i2i_core.errors import Problem, RecipeError
+from i2i_core.interfaces import CacheableDataset, Dataset
+from i2i_core.recipe import Recipe
 from i2i_core.state import writing
 
 UNUSED = 30
@@ -33,8 +35,10 @@ class Cache:
     def __init__(self, path: Path, counts: tuple[int, ...], size: tuple[int, int]) -> None:
         self.path, self.counts, self.size = path, counts, size
         self.firsts = np.cumsum((0, *counts)).tolist()
-        records = np.asarray(np.memmap(path, _record(size), "c"))  # c: torch asks for what might be written to
-        self.pixels, self.aspects = torch.from_numpy(records["pixels"]), records["aspect"]
+        records = np.asarray(np.memmap(path, _record(size), "r"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch has no tensors that cannot be written to; nobody writes to this one
+            self.pixels, self.aspects = torch.from_numpy(records["pixels"]), records["aspect"]
 
     def __reduce__(self) -> tuple[type[Cache], tuple[Any, ...]]:
         return Cache, (self.path, self.counts, self.size)  # a data worker opens the file, it is not sent to it
@@ -43,6 +47,16 @@ class Cache:
         """A picture, uint8 (H, W, 3), and the width / height that it had."""
         place = self.firsts[domain] + index
         return self.pixels[place], float(self.aspects[place])
+
+
+def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
+    """The training pictures at the size of `data.cache`, if the recipe asks for it."""
+    if recipe.data.cache is None:
+        return None
+    if not isinstance(data, CacheableDataset):
+        raise RecipeError([Problem(f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint that "
+                                   f"says whether they have changed", recipe.mark("data", "cache"), "leave cache out")])
+    return cached(data, recipe.data.cache)
 
 
 def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
