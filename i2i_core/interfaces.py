@@ -46,6 +46,15 @@ class Dataset(Protocol):
 
 
 @runtime_checkable
+class CacheableDataset(Dataset, Protocol):
+    """A data set for `data.cache`: its pictures may be kept, and several threads may ask for them at a time."""
+
+    def fingerprint(self) -> str:
+        """What is never the same for other pictures: names, sizes and times of files, say."""
+        ...
+
+
+@runtime_checkable
 class Trainer(Protocol):
     """Drives a run from `run.step` to `run.recipe.steps`."""
 

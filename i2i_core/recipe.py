@@ -16,6 +16,8 @@ from pydantic import (
     NonNegativeInt,
     PositiveInt,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
 from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean
@@ -118,13 +120,16 @@ class Augment(_Section):
 
 
 _Size = tuple[PositiveInt, PositiveInt]
+_SQUARE = shorthand(int, lambda side: (side, side), PositiveInt | _Size)
 
 
 class Data(_Use):
     """The data set and how it is batched; other keys are the data set's own."""
 
-    image_size: Annotated[_Size, shorthand(int, lambda side: (side, side), PositiveInt | _Size)]
+    image_size: Annotated[_Size, _SQUARE]
     """H and W in pixels; one number for both."""
+    cache: Annotated[_Size, _SQUARE] | None = None
+    """H and W at which pictures are decoded once and kept in the user's cache; null decodes them again each time."""
     batch_size: PositiveInt
     """Samples per step over all processes."""
     accumulate: PositiveInt = 1
@@ -137,6 +142,15 @@ class Data(_Use):
     augment: Augment = Augment()
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
+
+    @field_validator("cache")
+    @classmethod
+    def _enough(cls, cache: _Size | None, others: ValidationInfo) -> _Size | None:
+        height, width = others.data.get("image_size", (1, 1))
+        if cache and (cache[0] < height or cache[1] < width):
+            raise ValueError(f"pictures of {cache[0]} x {cache[1]} pixels would be enlarged to the image_size of "
+                             f"{height} x {width}; write {max(height, width)} or more")
+        return cache
 
 
 def _with_default_hooks(hooks: Any) -> Any:

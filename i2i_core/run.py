@@ -16,6 +16,7 @@ from i2i_core import state
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
+from i2i_core.data.cache import cache_of
 from i2i_core.draws import Draws, seed_of
 from i2i_core.errors import CheckpointError, DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_bus
@@ -69,8 +70,9 @@ class Run:
         """Whether all processes agreed to stop after this step."""
         self._saved = -1
 
-        with accelerator.main_process_first():  # the others find its pictures examined
+        with accelerator.main_process_first():  # the others find its pictures examined and cached
             self.data, self.validation, facts = build_data(checked)
+            self.cache = cache_of(self.data, recipe)
         self.directions = directions(recipe.data.targets, self.data.domains)
         """By the number of each domain that gives sources: those that its pictures are translated into."""
 
@@ -109,11 +111,11 @@ class Run:
     def batches(self) -> Generator[dict[str, Tensor]]:
         """This process's share of every batch from `step` on, on the device."""
         data, rank = self.recipe.data, self.accelerator.process_index
-        samples = Samples(self.data, _fields(self.plan), data, self.recipe.seed)
+        samples = Samples(self.data, _fields(self.plan), data, self.recipe.seed, self.cache)
         for batch in loader(samples, start=self.step, steps=self.recipe.steps, batch_size=data.batch_size, rank=rank,
                             world=self.accelerator.num_processes, workers=data.workers,
                             pin_memory=self.device.type == "cuda"):
-            yield to_device(batch, self.device, self.dtype)
+            yield to_device(batch, self.device, self.dtype, data.image_size)
 
     def draws(self, step: int, part: int | None = None) -> Draws:
         """This process's random numbers at a step; part: for one of the parts in which it computes its share."""

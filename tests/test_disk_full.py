@@ -72,3 +72,14 @@ def test_whatever_meets_the_full_disk_explains_it(tmp_path: Path, small_disk: Pa
                 resume=True, warn=said.append)
     assert (run.step, said) == (3, [])
     assert [line["step"] for line in logged(folder)] == [1, 2, 3][: 2 + (writer in ("metrics", "tracker"))]
+
+
+def test_a_cache_that_does_not_fit_is_one_sentence_and_leaves_the_space_free(
+        tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(small_disk))
+    with pytest.raises(DiskError) as failed:
+        train(tmp_path / "run", "data.cache=64", "steps=1", *NO_GRIDS)
+    assert failed.value.exit_code == 74
+    assert str(failed.value).startswith(f"no space left for {small_disk}/i2i/pixels/")
+    assert str(failed.value).endswith("; free some and resume with --resume, nothing saved is lost")
+    assert not list((small_disk / "i2i" / "pixels").iterdir())

@@ -28,7 +28,8 @@ from .test_docs import PAGE
 Schema = dict[str, Any]
 RIGHT = [
     "steps=1_400", "precision=bf16", "requires=null", "requires={i2i: '>=0.1', stargan_v2: null}",
-    "data.image_size=[64, 32]", "data.accumulate=2", "data.validation=null", "data.validation={use: emoji/drawings}",
+    "data.image_size=[64, 32]", "data.cache=96", "data.cache=[64, 80]", "data.cache=null", "data.accumulate=2",
+    "data.validation=null", "data.validation={use: emoji/drawings}",
     "data.targets={flat: high_contrast, high_contrast: [flat]}", "data.augment={crop: 0, ratio: [1, 1]}",
     "networks.generator.skip=fan_mask/high_pass",
     "networks.mapping_network=stargan_v2/mapping_network", "networks.generator.image_size=[64, 64]",
@@ -64,6 +65,7 @@ WRONG = {  # and where
     "data={use: image_folders, batch_size: 1, image_size: 8}": "$.data",
     "data.image_size=[64]": "$.data.image_size",
     "data.batch_size=few": "$.data.batch_size",
+    "data.cache=[64]": "$.data.cache",
     "data.accumulate=0": "$.data.accumulate",
     "data.targets=some": "$.data.targets",
     "data.targets={}": "$.data.targets",

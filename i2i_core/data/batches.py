@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from i2i_core.data.cache import Cache
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Dataset
 from i2i_core.recipe import Augment, Data
@@ -29,6 +31,8 @@ SOURCE, TARGET, PAIR = ("x_real", "y_org"), ("y_trg", "x_ref", "x_ref2"), "x_pai
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of a picture's size."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+CROP = ".crop"
+"""The field "x_real.crop" says what is to be cut out of each picture in x_real."""
 
 
 def field_names(dataset: Dataset) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, fli
     picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
     if flip:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return torch.from_numpy(np.array(picture)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
 
 
 def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str]) -> dict[int, tuple[int, ...]]:
@@ -77,10 +81,14 @@ def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str
 
 
 class Samples:
-    """Sample number -> its wanted fields; a map-style data set of unlimited length for a DataLoader."""
+    """Sample number -> its wanted fields; a map-style data set of unlimited length for a DataLoader.
 
-    def __init__(self, dataset: Dataset, wanted: Collection[str], data: Data, seed: int) -> None:
-        self.dataset, self.wanted, self.data, self.seed = dataset, wanted, data, seed
+    Pictures of a `cache` are whole, with a field that says how `to_device` is to crop them; others are ready.
+    """
+
+    def __init__(self, dataset: Dataset, wanted: Collection[str], data: Data, seed: int, cache: Cache | None = None
+                 ) -> None:
+        self.dataset, self.wanted, self.data, self.seed, self.cache = dataset, wanted, data, seed, cache
         self.counts = [dataset.count(domain) for domain in range(len(dataset.domains))]
         self.directions = directions(data.targets, dataset.domains)
         self.sources = tuple(self.directions)
@@ -94,17 +102,22 @@ class Samples:
             y_trg = targets[rng.integers(len(targets))]
         source = int(rng.integers(self.counts[y_org]))
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
-        sample: dict[str, Any] = {"y_org": y_org, "y_trg": y_trg}
+        sample: dict[str, Any] = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
         # The last number names the crop: x_pair is cropped and mirrored like x_real.
         for name, domain, index, crop in (("x_real", y_org, source, 0), ("x_pair", y_trg, source, 0),
                                           ("x_ref", y_trg, reference, 1), ("x_ref2", y_trg, reference2, 2)):
             if name in self.wanted:
-                picture = self.dataset.picture(domain, index)
                 # A stream for each crop: a field that no one wants changes no other.
                 stream = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(crop,)))
-                box, flip = draw_crop(self.data.augment, stream, picture.width / picture.height)
-                sample[name] = to_tensor(picture, self.data.image_size, box, flip)
-        return {name: value for name, value in sample.items() if name in self.wanted}
+                if self.cache is None:
+                    picture = self.dataset.picture(domain, index)
+                    box, flip = draw_crop(self.data.augment, stream, picture.width / picture.height)
+                    sample[name] = to_tensor(picture, self.data.image_size, box, flip)
+                else:
+                    sample[name], aspect = self.cache.picture(domain, index)
+                    box, flip = draw_crop(self.data.augment, stream, aspect)
+                    sample[name + CROP] = torch.tensor((*_pixels(box, self.cache.size), flip))
+        return sample
 
 
 def loader(samples: Samples, *, start: int, steps: int, batch_size: int, rank: int, world: int, workers: int,
@@ -139,8 +152,49 @@ def _outlive_signals(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))  # it may also be the training process that ends them
 
 
-def to_device(batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Move a batch; uint8 pictures become `dtype` in [-1, 1] on the device."""
-    moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
-    return {name: value.to(dtype).div_(127.5).sub_(1.0) if value.dtype == torch.uint8 else value
-            for name, value in moved.items()}
+def to_device(batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype,
+              size: tuple[int, int] | None = None) -> dict[str, Tensor]:
+    """Move a batch; uint8 pictures become `dtype` in [-1, 1] on the device.
+
+    Those of a cache, (n, h, w, 3), are cropped there, to `size`.
+    """
+    moved = {name: value.to(device, non_blocking=True) for name, value in batch.items() if not name.endswith(CROP)}
+    for name, value in moved.items():
+        if value.dtype == torch.uint8:
+            parts = [value]
+            if name + CROP in batch:
+                assert size is not None
+                parts = cut(value, batch[name + CROP], size)
+            moved[name] = normalise(parts if device.type == "cpu" else [torch.cat(parts)], dtype)
+    return moved
+
+
+def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> list[Tensor]:
+    """A part of each of the uint8 pictures (n, h, w, 3), as n times (1, 3, H, W): resized if it is not (H, W).
+
+    crops: left, top, right, bottom in pixels and whether to mirror, (n, 5), on the host.
+    """
+    if pictures.device.type != "cpu":
+        pictures = pictures.float()  # only a CPU resizes bytes, and does it faster
+    parts = []
+    for n, (left, top, right, bottom, flip) in enumerate(crops.tolist()):
+        part = pictures[n : n + 1, top:bottom, left:right].permute(0, 3, 1, 2)
+        if part.shape[2:] != size:
+            part = F.interpolate(part, size, mode="bilinear", antialias=True)
+        parts.append(part.flip(3) if flip else part)
+    return parts
+
+
+def normalise(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Parts of a batch, from 0 to 255, as the whole batch from -1 to 1; what is small stays in a CPU's cache."""
+    made = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=dtype, device=parts[0].device)
+    for out, part in zip(torch.split(made, [len(part) for part in parts]), parts, strict=True):
+        out.copy_(part).div_(127.5).sub_(1.0)
+    return made
+
+
+def _pixels(box: Box, size: tuple[int, int]) -> Box:
+    """A box in whole pixels of a picture of (H, W), at least one."""
+    (left, top, right, bottom), (height, width) = box, size
+    x, y = min(round(left * width), width - 1), min(round(top * height), height - 1)
+    return x, y, max(round(right * width), x + 1), max(round(bottom * height), y + 1)

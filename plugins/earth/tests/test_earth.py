@@ -157,3 +157,13 @@ def test_listing_the_plugin_imports_nothing_heavy() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert run.stdout.strip() == "['earth/tiles'] set()", run.stdout + run.stderr
+
+
+def test_other_tiles_have_another_fingerprint() -> None:
+    def fingerprints() -> list[str]:
+        return [Tiles(image_size=(64, 64)).fingerprint(), Tiles(image_size=(64, 64), split="val").fingerprint(),
+                Tiles(image_size=(64, 64), paired=True).fingerprint(), Tiles(image_size=(32, 32)).fingerprint(),
+                Tiles(image_size=(64, 64), domains=["relief", "satellite"]).fingerprint()]
+
+    assert fingerprints() == fingerprints()
+    assert len(set(fingerprints())) == 5

@@ -58,6 +58,10 @@ class Drawings:
         """Thing `names[index]` as drawn in `domains[domain]`: 64x64, RGB."""
         return self._sheets[domain].crop(cell_box(self._cells[index]))
 
+    def fingerprint(self) -> str:
+        """What the pictures are: which sheets of which drawings."""
+        return str([(domain, (ARCHIVE / f"{domain}.webp").stat().st_size) for domain in self.domains] + [*self.names])
+
     def __reduce__(self) -> tuple[Callable[[], Drawings], tuple[()]]:
         # A worker decodes the sheets again (0.1 s each) rather than being sent 25 MB for each of them.
         return functools.partial(Drawings, split=self.split, domains=self.domains), ()

@@ -138,3 +138,8 @@ def test_the_plugin_declares_without_importing() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_other_drawings_have_another_fingerprint(train: Drawings, val: Drawings) -> None:
+    assert Drawings(domains=DOMAINS).fingerprint() == train.fingerprint()
+    assert len({train.fingerprint(), val.fingerprint(), Drawings().fingerprint()}) == 3

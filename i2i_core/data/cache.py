@@ -1,0 +1,132 @@
+"""Pictures that are decoded once: a data set at one size, in one file of the user's cache that processes share."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+import time
+import warnings
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import torch
+from PIL.Image import Resampling
+from torch import Tensor
+
+from i2i_core.errors import Problem, RecipeError
+from i2i_core.interfaces import CacheableDataset, Dataset
+from i2i_core.recipe import Recipe
+from i2i_core.state import writing
+
+UNUSED = 30
+"""Days after which a file that no run has opened is deleted, when another one is made."""
+
+
+class Cache:
+    """Every picture of a data set as a whole, squashed to one size."""
+
+    def __init__(self, path: Path, counts: tuple[int, ...], size: tuple[int, int]) -> None:
+        self.path, self.counts, self.size = path, counts, size
+        self.firsts = np.cumsum((0, *counts)).tolist()
+        records = np.asarray(np.memmap(path, _record(size), "r"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch has no tensors that cannot be written to; nobody writes to this one
+            self.pixels, self.aspects = torch.from_numpy(records["pixels"]), records["aspect"]
+
+    def __reduce__(self) -> tuple[type[Cache], tuple[Any, ...]]:
+        return Cache, (self.path, self.counts, self.size)  # a data worker opens the file, it is not sent to it
+
+    def picture(self, domain: int, index: int) -> tuple[Tensor, float]:
+        """A picture, uint8 (H, W, 3), and the width / height that it had."""
+        place = self.firsts[domain] + index
+        return self.pixels[place], float(self.aspects[place])
+
+
+def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
+    """The training pictures at the size of `data.cache`, if the recipe asks for it."""
+    if recipe.data.cache is None:
+        return None
+    if not isinstance(data, CacheableDataset):
+        raise RecipeError([Problem(f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint that "
+                                   f"says whether they have changed", recipe.mark("data", "cache"), "leave cache out")])
+    return cached(data, recipe.data.cache)
+
+
+def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
+    """The pictures of `dataset` at (H, W), from the user's cache, or decoded now and kept there.
+
+    What is found is checked, and made again where it is damaged or cut short. Raises DiskError.
+    """
+    counts = tuple(dataset.count(domain) for domain in range(len(dataset.domains)))
+    kind = f"{type(dataset).__module__}.{type(dataset).__qualname__}"
+    key = f"{PIL.__version__} {kind} {size} {counts} {dataset.fingerprint()}"
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    path = base / "i2i" / "pixels" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    if not _sound(path, sum(counts), size):
+        _make(path, dataset, counts, size)
+    with suppress(OSError):  # of another user
+        os.utime(path)
+    return Cache(path, counts, size)
+
+
+def _record(size: tuple[int, int]) -> np.dtype[Any]:
+    return np.dtype([("crc", "<u8"), ("aspect", "<f8"), ("pixels", "u1", (*size, 3))])
+
+
+def _checksum(record: Any) -> int:
+    return zlib.crc32(record["pixels"], zlib.crc32(record["aspect"].tobytes()))
+
+
+def _sound(path: Path, count: int, size: tuple[int, int]) -> bool:
+    record = _record(size)
+    if not path.is_file() or path.stat().st_size != count * record.itemsize:
+        return False
+    with ThreadPoolExecutor() as threads:
+        return all(threads.map(lambda found: found["crc"] == _checksum(found), np.memmap(path, record, "r")))
+
+
+def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Write beside and rename: whoever is killed, or does the same at the same time, leaves a whole file or none."""
+    record, places = _record(size), [(y, i) for y, count in enumerate(counts) for i in range(count)]
+    warnings.warn(f"decoding {len(places):,} pictures once, to keep them at {size[0]} x {size[1]} pixels "
+                  f"({len(places) * record.itemsize / 1e6:,.0f} MB) in {path}", stacklevel=3)
+
+    def keep(number: int) -> None:
+        picture = dataset.picture(*places[number])
+        resized = picture.resize(size[::-1], Resampling.BILINEAR)
+        made = np.zeros((), record)
+        made["aspect"], made["pixels"] = picture.width / picture.height, resized
+        made["crc"] = _checksum(made)
+        with writing(path):
+            if os.pwrite(handle, made.tobytes(), number * record.itemsize) < record.itemsize:
+                raise OSError(errno.ENOSPC, "")
+
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clean(path.parent)
+        handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
+            for _ in threads.map(keep, range(len(places))):
+                pass
+        with writing(path):
+            os.fsync(handle)
+            os.replace(beside, path)
+    finally:
+        os.close(handle)
+        Path(beside).unlink(missing_ok=True)
+
+
+def _clean(folder: Path) -> None:
+    """Delete what was not used for long, and what a killed process left as long ago."""
+    for file in folder.iterdir():
+        with suppress(OSError):
+            if file.stat().st_mtime < time.time() - UNUSED * 24 * 3600:
+                file.unlink()

@@ -1,0 +1,262 @@
+"""Pictures of a cache are those of the data set, decoded once; a file that cannot be trusted is made again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i_core.data import cache as caching
+from i2i_core.data.batches import Samples, cut, loader, to_device, to_tensor
+from i2i_core.data.cache import Cache, cached
+from i2i_core.data.image_folders import ImageFolders
+from i2i_core.errors import DataError
+from i2i_core.interfaces import CacheableDataset
+from i2i_core.recipe import Augment, Data
+
+from .runs import NO_GRIDS, SGD, assert_same_bits, largest_difference, run_forked, train
+
+pytestmark = pytest.mark.filterwarnings("ignore:decoding")
+FIELDS = ("x_real", "y_org", "y_trg", "x_ref", "x_ref2", "x_pair")
+SIZE = (16, 24)
+
+
+class Smooth:
+    """Pairs of pictures of different sizes and proportions, each with slopes of its own."""
+
+    paired = True
+    domains = ("a", "b")
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
+
+    def count(self, domain: int) -> int:
+        return 5
+
+    def picture(self, domain: int, index: int) -> Image.Image:
+        self.asked.append((domain, index))
+        x, y = np.meshgrid(np.linspace(0, 1, 40 + 10 * index), np.linspace(0, 1, 90 - 10 * index))
+        channels = (255 * x, 255 * y, 255 * np.abs(x - y) / (1 + domain))
+        return Image.fromarray(np.stack(channels, axis=2).round().astype(np.uint8))
+
+    def fingerprint(self) -> str:
+        return ""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where caches are kept."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "i2i" / "pixels"
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> ImageFolders:
+    for domain in range(2):
+        for index in range(3):
+            (tmp_path / "photos" / str(domain)).mkdir(parents=True, exist_ok=True)
+            Smooth().picture(domain, index).save(tmp_path / "photos" / str(domain) / f"{index}.jpg")
+    return ImageFolders(root=tmp_path / "photos")
+
+
+def batches(dataset: CacheableDataset, cache: Cache | None = None, steps: int = 3, batch_size: int = 4, start: int = 0,
+            rank: int = 0, world: int = 1, workers: int = 0, **augment: Any) -> dict[str, torch.Tensor]:
+    data = Data(use="", image_size=SIZE, batch_size=batch_size, augment=Augment(**augment))
+    found = [to_device(batch, torch.device("cpu"), torch.float32, SIZE)
+             for batch in loader(Samples(dataset, FIELDS, data, 0, cache), start=start, steps=steps, rank=rank,
+                                 batch_size=batch_size, world=world, workers=workers)]
+    return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
+
+
+def levels(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> float:
+    """The largest difference of pictures, of 255."""
+    return max(float((a[name] - b[name]).abs().max()) * 127.5 for name in a if name.startswith("x_"))
+
+
+# What a batch holds
+
+
+def test_whole_pictures_are_bit_for_bit_those_that_are_decoded_each_time() -> None:
+    smooth = Smooth()
+    assert same(batches(smooth, cached(smooth, SIZE), steps=8, crop=0), batches(smooth, steps=8, crop=0))
+
+
+@pytest.mark.parametrize("size", [(90, 80), (32, 48), SIZE])
+def test_crops_are_those_of_the_decoded_picture_up_to_a_pixel_of_the_cache(size: tuple[int, int]) -> None:
+    """Their edges lie on whole pixels of the cache; slopes are of 255 a picture."""
+    smooth, augment = Smooth(), Augment(crop=1, scale=(0.3, 0.5), ratio=(0.6, 1.7)).model_dump()
+    ours, theirs = batches(smooth, cached(smooth, size), steps=20, **augment), batches(smooth, steps=20, **augment)
+    assert ours["x_real"].shape == (80, 3, *SIZE)
+    assert levels(ours, theirs) < 255 / min(size) + 3
+    assert levels(theirs, batches(smooth, steps=20)) > 100, "a crop changes next to nothing"
+
+
+def test_a_sample_is_a_function_of_its_number_whoever_loads_it() -> None:
+    smooth = Smooth()
+    cache = cached(smooth, (32, 32))
+    whole = batches(smooth, cache, steps=6)
+    assert same(whole, batches(smooth, cache, steps=6, workers=2))
+    assert same(whole, batches(smooth, cache, steps=3, batch_size=8))
+    assert same(whole, batches(smooth, pickle.loads(pickle.dumps(cache)), steps=6))
+    assert same({n: t[8:] for n, t in whole.items()}, batches(smooth, cache, start=2, steps=6, workers=1))
+    shares = [batches(smooth, cache, steps=6, rank=rank, world=2) for rank in range(2)]
+    assert same(whole, {n: torch.stack([s[n].unflatten(0, (6, 2)) for s in shares], dim=1).flatten(0, 2)
+                        for n in whole})
+    assert whole["x_real"][:, :2].equal(whole["x_pair"][:, :2]), "a pair is cropped and mirrored like its source"
+
+
+def test_cutting_is_pillows_up_to_a_level_in_bytes_and_in_floats() -> None:
+    picture = Image.fromarray(np.random.default_rng(0).integers(255, size=(40, 50, 3), dtype=np.uint8))
+    pixels = torch.from_numpy(np.array(picture))[None]
+    for left, top, right, bottom in ((0, 0, 50, 40), (3, 4, 47, 21), (10, 10, 34, 26), (7, 7, 8, 8), (0, 5, 17, 40)):
+        for flip in (False, True):
+            expected = to_tensor(picture.crop((left, top, right, bottom)), SIZE, flip=flip).float()
+            crops = torch.tensor([[left, top, right, bottom, flip]])
+            for given in (pixels, pixels.float()):
+                (found,) = cut(given, crops, SIZE)
+                assert (found.shape, found.dtype) == ((1, 3, *SIZE), given.dtype)
+                assert float((found[0].float() - expected).abs().max()) <= 1.0
+
+
+def test_a_training_from_a_cache_resumes_bit_for_bit_and_two_processes_are_one(tmp_path: Path) -> None:
+    sets = ("data.cache=48", "data.workers=1", *NO_GRIDS)
+    said: list[str] = []
+    train(tmp_path / "whole", "steps=4", "hooks.checkpoint.every=2", *sets, warn=said.append)
+    assert len(said) == 1
+    assert said[0].startswith("decoding 2,686 pictures once, to keep them at 48 x 48 pixels (19 MB) in "
+                              f"{tmp_path}/cache/i2i/pixels/")
+    train(tmp_path / "parts", "steps=2", "hooks.checkpoint.every=2", *sets, warn=said.append)
+    train(tmp_path / "parts", "steps=4", resume=True, warn=said.append)
+    assert len(said) == 1
+    assert_same_bits(tmp_path / "whole", tmp_path / "parts")
+    train(tmp_path / "one", "steps=4", *sets, *SGD)
+    ended = run_forked(tmp_path / "two", "steps=4", *sets, *SGD, world=2)
+    assert ended.codes == [0, 0], ended.printed
+    assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-6
+
+
+# The file
+
+
+def test_pictures_are_decoded_once_and_again_when_one_has_changed(photos: ImageFolders, folder: Path) -> None:
+    first = batches(photos, cached(photos, SIZE))
+    path = photos.files[1][2]
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))  # no picture any more, but who would know?
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert same(batches(photos, cached(photos, SIZE)), first)
+    Image.new("RGB", (50, 50), "red").save(path)
+    path.write_bytes(path.read_bytes().ljust(before.st_size, b"\0"))
+    assert path.stat().st_size == before.st_size
+    red = cached(photos, SIZE).picture(1, 2)
+    assert (red[0].float().mean((0, 1)).round().tolist(), red[1]) == ([254, 0, 0], 1.0)
+    assert len(list(folder.iterdir())) == 2
+    cached(photos, (20, 30))
+    cached(ImageFolders(root=photos.root, domains=["1", "0"]), SIZE)
+    assert len(list(folder.iterdir())) == 4, "another size or order is another cache"
+
+
+@pytest.mark.parametrize("harm", ["empty", "short", "long", "one bit", "zeros"])
+def test_a_damaged_file_is_noticed_and_made_again(folder: Path, harm: str) -> None:
+    smooth = Smooth()
+    whole = cached(smooth, SIZE)
+    assert len(smooth.asked) == 10
+    cached(smooth, SIZE)
+    assert len(smooth.asked) == 10
+    sound = bytearray(whole.path.read_bytes())
+    spoilt = {"empty": b"", "short": sound[:-1], "long": sound + b"\0", "zeros": bytes(len(sound)),
+              "one bit": sound[:5000] + bytes([sound[5000] ^ 4]) + sound[5001:]}[harm]
+    whole.path.unlink()  # it is still mapped
+    whole.path.write_bytes(spoilt)
+    again = cached(smooth, SIZE)
+    assert len(smooth.asked) == 20
+    assert again.path.read_bytes() == sound
+    assert [p.name for p in folder.iterdir()] == [whole.path.name]
+
+
+class Deadly(Smooth):
+    """Smooth, until it kills its process or raises."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.error = error
+
+    def picture(self, domain: int, index: int) -> Image.Image:
+        if (domain, index) == (1, 2):
+            time.sleep(0.5)  # so that others are written
+            if self.error is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            else:
+                raise self.error
+        return super().picture(domain, index)
+
+
+def in_processes(*datasets: CacheableDataset) -> list[int | None]:
+    """Cache each in a process of its own, all at the same time; their exit codes."""
+    processes = [multiprocessing.get_context("fork").Process(target=cached, args=(dataset, SIZE))
+                 for dataset in datasets]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    return [process.exitcode for process in processes]
+
+
+def test_a_killed_process_leaves_no_cache_and_what_it_leaves_is_deleted_in_time(folder: Path) -> None:
+    assert in_processes(Deadly()) == [-signal.SIGKILL]
+    (left,) = folder.iterdir()
+    assert left.name.startswith(".")
+    kept = cached(Smooth(), SIZE).path
+    assert set(folder.iterdir()) == {left, kept}, "another process may be writing it"
+    month_ago = time.time() - (caching.UNUSED + 1) * 24 * 3600
+    for path in (left, kept):
+        os.utime(path, (month_ago, month_ago))
+    cached(Smooth(), SIZE)
+    made = cached(Smooth(), (8, 8)).path
+    assert set(folder.iterdir()) == {kept, made}, "what is used is kept"
+
+
+def test_processes_that_cache_the_same_do_not_meet(folder: Path) -> None:
+    assert in_processes(*(Smooth() for _ in range(4))) == [0, 0, 0, 0]
+    (only,) = folder.iterdir()
+    smooth = Smooth()
+    assert cached(smooth, SIZE).path == only
+    assert not smooth.asked
+
+
+def test_an_error_while_decoding_is_told_and_leaves_nothing(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"^lost$"):
+        cached(Deadly(DataError("lost")), SIZE)
+    assert not list(folder.iterdir())
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(("value", "said"), [
+    ("4", "data.cache: pictures of 4 x 4 pixels would be enlarged to the image_size of 8 x 8; write 8 or more"),
+    ("[16, 7]", "data.cache: pictures of 16 x 7 pixels would be enlarged to the image_size of 8 x 8; write 8 or more"),
+    ("big", "data.cache should be a list, not 'big'")])
+def test_a_size_that_is_none_is_a_mistake_at_its_place(mistakes: Any, value: str, said: str) -> None:
+    assert mistakes(("image_size: 8", f"image_size: 8, cache: {value}")) == [f"tiny.yaml:5:47: {said}"]
+
+
+def test_a_data_set_that_cannot_tell_when_it_has_changed_is_refused(i2i: Any, toy: tuple[str, str]) -> None:
+    answer = i2i("train", "--recipe", "toy.yaml", *toy, "--set", "data.cache=16")
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1] == (
+        "--set data.cache=16: pictures of toy/noise cannot be cached: it has no method fingerprint that says whether "
+        "they have changed (leave cache out)")
