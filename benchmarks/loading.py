@@ -66,8 +66,9 @@ def _baseline(size: int, root: str, _: Sequence[str]) -> Work:
 
 def _product(size: int, root: str, sets: Sequence[str]) -> Work:
     from i2i_core.check import load
+    from i2i_core.compute import make_accelerator
     from i2i_core.plugins import discover
-    from i2i_core.run import Run, make_accelerator
+    from i2i_core.run import Run
 
     narrow = [f"networks.{network}.channel_base={size}" for network in ("generator", "style_encoder", "discriminator")]
     given = [f"data.root={root}", "data.validation=null", "data.workers=0", f"data.image_size={size}",

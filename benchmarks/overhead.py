@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 
 from i2i_core.check import load
+from i2i_core.compute import make_accelerator
 from i2i_core.losses import bce, r1
 from i2i_core.plugins import discover
-from i2i_core.run import Run, make_accelerator
+from i2i_core.run import Run
 from i2i_fan_mask.components import everywhere
 from i2i_stargan_v2.losses import cycle, diversity, style
 

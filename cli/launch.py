@@ -20,6 +20,7 @@ from accelerate.utils import broadcast_object_list
 
 from i2i_core import state
 from i2i_core.check import load
+from i2i_core.compute import make_accelerator
 from i2i_core.errors import (
     I2IError,
     Interrupted,
@@ -31,7 +32,7 @@ from i2i_core.errors import (
     UsageError,
 )
 from i2i_core.plugins import Plugins
-from i2i_core.run import Run, make_accelerator
+from i2i_core.run import Run
 
 from . import environment
 from . import folder as run_folder

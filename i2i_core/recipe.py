@@ -178,6 +178,12 @@ class Recipe(_Section):
     """fp64 is for comparisons; fp16 is refused."""
     channels_last: bool | Literal["auto"] = "auto"
     """Channels innermost in memory, which changes speed and rounding; auto: where that is known to be faster."""
+    tf32: bool = True
+    """Whether GPUs may multiply float32 numbers with 10 bits of their mantissas."""
+    compile: bool | Names[NetworkName] = False
+    """Networks to compile with torch.compile: all, with those in tensors and losses, or those named."""
+    recompute: bool | Names[NetworkName] = False
+    """Networks whose blocks are computed again in the backward pass, not kept: less memory, the same gradients."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
     """Versions of i2i, plugins or distributions that this recipe needs."""
     method: Use

@@ -6,15 +6,15 @@ import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from i2i_core import state
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
+from i2i_core.compute import memory_format, recompute_blocks, set_tf32
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
 from i2i_core.data.cache import cache_of
 from i2i_core.draws import Draws, seed_of
@@ -25,22 +25,8 @@ from i2i_core.lazy import size_lazy_networks
 from i2i_core.recipe import Recipe
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
 
-
-def make_accelerator(precision: str) -> Accelerator:
-    """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no",
-                       cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
-
-
-def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
-    """How networks lie in memory, and with them what they compute."""
-    if recipe.channels_last == "auto":
-        # oneDNN has fast kernels for it with AVX-512, GPUs where they compute on tensor cores.
-        on_cpu = recipe.precision != "fp64" and torch.backends.cpu.get_cpu_capability() == "AVX512"
-        last = on_cpu if device.type == "cpu" else recipe.precision == "bf16"
-    else:
-        last = recipe.channels_last
-    return torch.channels_last if last else torch.contiguous_format
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 class Run:
@@ -62,7 +48,6 @@ class Run:
         """Whether this process writes files and prints."""
         self.device: torch.device = accelerator.device
         self.dtype = torch.float64 if recipe.precision == "fp64" else torch.float32
-        self.memory_format = memory_format(recipe, self.device)
         self.step = 0
         self.stop_requested = 0
         """The signal that asked this process to stop, or 0."""
@@ -76,13 +61,21 @@ class Run:
         self.directions = directions(recipe.data.targets, self.data.domains)
         """By the number of each domain that gives sources: those that its pictures are translated into."""
 
-        def built(spec: Spec) -> Any:
-            """A component; one that holds a network (FAN, a perceptual loss) is put where the run computes."""
-            made = build(spec, facts)
-            return placed(made) if isinstance(made, nn.Module) else made
+        set_tf32(recipe)
+        layout = memory_format(recipe, self.device)
 
         def placed(network: nn.Module) -> nn.Module:
-            return network.to(self.device, self.dtype).to(memory_format=self.memory_format)
+            """A network where the run computes."""
+            return network.to(self.device, self.dtype).to(memory_format=layout)
+
+        def built(spec: Spec) -> Any:
+            """A component, which may be a network (FAN, a perceptual loss)."""
+            made = build(spec, facts)
+            if isinstance(made, nn.Module):
+                placed(made)
+                if recipe.compile is True:
+                    made.compile()
+            return made
 
         self.networks: dict[str, nn.Module] = {name: placed(network) for name, network
                                                in build_networks(checked, facts, recipe.seed).items()}
@@ -99,6 +92,11 @@ class Run:
         self.scope = Scope(self.definitions, self.networks, field_names(self.data))
         self.plan = plan_phases(self.scope, recipe, requests(recipe, checked.losses, losses))
         size_lazy_networks(self)
+        for name, network in self.networks.items():
+            if chosen(recipe.recompute, name):
+                recompute_blocks(network)
+            if chosen(recipe.compile, name):
+                network.compile()
         self.optimizers: dict[str, torch.optim.Optimizer] = {
             name: spec.target([p for p in self.networks[name].parameters() if p.requires_grad], **spec.params)
             for name, spec in checked.optimizers.items()}

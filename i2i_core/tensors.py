@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 
 from i2i_core.components import call_arguments
+from i2i_core.compute import freezing
 from i2i_core.draws import Draws
 from i2i_core.errors import Mark, noted
 
@@ -284,11 +285,5 @@ class Values(dict[Node, Any]):
         """A graph only where a phase needs one, and in it only the networks that are trained through it."""
         called = [network.name for _, network in node.arguments if network.kind == "network"]
         frozen = [p for name in called if node.graph and name not in node.trains for p in self.parameters.get(name, ())]
-        with torch.set_grad_enabled(node.graph):
-            for p in frozen:
-                p.requires_grad_(False)
-            try:
-                yield
-            finally:
-                for p in frozen:
-                    p.requires_grad_(True)
+        with torch.set_grad_enabled(node.graph), freezing(frozen):
+            yield

@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from i2i_core.check import load
+from i2i_core.compute import make_accelerator
 from i2i_core.errors import RecipeError
-from i2i_core.run import Run, make_accelerator
+from i2i_core.run import Run
 from i2i_core.state import checkpoints
 
 from .runs import NO_GRIDS, TINY, assert_same_bits, largest_difference, plugins, run_forked, tensors, train

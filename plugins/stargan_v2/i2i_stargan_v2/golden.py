@@ -184,9 +184,10 @@ class Golden:
 def rebuild(path: Path) -> Golden:
     """Run the case's recipe with the installed plugins; returns the hook that recorded it."""
     from i2i_core.check import check_recipe
+    from i2i_core.compute import make_accelerator
     from i2i_core.plugins import discover
     from i2i_core.recipe import parse_recipe
-    from i2i_core.run import Run, make_accelerator
+    from i2i_core.run import Run
 
     case = Case(path)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,76 @@
+"""How a run computes: where, in which precision, in which memory format, compiled or not, keeping or recomputing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from i2i_core.recipe import Recipe
+
+
+def make_accelerator(precision: str) -> Accelerator:
+    """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no",
+                       cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
+
+
+def set_tf32(recipe: Recipe) -> None:
+    """How GPUs multiply float32 numbers, for the whole process."""
+    precision = "tf32" if recipe.tf32 else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]  # made at run time
+
+
+def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
+    """How networks lie in memory, and with them what they compute."""
+    if recipe.channels_last == "auto":
+        # oneDNN has fast kernels for it with AVX-512, GPUs where they compute on tensor cores.
+        on_cpu = recipe.precision != "fp64" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        last = on_cpu if device.type == "cpu" else recipe.precision == "bf16"
+    else:
+        last = recipe.channels_last
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def chosen(choice: bool | Collection[str], name: str) -> bool:
+    """Whether a recipe's choice of networks (true, false or a list) has this one."""
+    return choice if isinstance(choice, bool) else name in choice
+
+
+@contextmanager
+def freezing(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Parameters that get no gradient from what is computed here; what can't be trained anyway stays as it is."""
+    frozen = [p for p in parameters if p.requires_grad]
+    for p in frozen:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in frozen:
+            p.requires_grad_(True)
+
+
+def recompute_blocks(network: nn.Module) -> None:
+    """Let the network's blocks keep only their inputs, and compute the rest again in the backward pass.
+
+    Blocks are the modules with parts of their own in its lists and sequences: what a deep network repeats.
+    """
+    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
+    for block in dict.fromkeys(child for module in lists for child in module):
+        if any(True for _ in block.children()) and block not in lists:
+            block.forward = partial(_recomputed, block, block.forward)
+
+
+def _recomputed(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    frozen = [p for p in block.parameters() if not p.requires_grad]  # as they have to be when it is computed again
+    return checkpoint(forward, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), freezing(frozen)),
+                      **kwargs)
