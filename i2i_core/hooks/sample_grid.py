@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
-from torchvision.utils import save_image
 
 from i2i_core import state
 from i2i_core.data.batches import to_device, to_tensor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SampleGrid:
-    """Draws a grid every n steps: held-out sources along the top, below them a row per target style.
+    """Draws a grid after step 1 and every n steps: held-out sources along the top, below them a row per target style.
 
     A row has one target domain, one latent and one reference for all its sources. `show` is the tensor drawn,
     under the aliases of `phase` if one is named; where it depends on references, they stand at the left of their rows.
@@ -32,11 +33,9 @@ class SampleGrid:
 
     def run_start(self, run: Run) -> None:
         run.needs(self.show, self.phase)  # a name that nothing makes is told before training
-        if run.step == 0:
-            self.draw(run)
 
     def after_step(self, run: Run) -> None:
-        if run.step % self.every == 0 or run.step == run.recipe.steps:
+        if run.step % self.every == 0 or run.step in (1, run.recipe.steps):
             self.draw(run)
 
     def draw(self, run: Run) -> None:
@@ -72,9 +71,14 @@ def _held_out(run: Run, domain: int, number: int, offset: float = 0.0) -> Tensor
     return to_tensor(run.validation.picture(domain, index), run.recipe.data.image_size)
 
 
-def png(cells: Tensor) -> bytes:
-    """Pictures in [-1, 1], (rows, columns, 3, H, W), as one on white."""
+def png(cells: Tensor, gap: int = 2) -> bytes:
+    """Pictures in [-1, 1], (rows, columns, 3, H, W), as one on white, `gap` pixels apart."""
+    rows, columns, _, height, width = cells.shape
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
+    pixels = cells.add(1).mul(127.5).round().clamp(0, 255).to("cpu", torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+    for row, column in np.ndindex(rows, columns):
+        place = (column * (width + gap) + gap, row * (height + gap) + gap)
+        sheet.paste(Image.fromarray(pixels[row, column]), place)
     file = io.BytesIO()
-    save_image(cells.flatten(0, 1), file, "png", nrow=cells.shape[1], padding=2, pad_value=1.0, normalize=True,
-               value_range=(-1, 1))
+    sheet.save(file, "png")
     return file.getvalue()
