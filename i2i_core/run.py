@@ -91,6 +91,12 @@ class Run:
         assert checked.trainer is not None
         self.trainer: Trainer = build(checked.trainer, facts)
 
+    @property
+    def part(self) -> int:
+        """How many samples a process computes at a time; to draw or measure with as many takes no more memory."""
+        processes: int = self.accelerator.num_processes
+        return self.recipe.data.batch_size // processes // self.recipe.data.accumulate
+
     def batches(self) -> Generator[dict[str, Tensor]]:
         """This process's share of every batch from `step` on, on the device."""
         data, rank = self.recipe.data, self.accelerator.process_index
