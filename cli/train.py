@@ -22,10 +22,14 @@ if TYPE_CHECKING:
               help="The run's folder; the default is the next free runs/NAME-001.")
 @click.option("--resume", is_flag=True, help="Continue the run in --run-dir from its newest good checkpoint.")
 @click.option("--dry-run", is_flag=True,
-              help="Train two iterations at full size, draw, save and resume; print the time and memory that it took.")
+              help="Predict the memory with each switch that saves some; train two iterations at full size, draw, save "
+                   "and resume; print the time and memory that it took.")
+@click.option("--memory", metavar="SIZE",
+              help="With --dry-run: a memory such as 8GB, to say which switches make the recipe fit in it; "
+                   "nothing is trained that would not. Without it, what the accelerator has free.")
 @with_plugins
 def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: Path | None, resume: bool,
-          dry_run: bool) -> None:
+          dry_run: bool, memory: str | None) -> None:
     """Train a recipe and say where its pictures are.
 
     \b
@@ -34,12 +38,15 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
     i2i train --run-dir runs/my-001 --resume
     accelerate launch -m i2i_cli train --recipe my.yaml
     """
+    if memory and not dry_run:
+        raise click.UsageError("--memory is for --dry-run")
     if dry_run:
         from .dry_run import rehearse
+        from .memory import size
 
         if resume:
             raise click.UsageError("a dry run starts from the beginning; leave out --resume")
-        rehearse(recipe, plugins, sets)
+        rehearse(recipe, plugins, sets, size(memory) if memory else None)
         return
     # Threads that wait for each other by spinning starve on a busy machine; torch's OpenMP reads this once, at import.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
