@@ -6,7 +6,7 @@ import logging
 import re
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
 
@@ -79,32 +79,30 @@ class Forecast:
         for switch in (switch for family in self.families for switch in family):
             table.add_row(f"--set {switch}", decimal(self.peak((switch,))))
         if len(self.families) > 1:
-            table.add_row("all of them", decimal(self.peak(self.all())))
+            table.add_row("all of them", decimal(self.peak(tuple(family[-1] for family in self.families))))
         return table
-
-    def all(self) -> Switches:
-        return tuple(family[-1] for family in self.families)
 
     def fits(self, memory: float, switches: Switches = ()) -> bool:
         return self.peak(switches) <= (1 - FREE) * memory
 
     def advice(self, memory: float) -> str:
         """One sentence: whether the recipe fits, and if not with which switches, as few as will do."""
-        peak, left = decimal(self.peak()), f"{decimal(int(memory))}, of which a tenth should stay free"
+        left = f"{decimal(int(memory))}, of which a tenth should stay free: it takes {decimal(self.peak())}"
         if self.fits(memory):
-            return f"the recipe fits in {left}: it takes {peak}"
-        if not self.fits(memory, self.all()):
-            return (f"the recipe does not fit in {left}: it takes {peak}, and {decimal(self.peak(self.all()))} with "
-                    f"all switches; lower data.batch_size, data.image_size or the networks' widths")
-        least = next(some for some in self._fewest_first() if self.fits(memory, some))
-        options = " ".join(f"--set {switch}" for switch in least)
-        return (f"the recipe does not fit in {left}: it takes {peak}; with {options} it takes "
-                f"{decimal(self.peak(least))}")
+            return f"the recipe fits in {left}"
+        subsets = [some for count in range(len(self.families) + 1) for some in combinations(self.families, count)]
+        strongest = [tuple(family[-1] for family in families) for families in subsets]
+        for families, most in zip(subsets, strongest, strict=True):
+            if self.fits(memory, most):
+                least = next(some for some in product(*families) if self.fits(memory, some))
+                return f"the recipe does not fit in {left}; {self._with(least)}"
+        best = min(strongest, key=self.peak)
+        at_best = f"; {self._with(best)} at best" if best else ""
+        return (f"the recipe does not fit in {left}{at_best}; lower data.batch_size, data.image_size or the networks' "
+                f"widths")
 
-    def _fewest_first(self) -> Iterator[Switches]:
-        for count in range(1, len(self.families) + 1):
-            for families in combinations(self.families, count):
-                yield from product(*families)
+    def _with(self, switches: Switches) -> str:
+        return f"with {' '.join(f'--set {switch}' for switch in switches)} it takes {decimal(self.peak(switches))}"
 
 
 def switches(recipe: Recipe) -> list[Switches]:
