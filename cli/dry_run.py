@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ from i2i_core.registry import Entry
 
 from . import launch
 from .common import grid, show
+from .memory import Forecast, NotPredicted, device_memory, peak_of_process
 
 if TYPE_CHECKING:
     from i2i_core.plugins import Plugins
@@ -48,8 +47,11 @@ def _now(run: Run) -> float:
     return time.perf_counter()
 
 
-def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
-    """Train two iterations, draw, save, resume; print what it took. Raises what a real run would."""
+def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: int | None = None) -> None:
+    """Predict the memory, train two iterations, draw, save, resume; print what it took. Raises what a real run would.
+
+    memory: bytes that there are; what is predicted not to fit in them is not tried.
+    """
     if recipe is None:
         raise RecipeError([Problem("name a recipe with --recipe, for example --recipe stargan_v2.yaml")])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -57,12 +59,15 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
                                "with data.batch_size set to one process's share")
     checked = load(recipe, sets, plugins).recipe
     plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
+    predicted, fits = _forecast(Forecast(recipe, plugins, sets), memory)
+    if not fits:
+        return
     changed = [*sets, f"steps={STEPS}", *checked.silenced(), "hooks.dry_run_stopwatch=dry_run/stopwatch"]
     click.echo(f"dry run: {STEPS} iterations, a grid, a checkpoint, a resume", err=True)
     with tempfile.TemporaryDirectory(prefix="i2i-dry-run-") as folder:
         try:
             run = launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), warn=_ignore)
-            memory, device_memory = _peak_memory(run)
+            host, device = peak_of_process(), _device_peak(run)
             saved = next(iter(state.checkpoints(Path(folder) / "checkpoints")), None) or run.save()
             launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), resume=True, warn=_ignore)
         except (Interrupted, Preempted) as error:
@@ -82,8 +87,8 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str]) -> None:
     facts = grid()
     facts.add_row("time", f"{_duration(seconds)} per iteration on {run.device}; "
                   f"{checked.steps:,} iterations: {_duration(seconds * checked.steps)}")
-    on_device = f", and {decimal(device_memory)} on {run.device}" if device_memory else ""
-    facts.add_row("peak memory", decimal(memory) + on_device)
+    measured = f"{decimal(device)} on {run.device}, and {decimal(host)} beside it" if device else decimal(host)
+    facts.add_row("peak memory", f"{measured}; {predicted}")
     facts.add_row("checkpoint", f"{decimal(size)}, saved and resumed")
     facts.add_row("pictures", f"{drawn} drawn" if drawn else "none: the recipe has no hook that draws")
     show(table, "", facts)
@@ -93,11 +98,21 @@ def _ignore(_: str) -> None:
     """The resumed run says that it is finished, as it should be."""
 
 
-def _peak_memory(run: Run) -> tuple[int, int]:
-    """Bytes of this process, and of its accelerator (0 without one)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    device = torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, device
+def _forecast(forecast: Forecast, memory: int | None) -> tuple[str, bool]:
+    """Print the predicted peaks; returns what to say beside the measured one, and whether to go on."""
+    try:
+        table, predicted = forecast.table(), f"{decimal(forecast.peak())} predicted"
+    except NotPredicted as error:
+        return str(error), True
+    show(table, "")
+    if available := memory or device_memory():
+        show(forecast.advice(available), "")
+    return predicted, memory is None or forecast.fits(memory)
+
+
+def _device_peak(run: Run) -> int:
+    """Bytes that the accelerator's tensors took; 0 without one."""
+    return torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else 0
 
 
 def _duration(seconds: float) -> str:

@@ -20,7 +20,7 @@ from i2i_core.plugins import Plugins
 from .resolved import components
 
 FILE = "env.json"
-LIBRARIES = ("torch", "torchvision", "accelerate", "safetensors")
+LIBRARIES = ("torch", "accelerate", "safetensors")
 
 
 def write(folder: Path, checked: Checked, plugins: Plugins, world: int) -> None:

@@ -175,7 +175,7 @@ def _explained(error: BaseException, folder: Path, plugins: Plugins) -> BaseExce
     if isinstance(error, _Terminated):
         return Preempted(f"told to stop; {_how_to_resume(folder, plugins)}")
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
-        return OutOfMemory(f"out of memory: {error}. Lower data.batch_size or the networks' widths")
+        return OutOfMemory(f"out of memory: {error}; i2i train --recipe ... --dry-run says which switch makes it fit")
     if isinstance(error, OSError) and error.errno in state.FULL:  # of a hook or a tracker that does not explain its own
         return state.disk_error(error, folder)
     if isinstance(error, Exception) and not isinstance(error, I2IError):

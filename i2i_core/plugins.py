@@ -10,7 +10,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
@@ -57,19 +57,26 @@ class Plugins:
         self.rows: list[Plugin] = []
         self.registry_file, self.files = registry_file, files
         self._recipes: dict[str, Path] = {}
-        listing = registry_file or BUNDLED
-        self.listed = load_registry_file(listing)
-        self.index: dict[str, str] = self.listed.get("index") or {}
         self._load(Plugin("core", __version__, "i2i"), lambda: builtins)
         for name, pinned in self.listed["plugins"].items() if registry_file else _installed():
             if pinned.get("enabled", True):
                 row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
-                self._load(row, partial(_import_pinned, pinned, listing.parent))
+                self._load(row, partial(_import_pinned, pinned, (registry_file or BUNDLED).parent))
         for file in files:
             row = Plugin(file.stem, distribution=str(file))
             self._load(row, partial(load_file, file))
             if row.error:
                 raise PluginError(f"the plugin file {file} does not load: {row.error}")
+
+    @cached_property
+    def listed(self) -> dict[str, Any]:
+        """The registry file in use, or this release's; read when it is asked for, as most runs need it not."""
+        return load_registry_file(self.registry_file or BUNDLED)
+
+    @property
+    def index(self) -> dict[str, str]:
+        """What to install for the names of known plugins."""
+        return self.listed.get("index") or {}
 
     def recipes(self) -> dict[str, Path]:
         """Bundled recipes by file name."""

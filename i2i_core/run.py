@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from i2i_core import state
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
-from i2i_core.compute import memory_format, recompute_blocks, set_tf32
+from i2i_core.compute import chosen, memory_format, recompute_blocks, set_tf32
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
 from i2i_core.data.cache import cache_of
 from i2i_core.draws import Draws, seed_of
@@ -105,6 +105,12 @@ class Run:
         self.events = event_bus(self.hooks)
         assert checked.trainer is not None
         self.trainer: Trainer = build(checked.trainer, facts)
+
+    @property
+    def part(self) -> int:
+        """How many samples a process computes at a time; to draw or measure with as many takes no more memory."""
+        processes: int = self.accelerator.num_processes
+        return self.recipe.data.batch_size // processes // self.recipe.data.accumulate
 
     def batches(self) -> Generator[dict[str, Tensor]]:
         """This process's share of every batch from `step` on, on the device."""

@@ -92,7 +92,7 @@ def test_a_dry_run_says_what_a_run_takes_and_leaves_nothing(i2i, toy, scratch):
     assert ["all", "24"] in lines
     found = {line[0]: line[1] for line in lines if len(line) == 2}
     assert re.fullmatch(r"[\d.e-]+ s per iteration on cpu; 100,000 iterations: .+", found["time"])
-    assert re.fullmatch(r"[\d.]+ [MG]B", found["peak memory"])
+    assert re.fullmatch(r"[\d.]+ [MG]B; [\d.]+ [MG]B predicted", found["peak memory"])
     assert re.fullmatch(r"[\d.]+ kB, saved and resumed", found["checkpoint"])
     assert found["pictures"] == "1 drawn"
     caches = (".cache", "__pycache__", "torchinductor_")  # ours of decoded pictures, Python's, torch's at first import

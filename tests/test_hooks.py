@@ -93,7 +93,7 @@ def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
     seen: list[dict[str, Any]] = []
     tensors = run.tensors
     watched: Any = SimpleNamespace(**{name: getattr(run, name) for name in (
-        "validation", "directions", "recipe", "device", "dtype", "needs")})
+        "validation", "directions", "recipe", "device", "dtype", "needs", "part")})
     watched.tensors = lambda names, batch, **how: seen.append({**batch, **tensors(["s_trg"], batch, **how)}) or tensors(
         names, batch, **how)
     found = cells(watched, phase="g_latent")
@@ -104,6 +104,13 @@ def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
         assert found[0].equal(asked["x_real"])
     assert len({tuple(asked["s_trg"][0].tolist()) for asked in seen}) == 4
     assert seen[0]["y_org"].tolist() == [0, 1, 0]
+
+
+def test_a_grid_in_parts_is_the_same_grid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = [cells(run, phase=phase) for phase in ("g_latent", "g_reference")]
+    monkeypatch.setattr(Run, "part", 2)
+    assert all(cells(run, phase=phase).allclose(found, atol=1e-4)
+               for phase, found in zip(("g_latent", "g_reference"), whole, strict=True))
 
 
 def test_references_stand_at_the_left_only_where_they_matter(run: Run) -> None:
@@ -227,7 +234,7 @@ class Same:
 def a_run_that_translates(by: Any, data: Any) -> Any:
     recipe = SimpleNamespace(seed=0, data=SimpleNamespace(image_size=(32, 32)))
     return SimpleNamespace(validation=data, data=data, recipe=recipe, directions=directions("all", data.domains),
-                           device=torch.device("cpu"), dtype=torch.float32,
+                           device=torch.device("cpu"), dtype=torch.float32, part=40,
                            tensors=lambda names, batch, **_: {names[0]: by(batch)})
 
 

@@ -9,9 +9,14 @@ from importlib import metadata
 
 import pytest
 
+from .runs import TINY
+
 HEAVY = {"torch", "torchvision", "numpy", "pydantic", "accelerate", "PIL", "safetensors", "rich"}
 MODULES = ["i2i_core", "i2i_core.hookspecs", "i2i_core.registry", "i2i_core.errors", "i2i_core.interfaces",
            "i2i_core.plugins", "i2i_core.builtins", "i2i_cli.catalogue", "i2i_cli.main", "i2i_cli.new"]
+
+UNUSED = {"torch._dynamo", "torch._inductor", "torchvision", "sympy", "tensorboard"}
+"""What takes longest to import of what torch and others import when they are carelessly used."""
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +37,13 @@ def test_the_core_a_plugin_and_the_discovery_of_all_import_nothing_heavy(importe
     assert imported.keys() > {"i2i_core", "i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "i2i_regularize",
                                "discover"}
     assert {name: heavy for name, heavy in imported.items() if heavy} == {}
+
+
+def test_a_run_imports_neither_torchvision_nor_torch_s_compiler(tmp_path):
+    sets = [word for change in (*TINY, "steps=1") for word in ("--set", change)]
+    train = ["train", "--recipe", "stargan_v2.yaml", "--run-dir", str(tmp_path / "run"), *sets]
+    code = (f"import sys\nfrom i2i_cli.main import main\ntry:\n    main({train!r})\n"
+            f"except SystemExit as done:\n    assert not done.code\n"
+            f"print('imported', *sorted(set(sys.modules) & {UNUSED!r}))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "imported"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
-from torchvision.utils import save_image
 
 from i2i_core import state
 from i2i_core.data.batches import to_device, to_tensor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SampleGrid:
-    """Draws a grid every n steps: held-out sources along the top, below them a row per target style.
+    """Draws a grid after step 1 and every n steps: held-out sources along the top, below them a row per target style.
 
     A row has one target domain, one latent and one reference for all its sources. `show` is the tensor drawn,
     under the aliases of `phase` if one is named; where it depends on references, they stand at the left of their rows.
@@ -32,11 +33,9 @@ class SampleGrid:
 
     def run_start(self, run: Run) -> None:
         run.needs(self.show, self.phase)  # a name that nothing makes is told before training
-        if run.step == 0:
-            self.draw(run)
 
     def after_step(self, run: Run) -> None:
-        if run.step % self.every == 0 or run.step == run.recipe.steps:
+        if run.step % self.every == 0 or run.step in (1, run.recipe.steps):
             self.draw(run)
 
     def draw(self, run: Run) -> None:
@@ -50,20 +49,29 @@ class SampleGrid:
         origins, targets = list(run.directions), sorted({y for ys in run.directions.values() for y in ys})
         y_org = torch.tensor([origins[i % len(origins)] for i in range(self.sources)])
         x_real = torch.stack([_held_out(run, int(y), i // len(origins)) for i, y in enumerate(y_org)])
-        sources = to_device({"x_real": x_real, "y_org": y_org}, run.device, run.dtype)
-        white = torch.ones_like(sources["x_real"][:1])
-        rows, lefts = [sources["x_real"]], [white]
+        rows, lefts = [_in_floats(x_real)], [torch.ones(1, *x_real.shape[1:])]
         for row in range(self.rows):
             y = targets[row % len(targets)]
-            x_ref = _held_out(run, y, row // len(targets), offset=0.5).expand_as(x_real)
-            style = to_device({"y_trg": torch.full_like(y_org, y), "x_ref": x_ref, "x_ref2": x_ref},
-                              run.device, run.dtype)
-            draws = Draws(run.recipe.seed, row, 0, self.sources, self.sources, run.device, run.dtype, shared=True)
-            rows.append(run.tensors([self.show], sources | style, phase=self.phase, draws=draws)[self.show])
-            lefts.append(style["x_ref"][:1])
+            x_ref = _held_out(run, y, row // len(targets), offset=0.5)[None]
+            made = [self._translated(run, row, some, y_some, torch.full_like(y_some, y), x_ref.expand_as(some))
+                    for some, y_some in zip(torch.split(x_real, run.part), torch.split(y_org, run.part), strict=True)]
+            rows.append(torch.cat(made))
+            lefts.append(_in_floats(x_ref))
         if "x_ref" in run.needs(self.show, self.phase):
             rows = [torch.cat(row) for row in zip(lefts, rows, strict=True)]
-        return torch.stack([row.float() for row in rows])
+        return torch.stack(rows)
+
+    def _translated(self, run: Run, row: int, x_real: Tensor, y_org: Tensor, y_trg: Tensor, x_ref: Tensor) -> Tensor:
+        """Some cells of a row, which all have its style."""
+        batch = to_device({"x_real": x_real, "y_org": y_org, "y_trg": y_trg, "x_ref": x_ref, "x_ref2": x_ref},
+                          run.device, run.dtype)
+        draws = Draws(run.recipe.seed, row, 0, len(x_real), self.sources, run.device, run.dtype, shared=True)
+        x_fake: Tensor = run.tensors([self.show], batch, phase=self.phase, draws=draws)[self.show]
+        return x_fake.float().cpu()
+
+
+def _in_floats(pictures: Tensor) -> Tensor:
+    return to_device({"x": pictures}, torch.device("cpu"), torch.float32)["x"]
 
 
 def _held_out(run: Run, domain: int, number: int, offset: float = 0.0) -> Tensor:
@@ -72,9 +80,14 @@ def _held_out(run: Run, domain: int, number: int, offset: float = 0.0) -> Tensor
     return to_tensor(run.validation.picture(domain, index), run.recipe.data.image_size)
 
 
-def png(cells: Tensor) -> bytes:
-    """Pictures in [-1, 1], (rows, columns, 3, H, W), as one on white."""
+def png(cells: Tensor, gap: int = 2) -> bytes:
+    """Pictures in [-1, 1], (rows, columns, 3, H, W), as one on white, `gap` pixels apart."""
+    rows, columns, _, height, width = cells.shape
+    sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
+    pixels = cells.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
+    for row, column in np.ndindex(rows, columns):
+        place = (column * (width + gap) + gap, row * (height + gap) + gap)
+        sheet.paste(Image.fromarray(pixels[row, column]), place)
     file = io.BytesIO()
-    save_image(cells.flatten(0, 1), file, "png", nrow=cells.shape[1], padding=2, pad_value=1.0, normalize=True,
-               value_range=(-1, 1))
+    sheet.save(file, "png")
     return file.getvalue()

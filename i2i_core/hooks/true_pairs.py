@@ -75,11 +75,13 @@ class TruePairs:
         parts = zip(torch.split(sources, self.batch_size), torch.split(references, self.batch_size), strict=True)
         for number, (x_real, x_ref) in enumerate(parts):
             y = torch.full((len(x_real),), y_trg)
-            batch = to_device({"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref,
-                               "x_ref2": x_ref}, run.device, run.dtype)
-            draws = Draws(run.recipe.seed, number, 0, len(y), len(y), run.device, run.dtype)
-            x_fake: Tensor = run.tensors([self.show], batch, phase=self.phase, draws=draws)[self.show]
-            made.append(x_fake.float().add(1).mul(127.5).clamp(0, 255).cpu())
+            batch = {"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref, "x_ref2": x_ref}
+            for start in range(0, len(y), run.part):
+                stop = min(start + run.part, len(y))
+                part = to_device({name: field[start:stop] for name, field in batch.items()}, run.device, run.dtype)
+                draws = Draws(run.recipe.seed, number, start, stop, len(y), run.device, run.dtype)
+                x_fake: Tensor = run.tensors([self.show], part, phase=self.phase, draws=draws)[self.show]
+                made.append(x_fake.float().add(1).mul(127.5).clamp(0, 255).cpu())
         return torch.cat(made)
 
     def _share(self, made: Tensor, targets: Tensor) -> float:

@@ -67,6 +67,7 @@ class Drawings:
         return functools.partial(Drawings, split=self.split, domains=self.domains), ()
 
 
+@functools.cache  # both sides of the split are on it, and to decode it takes 0.1 s
 def open_sheet(path: Path) -> PIL.Image.Image:
     """A decoded sheet: 64-px pictures in rows of 7, in the order of things.json."""
     with PIL.Image.open(path, formats=["WEBP"]) as sheet:

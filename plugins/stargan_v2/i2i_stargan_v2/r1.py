@@ -190,13 +190,16 @@ class _Tape(TorchFunctionMode):
         """∇ₓ of each logit; the b are kept on the way, and what autograd had kept is gone."""
         if self._v is None:
             self.signals.wanted = True
-            (self._v,) = torch.autograd.grad(self.logits, self.x, torch.ones_like(self.logits))
+            with torch.enable_grad():  # a sum, since with grad_outputs torch imports its compiler
+                (self._v,) = torch.autograd.grad(self.logits.sum(), self.x)
         return self._v
 
     def gradients(self, c: Tensor) -> list[Tensor | None]:
         """The gradients of x (none where a penalty asked for v) and of the weights."""
         if self._v is None:
-            return list(torch.autograd.grad(self.logits, [self.x, *self.weights], c, allow_unused=True))
+            with torch.enable_grad():
+                total = (self.logits * c).sum()
+            return list(torch.autograd.grad(total, [self.x, *self.weights], allow_unused=True))
         replay = _Replay(c, self.signals, [None for _ in self.weights])
         left = Counter(number for _, inputs in self.steps for number in inputs)
         h = {0: self.x.detach() * _per_sample(c, self.x) + self.u}
