@@ -90,7 +90,7 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
     from i2i_core.check import load
     from i2i_core.components import build
     from i2i_core.data.image_folders import ImageFolders
-    from i2i_core.run import build_data
+    from i2i_core.data.sets import build_data
 
     checked = load(recipe, sets, plugins)
     for use, spec in {"training": checked.data, "held out": checked.validation}.items():

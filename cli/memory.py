@@ -109,7 +109,7 @@ def switches(recipe: Recipe) -> list[Switches]:
     """What saves memory, gentlest first; of a family one at a time."""
     share, now = recipe.data.batch_size, recipe.data.accumulate
     families = [tuple(f"data.accumulate={n}" for n in range(now + 1, share + 1) if share % n == 0)]
-    if "recompute" in Recipe.model_fields and not getattr(recipe, "recompute", None):
+    if recipe.recompute is not True:
         families.append(("recompute=true",))
     if recipe.precision != "bf16":
         families.append(("precision=bf16",))

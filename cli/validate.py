@@ -60,8 +60,9 @@ def build_nothing(checked: Checked) -> None:
     from i2i_core.check import definitions, plan_phases, requests
     from i2i_core.components import build
     from i2i_core.data.batches import field_names
+    from i2i_core.data.sets import build_data
     from i2i_core.errors import RecipeError
-    from i2i_core.run import build_data, build_networks
+    from i2i_core.run import build_networks
     from i2i_core.tensors import Scope
 
     recipe = checked.recipe

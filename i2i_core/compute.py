@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -44,16 +44,19 @@ def chosen(choice: bool | Collection[str], name: str) -> bool:
     return choice if isinstance(choice, bool) else name in choice
 
 
-@contextmanager
-def freezing(parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Parameters that get no gradient from what is computed here; what can't be trained anyway stays as it is."""
-    frozen = [p for p in parameters if p.requires_grad]
-    for p in frozen:
-        p.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for p in frozen:
+class freezing:
+    """A block in which parameters get no gradient from what is computed."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.parameters = parameters
+
+    def __enter__(self) -> None:
+        self.frozen = [p for p in self.parameters if p.requires_grad]
+        for p in self.frozen:
+            p.requires_grad_(False)
+
+    def __exit__(self, *_: object) -> None:
+        for p in self.frozen:
             p.requires_grad_(True)
 
 

@@ -112,7 +112,8 @@ def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: Non
         modes.enter_context(Copies())
         tracker = Shapes(fake)
         modes.enter_context(tracker)
-        run = Run(replace(checked, hooks=stateful), accelerator, None)
+        recipe = checked.recipe.model_copy(update={"compile": False})
+        run = Run(replace(checked, recipe=recipe, hooks=stateful), accelerator, None)
         iterate(run)
         look(run)
     return tracker.peak[run.device.type]

@@ -17,12 +17,12 @@ from i2i_core.components import Spec, build
 from i2i_core.compute import chosen, memory_format, recompute_blocks, set_tf32
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
 from i2i_core.data.cache import cache_of
+from i2i_core.data.sets import build_data
 from i2i_core.draws import Draws, seed_of
-from i2i_core.errors import CheckpointError, DataError, PluginError, Problem, RecipeError, did_you_mean
+from i2i_core.errors import CheckpointError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.events import event_bus
-from i2i_core.interfaces import Dataset, Trainer
+from i2i_core.interfaces import Trainer
 from i2i_core.lazy import size_lazy_networks
-from i2i_core.recipe import Recipe
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
 
 if TYPE_CHECKING:
@@ -64,20 +64,16 @@ class Run:
         set_tf32(recipe)
         layout = memory_format(recipe, self.device)
 
-        def placed(network: nn.Module) -> nn.Module:
-            """A network where the run computes."""
-            return network.to(self.device, self.dtype).to(memory_format=layout)
-
         def built(spec: Spec) -> Any:
             """A component, which may be a network (FAN, a perceptual loss)."""
             made = build(spec, facts)
             if isinstance(made, nn.Module):
-                placed(made)
+                made.to(self.device, self.dtype).to(memory_format=layout)
                 if recipe.compile is True:
                     made.compile()
             return made
 
-        self.networks: dict[str, nn.Module] = {name: placed(network) for name, network
+        self.networks: dict[str, nn.Module] = {name: network.to(self.device, self.dtype) for name, network
                                                in build_networks(checked, facts, recipe.seed).items()}
         self.eval_networks = dict(self.networks)
         """What to draw pictures with: the networks, or averages of them where a hook keeps some."""
@@ -93,6 +89,7 @@ class Run:
         self.plan = plan_phases(self.scope, recipe, requests(recipe, checked.losses, losses))
         size_lazy_networks(self)
         for name, network in self.networks.items():
+            network.to(memory_format=layout)
             if chosen(recipe.recompute, name):
                 recompute_blocks(network)
             if chosen(recipe.compile, name):
@@ -259,48 +256,6 @@ class Run:
 def _fields(phases: Sequence[PlannedPhase]) -> set[str]:
     """The batch fields that phases compute from."""
     return {node.name for phase in phases for node in phase.compute if node.kind == "field"}
-
-
-def build_data(checked: Checked) -> tuple[Dataset, Dataset, dict[str, Any]]:
-    """Training pictures, held-out pictures (the same object where there are none), and the facts of the data."""
-    assert checked.data is not None
-    facts: dict[str, Any] = {"image_size": checked.recipe.data.image_size}
-    data = validation = _dataset(checked.data, facts)
-    if checked.validation is not None:
-        validation = _dataset(checked.validation, facts)
-        if tuple(validation.domains) != tuple(data.domains):
-            raise DataError(f"{checked.validation.mark}: the held-out pictures have the domains "
-                            f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}")
-    _targets(checked.recipe, data.domains)
-    return data, validation, facts | {"num_domains": len(data.domains), "domains": tuple(data.domains)}
-
-
-def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
-    """Raises RecipeError unless the directions that a recipe names are between domains that there are."""
-    if isinstance(recipe.data.targets, str):
-        return
-    named: dict[str, tuple[str | int, ...]] = {source: (source,) for source in recipe.data.targets}
-    named |= {name: (source, n) for source, names in recipe.data.targets.items() for n, name in enumerate(names)
-              if name not in named}
-    problems = [Problem(f"data.targets names the domain {name}, which the data does not have",
-                        recipe.mark("data", "targets", *place), did_you_mean(name, domains))
-                for name, place in named.items() if name not in domains]
-    problems += [Problem(f"domain {source} would be translated only into itself",
-                         recipe.mark("data", "targets", source), "name another domain")
-                 for source, names in recipe.data.targets.items() if names == [source] and source in domains]
-    if problems:
-        raise RecipeError(problems)
-
-
-def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
-    dataset: Dataset = build(spec, facts)
-    if len(dataset.domains) < 2:
-        raise DataError(f"{spec.mark}: {spec.entry.name} has only the domain {', '.join(dataset.domains)}, and a "
-                        f"translation needs two; add a second one")
-    for y, domain in enumerate(dataset.domains):
-        if dataset.count(y) == 0:
-            raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
-    return dataset
 
 
 def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, Any]:

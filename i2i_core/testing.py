@@ -21,12 +21,12 @@ from torch import Tensor
 from i2i_core import state
 from i2i_core.check import Checked, load
 from i2i_core.components import facts_for, signature_of
+from i2i_core.data.sets import build_data
 from i2i_core.errors import DataError, PluginError, RecipeError, did_you_mean
 from i2i_core.events import event_problems
 from i2i_core.plugins import Plugins, discover
 from i2i_core.recipe import Recipe
 from i2i_core.registry import Entry
-from i2i_core.run import build_data
 from i2i_core.tensors import method_tensors
 
 DISCOVERY = """

@@ -158,7 +158,7 @@ def test_what_is_required_and_there_is_no_mistake(check):
 
 
 def test_a_plugin_that_could_be_installed_is_named(mistakes, plugins, monkeypatch):
-    monkeypatch.setattr(plugins, "index", {"unets": "i2i-unets", "vgg/perceptual": "vgg-losses"})
+    monkeypatch.setitem(plugins.listed, "index", {"unets": "i2i-unets", "vgg/perceptual": "vgg-losses"})
     assert mistakes(("use: tiny/generator, width: 4", "use: unets/small"), ("tiny/distance", "vgg/perceptual")) == [
         "tiny.yaml:7:20: there is no network called unets/small (pip install i2i-unets)",
         "tiny.yaml:16:17: there is no loss called vgg/perceptual (pip install vgg-losses)"]

@@ -113,7 +113,7 @@ def test_what_has_no_size_yet_is_not_predicted_in_one_line(plugins):
 @pytest.fixture
 def forecast(plugins) -> Forecast:
     """With figures that one can follow."""
-    found = Forecast("stargan_v2.yaml", plugins, SMALL)
+    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "recompute=true"])
     found.base = 0
     found.peaks = {(): 1000, ("data.accumulate=2",): 800, ("data.accumulate=4",): 700, ("precision=bf16",): 600,
                    ("data.accumulate=2", "precision=bf16"): 500, ("data.accumulate=4", "precision=bf16"): 400}
@@ -137,7 +137,8 @@ def test_the_advice_is_the_fewest_switches_that_make_the_recipe_fit(forecast, me
 
 
 def test_without_a_switch_the_advice_is_a_smaller_recipe(plugins):
-    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "data.batch_size=1", "precision=bf16"])
+    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "data.batch_size=1", "recompute=true",
+                                                    "precision=bf16"])
     found.base, found.peaks[()] = 0, 1000
     assert found.advice(1000) == (
         "the recipe does not fit in 1.0 kB, of which a tenth should stay free: it takes 1.0 kB; "
@@ -149,7 +150,7 @@ def test_a_dry_run_shows_the_prediction_beside_what_was_measured(i2i, toy):
     assert answer.code == 0, answer.err
     assert "the recipe fits in 900.0 GB, of which a tenth should stay free: it takes " in answer.out
     assert [line.split("  ")[0] for line in answer.out.splitlines()[:5]] == [
-        "switch", "as is", "--set data.accumulate=2", "--set precision=bf16", "all of them"]
+        "switch", "as is", "--set data.accumulate=2", "--set recompute=true", "--set precision=bf16"]
     (line,) = (line for line in answer.out.splitlines() if line.startswith("peak memory"))
     assert line.endswith(" predicted")
 

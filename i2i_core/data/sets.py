@@ -1,0 +1,54 @@
+"""The data sets of a run: training pictures, held-out pictures, and what of them shapes networks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from i2i_core.check import Checked
+from i2i_core.components import Spec, build
+from i2i_core.errors import DataError, Problem, RecipeError, did_you_mean
+from i2i_core.interfaces import Dataset
+from i2i_core.recipe import Recipe
+
+
+def build_data(checked: Checked) -> tuple[Dataset, Dataset, dict[str, Any]]:
+    """Training pictures, held-out pictures (the same object where there are none), and the facts of the data."""
+    assert checked.data is not None
+    facts: dict[str, Any] = {"image_size": checked.recipe.data.image_size}
+    data = validation = _dataset(checked.data, facts)
+    if checked.validation is not None:
+        validation = _dataset(checked.validation, facts)
+        if tuple(validation.domains) != tuple(data.domains):
+            raise DataError(f"{checked.validation.mark}: the held-out pictures have the domains "
+                            f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}")
+    _targets(checked.recipe, data.domains)
+    return data, validation, facts | {"num_domains": len(data.domains), "domains": tuple(data.domains)}
+
+
+def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
+    """Raises RecipeError unless the directions that a recipe names are between domains that there are."""
+    if isinstance(recipe.data.targets, str):
+        return
+    named: dict[str, tuple[str | int, ...]] = {source: (source,) for source in recipe.data.targets}
+    named |= {name: (source, n) for source, names in recipe.data.targets.items() for n, name in enumerate(names)
+              if name not in named}
+    problems = [Problem(f"data.targets names the domain {name}, which the data does not have",
+                        recipe.mark("data", "targets", *place), did_you_mean(name, domains))
+                for name, place in named.items() if name not in domains]
+    problems += [Problem(f"domain {source} would be translated only into itself",
+                         recipe.mark("data", "targets", source), "name another domain")
+                 for source, names in recipe.data.targets.items() if names == [source] and source in domains]
+    if problems:
+        raise RecipeError(problems)
+
+
+def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
+    dataset: Dataset = build(spec, facts)
+    if len(dataset.domains) < 2:
+        raise DataError(f"{spec.mark}: {spec.entry.name} has only the domain {', '.join(dataset.domains)}, and a "
+                        f"translation needs two; add a second one")
+    for y, domain in enumerate(dataset.domains):
+        if dataset.count(y) == 0:
+            raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
+    return dataset
