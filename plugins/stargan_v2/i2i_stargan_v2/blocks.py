@@ -47,8 +47,9 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     n, c, h, w = x.shape
     scale, shift = scale.expand(n, c), shift.expand(n, c)
     if x.is_contiguous():  # a batch norm of one sample with N*C channels is one kernel
-        maps = x.view(1, n * c, h, w)
-        return F.batch_norm(maps, None, None, scale.flatten(), shift.flatten(), training=True).view(n, c, h, w)
+        maps = F.batch_norm(x.view(1, n * c, h, w), None, None, scale.flatten(), shift.flatten(), training=True)
+        out: Tensor = torch.ops.aten._unsafe_view(maps, x.shape)  # in no need of `maps`, so that what follows may be
+        return out  # done in place
     if x.device.type == "cpu" and not torch.compiler.is_compiling():  # channels last: its batch norms are the fastest
         samples = zip(x.split(1), scale, shift, strict=True)
         return torch.cat([F.batch_norm(maps, None, None, *affine, training=True) for maps, *affine in samples])

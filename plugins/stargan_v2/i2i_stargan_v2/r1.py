@@ -160,9 +160,14 @@ class _Tape(TorchFunctionMode):
                 dilation: Any = 1, groups: int = 1) -> Callable[..., Tensor] | None:
         if isinstance(padding, str):
             return None
-        settings = (stride, padding, dilation, groups)
-        return self._affine(y, weight, bias, lambda h: torch.conv2d(h, weight, None, *settings),
-                            lambda h, b: torch.nn.grad.conv2d_weight(h, weight.shape, b, *settings))
+        steps = [list(pair) if isinstance(pair, tuple) else [pair] * 2 for pair in (stride, padding, dilation)]
+
+        def gradient(h: Tensor, b: Tensor) -> Tensor:  # torch.nn.grad.conv2d_weight forgets the weight's memory format
+            found: Tensor = torch.ops.aten.convolution_backward(b, h, weight, None, *steps, False, [0, 0], groups,
+                                                                [False, True, False])[1]
+            return found
+
+        return self._affine(y, weight, bias, lambda h: torch.conv2d(h, weight, None, *steps, groups), gradient)
 
     def _linear(self, y: Tensor, weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tensor]:
         return self._affine(y, weight, bias, lambda h: F.linear(h, weight), lambda h, b: b.T @ h)

@@ -23,6 +23,7 @@ from typing import Any, Self
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
 DOWN = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 0.0, 1.0]])
 DOWN_2D = torch.kron(DOWN, DOWN) / 4
@@ -42,13 +43,51 @@ class _Resampling3x3(nn.Conv2d):
         super().__init__(dim_in, dim_out, 3, padding=1)
         # A buffer follows the weights' device and type without a copy per call; it is no part of the state.
         self.register_buffer("merging", merging.clone(), persistent=False)
+        self._made: tuple[Any, Tensor] | None = None
 
-    def merges(self, positions: int) -> bool:
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return self.merged(x, self.merged_kernel(self.weight)) if self.merges(x) else self.plain(x)
+        if not self.training and not torch.is_grad_enabled():
+            return self.merged(x, self._made_once())
+        if not self.merges(x):
+            return self.plain(x)
+        kernel = self.merged_kernel(self.weight)
+        with self._made_again(kernel):
+            return self.merged(x, kernel)
+
+    def merges(self, x: Tensor) -> bool:
         """Whether to merge: decided by shapes alone, so that every run takes the same path.
 
         An export always merges: there the batch may vary, and the kernel is a constant.
         """
-        return torch.compiler.is_exporting() or positions >= LEAST_POSITIONS
+        return torch.compiler.is_exporting() or self.low_positions(x) >= LEAST_POSITIONS
+
+    def _made_once(self) -> Tensor:
+        """The kernel for as long as the weights do not change."""
+        made_of = (self.weight._version, self.weight.data_ptr(), self.weight.dtype)
+        if self._made is None or self._made[0] != made_of:
+            self._made = made_of, self.merged_kernel(self.weight)
+        return self._made[1]
+
+    def _made_again(self, kernel: Tensor) -> saved_tensors_hooks:
+        """Let autograd not keep the kernel, which is large and cheap, but make it again in the backward pass."""
+        weight, version, storage = self.weight, self.weight._version, kernel.untyped_storage()._cdata
+
+        def unpack(kept: Tensor | None) -> Tensor:
+            if kept is not None:
+                return kept
+            if weight._version != version:
+                raise RuntimeError("the weights of a convolution were changed between its use and its backward pass")
+            with torch.no_grad():
+                return self.merged_kernel(weight)
+
+        return saved_tensors_hooks(lambda t: None if t.untyped_storage()._cdata == storage else t, unpack)
+
+    def merged_kernel(self, weight: Tensor) -> Tensor:
+        """The 4x4 kernels, as the merged convolution wants them, in the precision of the weights."""
+        with torch.autocast(weight.device.type, enabled=False):
+            return self._kernel(weight)
 
 
 class UpConv(_Resampling3x3):
@@ -64,24 +103,23 @@ class UpConv(_Resampling3x3):
         self.weight.data = self.weight.data.contiguous()
         return self
 
-    def forward(self, x: Tensor) -> Tensor:
-        n, _, h, w = x.shape
-        return self.merged(x) if self.merges(n * h * w) else self.plain(x)
-
     def plain(self, x: Tensor) -> Tensor:
         """As defined."""
-        return super().forward(F.interpolate(x, scale_factor=2, mode="nearest"))
+        return nn.Conv2d.forward(self, F.interpolate(x, scale_factor=2, mode="nearest"))
 
-    def merged(self, x: Tensor) -> Tensor:
+    def merged(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The same as one transposed convolution; the top of this file has the proof."""
-        if x.numel() < self.weight.numel():
+        if torch.is_grad_enabled() and x.numel() < kernel.numel():
             x = x.contiguous()  # better to reorder x than what comes back for the weights
-        return F.conv_transpose2d(x, self.merged_kernel(), self.bias, stride=2, padding=1)
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
-    def merged_kernel(self) -> Tensor:
+    def _kernel(self, weight: Tensor) -> Tensor:
         """(dim_in, dim_out, 4, 4)."""
-        w = self.weight.transpose(0, 1)
+        w = weight.transpose(0, 1)
         return (w.reshape(-1, 9) @ self.merging.T).view(*w.shape[:2], 4, 4)
+
+    def low_positions(self, x: Tensor) -> int:
+        return len(x) * x.shape[2] * x.shape[3]
 
 
 class DownConv(_Resampling3x3):
@@ -90,22 +128,21 @@ class DownConv(_Resampling3x3):
     def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__(dim_in, dim_out, DOWN_2D)
 
-    def forward(self, x: Tensor) -> Tensor:
-        n, _, h, w = x.shape
-        return self.merged(x) if self.merges(n * (h // 2) * (w // 2)) else self.plain(x)
-
     def plain(self, x: Tensor) -> Tensor:
         """As defined."""
-        return F.avg_pool2d(super().forward(x), 2)
+        return F.avg_pool2d(nn.Conv2d.forward(self, x), 2)
 
-    def merged(self, x: Tensor) -> Tensor:
+    def merged(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The same as one convolution; the top of this file has the proof."""
-        return F.conv2d(x, self.merged_kernel(), self.bias, stride=2, padding=1)
+        return F.conv2d(x, kernel, self.bias, stride=2, padding=1)
 
-    def merged_kernel(self) -> Tensor:
+    def _kernel(self, weight: Tensor) -> Tensor:
         """(dim_out, dim_in, 4, 4), in the weights' memory format."""
-        o, i = self.weight.shape[:2]
-        if self.weight.is_contiguous():
-            return (self.weight.view(-1, 9) @ self.merging.T).view(o, i, 4, 4)
-        w = self.weight.permute(0, 2, 3, 1)
+        o, i = weight.shape[:2]
+        if weight.is_contiguous():
+            return (weight.view(-1, 9) @ self.merging.T).view(o, i, 4, 4)
+        w = weight.permute(0, 2, 3, 1)
         return (self.merging @ w.reshape(o, 9, i)).view(o, 4, 4, i).permute(0, 3, 1, 2)
+
+    def low_positions(self, x: Tensor) -> int:
+        return len(x) * (x.shape[2] // 2) * (x.shape[3] // 2)
