@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i_core import state
+from i2i_core.answers import Answers
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
 from i2i_core.compute import chosen, memory_format, recompute_blocks, set_tf32
@@ -51,8 +52,7 @@ class Run:
         self.step = 0
         self.stop_requested = 0
         """The signal that asked this process to stop, or 0."""
-        self.stopping = False
-        """Whether all processes agreed to stop after this step."""
+        self.answers = Answers(self.device)
         self._saved = -1
 
         with accelerator.main_process_first():  # the others find its pictures examined and cached
@@ -108,6 +108,11 @@ class Run:
         """How many samples a process computes at a time; to draw or measure with as many takes no more memory."""
         processes: int = self.accelerator.num_processes
         return self.recipe.data.batch_size // processes // self.recipe.data.accumulate
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all processes agreed to stop after this step."""
+        return self.answers.stopping
 
     def batches(self) -> Generator[dict[str, Tensor]]:
         """This process's share of every batch from `step` on, on the device."""
@@ -240,6 +245,7 @@ class Run:
         Call it in every process: the main one writes (and gets the path), all wait.
         """
         path = None
+        self.answers.hear()
         if self._saved != self.step:
             parts = self.parts()  # by all, as it gathers
             if self.is_main and self.folder is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -10,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from i2i_core.answers import Question
 from i2i_core.draws import seed_generators, seed_of
-from i2i_core.errors import Diverged, PluginError
+from i2i_core.errors import PluginError
 from i2i_core.tensors import Parameters, PlannedPhase, PlannedTerm, Values
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class PhaseTrainer:
                 self._step(run, phases, parameters, batch)
                 if run.stopping and run.step < run.recipe.steps:
                     return
+        run.answers.hear()
         run.events.run_end(run=run)
 
     def _step(self, run: Run, phases: Sequence[_Phase], parameters: Parameters, batch: Mapping[str, Tensor]) -> None:
@@ -47,6 +48,7 @@ class PhaseTrainer:
             run.events.after_phase(run=run, phase=phase.name, losses=found)
             losses |= {f"{phase.name}/{term}": value for term, value in found.items()}
         run.step += 1
+        run.answers.hear(before=run.step)
         run.events.after_step(run=run, losses=losses)
 
 
@@ -105,7 +107,7 @@ class _Phase:
         return loss.to(self.run.dtype)
 
     def _average(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Average gradients and losses over processes in one reduce; raise Diverged before a step would ruin D or G."""
+        """Average gradients and losses over processes in one reduce, and ask whether they are numbers."""
         run = self.run
         for p in self.parameters:
             if p.grad is None:  # a head that the batch did not use: its gradient is zero, and weight decay moves it
@@ -119,14 +121,6 @@ class _Phase:
             *parts, tail = flat.split([*(g.numel() for g in gradients), tail.numel()])
             torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
         norms = torch.stack(torch._foreach_norm(gradients))
-        *numbers, stop_share, norm = torch.cat([tail, norms.sum().reshape(1)]).tolist()
-        if not all(map(math.isfinite, (*numbers, norm))):
-            bad = [f"loss {name} is {value}" for name, value in zip(losses, numbers, strict=True)
-                   if not math.isfinite(value)]
-            trained = " and ".join(self.planned.trains)
-            what = " and ".join(bad) or f"the gradient of {trained} is not finite"
-            raise Diverged(f"{what} in phase {self.name} of step {run.step + 1}, before the step of {trained}. Resume "
-                           f"from the last checkpoint with a lower learning rate (--set optimizers.default.lr=...) or "
-                           f"another seed (--set seed=1)")
-        run.stopping = run.stopping or stop_share > 0
+        run.answers.ask(Question(self.name, run.step + 1, self.planned.trains, list(losses)),
+                        torch.cat([tail, norms.sum().reshape(1)]))
         return dict(zip(losses, tail[:-1], strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,9 +40,8 @@ def test_a_run_that_diverges_stops_before_the_step_and_keeps_what_was_good(
         train(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS)
     assert stopped.value.exit_code == 6
     assert str(stopped.value) == (
-        f"{said} in phase g_latent of step 3, before the step of generator and mapping_network and style_encoder. "
-        f"Resume from the last checkpoint with a lower learning rate (--set optimizers.default.lr=...) or another seed "
-        f"(--set seed=1)")
+        f"{said} in phase g_latent of step 3. Resume from the last checkpoint with a lower learning rate "
+        f"(--set optimizers.default.lr=...) or another seed (--set seed=1)")
     (run,) = runs
     assert all(p.isfinite().all() for network in run.networks.values() for p in network.parameters())
     assert run.step == 2
@@ -51,13 +51,33 @@ def test_a_run_that_diverges_stops_before_the_step_and_keeps_what_was_good(
     assert status(folder)["message"] == str(stopped.value)
 
 
+@pytest.mark.parametrize("what", ["gradient: false", "gradient: true"])
+def test_what_a_device_answers_late_is_heard_before_anything_is_saved(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """As on a GPU, where the step is made before it is known that it ruins the networks."""
+    def answering_late(*given: Any) -> Run:
+        runs.append(Run(*given))
+        runs[0].answers.at_once = False
+        return runs[0]
+
+    runs: list[Run] = []
+    monkeypatch.setattr(launch, "Run", answering_late)
+    folder = tmp_path / "run"
+    with pytest.raises(Diverged) as stopped:
+        train(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS)
+    assert "in phase g_latent of step 3. Resume" in str(stopped.value)
+    assert runs[0].step == 3
+    assert finite(folder, step=2)
+    assert [path.name for path in sorted((folder / "checkpoints").iterdir())][-1] == "step-00000002"
+
+
 @pytest.mark.parametrize("what", ["gradient: false, rank: 1", "gradient: true, rank: 1"])
 def test_both_processes_stop_when_one_of_them_diverges(tmp_path: Path, what: str) -> None:
     folder = tmp_path / "run"
     ended = run_forked(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS, world=2)
     assert ended.codes == [6, 6], ended.printed
     for printed in ended.printed:
-        assert "in phase g_latent of step 3, before the step of generator" in printed
+        assert "in phase g_latent of step 3. Resume" in printed
     assert finite(folder, step=2)
     assert status(folder)["exit_code"] == 6
 

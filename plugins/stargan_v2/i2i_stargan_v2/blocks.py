@@ -59,8 +59,8 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def leaky_relu_(x: Tensor) -> Tensor:
-    """LeakyReLU, in place unless x is a view: of norms and convolutions autograd keeps the inputs, not the results."""
-    return F.leaky_relu(x, SLOPE, inplace=not x._is_view())
+    """LeakyReLU in place of what a norm or a convolution gave: autograd keeps their inputs, not their results."""
+    return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 class InstanceNorm(nn.InstanceNorm2d):

@@ -89,6 +89,11 @@ class Generator(nn.Module):
         self.apply(he_init)
         self.skip = skip  # after he_init: the skip's weights are its own
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """torch.compile, in place, of the halves: what calls them by themselves gets them compiled too."""
+        self.encode.compile(*args, **kwargs)
+        self.decode.compile(*args, **kwargs)
+
     def forward(self, x: Tensor, s: Tensor, masks: Any = None) -> Tensor:
         """G(x, s)."""
         x_fake: Tensor = self.decode(self.encode(x), s, masks)
@@ -240,17 +245,28 @@ def _mlp(*dims: int) -> list[nn.Module]:
 
 
 def _per_domain(heads: nn.ModuleList, h: Tensor, y: Tensor) -> Tensor:
-    """Row i is heads[y[i]](h[i]); a head that no row asks for costs nothing and gets no gradient.
+    """Row i is heads[y[i]](h[i]).
 
-    Rows are grouped by domain, for which a GPU has to tell the host the sizes of the groups. Picking
-    weights per row (index_select, baddbmm) would not, but it first stacks all K heads, each a parameter of
-    its own, and then copies 3 MB a row: F forward and backward, batch 8, one core, took 25 ms for K = 2 and
-    151 ms for K = 50 so, 5 and 104 ms with all heads, 4 and 13 ms here.
+    On a CPU rows are grouped by domain: a head that no row asks for costs nothing and gets no gradient. A GPU would
+    have to tell the host the sizes of the groups, which stops it; there, and in graphs for every y, all heads compute
+    all rows. F forward and backward, batch 8, one core: grouped 4 ms for K = 2 and 13 ms for K = 50; all heads 5, 104.
     """
-    if torch.compiler.is_exporting():  # one graph for every y: all heads, then the choice
-        return torch.stack([head(h) for head in heads], dim=1)[torch.arange(y.shape[0], device=y.device), y]
+    if h.device.type != "cpu" or torch.compiler.is_compiling():
+        return _all_heads(heads, h)[y, torch.arange(y.shape[0], device=y.device)]
     order = y.argsort(stable=True)
     counts = torch.bincount(y, minlength=len(heads)).tolist()
     groups = zip(heads, torch.split(h[order], counts), strict=True)
     out = torch.cat([head(rows) for head, rows in groups if len(rows)])
     return out[order.argsort()]
+
+
+def _all_heads(heads: nn.ModuleList, h: Tensor) -> Tensor:
+    """(K, N, style_dim): what every head makes of every row, layer by layer, each a product for all heads at once."""
+    stacked = h.expand(len(heads), *h.shape)
+    for layers in zip(*(head if isinstance(head, nn.Sequential) else [head] for head in heads), strict=True):
+        if isinstance(layers[0], nn.Linear):
+            weights, biases = (torch.stack([getattr(layer, name) for layer in layers]) for name in ("weight", "bias"))
+            stacked = torch.baddbmm(biases[:, None], stacked, weights.mT)
+        else:
+            stacked = layers[0](stacked)
+    return stacked

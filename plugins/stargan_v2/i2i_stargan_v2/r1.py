@@ -18,8 +18,10 @@ below, what it returns is an ordinary tensor, and autograd differentiates twice.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -48,7 +50,9 @@ def logits_for_r1(discriminator: Callable[..., Tensor], x: Tensor, *args: Any) -
     """
     if not torch.is_grad_enabled():
         return discriminator(x, *args)
-    with _Tape(x) as tape:
+    # A compiled network would hide what it does; where nothing is compiled, the compiler need not be imported.
+    eagerly = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    with _Tape(x) as tape, eagerly:
         logits = discriminator(x, *args)
     if not tape.linear or logits not in tape.numbers or logits.shape != x.shape[:1]:
         return logits

@@ -109,7 +109,7 @@ class UpConv(_Resampling3x3):
 
     def merged(self, x: Tensor, kernel: Tensor) -> Tensor:
         """The same as one transposed convolution; the top of this file has the proof."""
-        if torch.is_grad_enabled() and x.numel() < kernel.numel():
+        if not torch.compiler.is_compiling() and torch.is_grad_enabled() and x.numel() < kernel.numel():
             x = x.contiguous()  # better to reorder x than what comes back for the weights
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
@@ -119,7 +119,7 @@ class UpConv(_Resampling3x3):
         return (w.reshape(-1, 9) @ self.merging.T).view(*w.shape[:2], 4, 4)
 
     def low_positions(self, x: Tensor) -> int:
-        return len(x) * x.shape[2] * x.shape[3]
+        return x.shape[0] * x.shape[2] * x.shape[3]
 
 
 class DownConv(_Resampling3x3):
@@ -145,4 +145,4 @@ class DownConv(_Resampling3x3):
         return (self.merging @ w.reshape(o, 9, i)).view(o, 4, 4, i).permute(0, 3, 1, 2)
 
     def low_positions(self, x: Tensor) -> int:
-        return len(x) * (x.shape[2] // 2) * (x.shape[3] // 2)
+        return x.shape[0] * (x.shape[2] // 2) * (x.shape[3] // 2)

@@ -1,0 +1,69 @@
+"""Convolutions merged with their resampling equal what they are defined as."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from i2i_stargan_v2.resample import DownConv, UpConv
+
+
+@pytest.mark.parametrize(("layer", "size"), [(UpConv, (2, 3)), (DownConv, (4, 6)), (DownConv, (5, 7))])
+def test_merged_resampling_equals_plain_up_to_second_derivatives(
+    layer: type[UpConv | DownConv], size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    conv = layer(2, 3).double()
+    x = torch.randn(2, 2, *size, dtype=torch.float64, requires_grad=True)
+
+    def derivatives(out: Tensor) -> list[Tensor]:
+        weights = [conv.weight, conv.bias]
+        (v,) = torch.autograd.grad(out.pow(3).sum(), x, create_graph=True)
+        return [out, v, *torch.autograd.grad(v.square().sum(), [x, *weights])]
+
+    monkeypatch.setattr("i2i_stargan_v2.resample.LEAST_POSITIONS", 0)
+    torch.testing.assert_close(derivatives(conv(x)), derivatives(conv.plain(x)), rtol=1e-12, atol=1e-11)
+
+    def call(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        return torch.func.functional_call(conv, {"weight": weight, "bias": bias}, x)
+
+    assert torch.autograd.gradcheck(call, (x, conv.weight, conv.bias))
+    assert torch.autograd.gradgradcheck(call, (x, conv.weight, conv.bias))
+
+
+def test_merging_depends_on_the_number_of_pixels_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for layer, factor in ((UpConv, 1), (DownConv, 2)):
+        conv = layer(1, 1)
+        monkeypatch.setattr(conv, "plain", lambda x: "plain")
+        monkeypatch.setattr(conv, "merged", lambda x, kernel: "merged")
+        assert conv(torch.zeros(2, 1, 8 * factor, 8 * factor)) == "merged"
+        assert conv(torch.zeros(1, 1, 8 * factor, 8 * factor)) == "plain"
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_all_ways_through_a_merged_convolution_agree(
+    layer: type[UpConv | DownConv], memory_format: torch.memory_format
+) -> None:
+    """In training, in inference (where the kernel is made once), after the weights changed, in either memory format."""
+    torch.manual_seed(0)
+    conv = layer(4, 3).double().to(memory_format=memory_format)
+    x = torch.randn(2, 4, 16, 16, dtype=torch.float64).contiguous(memory_format=memory_format)
+    for _ in range(2):
+        with torch.no_grad():
+            conv.weight.mul_(1.5)
+            plain = conv.plain(x)
+            torch.testing.assert_close(conv.eval()(x), plain)
+            assert conv.eval()._made_once() is conv._made_once()
+        torch.testing.assert_close(conv.train()(x), plain)
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+def test_weights_that_change_before_the_backward_pass_are_an_error(layer: type[UpConv | DownConv]) -> None:
+    conv = layer(1, 1)
+    out = conv(torch.zeros(2, 1, 16, 16, requires_grad=True))
+    with torch.no_grad():
+        conv.weight.mul_(1.5)
+    with pytest.raises(RuntimeError, match="were changed between"):
+        out.sum().backward()
