@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -90,5 +90,18 @@ class HighPass(nn.Module):
         """
         mask = masks[0] if features.shape[2] == min(self.sizes) else masks[1]
         x = F.interpolate(mask, size=features.shape[2:], mode="bilinear", align_corners=False) * features
-        kernel = (self.kernel.to(x) * self.strength).expand(x.shape[1], 1, 3, 3)
-        return F.conv2d(x, kernel, padding=1, groups=x.shape[1])
+        edges: Tensor = _SelfAdjoint.apply(x, self.kernel.to(x) * self.strength)
+        return edges
+
+
+class _SelfAdjoint(torch.autograd.Function):
+    """A symmetric kernel on every channel, which is its own derivative: so nothing has to be kept for it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
+        ctx.kernel = kernel
+        return F.conv2d(x, kernel.expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+        return _SelfAdjoint.apply(gradient, ctx.kernel), None

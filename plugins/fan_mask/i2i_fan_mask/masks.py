@@ -10,6 +10,7 @@ from torch import Tensor
 
 SIZE = 256  # px: the side of a mask
 FLOOR = 0.1  # heatmap values below it count as nothing
+STRIP = 64  # rows of a mask that are enlarged at a time
 EPS = 1e-6  # an empty map is divided by this
 
 
@@ -75,11 +76,19 @@ def _draw(heatmaps: Tensor, parts: tuple[Part, ...]) -> Tensor:
 def _enlarge(maps: Tensor) -> Tensor:
     """Maps (N, C, S, S) at 256 px, bilinear with align_corners=True.
 
-    As products with one S × 256 matrix: on a CPU six times faster than F.interpolate on all maps.
+    As products with one S × 256 matrix: on a CPU six times faster than F.interpolate on all maps. A strip of rows is
+    made of few of a map's: the rest of the matrix is zero there.
     """
-    unit = torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)
+    side = maps.shape[-1]
+    unit = torch.eye(side, dtype=maps.dtype, device=maps.device)
     matrix = F.interpolate(unit[None], SIZE, mode="linear", align_corners=True)[0]
-    return matrix.T @ (maps @ matrix)
+    wide, strips = maps @ matrix, []
+    for start in range(0, SIZE, STRIP):
+        first = start * (side - 1) // (SIZE - 1)
+        last = (start + STRIP - 1) * (side - 1) // (SIZE - 1) + 1  # the lower of the two rows that the last is between
+        rows = slice(first, last + 1)
+        strips.append(matrix[rows, start : start + STRIP].T @ wide[:, :, rows])
+    return torch.cat(strips, dim=2)
 
 
 def _normalise(maps: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ class _Resampling3x3(nn.Conv2d):
         if not self.merges(x):
             return self.plain(x)
         kernel = self.merged_kernel(self.weight)
-        with self._made_again(kernel):
+        with self._kept_less(x, kernel):
             return self.merged(x, kernel)
 
     def merges(self, x: Tensor) -> bool:
@@ -70,19 +70,29 @@ class _Resampling3x3(nn.Conv2d):
             self._made = made_of, self.merged_kernel(self.weight)
         return self._made[1]
 
-    def _made_again(self, kernel: Tensor) -> saved_tensors_hooks:
-        """Let autograd not keep the kernel, which is large and cheap, but make it again in the backward pass."""
-        weight, version, storage = self.weight, self.weight._version, kernel.untyped_storage()._cdata
+    def _kept_less(self, x: Tensor, kernel: Tensor) -> saved_tensors_hooks:
+        """Let autograd not keep the kernel, large and cheap to make again, nor x where the weights are frozen."""
+        weight, version = self.weight, self.weight._version
 
-        def unpack(kept: Tensor | None) -> Tensor:
-            if kept is not None:
+        def is_(kept: Tensor, tensor: Tensor) -> bool:
+            return kept.untyped_storage()._cdata == tensor.untyped_storage()._cdata
+
+        def pack(kept: Tensor) -> Tensor | torch.Size | None:
+            if is_(kept, kernel):
+                return None
+            return kept.shape if is_(kept, x) and not weight.requires_grad else kept
+
+        def unpack(kept: Tensor | torch.Size | None) -> Tensor:
+            if isinstance(kept, Tensor):
                 return kept
+            if kept is not None:
+                return weight.new_empty(()).expand(kept)  # of which only the shape is asked
             if weight._version != version:
                 raise RuntimeError("the weights of a convolution were changed between its use and its backward pass")
             with torch.no_grad():
                 return self.merged_kernel(weight)
 
-        return saved_tensors_hooks(lambda t: None if t.untyped_storage()._cdata == storage else t, unpack)
+        return saved_tensors_hooks(pack, unpack)
 
     def merged_kernel(self, weight: Tensor) -> Tensor:
         """The 4x4 kernels, as the merged convolution wants them, in the precision of the weights."""
