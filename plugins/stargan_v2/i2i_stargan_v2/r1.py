@@ -37,8 +37,8 @@ LINEAR = {F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate, torch.gather, Tens
           Tensor.squeeze, torch.flatten, Tensor.flatten, Tensor.reshape, Tensor.view, torch.mul, Tensor.mul,
           Tensor.__mul__, Tensor.mul_, torch.div, Tensor.div, Tensor.__truediv__, Tensor.div_}
 """In their first argument, if what else they are given is constant."""
-FACTS = torch.Size | int | torch.dtype | torch.device
-"""What a network may ask of a tensor without its numbers."""
+FACTS = torch.Size | int | torch.dtype | torch.device | torch.UntypedStorage
+"""What a network may ask of a tensor without reading its numbers."""
 
 
 def logits_for_r1(discriminator: Callable[..., Tensor], x: Tensor, *args: Any) -> Tensor:

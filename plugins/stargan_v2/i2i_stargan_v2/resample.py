@@ -34,6 +34,10 @@ LEAST_POSITIONS = 128
 """Low-resolution pixels in the batch from which merging pays: below, building the kernel costs too much."""
 
 
+def _storage(tensor: Tensor) -> int:
+    return tensor.untyped_storage()._cdata
+
+
 class _Resampling3x3(nn.Conv2d):
     """A 3x3 convolution with its resampling by 2; weight and bias are those of the convolution."""
 
@@ -73,14 +77,12 @@ class _Resampling3x3(nn.Conv2d):
     def _kept_less(self, x: Tensor, kernel: Tensor) -> saved_tensors_hooks:
         """Let autograd not keep the kernel, large and cheap to make again, nor x where the weights are frozen."""
         weight, version = self.weight, self.weight._version
-
-        def is_(kept: Tensor, tensor: Tensor) -> bool:
-            return kept.untyped_storage()._cdata == tensor.untyped_storage()._cdata
+        of_kernel, of_x = _storage(kernel), _storage(x)  # and not the tensors, which would live as long as the graph
 
         def pack(kept: Tensor) -> Tensor | torch.Size | None:
-            if is_(kept, kernel):
+            if _storage(kept) == of_kernel:
                 return None
-            return kept.shape if is_(kept, x) and not weight.requires_grad else kept
+            return kept.shape if _storage(kept) == of_x and not weight.requires_grad else kept
 
         def unpack(kept: Tensor | torch.Size | None) -> Tensor:
             if isinstance(kept, Tensor):
