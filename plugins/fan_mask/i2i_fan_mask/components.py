@@ -90,7 +90,7 @@ class HighPass(nn.Module):
         """
         mask = masks[0] if features.shape[2] == min(self.sizes) else masks[1]
         x = F.interpolate(mask, size=features.shape[2:], mode="bilinear", align_corners=False) * features
-        edges: Tensor = _SelfAdjoint.apply(x, self.kernel.to(x) * self.strength)
+        edges: Tensor = _SelfAdjoint.apply(x, self.kernel, self.strength)
         return edges
 
 
@@ -98,10 +98,11 @@ class _SelfAdjoint(torch.autograd.Function):
     """A symmetric kernel on every channel, which is its own derivative: so nothing has to be kept for it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor) -> Tensor:
-        ctx.kernel = kernel
-        return F.conv2d(x, kernel.expand(x.shape[1], 1, 3, 3), padding=1, groups=x.shape[1])
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, strength: float) -> Tensor:
+        ctx.filter = kernel, strength
+        filters = (kernel.to(x) * strength).expand(x.shape[1], 1, 3, 3)
+        return F.conv2d(x, filters, padding=1, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
-        return _SelfAdjoint.apply(gradient, ctx.kernel), None
+        return _SelfAdjoint.apply(gradient, *ctx.filter), None, None
