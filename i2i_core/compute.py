@@ -71,9 +71,32 @@ def recompute_blocks(network: nn.Module) -> None:
             block.forward = partial(_recomputed, block, block.forward)
 
 
+class _AsThen(freezing):
+    """A block in which a module is what it was: the same parameters are frozen, and its buffers are copies of those.
+
+    So a batch norm counts once, and a spectral norm divides by the same number twice.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__([p for p in module.parameters() if not p.requires_grad])
+        self.buffers = [(owner, name, buffer.clone()) for owner in module.modules()
+                        for name, buffer in owner.named_buffers(recurse=False)]
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self.now = [owner._buffers[name] for owner, name, _ in self.buffers]
+        for owner, name, then in self.buffers:
+            owner._buffers[name] = then.clone()
+
+    def __exit__(self, *_: object) -> None:
+        for (owner, name, _then), now in zip(self.buffers, self.now, strict=True):
+            owner._buffers[name] = now
+        super().__exit__()
+
+
 def _recomputed(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
-    frozen = [p for p in block.parameters() if not p.requires_grad]  # as they have to be when it is computed again
-    return checkpoint(forward, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), freezing(frozen)),
-                      **kwargs)
+    if torch.compiler.is_compiling():  # the compiler knows what is frozen, and that nothing else changes
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), _AsThen(block)), **kwargs)

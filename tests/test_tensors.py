@@ -107,6 +107,17 @@ def test_styles_have_no_graph_where_only_the_generator_is_trained(stargan):
     assert [node(stargan["g_latent"], s).graph for s in ("s_latent", "s_org", "s_pred")] == [True, True, True]
 
 
+def test_a_gradient_trains_the_networks_of_the_phases_that_take_it_and_passes_the_others(stargan):
+    trains = {phase: {name: node(planned, name).trains for name in ("s_pred", "x_fake", "real_logits", "fake_logits")
+                      if any(n.name == name for n in needed(planned))} for phase, planned in stargan.items()}
+    all_of_g = {"generator", "mapping_network", "style_encoder"}
+    assert trains["g_latent"] == {"s_pred": all_of_g, "x_fake": {"generator", "mapping_network"},
+                                  "fake_logits": {"generator", "mapping_network"}}  # through D, which is frozen
+    assert trains["g_reference"] == dict.fromkeys(("s_pred", "x_fake", "fake_logits"), {"generator"})
+    assert trains["d_reference"] == {"x_fake": set(), "real_logits": {"discriminator"},
+                                     "fake_logits": {"discriminator"}}
+
+
 def test_the_second_fake_and_what_only_it_uses_have_no_graph(stargan):
     phase = stargan["g_latent"]
     assert [node(phase, name).graph for name in ("x_fake2", "s_latent2", "z_trg2")] == [False, False, False]

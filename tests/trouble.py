@@ -29,6 +29,7 @@ def i2i_components(registry):
     registry.loss("map", "trouble:logit_map")
     registry.tensor("raises", "trouble:raises")
     registry.tensor("bright", "trouble:bright")
+    registry.tensor("bright_module", "trouble:Bright")
     registry.tensor("late", "trouble:Late")
     registry.network("lazy", "trouble:Lazy")
     registry.network("two_lazy", "trouble:TwoLazy")
@@ -156,6 +157,21 @@ def bright(of: Tensor) -> tuple[Tensor, Tensor]:
     """Masks of what is bright, and of what is not: they differ from picture to picture."""
     light = of.detach().mean(dim=1, keepdim=True).add(1).div(2).clamp(0, 1)
     return light, 1 - light
+
+
+class Bright(nn.Module):
+    """The same masks, made by a module with weights, as FAN is one."""
+
+    def __init__(self):
+        super().__init__()
+        self.grey = nn.Conv2d(3, 1, 1).requires_grad_(False)
+        nn.init.constant_(self.grey.weight, 1 / 6)
+        nn.init.constant_(self.grey.bias, 1 / 2)
+
+    @torch.no_grad()
+    def forward(self, of):
+        light = self.grey(of).clamp(0, 1)
+        return light, 1 - light
 
 
 class Late:

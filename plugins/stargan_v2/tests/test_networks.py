@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from i2i_stargan_v2.check import STYLE_DIM
 from i2i_stargan_v2.golden_fill import fill, inputs
-from i2i_stargan_v2.networks import Discriminator, Generator, MappingNetwork, Skip, StyleEncoder
+from i2i_stargan_v2.networks import (
+    Discriminator,
+    Generator,
+    MappingNetwork,
+    Skip,
+    StyleEncoder,
+    _all_heads,
+    _per_domain,
+)
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = ["afhq64", "celeba64", "afhq256_full", "celeba256_full"]
@@ -219,6 +227,24 @@ def test_each_row_passes_its_own_head_and_other_heads_get_no_gradient() -> None:
         torch.testing.assert_close(s[row], F_.unshared[domain](h)[row])
     s.sum().backward()
     assert [head[0].weight.grad is not None for head in F_.unshared] == [True, False, True, True]
+
+
+@pytest.mark.parametrize("of", [MappingNetwork, StyleEncoder])
+def test_all_heads_at_once_compute_what_rows_grouped_by_domain_compute(of: Any) -> None:
+    torch.manual_seed(0)
+    own: dict[str, Any] = {"hidden_dim": 8} if of is MappingNetwork else {"image_size": (32, 32), **SMALL}
+    network = of(num_domains=4, style_dim=5, **own).double()
+    for p in network.parameters():
+        nn.init.normal_(p)
+    y = torch.tensor([3, 0, 3, 2, 0])  # no row for head 1
+    h = torch.randn(5, network.unshared[0][0].in_features if of is MappingNetwork else 8, dtype=torch.float64)
+    h.requires_grad_()
+    weights, found = torch.randn(5, 5, dtype=torch.float64), []
+    for s in (_per_domain(network.unshared, h, y), _all_heads(network.unshared, h)[y, torch.arange(5)]):
+        given = [h, *network.unshared.parameters()]
+        found.append([s, *torch.autograd.grad((s * weights).sum(), given, materialize_grads=True)])
+    for grouped, at_once in zip(*found, strict=True):
+        torch.testing.assert_close(at_once, grouped, rtol=1e-12, atol=1e-12)
 
 
 # Being a module among torch's tools

@@ -1,5 +1,7 @@
 """R1's gradients in four passes are autograd's own, and where D allows no such thing, autograd does it."""
 
+import gc
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,7 +10,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from i2i_core.losses import r1
 from i2i_stargan_v2.networks import Discriminator
-from i2i_stargan_v2.r1 import logits_for_r1
+from i2i_stargan_v2.r1 import _Tape, logits_for_r1
 
 torch.manual_seed(0)
 X = torch.randn(4, 3, 32, 32, dtype=torch.float64)
@@ -194,3 +196,24 @@ def test_the_gradient_by_the_picture_is_there_without_a_penalty():
     network, x = stargan_d(), X.clone().requires_grad_()
     ours, theirs = (torch.autograd.grad(call(network, x, Y).sum(), x)[0] for call in (logits_for_r1, plain))
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.fixture
+def no_collector():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive():
+    """Tensors, and what could keep some that Python does not see."""
+    return {id(o) for o in gc.get_objects() if issubclass(type(o), torch.Tensor | _Tape | torch.autograd.Function)}
+
+
+@pytest.mark.parametrize("penalty", [r1, None])
+def test_nothing_outlives_the_backward_pass_though_no_garbage_is_collected(no_collector, penalty):
+    network = stargan_d()
+    before = alive()
+    loss = gradients(network, logits_for_r1, penalty=penalty)[0]
+    assert alive() - before == {id(loss)}
