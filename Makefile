@@ -11,7 +11,7 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml requirements-torch.txt $(PLUGINS:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c "import torch" 2>/dev/null || $(BIN)/pip install -q -r requirements-torch.txt
+	$(BIN)/python -c "import torch, torchvision" 2>/dev/null || $(BIN)/pip install -q -r requirements-torch.txt
 	$(BIN)/pip install -q -e ".[dev]" $(PLUGINS:%=-e %)
 	touch $@
 
