@@ -30,6 +30,7 @@ from i2i_core.plugins import discover
 from i2i_core.run import Run
 from i2i_fan_mask.components import everywhere
 from i2i_stargan_v2.losses import cycle, diversity, style
+from i2i_stargan_v2.r1 import logits_for_r1
 
 QUIET = ("progress", "checkpoint", "latent", "reference", "true_pairs")
 """Hooks that print, save and draw now and then; the metrics and the averages stay."""
@@ -68,12 +69,12 @@ class ByHand:
 
         content, s = G.encode(x), F(z, y_trg)
         x_fake = G.decode(content, s, masks)
-        real = D(leaf, y)
+        real = logits_for_r1(D, leaf, y)
         self._descend(self.d_adversarial(real, D(x_fake, y_trg)) + r1(real, leaf, gamma=self.gamma), "discriminator")
 
         with torch.no_grad():
             other = G.decode(content, E(batch["x_ref"], y_trg), masks)
-        real = D(leaf, y)
+        real = logits_for_r1(D, leaf, y)
         self._descend(self.d_adversarial(real, D(other, y_trg)) + r1(real, leaf, gamma=self.gamma), "discriminator")
 
         with torch.no_grad():

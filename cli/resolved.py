@@ -127,12 +127,13 @@ class Change:
 def changes(earlier: str, checked: Checked) -> list[Change]:
     """What differs from the resolved recipe `earlier` of a run that is to be resumed.
 
-    Allowed are how long, with which seed, how many workers and parts of a batch, which learning rates and whatever
-    else optimizers take, and hooks that have no state of their own.
+    Allowed are how long, with which seed, how it is computed, which learning rates and whatever else optimizers take,
+    and hooks that have no state of their own.
     """
     before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
     stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
-    free = (("steps",), ("seed",), ("data", "workers"), ("data", "accumulate"))
+    free = (("steps",), ("seed",), ("channels_last",), ("tf32",), ("compile",), ("recompute",), ("data", "workers"),
+            ("data", "accumulate"))
     return [Change(path, before.get(path), after.get(path), path in free
                    or (path[0] == "optimizers" and path[-1] != "use")
                    or (path[0] == "hooks" and path[1] not in stateful))
