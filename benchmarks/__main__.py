@@ -28,16 +28,15 @@ from benchmarks import report
 BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
 SIZE, THREADS = {"start": 64}, {"train": 2}
 """Where they are not 256 px and 1."""
-# With a key in the recipe for cached pictures, "load" becomes "load --set data.cache=...".
 QUICK = ("flops", "flops --masks", "train --blocks 1", "train --size 64 --masks --blocks 1", "infer --blocks 2", "load",
-         "start")
+         "load --set data.cache=256", "start")
 BATCHES = {256: 2, 128: 4, 64: 8}
 """Of training by size in `full`: about the same work."""
 FULL = (*(f"{verb} --size {size}{masks}"
           for verb in ("flops", "infer") for size in BATCHES for masks in ("", " --masks")),
         *(f"train --size {size} --batch {batch}{masks}"
           for size, batch in BATCHES.items() for masks in ("", " --masks")),
-        *(f"load --size {size}" for size in BATCHES), "start")
+        *(f"load --size {size}{cache}" for size in BATCHES for cache in ("", f" --set data.cache={size}")), "start")
 
 
 def result(verb: str, size: int | None, batch: int | None, masks: bool, blocks: int, threads: int | None,

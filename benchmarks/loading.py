@@ -6,6 +6,7 @@ torchvision's ImageFolder and transforms under a DataLoader, as its users write 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,11 +71,12 @@ def _product(size: int, root: str, sets: Sequence[str]) -> Work:
     from i2i_core.plugins import discover
     from i2i_core.run import Run
 
+    os.environ["XDG_CACHE_HOME"] = f"{root}/.cache"  # of pictures that no one will load again
     narrow = [f"networks.{network}.channel_base={size}" for network in ("generator", "style_encoder", "discriminator")]
     given = [f"data.root={root}", "data.validation=null", "data.workers=0", f"data.image_size={size}",
             f"data.batch_size={BATCH}", *narrow]
     run = Run(load("stargan_v2_afhq.yaml", [*given, *sets], discover()), make_accelerator("fp32"), None)
-    batches = run.batches()  # a cache that fills as pictures are asked for would have to be filled here
+    batches = run.batches()
 
     def work() -> None:
         for _ in range(PICTURES // (3 * BATCH)):

@@ -210,9 +210,9 @@ class Run:
             for place, value in parts.get(f"optimizers/{name}", {}).items():
                 parameter, _, key = place.rpartition("/")
                 if parameter in parameters:
-                    like = parameters[parameter]
-                    laid_out = torch.empty_like(like) if value.shape == like.shape else torch.empty_like(value)
-                    optimizer.state[like][key] = laid_out.to(self.device, value.dtype).copy_(value)
+                    p = parameters[parameter]
+                    like = p if value.shape == p.shape else value  # fused optimizers want moments laid out as weights
+                    optimizer.state[p][key] = torch.empty_like(like, device=self.device, dtype=value.dtype).copy_(value)
         # What tensors and losses remember may have any shape.
         state.match(self._shared_parts(), {n: tensors for n, tensors in parts.items() if n not in self.stateful}, where)
         for name, call in self.stateful.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from i2i_core.answers import Question
 from i2i_core.draws import seed_generators, seed_of
@@ -84,6 +85,7 @@ class _Phase:
                 for group in optimizer.param_groups:
                     group["lr"] = schedule(run.step)
             optimizer.step()
+        increment_version(self.parameters)  # fused optimizers do not, and what is made of weights goes by it
         return found
 
     def _differentiate(self, values: Values, due: Sequence[PlannedTerm], weights: Mapping[str, float]

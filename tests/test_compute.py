@@ -119,6 +119,16 @@ def test_two_processes_in_channels_last_train_what_one_trains(tmp_path: Path) ->
     assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-6
 
 
+# What is made of weights and kept.
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_step_counts_as_a_change_of_the_weights(tmp_path: Path, optimizer: str) -> None:
+    run = train(tmp_path / "run", *TWO, f"optimizers.default={{use: {optimizer}, lr: 1e-3}}")
+    trained = [p for network in run.networks.values() for p in network.parameters() if p.requires_grad]
+    assert all(p._version >= 2 for p in trained)
+
+
 # Compiling.
 
 MASKS = ("tensors.masks={use: trouble/bright_module, of: x_real}",

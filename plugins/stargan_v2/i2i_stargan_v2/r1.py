@@ -6,8 +6,7 @@ u = ∂L/∂v what the penalty makes of v (R1: u = γ/N · v). At a layer y = W 
 
     from the logit      ∂L/∂W = c b aᵀ,   ∂L/∂β = c b
     from the penalty    v is linear in W: ⟨u, v⟩ = ⟨b, W t⟩, where t is what the layers without their biases make of u.
-                        So ∂L/∂W = b tᵀ (that the other b depend on W as well is what other layers' t account for),
-                        ∂L/∂β = 0
+                        So ∂L/∂W = b tᵀ, ∂L/∂β = 0
     together            ∂L/∂W = b hᵀ with h = c a + t, and h obeys h ← W h + c β: it starts as c x + u.
 
 So: a forward; a backward to x, for v, which keeps the b; and one forward of h, which takes the weight gradients on its
@@ -156,6 +155,8 @@ class _Tape(TorchFunctionMode):
             return self._linear(y, *args, **kwargs)
         if func in (F.leaky_relu, F.relu):
             return _kept_slopes(y, func, *args, **kwargs)
+        if func in (torch.gather, Tensor.gather) and (args or (kwargs["dim"],))[0] in (0, -y.dim()):
+            return None  # pictures get numbers of each other
         if func in LINEAR and not any(constant.requires_grad for constant in given[1:]):
             return lambda _, h: func(h, *args, **kwargs)
         return None

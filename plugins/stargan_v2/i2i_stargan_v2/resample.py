@@ -54,6 +54,7 @@ class _Resampling3x3(nn.Conv2d):
             return self.merged(x, self.merged_kernel(self.weight)) if self.merges(x) else self.plain(x)
         if not self.training and not torch.is_grad_enabled():
             return self.merged(x, self._made_once())
+        self._made = None  # training changes weights, and not every optimizer counts their versions
         if not self.merges(x):
             return self.plain(x)
         kernel = self.merged_kernel(self.weight)

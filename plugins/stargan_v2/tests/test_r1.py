@@ -169,8 +169,17 @@ class Mixed(nn.Module):
         return x.flatten(0, 1).view(4, 4, 32, 32).flip(0)
 
 
+class Swapped(nn.Module):
+    """Pictures that are each other's, by positional and named arguments."""
+
+    def forward(self, x):
+        index = torch.tensor([1, 0, 3, 2])[:, None, None, None].expand(4, 4, 32, 32)
+        return torch.gather(x.gather(0, index), dim=-4, index=index.roll(1, 0))
+
+
 @pytest.mark.parametrize("middle", [
-    nn.Tanh(), nn.InstanceNorm2d(4), nn.BatchNorm2d(4), Halves(), Centred(), Shifted(), Scaled(), InPlace(), Mixed(),
+    Swapped(), nn.Tanh(), nn.InstanceNorm2d(4), nn.BatchNorm2d(4), Halves(), Centred(), Shifted(), Scaled(),
+    InPlace(), Mixed(),
     ScaledBelow(), ScaledAfter(), nn.LeakyReLU(-0.2), nn.Conv2d(4, 4, 3, padding="same"), nn.PReLU(), nn.GELU()],
     ids=repr)
 def test_everything_else_is_left_to_autograd(middle):

@@ -60,6 +60,21 @@ def test_all_ways_through_a_merged_convolution_agree(
 
 
 @pytest.mark.parametrize("layer", [UpConv, DownConv])
+def test_a_step_of_training_is_seen_in_inference(layer: type[UpConv | DownConv]) -> None:
+    """By an optimizer whose steps are not counted as changes of the weights."""
+    torch.manual_seed(0)
+    conv, x = layer(2, 2), torch.randn(2, 2, 16, 16)
+    optimizer = torch.optim.Adam(conv.parameters(), lr=0.1, fused=True)
+    for _ in range(2):
+        with torch.no_grad():
+            torch.testing.assert_close(conv.eval()(x), conv.plain(x))
+        conv.train()(x).square().sum().backward()
+        optimizer.step()
+    with torch.no_grad():
+        torch.testing.assert_close(conv.eval()(x), conv.plain(x))
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
 def test_weights_that_change_before_the_backward_pass_are_an_error(layer: type[UpConv | DownConv]) -> None:
     conv = layer(1, 1)
     out = conv(torch.zeros(2, 1, 16, 16, requires_grad=True))
