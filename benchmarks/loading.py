@@ -38,16 +38,16 @@ def measure(size: int, sets: Sequence[str] = (), *, blocks: int, threads: int) -
     rng = np.random.default_rng(0)
     with TemporaryDirectory() as name:
         for domain in ("cat", "dog", "wild"):
-            (Path(name) / domain).mkdir()
+            (Path(name) / "photos" / domain).mkdir(parents=True)
             for n in range(PER_DOMAIN):
-                photo(rng).save(Path(name) / domain / f"{n}.jpg", quality=95)
+                photo(rng).save(Path(name) / "photos" / domain / f"{n}.jpg", quality=95)
         figures = alternate({"baseline": Turn(_baseline, PICTURES), "product": Turn(_product, PICTURES)},
                             (size, name, sets), blocks=blocks, threads=threads)
     return {side: {clock: measures[clock] for clock in ("cpu_seconds", "wall_seconds")}
             for side, measures in figures.items()}
 
 
-def _baseline(size: int, root: str, _: Sequence[str]) -> Work:
+def _baseline(size: int, folder: str, _: Sequence[str]) -> Work:
     from torch.utils.data import DataLoader
     from torchvision import transforms
     from torchvision.datasets import ImageFolder
@@ -56,7 +56,7 @@ def _baseline(size: int, root: str, _: Sequence[str]) -> Work:
     transform = transforms.Compose([
         transforms.RandomApply([crop], p=0.5), transforms.Resize((size, size)), transforms.RandomHorizontalFlip(),
         transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
-    pictures = ImageFolder(root, transform)
+    pictures = ImageFolder(f"{folder}/photos", transform)
 
     def work() -> None:
         batches = iter(DataLoader(pictures, BATCH, shuffle=True))
@@ -65,15 +65,15 @@ def _baseline(size: int, root: str, _: Sequence[str]) -> Work:
     return work
 
 
-def _product(size: int, root: str, sets: Sequence[str]) -> Work:
+def _product(size: int, folder: str, sets: Sequence[str]) -> Work:
     from i2i_core.check import load
     from i2i_core.compute import make_accelerator
     from i2i_core.plugins import discover
     from i2i_core.run import Run
 
-    os.environ["XDG_CACHE_HOME"] = f"{root}/.cache"  # of pictures that no one will load again
+    os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"  # of pictures that no one will load again
     narrow = [f"networks.{network}.channel_base={size}" for network in ("generator", "style_encoder", "discriminator")]
-    given = [f"data.root={root}", "data.validation=null", "data.workers=0", f"data.image_size={size}",
+    given = [f"data.root={folder}/photos", "data.validation=null", "data.workers=0", f"data.image_size={size}",
             f"data.batch_size={BATCH}", *narrow]
     run = Run(load("stargan_v2_afhq.yaml", [*given, *sets], discover()), make_accelerator("fp32"), None)
     batches = run.batches()

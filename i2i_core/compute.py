@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Collection, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from i2i_core.recipe import Recipe
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""mallopt(3): free memory in bytes that is kept at most, and from which size on memory is the system's own."""
 
 
 def make_accelerator(precision: str) -> Accelerator:
@@ -26,6 +30,18 @@ def set_tf32(recipe: Recipe) -> None:
     precision = "tf32" if recipe.tf32 else "ieee"
     torch.backends.cuda.matmul.fp32_precision = precision
     torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]  # made at run time
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what tensors leave for those that come, for the whole process.
+
+    By default it gives each large tensor's pages back, and the system clears pages for the next: 3 % of an iteration's
+    CPU time at 256 px, and most of the time it takes to load a picture from a cache.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # only glibc is known to have these
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:

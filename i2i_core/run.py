@@ -15,7 +15,7 @@ from i2i_core import state
 from i2i_core.answers import Answers
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
-from i2i_core.compute import chosen, memory_format, recompute_blocks, set_tf32
+from i2i_core.compute import chosen, keep_freed_memory, memory_format, recompute_blocks, set_tf32
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
 from i2i_core.data.cache import cache_of
 from i2i_core.data.sets import build_data
@@ -61,6 +61,7 @@ class Run:
         self.directions = directions(recipe.data.targets, self.data.domains)
         """By the number of each domain that gives sources: those that its pictures are translated into."""
 
+        keep_freed_memory()
         set_tf32(recipe)
         layout = memory_format(recipe, self.device)
 

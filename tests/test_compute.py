@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +25,26 @@ from .runs import NO_GRIDS, SGD, TINY, assert_same_bits, largest_difference, run
 TWO = ("steps=2", *NO_GRIDS)
 EXACT = ("precision=fp64", "optimizers.default={use: sgd, lr: 0.01}", "optimizers.mapping_network={lr: 0.001}", *TWO)
 """Without Adam, which would make steps of the rounding noise in biases that a norm cancels."""
+
+
+# Memory.
+
+
+def test_freed_memory_is_kept_for_what_comes_next() -> None:
+    """Pages, in a process of its own, that the system clears for thirty large tensors in turn, without and with."""
+    faults = """
+import resource, torch
+from i2i_core.compute import keep_freed_memory
+def cleared() -> int:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(30):
+        torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(cleared(), (keep_freed_memory(), cleared())[1])
+"""
+    given_back, kept = map(int, subprocess.check_output([sys.executable, "-c", faults], text=True).split())
+    assert given_back >= 30 * 32  # of 2 MB, or 512 times as many of 4 kB
+    assert kept < given_back / 3  # now and then something small takes a place, and a large tensor needs a new one
 
 
 # Frozen networks.
