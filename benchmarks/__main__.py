@@ -28,8 +28,8 @@ from benchmarks import report
 BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
 SIZE, THREADS = {"start": 64}, {"train": 2}
 """Where they are not 256 px and 1."""
-QUICK = ("flops", "flops --masks", "train --blocks 1", "train --size 64 --masks --blocks 1", "infer --blocks 2", "load",
-         "load --set data.cache=256", "start")
+QUICK = ("flops", "flops --masks", "train --blocks 1", "train --masks --blocks 1", "train --size 64 --batch 8 --blocks 1",
+         "infer --blocks 2", "load", "load --set data.cache=256", "start")
 BATCHES = {256: 2, 128: 4, 64: 8}
 """Of training by size in `full`: about the same work."""
 FULL = (*(f"{verb} --size {size}{masks}"
