@@ -21,6 +21,7 @@ from i2i_core.registry import Entry
 from . import launch
 from .common import grid, show
 from .memory import Forecast, NotPredicted, device_memory, peak_of_process
+from .train import warn
 
 if TYPE_CHECKING:
     from i2i_core.plugins import Plugins
@@ -66,7 +67,7 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
     click.echo(f"dry run: {STEPS} iterations, a grid, a checkpoint, a resume", err=True)
     with tempfile.TemporaryDirectory(prefix="i2i-dry-run-") as folder:
         try:
-            run = launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), warn=_ignore)
+            run = launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), warn=warn)
             host, device = peak_of_process(), _device_peak(run)
             saved = next(iter(state.checkpoints(Path(folder) / "checkpoints")), None) or run.save()
             launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), resume=True, warn=_ignore)
@@ -105,7 +106,8 @@ def _forecast(forecast: Forecast, memory: int | None) -> tuple[str, bool]:
     except NotPredicted as error:
         return str(error), True
     show(table, "")
-    if available := memory or device_memory():
+    available = device_memory() if memory is None else memory
+    if available is not None:
         show(forecast.advice(available), "")
     return predicted, memory is None or forecast.fits(memory)
 

@@ -34,7 +34,7 @@ def size(text: str) -> int:
     """8GB as bytes."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([MG]i?B)", text)
     if found is None:
-        raise click.UsageError(f"--memory {text} is no size; write for example 8GB or 7.5GiB")
+        raise click.UsageError(f"--memory {text!r} is no size; write for example 8GB or 7.5GiB")
     return int(float(found[1]) * UNITS[found[2]])
 
 

@@ -38,7 +38,7 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
     i2i train --run-dir runs/my-001 --resume
     accelerate launch -m i2i_cli train --recipe my.yaml
     """
-    if memory and not dry_run:
+    if memory is not None and not dry_run:
         raise click.UsageError("--memory is for --dry-run")
     if dry_run:
         from .dry_run import rehearse
@@ -46,7 +46,7 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
 
         if resume:
             raise click.UsageError("a dry run starts from the beginning; leave out --resume")
-        rehearse(recipe, plugins, sets, size(memory) if memory else None)
+        rehearse(recipe, plugins, sets, size(memory) if memory is not None else None)
         return
     # Threads that wait for each other by spinning starve on a busy machine; torch's OpenMP reads this once, at import.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -57,7 +57,7 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
 
     gc.freeze()
     gc.enable()
-    run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=_warn)
+    run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=warn)
     if run.is_main and run.folder is not None:
         click.echo(f"run         {run.folder}")
         for checkpoint in state.checkpoints(run.folder / "checkpoints")[:1]:
@@ -66,5 +66,5 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
             click.echo(f"picture     {picture}")
 
 
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
     click.echo(f"warning: {message}", err=True)

@@ -112,7 +112,8 @@ def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: Non
         modes.enter_context(Copies())
         tracker = Shapes(fake)
         modes.enter_context(tracker)
-        recipe = checked.recipe.model_copy(update={"compile": False})
+        data = checked.recipe.data.model_copy(update={"cache": None})  # a file that is mapped, not kept
+        recipe = checked.recipe.model_copy(update={"compile": False, "data": data})
         run = Run(replace(checked, recipe=recipe, hooks=stateful), accelerator, None)
         iterate(run)
         look(run)

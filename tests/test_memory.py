@@ -167,10 +167,31 @@ def test_a_memory_is_a_number_with_a_unit_and_belongs_to_a_dry_run(i2i, toy):
     assert [size(text) for text in ("8GB", "7.5GiB", "500MB")] == [8_000_000_000, 8_053_063_680, 500_000_000]
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "8", *toy)
     assert answer.code == 2
-    assert answer.err.endswith("Error: --memory 8 is no size; write for example 8GB or 7.5GiB\n")
+    assert answer.err.endswith("Error: --memory '8' is no size; write for example 8GB or 7.5GiB\n")
     answer = i2i("train", "--recipe", "toy.yaml", "--memory", "8GB", *toy)
     assert answer.code == 2
     assert answer.err.endswith("Error: --memory is for --dry-run\n")
+
+
+def test_no_memory_at_all_is_told_too(i2i, toy):
+    answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "0GB", *toy)
+    assert answer.code == 0
+    assert "the recipe does not fit in 0 bytes, of which a tenth should stay free: it takes " in answer.out
+    answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "", *toy)
+    assert answer.code == 2
+    assert answer.err.endswith("Error: --memory '' is no size; write for example 8GB or 7.5GiB\n")
+
+
+def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, plugins, monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cache = "data.cache=36"
+    assert predicted_peak(quick_start(plugins, cache)) == predicted_peak(quick_start(plugins))
+    assert not (tmp_path / "cache").exists()
+    sets = [word for change in (*SMALL, cache, "hooks=null") for word in ("--set", change)]
+    answer = i2i("train", "--recipe", "stargan_v2.yaml", "--dry-run", *sets)
+    assert answer.code == 0, answer.err
+    assert [line.partition(", to keep")[0] for line in answer.err.splitlines()] == [
+        "dry run: 2 iterations, a grid, a checkpoint, a resume", "warning: decoding 2,686 pictures once"]
 
 
 def test_who_runs_out_of_memory_is_told_how_to_learn_what_helps(plugins):
