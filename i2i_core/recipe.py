@@ -150,6 +150,9 @@ class Data(_Use):
         if cache and (cache[0] < height or cache[1] < width):
             raise ValueError(f"pictures of {cache[0]} x {cache[1]} pixels would be enlarged to the image_size of "
                              f"{height} x {width}; write {max(height, width)} or more")
+        if cache and 3 * cache[0] * cache[1] > 2_000_000_000:  # NumPy has no larger records
+            raise ValueError(f"a picture of {cache[0]} x {cache[1]} pixels would take more than 2 GB; "
+                             f"write a smaller size")
         return cache
 
 

@@ -19,7 +19,7 @@ from i2i_core.data import cache as caching
 from i2i_core.data.batches import Samples, cut, loader, to_device, to_tensor
 from i2i_core.data.cache import Cache, cached
 from i2i_core.data.image_folders import ImageFolders
-from i2i_core.errors import DataError
+from i2i_core.errors import DataError, DiskError
 from i2i_core.interfaces import CacheableDataset
 from i2i_core.recipe import Augment, Data
 
@@ -237,6 +237,46 @@ def test_processes_that_cache_the_same_do_not_meet(folder: Path) -> None:
     assert not smooth.asked
 
 
+@pytest.mark.parametrize("harm", ["a file above it", "a folder in its place"])
+def test_where_nothing_can_be_kept_one_sentence_says_what_to_do(folder: Path, harm: str) -> None:
+    path = cached(Smooth(), SIZE).path
+    path.unlink()
+    if harm == "a file above it":
+        folder.rmdir()
+        folder.touch()
+    else:
+        (path / "inner").mkdir(parents=True)
+    with pytest.raises(DiskError) as failed:
+        cached(Smooth(), SIZE)
+    why = "File exists" if harm == "a file above it" else "Is a directory"
+    assert str(failed.value) == (f"pictures cannot be kept in {path}: {why} (free some space, set XDG_CACHE_HOME to "
+                                 f"another folder, or leave data.cache out)")
+
+
+def cached_by_nobody(said: Any) -> None:
+    os.setuid(65534)
+    try:
+        cached(Smooth(), SIZE)
+    except DiskError as error:
+        said.put(str(error))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+def test_a_file_of_another_user_that_may_not_be_read_is_one_sentence(folder: Path) -> None:
+    path = cached(Smooth(), SIZE).path
+    for parent in (*folder.relative_to("/").parents, folder.relative_to("/")):
+        if (place := Path("/") / parent).owner() == Path.home().owner():
+            place.chmod(place.stat().st_mode | 0o055)
+    fork = multiprocessing.get_context("fork")
+    said = fork.SimpleQueue()
+    process = fork.Process(target=cached_by_nobody, args=(said,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert said.get() == (f"pictures cannot be kept in {path}: Permission denied (free some space, set XDG_CACHE_HOME "
+                          f"to another folder, or leave data.cache out)")
+
+
 def test_an_error_while_decoding_is_told_and_leaves_nothing(folder: Path) -> None:
     with pytest.raises(DataError, match=r"^lost$"):
         cached(Deadly(DataError("lost")), SIZE)
@@ -249,6 +289,7 @@ def test_an_error_while_decoding_is_told_and_leaves_nothing(folder: Path) -> Non
 @pytest.mark.parametrize(("value", "said"), [
     ("4", "data.cache: pictures of 4 x 4 pixels would be enlarged to the image_size of 8 x 8; write 8 or more"),
     ("[16, 7]", "data.cache: pictures of 16 x 7 pixels would be enlarged to the image_size of 8 x 8; write 8 or more"),
+    ("30_000", "data.cache: a picture of 30000 x 30000 pixels would take more than 2 GB; write a smaller size"),
     ("big", "data.cache should be a list, not 'big'")])
 def test_a_size_that_is_none_is_a_mistake_at_its_place(mistakes: Any, value: str, said: str) -> None:
     assert mistakes(("image_size: 8", f"image_size: 8, cache: {value}")) == [f"tiny.yaml:5:47: {said}"]

@@ -9,8 +9,9 @@ import tempfile
 import time
 import warnings
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,9 @@ import torch
 from PIL.Image import Resampling
 from torch import Tensor
 
-from i2i_core.errors import Problem, RecipeError
+from i2i_core.errors import DiskError, Problem, RecipeError
 from i2i_core.interfaces import CacheableDataset, Dataset
 from i2i_core.recipe import Recipe
-from i2i_core.state import writing
 
 UNUSED = 30
 """Days after which a file that no run has opened is deleted, when another one is made."""
@@ -69,7 +69,9 @@ def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
     key = f"{PIL.__version__} {kind} {size} {counts} {dataset.fingerprint()}"
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     path = base / "i2i" / "pixels" / hashlib.sha256(key.encode()).hexdigest()[:32]
-    if not _sound(path, sum(counts), size):
+    with _keeping(path):
+        sound = _sound(path, sum(counts), size)
+    if not sound:
         _make(path, dataset, counts, size)
     with suppress(OSError):  # of another user
         os.utime(path)
@@ -92,6 +94,16 @@ def _sound(path: Path, count: int, size: tuple[int, int]) -> bool:
         return all(threads.map(lambda found: found["crc"] == _checksum(found), np.memmap(path, record, "r")))
 
 
+@contextmanager
+def _keeping(path: Path) -> Iterator[None]:
+    """A file that cannot be read or written in this block raises a DiskError, for which nothing has to be resumed."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError(f"pictures cannot be kept in {path}: {error.strerror or error} (free some space, set "
+                        f"XDG_CACHE_HOME to another folder, or leave data.cache out)") from error
+
+
 def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
     """Write beside and rename: whoever is killed, or does the same at the same time, leaves a whole file or none."""
     record, places = _record(size), [(y, i) for y, count in enumerate(counts) for i in range(count)]
@@ -104,11 +116,11 @@ def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: 
         made = np.zeros((), record)
         made["aspect"], made["pixels"] = picture.width / picture.height, resized
         made["crc"] = _checksum(made)
-        with writing(path):
+        with _keeping(path):
             if os.pwrite(handle, made.tobytes(), number * record.itemsize) < record.itemsize:
-                raise OSError(errno.ENOSPC, "")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with writing(path):
+    with _keeping(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _clean(path.parent)
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -116,7 +128,7 @@ def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: 
         with ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
             for _ in threads.map(keep, range(len(places))):
                 pass
-        with writing(path):
+        with _keeping(path):
             os.fsync(handle)
             os.replace(beside, path)
     finally:
