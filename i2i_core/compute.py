@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from i2i_core.errors import Problem, RecipeError
 from i2i_core.recipe import Recipe
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -58,6 +59,21 @@ def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
 def chosen(choice: bool | Collection[str], name: str) -> bool:
     """Whether a recipe's choice of networks (true, false or a list) has this one."""
     return choice if isinstance(choice, bool) else name in choice
+
+
+def find_compiler(recipe: Recipe, device: torch.device) -> None:
+    """Raises RecipeError where a recipe compiles for a CPU without a C++ compiler: before anything is trained."""
+    if not recipe.compile or device.type != "cpu":
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        said = "torch.compile needs a C++ compiler on a CPU, and finds none"
+        hint = "install g++, name one in the environment variable CXX, or leave compile out"
+        raise RecipeError([Problem(said, recipe.mark("compile"), hint)]) from None
 
 
 class freezing:

@@ -205,6 +205,14 @@ def test_compile_true_compiles_modules_among_tensors_too() -> None:
         assert (run.networks["style_encoder"]._compiled_call_impl is not None) == all_of_them
 
 
+def test_without_a_compiler_one_sentence_says_so_before_anything_is_trained(tmp_path: Path) -> None:
+    ended = run_forked(tmp_path / "run", "compile=mapping_network", CXX="nonexistent")
+    assert ended.codes == [2]
+    assert ended.printed[0].splitlines()[-1] == (
+        "--set compile=mapping_network: torch.compile needs a C++ compiler on a CPU, and finds none (install g++, name "
+        "one in the environment variable CXX, or leave compile out)")
+
+
 @pytest.mark.parametrize("key", ["recompute", "compile"])
 def test_a_network_that_is_not_there_is_told_at_its_place(plugins, key: str) -> None:
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
