@@ -24,12 +24,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from benchmarks import report
+from i2i_core.errors import I2IError
 
 BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
 SIZE, THREADS = {"start": 64}, {"train": 2}
 """Where they are not 256 px and 1."""
-QUICK = ("flops", "flops --masks", "train --blocks 1", "train --masks --blocks 1", "train --size 64 --batch 8 --blocks 1",
-         "infer --blocks 2", "load", "load --set data.cache=256", "start")
+QUICK = ("flops", "flops --masks", "train --blocks 1", "train --masks --blocks 1",
+         "train --size 64 --batch 8 --blocks 1", "infer --blocks 2", "load", "load --set data.cache=256", "start")
 BATCHES = {256: 2, 128: 4, 64: 8}
 """Of training by size in `full`: about the same work."""
 FULL = (*(f"{verb} --size {size}{masks}"
@@ -61,16 +62,23 @@ def result(verb: str, size: int | None, batch: int | None, masks: bool, blocks: 
     return facts | turns | measured
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on; argparse says what else is not one."""
+    if (number := int(text)) < 1:
+        raise ValueError
+    return number
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("verb", choices=[*BATCH, "quick", "full", "table"])
-    parser.add_argument("--size", type=int, help="pixels, a power of two from 32 on (256; 64 for start)")
-    parser.add_argument("--batch", type=int, help=f"pictures of a batch ({BATCH['flops']} for flops, "
+    parser.add_argument("--size", type=positive, help="pixels, a power of two from 32 on (256; 64 for start)")
+    parser.add_argument("--batch", type=positive, help=f"pictures of a batch ({BATCH['flops']} for flops, "
                                                   f"{BATCH['train']} for train, {BATCH['start']} for start)")
     parser.add_argument("--masks", action="store_true", help="CelebA-HQ's recipe with FAN's masks instead of AFHQ's")
-    parser.add_argument("--blocks", type=int, default=3, help="turns of each side, after one to warm up (3)")
-    parser.add_argument("--threads", type=int, help="of each side (2 for train, else 1)")
+    parser.add_argument("--blocks", type=positive, default=3, help="turns of each side, after one to warm up (3)")
+    parser.add_argument("--threads", type=positive, help="of each side (2 for train, else 1)")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE",
                         help="change the product's recipe")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -79,7 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report.README.write_text(report.readme())
         return 0
     if options.verb in BATCH:
-        found = [result(**{name: value for name, value in vars(options).items() if name != "json"})]
+        try:
+            found = [result(**{name: value for name, value in vars(options).items() if name != "json"})]
+        except I2IError as error:
+            parser.error(str(error))
     else:
         found = list(suite(QUICK if options.verb == "quick" else FULL))
     if options.json:

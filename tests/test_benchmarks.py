@@ -34,5 +34,14 @@ def test_flops_are_printed_as_json_and_the_product_needs_fewer() -> None:
     assert found["ratio"]["flops"] == found["product"]["flops"] / found["baseline"]["flops"]
 
 
+@pytest.mark.parametrize(("wrong", "said"), [
+    (["--size", "0"], "argument --size: invalid positive value: '0'"),
+    (["--set", "nonsense=1"], "--set nonsense=1: unknown key nonsense in the recipe")])
+def test_what_cannot_be_measured_is_one_sentence(wrong: list[str], said: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "flops", *wrong], cwd=ROOT, capture_output=True,
+                          text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (2, f"python -m benchmarks: error: {said}")
+
+
 def test_the_table_of_results_is_that_of_the_measurements() -> None:
     assert report.README.read_text() == report.readme()
