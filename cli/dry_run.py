@@ -60,7 +60,7 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
                                "with data.batch_size set to one process's share")
     checked = load(recipe, sets, plugins).recipe
     plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
-    predicted, fits = _forecast(Forecast(recipe, plugins, sets), memory)
+    predicted, fits = _forecast(recipe, plugins, sets, memory)
     if not fits:
         return
     changed = [*sets, f"steps={STEPS}", *checked.silenced(), "hooks.dry_run_stopwatch=dry_run/stopwatch"]
@@ -99,9 +99,10 @@ def _ignore(_: str) -> None:
     """The resumed run says that it is finished, as it should be."""
 
 
-def _forecast(forecast: Forecast, memory: int | None) -> tuple[str, bool]:
+def _forecast(recipe: str, plugins: Plugins, sets: Sequence[str], memory: int | None) -> tuple[str, bool]:
     """Print the predicted peaks; returns what to say beside the measured one, and whether to go on."""
     try:
+        forecast = Forecast(recipe, plugins, sets)
         table, predicted = forecast.table(), f"{decimal(forecast.peak())} predicted"
     except NotPredicted as error:
         return str(error), True

@@ -110,6 +110,14 @@ def test_what_has_no_size_yet_is_not_predicted_in_one_line(plugins):
     assert "\n" not in str(error.value)
 
 
+def test_a_dry_run_of_what_is_not_predicted_is_measured_all_the_same(i2i):
+    sets = [word for change in (*FEW, "networks.generator.width=4") for word in ("--set", change)]
+    answer = i2i("train", "--recipe", "cut.yaml", "--dry-run", "--memory", "8GB", *sets)
+    assert answer.code == 0, answer.err
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("peak memory"))
+    assert line.endswith("B; not predicted: a component needs more of its tensors than their shapes")
+
+
 @pytest.fixture
 def forecast(plugins) -> Forecast:
     """With figures that one can follow."""
