@@ -71,6 +71,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
     if accelerator.num_processes > 1:
         _watch_parent()
     run: Run | None = None
+    checkpoint: state.Checkpoint | None = None
     with _locked_folder(accelerator, run_dir, Path(named).stem, resume) as folder, _signals(lambda: run):
         try:
             for change in changed:
@@ -113,7 +114,8 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
                 if is_main:
                     code = getattr(explained, "exit_code", 1)
                     status = "stopped" if isinstance(explained, Interrupted | Preempted) else "failed"
-                    run_folder.write_status(folder, status, run.step if run else 0, code, str(explained))
+                    begun = run or checkpoint
+                    run_folder.write_status(folder, status, begun.step if begun else 0, code, str(explained))
             if explained is error:
                 raise
             raise explained from error

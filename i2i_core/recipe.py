@@ -143,6 +143,13 @@ class Data(_Use):
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
 
+    @field_validator("accumulate")
+    @classmethod
+    def _parts(cls, parts: int, others: ValidationInfo) -> int:
+        if (samples := others.data.get("batch_size", parts)) % parts:
+            raise ValueError(f"a batch of {samples} samples has no {parts} equal parts")
+        return parts
+
     @field_validator("cache")
     @classmethod
     def _enough(cls, cache: _Size | None, others: ValidationInfo) -> _Size | None:

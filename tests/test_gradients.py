@@ -50,8 +50,7 @@ def test_the_parts_of_a_batch_take_turns_in_the_memory(tmp_path: Path) -> None:
 def test_parts_that_are_not_equal_are_refused_at_their_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
         train(tmp_path / "run", "data.accumulate=3")
-    assert str(error.value) == ("--set data.accumulate=3: a process's 4 samples of a batch cannot be computed in 3 "
-                                "equal parts")
+    assert str(error.value) == "--set data.accumulate=3: data.accumulate: a batch of 4 samples has no 3 equal parts"
 
 
 @pytest.mark.parametrize(("value", "said"), [

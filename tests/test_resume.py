@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from i2i_cli.resolved import dump
 from i2i_core import state
 from i2i_core.check import load
-from i2i_core.errors import CheckpointError, RecipeError
+from i2i_core.errors import CheckpointError, DataError, RecipeError
 
 from .runs import NO_GRIDS, assert_same_bits, copy_of, logged, plugins, run_forked, status, tensors, train
 
@@ -187,6 +187,10 @@ def test_domains_that_changed_are_refused_with_both_lists(tmp_path: Path) -> Non
     (tmp_path / "pictures" / "dog" / "0.png").rename(tmp_path / "pictures" / "bee" / "0.png")
     with pytest.raises(CheckpointError, match="domains cat, dog, and the data now has ape, bee, dog"):
         train(folder, "steps=2", resume=True)
+    (tmp_path / "pictures").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError):
+        train(folder, "steps=2", resume=True)
+    assert status(folder)["step"] == 1
 
 
 def flip_a_byte(file: Path, at: int = 100) -> None:
