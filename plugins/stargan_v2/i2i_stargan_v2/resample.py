@@ -18,6 +18,7 @@ agree. The kernel is a matrix product of w, so gradients and gradients of gradie
 1x1 convolution needs no merging: it commutes with both resamplings and belongs at the low resolution.
 """
 
+from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -64,7 +65,8 @@ class _Resampling3x3(nn.Conv2d):
             return self.plain(x)
         weight = self.weight  # once: a spectral norm makes another one for each who asks
         kernel = self.merged_kernel(weight)
-        with self._kept_less(x, kernel, weight):
+        recomputed = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+        with nullcontext() if recomputed else self._kept_less(x, kernel, weight):  # of hooks only the innermost decide
             return self.merged(x, kernel)
 
     def merges(self, x: Tensor) -> bool:

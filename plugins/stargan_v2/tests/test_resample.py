@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import weakref
 
 import pytest
 import torch
 from torch import Tensor
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.checkpoint import checkpoint
 
 from i2i_stargan_v2.resample import DownConv, UpConv
 
@@ -118,3 +120,19 @@ def test_weights_that_change_behind_autograd_are_seen_in_the_next_inference(laye
     for _ in range(2):
         torch.testing.assert_close(conv.eval()(x), conv.plain(x))
         conv.weight.data.mul_(2.0)
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+def test_a_convolution_that_is_computed_again_keeps_nothing(layer: type[UpConv | DownConv]) -> None:
+    torch.manual_seed(0)
+    conv, x, kept = layer(2, 2), torch.randn(2, 2, 16, 16, requires_grad=True), []
+
+    def gave(x: Tensor) -> Tensor:
+        made = x + 1
+        kept.append(weakref.ref(made))
+        return conv(made)
+
+    out = checkpoint(gave, x, use_reentrant=False)
+    assert kept[0]() is None
+    (plain,) = torch.autograd.grad(conv.plain(x + 1).sum(), x)
+    torch.testing.assert_close(torch.autograd.grad(out.sum(), x), (plain,))
