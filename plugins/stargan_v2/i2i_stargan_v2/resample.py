@@ -121,7 +121,8 @@ class UpConv(_Resampling3x3):
         super()._apply(fn, recurse)
         # Whatever the network's memory format, the weights stay (out, in, 3, 3): a transposed convolution wants them
         # (in, out), and the third format that this would be costs more than the convolution.
-        self.weight.data = self.weight.data.contiguous()
+        for p in self.parameters():  # and not self.weight, which a spectral norm would make
+            p.data = p.data.contiguous()
         return self
 
     def plain(self, x: Tensor) -> Tensor:
