@@ -275,6 +275,15 @@ def test_a_network_outside_of_a_graph_is_only_called():
         assert torch.equal(logits_for_r1(network, X, Y), network(X, Y))
 
 
+def test_a_second_backward_pass_is_an_error_and_not_without_gradients():
+    network, x = stargan_d(), X.clone().requires_grad_()
+    logits = logits_for_r1(network, x, Y)
+    penalty, adversarial = r1(logits, x), logits.mean()
+    adversarial.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="gives its gradients once: differentiate the sum of all losses"):
+        penalty.backward()
+
+
 def test_the_gradient_by_the_picture_is_there_without_a_penalty():
     network, x = stargan_d(), X.clone().requires_grad_()
     ours, theirs = (torch.autograd.grad(call(network, x, Y).sum(), x)[0] for call in (logits_for_r1, plain))
