@@ -45,9 +45,9 @@ def logits_for_r1(discriminator: Callable[..., Tensor], x: Tensor, *args: Any) -
 
     x (N, ...) is a leaf that requires a gradient. The penalty takes v by
     `torch.autograd.grad(logits.sum(), x, create_graph=True)` and makes of it what it likes. Where the discriminator is
-    not piecewise linear, or gives more than one logit per sample, this is the plain call. Where it is not, the penalty
-    spends the discriminator's own graph: what a hook took out of it can no longer be differentiated, and gradients by
-    weights come once.
+    not piecewise linear, or gives more than one logit per sample, this is the plain call. Elsewhere the penalty spends
+    the discriminator's own graph: what a hook took out of it can no longer be differentiated, and gradients by weights
+    come once (RuntimeError).
     """
     if not torch.is_grad_enabled():
         return discriminator(x, *args)
@@ -221,7 +221,8 @@ class _Tape(TorchFunctionMode):
                 total = (self.logits * c).sum()
             return list(torch.autograd.grad(total, [self.x, *self.weights], allow_unused=True))
         if not self.steps:
-            raise RuntimeError("logits_for_r1 gives its gradients once: differentiate the sum of all losses of its logits")
+            raise RuntimeError("logits_for_r1 gives its gradients once: differentiate the sum of all losses of its "
+                               "logits")
         replay = _Replay(c, self.signals, [None for _ in self.weights])
         left = Counter(number for _, inputs in self.steps for number in inputs)
         h = {0: self.x.detach() * _per_sample(c, self.x) + self.u}
