@@ -143,9 +143,9 @@ class _Tape(TorchFunctionMode):
         return y
 
     def _is_like_x(self, y: Any) -> bool:
-        """Whether y has a row for each picture, and a graph: what autograd takes for constant has no slopes."""
+        """Whether y has a row for each picture, and autograd sees it made: what it takes for constant has no slopes."""
         return (isinstance(y, Tensor) and y.shape[:1] == self.x.shape[:1] and y.dtype == self.x.dtype
-                and y.requires_grad)
+                and torch.is_grad_enabled() and y.requires_grad)
 
     def _step(self, func: Any, y: Tensor, inputs: list[int], given: list[Tensor], x: Any, /, *args: Any, **kwargs: Any
               ) -> Callable[..., Tensor] | None:

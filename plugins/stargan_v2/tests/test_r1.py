@@ -207,6 +207,15 @@ class Attention(nn.Module):
         return signs + x * 1.0
 
 
+class Unseen(nn.Module):
+    """Changed in place, of which autograd is not told."""
+
+    def forward(self, x):
+        x = x * 1.0
+        with torch.no_grad():
+            return x.mul_(2.0)
+
+
 class OtherBackward(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -251,7 +260,8 @@ class Unbatched(nn.Conv2d):
 
 
 @pytest.mark.parametrize("middle", [
-    Named(4, 4, 3), Constant(4, 4, 3), Attention(), Backward(), Rounded(), Rows(), Columns(), Unbatched(4, 4, 3),
+    Named(4, 4, 3), Constant(4, 4, 3), Attention(), Unseen(), Backward(), Rounded(), Rows(), Columns(),
+    Unbatched(4, 4, 3),
     Swapped(), nn.Tanh(), nn.InstanceNorm2d(4), nn.BatchNorm2d(4), Halves(), Centred(), Shifted(), Scaled(),
     InPlace(), Mixed(),
     ScaledBelow(), ScaledAfter(), nn.LeakyReLU(-0.2), nn.Conv2d(4, 4, 3, padding="same"), nn.PReLU(), nn.GELU()],
