@@ -110,7 +110,7 @@ class AdaIN(nn.Module):
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
         # Under autocast too, scales and shifts have the weights' precision: batch norm insists.
-        gamma, beta = self.fc(s).to(self.fc.weight.dtype).chunk(2, dim=1)
+        gamma, beta = self.fc(s).to(self.fc.bias.dtype).chunk(2, dim=1)
         return instance_norm(x, 1 + gamma, beta)
 
 

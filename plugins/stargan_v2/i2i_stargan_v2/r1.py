@@ -32,9 +32,9 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.weak import WeakTensorKeyDictionary
 
 SUMS = {torch.add, Tensor.add, Tensor.__add__}
-LINEAR = {F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate, torch.gather, Tensor.gather, torch.squeeze,
-          Tensor.squeeze, torch.flatten, Tensor.flatten, Tensor.reshape, Tensor.view, torch.mul, Tensor.mul,
-          Tensor.__mul__, Tensor.mul_, torch.div, Tensor.div, Tensor.__truediv__, Tensor.div_}
+SCALES = {torch.mul, Tensor.mul, Tensor.__mul__, Tensor.mul_, torch.div, Tensor.div, Tensor.__truediv__, Tensor.div_}
+LINEAR = SCALES | {F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate, torch.gather, Tensor.gather, torch.squeeze,
+                   Tensor.squeeze, torch.flatten, Tensor.flatten, Tensor.reshape, Tensor.view}
 """In their first argument, if what else they are given is constant."""
 FACTS = torch.Size | int | torch.dtype | torch.device | torch.UntypedStorage
 """What a network may ask of a tensor without reading its numbers."""
@@ -45,7 +45,9 @@ def logits_for_r1(discriminator: Callable[..., Tensor], x: Tensor, *args: Any) -
 
     x (N, ...) is a leaf that requires a gradient. The penalty takes v by
     `torch.autograd.grad(logits.sum(), x, create_graph=True)` and makes of it what it likes. Where the discriminator is
-    not piecewise linear, or gives more than one logit per sample, this is the plain call.
+    not piecewise linear, or gives more than one logit per sample, this is the plain call. Elsewhere the penalty spends
+    the discriminator's own graph: what a hook took out of it can no longer be differentiated, and gradients by weights
+    come once (RuntimeError).
     """
     if not torch.is_grad_enabled():
         return discriminator(x, *args)
@@ -131,8 +133,8 @@ class _Tape(TorchFunctionMode):
         given = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         inputs = [self.numbers[tensor] for tensor in given if tensor in self.numbers]
         if self.linear and inputs and not isinstance(y, FACTS):
-            step = self._step(func, y, inputs, given, *args, **kwargs) if isinstance(y, Tensor) else None
-            if step is None or y.shape[:1] != self.x.shape[:1]:
+            step = self._step(func, y, inputs, given, *args, **kwargs) if args and self._is_like_x(y) else None
+            if step is None:
                 self.linear = False
                 self.steps.clear()
             else:
@@ -140,16 +142,23 @@ class _Tape(TorchFunctionMode):
                 self.numbers[y] = len(self.steps)
         return y
 
-    def _step(self, func: Any, y: Tensor, inputs: list[int], given: list[Tensor], x: Any, *args: Any, **kwargs: Any
+    def _is_like_x(self, y: Any) -> bool:
+        """Whether y has a row for each picture, and autograd sees it made: what it takes for constant has no slopes."""
+        return (isinstance(y, Tensor) and y.shape[:1] == self.x.shape[:1] and y.dtype == self.x.dtype
+                and torch.is_grad_enabled() and y.requires_grad)
+
+    def _step(self, func: Any, y: Tensor, inputs: list[int], given: list[Tensor], x: Any, /, *args: Any, **kwargs: Any
               ) -> Callable[..., Tensor] | None:
         """What `func` does to h, or None if it is not known to be affine with fixed slopes."""
+        if func in SUMS | SCALES and any(tensor.dim() not in (0, y.dim()) for tensor in given):
+            return None  # broadcast, rows may become columns
         if func in SUMS and len(inputs) == 2 and not kwargs:
             return lambda _, a, b: a + b
         if len(inputs) > 1 or given[0] is not x or x not in self.numbers:
             return None
         if y is x and (inputs[0] != len(self.steps) or x._is_view()):  # done in place, and perhaps not to x alone
             return None
-        if func is torch.conv2d:
+        if func is torch.conv2d and y.dim() == 4:
             return self._conv2d(y, *args, **kwargs)
         if func is F.linear and y.dim() == 2:
             return self._linear(y, *args, **kwargs)
@@ -157,7 +166,8 @@ class _Tape(TorchFunctionMode):
             return _kept_slopes(y, func, *args, **kwargs)
         if func in (torch.gather, Tensor.gather) and (args or (kwargs["dim"],))[0] in (0, -y.dim()):
             return None  # pictures get numbers of each other
-        if func in LINEAR and not any(constant.requires_grad for constant in given[1:]):
+        constant = not any(other.requires_grad for other in given[1:])
+        if func in LINEAR and constant and kwargs.get("rounding_mode") is None:
             return lambda _, h: func(h, *args, **kwargs)
         return None
 
@@ -165,7 +175,7 @@ class _Tape(TorchFunctionMode):
                 dilation: Any = 1, groups: int = 1) -> Callable[..., Tensor] | None:
         if isinstance(padding, str):
             return None
-        steps = [list(pair) if isinstance(pair, tuple) else [pair] * 2 for pair in (stride, padding, dilation)]
+        steps = [[pair] * 2 if isinstance(pair, int) else list(pair) for pair in (stride, padding, dilation)]
 
         def gradient(h: Tensor, b: Tensor) -> Tensor:  # torch.nn.grad.conv2d_weight forgets the weight's memory format
             found: Tensor = torch.ops.aten.convolution_backward(b, h, weight, None, *steps, False, [0, 0], groups,
@@ -210,6 +220,9 @@ class _Tape(TorchFunctionMode):
             with torch.enable_grad():
                 total = (self.logits * c).sum()
             return list(torch.autograd.grad(total, [self.x, *self.weights], allow_unused=True))
+        if not self.steps:
+            raise RuntimeError("logits_for_r1 gives its gradients once: differentiate the sum of all losses of its "
+                               "logits")
         replay = _Replay(c, self.signals, [None for _ in self.weights])
         left = Counter(number for _, inputs in self.steps for number in inputs)
         h = {0: self.x.detach() * _per_sample(c, self.x) + self.u}

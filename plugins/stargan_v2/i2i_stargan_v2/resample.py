@@ -18,6 +18,7 @@ agree. The kernel is a matrix product of w, so gradients and gradients of gradie
 1x1 convolution needs no merging: it commutes with both resamplings and belongs at the low resolution.
 """
 
+from contextlib import nullcontext
 from typing import Any, Self
 
 import torch
@@ -47,18 +48,25 @@ class _Resampling3x3(nn.Conv2d):
         super().__init__(dim_in, dim_out, 3, padding=1)
         # A buffer follows the weights' device and type without a copy per call; it is no part of the state.
         self.register_buffer("merging", merging.clone(), persistent=False)
-        self._made: tuple[Any, Tensor] | None = None
+        self._made: tuple[Tensor, Any, Tensor] | None = None
+
+    def train(self, mode: bool = True) -> Self:
+        """Between two uses weights may change by ways that count no version (`weight.data`)."""
+        self._made = None
+        return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.compiler.is_compiling():
             return self.merged(x, self.merged_kernel(self.weight)) if self.merges(x) else self.plain(x)
         if not self.training and not torch.is_grad_enabled():
-            return self.merged(x, self._made_once())
+            return self.merged(x, self._made_once(self.weight))
         self._made = None  # training changes weights, and not every optimizer counts their versions
         if not self.merges(x):
             return self.plain(x)
-        kernel = self.merged_kernel(self.weight)
-        with self._kept_less(x, kernel):
+        weight = self.weight  # once: a spectral norm makes another one for each who asks
+        kernel = self.merged_kernel(weight)
+        recomputed = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
+        with nullcontext() if recomputed else self._kept_less(x, kernel, weight):  # of hooks only the innermost decide
             return self.merged(x, kernel)
 
     def merges(self, x: Tensor) -> bool:
@@ -68,16 +76,16 @@ class _Resampling3x3(nn.Conv2d):
         """
         return torch.compiler.is_exporting() or self.low_positions(x) >= LEAST_POSITIONS
 
-    def _made_once(self) -> Tensor:
+    def _made_once(self, weight: Tensor) -> Tensor:
         """The kernel for as long as the weights do not change."""
-        made_of = (self.weight._version, self.weight.data_ptr(), self.weight.dtype)
-        if self._made is None or self._made[0] != made_of:
-            self._made = made_of, self.merged_kernel(self.weight)
-        return self._made[1]
+        version = (weight._version, weight.data_ptr(), weight.dtype)
+        if self._made is None or self._made[0] is not weight or self._made[1] != version:
+            self._made = weight, version, self.merged_kernel(weight)
+        return self._made[2]
 
-    def _kept_less(self, x: Tensor, kernel: Tensor) -> saved_tensors_hooks:
+    def _kept_less(self, x: Tensor, kernel: Tensor, weight: Tensor) -> saved_tensors_hooks:
         """Let autograd not keep the kernel, large and cheap to make again, nor x where the weights are frozen."""
-        weight, version = self.weight, self.weight._version
+        version = weight._version
         of_kernel, of_x = _storage(kernel), _storage(x)  # and not the tensors, which would live as long as the graph
 
         def pack(kept: Tensor) -> Tensor | torch.Size | None:
@@ -113,7 +121,8 @@ class UpConv(_Resampling3x3):
         super()._apply(fn, recurse)
         # Whatever the network's memory format, the weights stay (out, in, 3, 3): a transposed convolution wants them
         # (in, out), and the third format that this would be costs more than the convolution.
-        self.weight.data = self.weight.data.contiguous()
+        for p in self.parameters():  # and not self.weight, which a spectral norm would make
+            p.data = p.data.contiguous()
         return self
 
     def plain(self, x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from i2i_stargan_v2.check import STYLE_DIM
 from i2i_stargan_v2.golden_fill import fill, inputs
@@ -294,3 +295,16 @@ def test_generator_runs_in_bfloat16_beside_a_skip_in_float32() -> None:
 def test_the_check_of_recipes_knows_the_default_length_of_a_style(network):
     """The check must not import torch, so it has a copy."""
     assert inspect.signature(network).parameters["style_dim"].default == STYLE_DIM
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_spectral_norms_iterate_once_a_forward_and_never_else(memory_format: torch.memory_format) -> None:
+    network = Generator(image_size=(32, 32), channel_base=256, max_channels=16)
+    calls: list[nn.Module] = []
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for layer in layers:
+        spectral_norm(layer).parametrizations.weight[0].register_forward_hook(lambda norm, *_: calls.append(norm))
+    network.to(memory_format=memory_format)
+    assert calls == []
+    network(torch.randn(2, 3, 32, 32), torch.randn(2, 64))
+    assert len(calls) == len(set(calls)) == len(layers)

@@ -102,8 +102,15 @@ class Twice(nn.Module):
         return self.conv(F.relu(self.conv(x))) * 0.5 + F.interpolate(F.avg_pool2d(x, 2), scale_factor=2) / 3
 
 
+class Listed(nn.Conv2d):
+    """With lists where others have tuples."""
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight, self.bias, stride=[2, 1], padding=[1], dilation=[1, 2])
+
+
 @pytest.mark.parametrize("middle", [
-    Twice(), nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, dilation=2, bias=False), nn.ReLU()),
+    Twice(), Listed(4, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, dilation=2, bias=False), nn.ReLU()),
     nn.Sequential(nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
     spectral_norm(nn.Conv2d(4, 4, 3)).eval(), nn.Sequential(nn.Flatten(), nn.Linear(4096, 8), nn.LeakyReLU(0.3))])
 def test_whatever_is_piecewise_linear_takes_four_passes(middle):
@@ -177,7 +184,84 @@ class Swapped(nn.Module):
         return torch.gather(x.gather(0, index), dim=-4, index=index.roll(1, 0))
 
 
+class Named(nn.Conv2d):
+    def forward(self, x):
+        return torch.cat(tensors=[F.conv2d(input=x, weight=self.weight), x[:, :, 1:-1, 1:-1]], dim=1)
+
+
+class Constant(nn.Conv2d):
+    """Features without a graph."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            features = super().forward(x)
+        return features + x[:, :, 1:-1, 1:-1]
+
+
+class Attention(nn.Module):
+    """What autograd takes for constant."""
+
+    def forward(self, x):
+        with torch.no_grad():
+            signs = F.leaky_relu(x)
+        return signs + x * 1.0
+
+
+class Unseen(nn.Module):
+    """Changed in place, of which autograd is not told."""
+
+    def forward(self, x):
+        x = x * 1.0
+        with torch.no_grad():
+            return x.mul_(2.0)
+
+
+class OtherBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2.0
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 3.0
+
+
+class Backward(nn.Module):
+    """Not the derivative of what is done forward."""
+
+    def forward(self, x):
+        return OtherBackward.apply(x)
+
+
+class Rounded(nn.Module):
+    def forward(self, x):
+        return torch.div(x, 0.5, rounding_mode="floor") + x.div(0.5)
+
+
+class Rows(nn.Module):
+    """Pictures' rows become columns: a map of each is broadcast to all."""
+
+    def forward(self, x):
+        conv = F.conv2d(x, torch.ones(1, 4, 1, 1, dtype=x.dtype)).squeeze(1)
+        return x + conv
+
+
+class Columns(nn.Module):
+    def forward(self, x):
+        return F.adaptive_avg_pool2d(x, 1).flatten(1) * torch.ones(4, 4, 4, dtype=x.dtype)
+
+
+class Unbatched(nn.Conv2d):
+    """Four pictures as the channels of one."""
+
+    def forward(self, x):
+        return super().forward(x.flatten(1, 2))
+
+
+
 @pytest.mark.parametrize("middle", [
+    Named(4, 4, 3), Constant(4, 4, 3), Attention(), Unseen(), Backward(), Rounded(), Rows(), Columns(),
+    Unbatched(4, 4, 3),
     Swapped(), nn.Tanh(), nn.InstanceNorm2d(4), nn.BatchNorm2d(4), Halves(), Centred(), Shifted(), Scaled(),
     InPlace(), Mixed(),
     ScaledBelow(), ScaledAfter(), nn.LeakyReLU(-0.2), nn.Conv2d(4, 4, 3, padding="same"), nn.PReLU(), nn.GELU()],
@@ -199,6 +283,15 @@ def test_a_network_outside_of_a_graph_is_only_called():
     network = stargan_d()
     with torch.no_grad():
         assert torch.equal(logits_for_r1(network, X, Y), network(X, Y))
+
+
+def test_a_second_backward_pass_is_an_error_and_not_without_gradients():
+    network, x = stargan_d(), X.clone().requires_grad_()
+    logits = logits_for_r1(network, x, Y)
+    penalty, adversarial = r1(logits, x), logits.mean()
+    adversarial.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="gives its gradients once: differentiate the sum of all losses"):
+        penalty.backward()
 
 
 def test_the_gradient_by_the_picture_is_there_without_a_penalty():

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import weakref
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils.parametrizations import spectral_norm
+from torch.utils.checkpoint import checkpoint
 
 from i2i_stargan_v2.resample import DownConv, UpConv
 
@@ -55,7 +60,7 @@ def test_all_ways_through_a_merged_convolution_agree(
             conv.weight.mul_(1.5)
             plain = conv.plain(x)
             torch.testing.assert_close(conv.eval()(x), plain)
-            assert conv.eval()._made_once() is conv._made_once()
+            assert conv._made_once(conv.weight) is conv._made_once(conv.weight)
         torch.testing.assert_close(conv.train()(x), plain)
 
 
@@ -82,3 +87,52 @@ def test_weights_that_change_before_the_backward_pass_are_an_error(layer: type[U
         conv.weight.mul_(1.5)
     with pytest.raises(RuntimeError, match="were changed between"):
         out.sum().backward()
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+def test_spectral_normed_weights_are_made_once_for_both_passes(layer: type[UpConv | DownConv]) -> None:
+    torch.manual_seed(0)
+    ours = spectral_norm(layer(4, 6).double())
+    theirs = copy.deepcopy(ours)
+    x = torch.randn(2, 4, 16, 16, dtype=torch.float64, requires_grad=True)
+    found = []
+    for conv, out in ((ours, ours(x)), (theirs, theirs.plain(x))):
+        gradients = torch.autograd.grad(out.square().sum(), [x, *conv.parameters()])
+        found.append([out, *gradients, *conv.buffers()])
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+@torch.no_grad()
+def test_an_average_of_spectral_normed_weights_is_seen_in_inference(layer: type[UpConv | DownConv]) -> None:
+    torch.manual_seed(0)
+    conv, x = spectral_norm(layer(4, 6).double()).eval(), torch.randn(2, 4, 16, 16, dtype=torch.float64)
+    for _ in range(10):
+        torch._foreach_lerp_(list(conv.parameters()), [torch.randn_like(p) for p in conv.parameters()], 0.5)
+        torch.testing.assert_close(conv(x), conv.plain(x))
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+@torch.no_grad()
+def test_weights_that_change_behind_autograd_are_seen_in_the_next_inference(layer: type[UpConv | DownConv]) -> None:
+    """As an average by somebody's hook may."""
+    conv, x = layer(2, 2), torch.randn(2, 2, 16, 16)
+    for _ in range(2):
+        torch.testing.assert_close(conv.eval()(x), conv.plain(x))
+        conv.weight.data.mul_(2.0)
+
+
+@pytest.mark.parametrize("layer", [UpConv, DownConv])
+def test_a_convolution_that_is_computed_again_keeps_nothing(layer: type[UpConv | DownConv]) -> None:
+    torch.manual_seed(0)
+    conv, x, kept = layer(2, 2), torch.randn(2, 2, 16, 16, requires_grad=True), []
+
+    def gave(x: Tensor) -> Tensor:
+        made = x + 1
+        kept.append(weakref.ref(made))
+        return conv(made)
+
+    out = checkpoint(gave, x, use_reentrant=False)
+    assert kept[0]() is None
+    (plain,) = torch.autograd.grad(conv.plain(x + 1).sum(), x)
+    torch.testing.assert_close(torch.autograd.grad(out.sum(), x), (plain,))
