@@ -35,7 +35,7 @@ BATCHES = {256: 2, 128: 4, 64: 8}
 """Of training by size in `full`: about the same work."""
 FULL = (*(f"{verb} --size {size}{masks}"
           for verb in ("flops", "infer") for size in BATCHES for masks in ("", " --masks")),
-        *(f"train --size {size} --batch {batch}{masks}"
+        *(f"train --size {size} --batch {batch}{masks} --blocks 2"
           for size, batch in BATCHES.items() for masks in ("", " --masks")),
         *(f"load --size {size}{cache}" for size in BATCHES for cache in ("", f" --set data.cache={size}")), "start")
 

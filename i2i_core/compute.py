@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, InitProcessGroupKwargs
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -22,7 +23,8 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 def make_accelerator(precision: str) -> Accelerator:
     """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no",
+    waits = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # for the main process to decode a large data set
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", kwargs_handlers=[waits],
                        cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
 
 
