@@ -39,5 +39,5 @@ registry: install
 bench: install  # about ten minutes on two idle cores
 	$(BIN)/python -m benchmarks quick
 
-bench-full: install  # about an hour
+bench-full: install  # more than half an hour
 	$(BIN)/python -m benchmarks full

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("verb", choices=[*BATCH, "quick", "full", "table"])
     parser.add_argument("--size", type=positive, help="pixels, a power of two from 32 on (256; 64 for start)")
     parser.add_argument("--batch", type=positive, help=f"pictures of a batch ({BATCH['flops']} for flops, "
-                                                  f"{BATCH['train']} for train, {BATCH['start']} for start)")
+                                                       f"{BATCH['train']} for train, {BATCH['start']} for start)")
     parser.add_argument("--masks", action="store_true", help="CelebA-HQ's recipe with FAN's masks instead of AFHQ's")
     parser.add_argument("--blocks", type=positive, default=3, help="turns of each side, after one to warm up (3)")
     parser.add_argument("--threads", type=positive, help="of each side (2 for train, else 1)")

@@ -64,4 +64,3 @@ class Answers:
             if arrival is not None:
                 arrival.synchronize()
             self.stopping = question.hear(answer) or self.stopping
-

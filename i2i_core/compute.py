@@ -38,8 +38,7 @@ def set_tf32(recipe: Recipe) -> None:
 def keep_freed_memory() -> None:
     """Have the C library keep what tensors leave for those that come, for the whole process.
 
-    By default it gives each large tensor's pages back, and the system clears pages for the next: 3 % of an iteration's
-    CPU time at 256 px, and most of the time it takes to load a picture from a cache.
+    By itself it gives each large tensor's pages back to the system, which has to clear them for the next tensor.
     """
     with suppress(AttributeError, OSError, TypeError):  # only glibc is known to have these
         libc = ctypes.CDLL(None)
@@ -63,7 +62,7 @@ def chosen(choice: bool | Collection[str], name: str) -> bool:
     return choice if isinstance(choice, bool) else name in choice
 
 
-def find_compiler(recipe: Recipe, device: torch.device) -> None:
+def require_compiler(recipe: Recipe, device: torch.device) -> None:
     """Raises RecipeError where a recipe compiles for a CPU without a C++ compiler: before anything is trained."""
     if not recipe.compile or device.type != "cpu":
         return

@@ -15,7 +15,7 @@ from i2i_core import state
 from i2i_core.answers import Answers
 from i2i_core.check import Checked, definitions, plan_phases, requests
 from i2i_core.components import Spec, build
-from i2i_core.compute import chosen, find_compiler, keep_freed_memory, memory_format, recompute_blocks, set_tf32
+from i2i_core.compute import chosen, keep_freed_memory, memory_format, recompute_blocks, require_compiler, set_tf32
 from i2i_core.data.batches import Samples, directions, field_names, loader, to_device
 from i2i_core.data.cache import cache_of
 from i2i_core.data.sets import build_data
@@ -55,7 +55,7 @@ class Run:
         self.answers = Answers(self.device)
         self._saved = -1
 
-        find_compiler(recipe, self.device)
+        require_compiler(recipe, self.device)
         with accelerator.main_process_first():  # the others find its pictures examined and cached
             self.data, self.validation, facts = build_data(checked)
             self.cache = cache_of(self.data, recipe)

@@ -98,6 +98,12 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(tmp_path: Path) -> N
     assert "data.batch_size 3 is the whole batch and cannot be shared by 2 processes" in ended.printed[0]
 
 
+def test_a_process_s_share_that_has_no_such_parts_is_refused(tmp_path: Path) -> None:
+    ended = run_forked(tmp_path / "run", "data.accumulate=4", world=2)
+    assert ended.codes == [2, 2]
+    assert "a process's 2 samples of a batch cannot be computed in 4 equal parts" in ended.printed[0]
+
+
 def test_bf16_by_the_recipe_keeps_r1_in_full_precision(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = train(tmp_path / "run", "precision=bf16", "losses.discriminator.types=trouble/types", "steps=2", *NO_GRIDS)
     assert capfd.readouterr().out.splitlines()[0] == "x_fake torch.bfloat16, real_logits torch.float32"
