@@ -104,7 +104,8 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
 
 def report_on(dataset: Dataset, name: str) -> Facts:
     """Counts by domain; broken, duplicate and ignored files where pictures are in folders."""
-    from i2i_core.data.image_folders import SUFFIXES, ImageFolders
+    from i2i_core.data.image_folders import ImageFolders
+    from i2i_core.pictures import SUFFIXES
 
     facts: Facts = {"data": name, "broken": [], "duplicates": [], "ignored": []}
     facts["domains"] = {domain: {"pictures": dataset.count(y), "broken": 0} for y, domain in enumerate(dataset.domains)}

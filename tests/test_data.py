@@ -14,8 +14,9 @@ from PIL import Image
 
 from i2i_core.data import image_folders
 from i2i_core.data.batches import Samples, loader
-from i2i_core.data.image_folders import ImageFolders, open_picture
+from i2i_core.data.image_folders import ImageFolders
 from i2i_core.errors import DataError
+from i2i_core.pictures import open_picture, picture_files
 from i2i_core.recipe import Data
 
 from .runs import NO_GRIDS, train
@@ -160,7 +161,7 @@ def test_broken_pictures_are_refused_by_name_with_the_reason(tmp_path: Path, roo
     said = refusal(tmp_path, root)
     assert f"8 broken pictures in {root}: cat/big_bomb.png (Image size (900000000 pixels)" in said
     assert said.endswith(" and 3 more; repair or remove them, or say broken: skip")
-    broken = image_folders.find_broken(image_folders.picture_files(root / "cat"))
+    broken = image_folders.find_broken(picture_files(root / "cat"))
     found = {path.name: reason for path, reason in broken.items()}
     assert found.keys() == reasons.keys()
     assert all(found[name] == reason or not reason for name, reason in reasons.items())

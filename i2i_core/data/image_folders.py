@@ -13,16 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from i2i_core.errors import DataError, did_you_mean
-
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-"""Formats that Pillow may decode, whatever a file is called; no others are tried."""
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
-MAX_PIXELS = 100_000_000
-"""A header that announces more is refused before anything is decoded."""
+from i2i_core.pictures import open_picture, picture_files, why_broken
 
 
 class ImageFolders:
@@ -76,39 +70,6 @@ class ImageFolders:
         return str([self.root.resolve(), *((str(path), s.st_size, s.st_mtime_ns) for path, s in stats)])
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """Files with a picture's suffix below `folder`, sorted, without hidden ones."""
-    found, seen = [], set[str]()
-    for base, folders, names in os.walk(folder, followlinks=True):
-        if (real := os.path.realpath(base)) in seen:  # links may lead in circles
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [Path(base) / n for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES]
-    return sorted(found)
-
-
-def open_picture(path: Path) -> Image.Image:
-    """Decode a picture as RGB: transparent parts on white, 16-bit grey scaled, rotated as its EXIF data says.
-
-    Raises OSError or ValueError for what is no picture.
-    """
-    with Image.open(path, formats=FORMATS) as file:
-        if file.width * file.height > MAX_PIXELS:
-            raise ValueError(f"{file.width} x {file.height} pixels")
-        ImageOps.exif_transpose(file, in_place=True)
-    picture: Image.Image = file
-    if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
-        grey = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max(initial=1.0)))
-        picture = Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8))
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
-
-
 def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     """The files that are no usable pictures, and why; what was decoded before is not decoded again."""
     cache = _cache_file(paths)
@@ -141,10 +102,8 @@ def examine(path: Path, min_size: int) -> str:
     """Why `path` cannot be used, or an empty string."""
     try:
         width, height = open_picture(path).size
-    except UnidentifiedImageError:
-        return "no picture"
     except Exception as error:  # a decoder may raise anything on a mutilated file
-        return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
+        return why_broken(error)
     return f"{width} x {height} pixels" if min(width, height) < min_size else ""
 
 

@@ -1,0 +1,108 @@
+"""Picture files: which there are, and how one becomes an RGB picture."""
+
+from __future__ import annotations
+
+import glob
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from i2i_core import state
+from i2i_core.errors import DataError, UsageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+"""Formats that Pillow may decode, whatever a file is called; no others are tried."""
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+MAX_PIXELS = 100_000_000
+"""A header that announces more is refused before anything is decoded."""
+SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Files with a picture's suffix below `folder`, sorted, without hidden ones."""
+    found, seen = [], set[str]()
+    for base, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(base)) in seen:  # links may lead in circles
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [Path(base) / n for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES]
+    return sorted(found)
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Decode a picture as RGB: transparent parts on white, 16-bit grey scaled, rotated as its EXIF data says.
+
+    Raises OSError or ValueError for what is no picture.
+    """
+    with Image.open(path, formats=FORMATS) as file:
+        if file.width * file.height > MAX_PIXELS:
+            raise ValueError(f"{file.width} x {file.height} pixels")
+        ImageOps.exif_transpose(file, in_place=True)
+    picture: Image.Image = file
+    if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
+        grey = np.asarray(picture, dtype=np.float64)
+        top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max(initial=1.0)))
+        picture = Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
+
+
+def why_broken(error: Exception) -> str:
+    """What an error of `open_picture` means."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no picture"
+    return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
+
+
+def find_pictures(named: Sequence[str]) -> list[Path]:
+    """The pictures that files, folders (at any depth) and globs name, each once, in that order.
+
+    A file that is named may have any suffix. Raises DataError for a name without pictures.
+    """
+    found: dict[Path, None] = {}
+    for name in named:
+        if os.path.isfile(name):
+            paths = [Path(name)]
+        elif os.path.isdir(name):
+            paths = picture_files(Path(name))
+        else:
+            matches = sorted(glob.glob(name, recursive=True))
+            paths = [Path(match) for match in matches if Path(match).suffix.lower() in SUFFIXES]
+            if not matches:
+                raise DataError(f"there is no file or folder {name}")
+        if not paths:
+            raise DataError(f"there are no pictures in {name}; known are {', '.join(sorted(SUFFIXES))}")
+        found |= dict.fromkeys(paths)
+    return list(found)
+
+
+def read_picture(path: Path) -> Image.Image:
+    """What `open_picture` makes of a file that a user names; raises DataError saying why it is no picture."""
+    try:
+        return open_picture(path)
+    except Exception as error:  # a decoder may raise anything on a mutilated file
+        raise DataError(f"{path} cannot be used as a picture: {why_broken(error)}") from error
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Replace a picture in one step, in the format of its suffix, making its folder if needed; raises DiskError."""
+    file = io.BytesIO()
+    picture.save(file, Image.registered_extensions()[path.suffix.lower()], **SAVING.get(path.suffix.lower(), {}))
+    state.write_file(path, file.getvalue())
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Raises UsageError for files that a command is to write and that are there: ask before anything is computed."""
+    there = [path for path in paths if path.exists()]
+    if there:
+        more = f" and {len(there) - 1} more files" if len(there) > 1 else ""
+        raise UsageError(f"{there[0]}{more} would be overwritten; choose another place, or allow it with --overwrite")
