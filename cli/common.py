@@ -49,6 +49,7 @@ def with_plugins(function: Function) -> Function:
 
 with_sets = click.option("--set", "sets", multiple=True, metavar="A.B=VALUE",
                          help="Change a value of the recipe: --set steps=100. Repeatable.")
+with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 

@@ -33,7 +33,7 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
     from i2i_core.tensors import Scope
 
     checked = load(recipe, sets, plugins)
-    scope = Scope(definitions(checked), checked.recipe.networks, EVERY_FIELD)
+    scope = Scope(definitions(checked.method, checked.tensors), checked.recipe.networks, EVERY_FIELD)
     plan = plan_phases(scope, checked.recipe, requests(checked.recipe, checked.losses))
     phases = [_facts(phase, checked) for phase in plan]
     if as_json:

@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 
-from i2i_core import state
+from i2i_core import environment, state
 from i2i_core.check import load
 from i2i_core.compute import make_accelerator
 from i2i_core.errors import (
@@ -34,9 +34,8 @@ from i2i_core.errors import (
 from i2i_core.plugins import Plugins
 from i2i_core.run import Run
 
-from . import environment
 from . import folder as run_folder
-from .resolved import changes, dump
+from .resolved import changes, components, dump
 
 Warn = Callable[[str], None]
 
@@ -55,7 +54,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
     try:
         checked = load(named, sets, plugins)
     except RecipeError as error:
-        if gone := environment.missing(before, plugins):
+        if gone := environment.missing(before.get("plugins", {}), plugins):
             raise PluginError("\n".join(f"{run_dir} was trained with {what}" for what in gone)) from None
         if differ := environment.changed(before, plugins):  # perhaps that is why
             raise RecipeError([*error.problems, Problem(f"{run_dir} {differ}")]) from None
@@ -97,7 +96,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
             if is_main:
                 origins = earlier if named == saved else ""
                 state.write_file(folder / run_folder.RECIPE, dump(checked, origins))
-                environment.write(folder, checked, plugins, accelerator.num_processes)
+                environment.write(folder, components(checked), plugins, accelerator.num_processes)
                 run_folder.truncate_metrics(folder, run.step)
                 run_folder.write_status(folder, "running", run.step)
             run.trainer.train(run)

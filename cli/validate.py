@@ -68,7 +68,7 @@ def build_nothing(checked: Checked) -> None:
     recipe = checked.recipe
     problems: list[Problem] = []
     data, _, facts = build_data(checked)
-    scope = Scope(definitions(checked), recipe.networks, field_names(data))
+    scope = Scope(definitions(checked.method, checked.tensors), recipe.networks, field_names(data))
     others = [*checked.tensors.values(), *checked.losses.values(), *checked.hooks.values(), checked.trainer]
     attempts: list[Callable[[], object]] = [
         partial(build_networks, checked, facts, recipe.seed),

@@ -134,10 +134,11 @@ def _optimizers(checked: Checked, checker: Checker) -> None:
             checked.optimizers[name] = spec
 
 
-def definitions(checked: Checked, calls: Mapping[str, Callable[..., Any]] | None = None) -> dict[str, Definition]:
-    """The method's tensors, with the recipe's in place of those of the same name."""
-    found = dict(checked.method)
-    for name, spec in checked.tensors.items():
+def definitions(method: Mapping[str, Definition], tensors: Mapping[str, Spec],
+                calls: Mapping[str, Callable[..., Any]] | None = None) -> dict[str, Definition]:
+    """A method's tensors, with a recipe's in place of those of the same name."""
+    found = dict(method)
+    for name, spec in tensors.items():
         found[name] = _definition(name, spec, (calls or {}).get(name, spec.target), found.get(name))
     return found
 
@@ -220,7 +221,7 @@ def _aliases(recipe: Recipe) -> dict[Place, str]:
 
 def _data_flow(checked: Checked, checker: Checker) -> None:
     recipe = checked.recipe
-    tensors = {name: _stand_in(name) for name in recipe.names("tensors")} | definitions(checked)
+    tensors = {name: _stand_in(name) for name in recipe.names("tensors")} | definitions(checked.method, checked.tensors)
     networks = recipe.names("networks")
     for name in Scope(tensors, (), EVERY_FIELD).names() & set(networks):
         what = "tensor" if name in tensors else "batch field"
@@ -253,7 +254,7 @@ def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase])
             if spec.mark not in moving and any(recipe.losses[group][name].weight.ramp):
                 checker.report(f"losses.{group}.{name} depends on no network that its phases train",
                                ("losses", group, name), "with weight: 0 it is watched", key=True)
-    reads = [tensor.reads for tensor in definitions(checked).values()]
+    reads = [tensor.reads for tensor in definitions(checked.method, checked.tensors).values()]
     reads += [loss.reads for loss in checked.losses.values()]
     read = set(aliases.values()).union(*(named.values() for named in reads))
     for name in recipe.tensors.keys() - read:

@@ -63,26 +63,27 @@ def why_broken(error: Exception) -> str:
     return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
 
 
-def find_pictures(named: Sequence[str]) -> list[Path]:
-    """The pictures that files, folders (at any depth) and globs name, each once, in that order.
+def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
+    """The pictures that files, folders (at any depth) and globs name, in that order, each with its place in a copy.
 
-    A file that is named may have any suffix. Raises DataError for a name without pictures.
+    A picture of a folder keeps its place there. A file that is named may have any suffix. Raises DataError for a name
+    without pictures.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, Path] = {}
     for name in named:
-        if os.path.isfile(name):
-            paths = [Path(name)]
-        elif os.path.isdir(name):
-            paths = picture_files(Path(name))
+        if os.path.isdir(name):
+            places = {path: path.relative_to(name) for path in picture_files(Path(name))}
+        elif os.path.isfile(name):
+            places = {Path(name): Path(Path(name).name)}
         else:
-            matches = sorted(glob.glob(name, recursive=True))
-            paths = [Path(match) for match in matches if Path(match).suffix.lower() in SUFFIXES]
+            matches = sorted(map(Path, glob.glob(name, recursive=True)))
+            places = {path: Path(path.name) for path in matches if path.suffix.lower() in SUFFIXES}
             if not matches:
                 raise DataError(f"there is no file or folder {name}")
-        if not paths:
+        if not places:
             raise DataError(f"there are no pictures in {name}; known are {', '.join(sorted(SUFFIXES))}")
-        found |= dict.fromkeys(paths)
-    return list(found)
+        found |= {path: place for path, place in places.items() if path not in found}
+    return found
 
 
 def read_picture(path: Path) -> Image.Image:

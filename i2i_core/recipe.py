@@ -53,7 +53,9 @@ def without_nulls(section: Any) -> Any:
 _NULLS_ARE_OUT = BeforeValidator(without_nulls)
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """What takes no keys but its own."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
@@ -83,7 +85,7 @@ class Term(_Use):
     """What a name means for this loss alone."""
 
 
-class Phase(_Section):
+class Phase(Section):
     """Which networks are trained to minimise which groups of losses under which aliases."""
 
     train: Names[NetworkName]
@@ -106,7 +108,7 @@ Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _IN_ORDER = AfterValidator(_in_order)
 
 
-class Augment(_Section):
+class Augment(Section):
     """Random changes of training pictures."""
 
     crop: Probability = 0.5
@@ -175,7 +177,7 @@ def _with_default_hooks(hooks: Any) -> Any:
 _Hooks = dict[str, Annotated[_Use | None, _BARE_NAME]]
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """The top level of a recipe; the sections hold names of components, never import paths."""
 
     i2i: Literal[1]

@@ -86,7 +86,7 @@ class Run:
         self.stateful = {name: call for name, call in named.items()
                          if hasattr(call, "state_dict") and not isinstance(call, nn.Module)}
         """Tensors and losses that remember (a pool of pictures); a module that one holds (FAN) never changes."""
-        self.definitions = definitions(checked, tensors)
+        self.definitions = definitions(checked.method, checked.tensors, tensors)
         self.scope = Scope(self.definitions, self.networks, field_names(self.data))
         self.plan = plan_phases(self.scope, recipe, requests(recipe, checked.losses, losses))
         size_lazy_networks(self)
@@ -216,7 +216,8 @@ class Run:
                     like = p if value.shape == p.shape else value  # fused optimizers want moments laid out as weights
                     optimizer.state[p][key] = torch.empty_like(like, device=self.device, dtype=value.dtype).copy_(value)
         # What tensors and losses remember may have any shape.
-        state.match(self._shared_parts(), {n: tensors for n, tensors in parts.items() if n not in self.stateful}, where)
+        state.match(self._shared_parts(), {n: tensors for n, tensors in parts.items() if n not in self.stateful},
+                    f"checkpoint {where} belongs to another recipe", "recipe", "checkpoint")
         for name, call in self.stateful.items():
             call.load_state_dict({key: value[self.accelerator.process_index % len(value)].to(self.device, copy=True)
                                   for key, value in parts.get(name, {}).items()})

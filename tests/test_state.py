@@ -134,7 +134,8 @@ def test_match_lists_both_sides_names(tmp_path: Path) -> None:
         return {"networks/a": {name: torch.zeros(size) for name, size in shapes.items()}}
 
     with pytest.raises(CheckpointError) as refused:
-        state.match(part(ours=1, both=2), part(theirs=1, both=3), Path("c"))
+        state.match(part(ours=1, both=2), part(theirs=1, both=3), "checkpoint c belongs to another recipe",
+                    "recipe", "checkpoint")
     assert str(refused.value) == ("checkpoint c belongs to another recipe. "
                                   "only in the recipe: networks/a: both [2]; networks/a: ours [1]. "
                                   "only in the checkpoint: networks/a: both [3]; networks/a: theirs [1]")

@@ -34,7 +34,7 @@ def plan_of(plugins) -> Callable[..., Phases]:
     def planned(*sets: str) -> Phases:
         text = plugins.recipes()["stargan_v2.yaml"].read_text()
         checked = check_recipe(parse_recipe(text, "stargan_v2.yaml", sets), plugins)
-        scope = Scope(definitions(checked), checked.recipe.networks, EVERY_FIELD)
+        scope = Scope(definitions(checked.method, checked.tensors), checked.recipe.networks, EVERY_FIELD)
         found = plan_phases(scope, checked.recipe, requests(checked.recipe, checked.losses))
         return {phase.name: phase for phase in found}
 

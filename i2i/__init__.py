@@ -1,0 +1,24 @@
+"""Trained models in use.
+
+    model = i2i.load("models/emoji")
+    model(picture, domain="line_art", seed=3).save("line_art.png")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from i2i_core import __version__
+
+if TYPE_CHECKING:
+    from i2i.translator import Style, Translator, load
+
+__all__ = ["Style", "Translator", "__version__", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from i2i import translator  # which imports torch
+
+        return getattr(translator, name)
+    raise AttributeError(f"module i2i has no attribute {name}")

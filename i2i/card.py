@@ -1,0 +1,91 @@
+"""A model's card: the README.md that tells people what a model folder is, in Markdown as model hubs show it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from i2i_core.model import Config, Model
+
+
+def card(model: Model, pictures: Iterable[str] = ()) -> str:
+    """README.md of a model's folder. pictures: names of files in it that show translations."""
+    config = model.config
+    height, width = config.image_size
+    install = " ".join(f'"{origin}"' for origin in (f"i2i=={config.versions['i2i']}", *config.plugins.values())
+                       if "==" in origin)
+    shown = "".join(f"\n![Translations]({picture})\n" for picture in pictures)
+    facts = {"domains": ", ".join(config.domains), "translates into": ", ".join(config.targets),
+             "size": f"{width} x {height} pixels", "styles from": " or ".join(config.guides),
+             "method": config.method.use, "weights": _millions(model), **_training(config)}
+    rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())
+    return f"""---
+library_name: i2i
+pipeline_tag: image-to-image
+tags: {json.dumps(["i2i", "image-to-image", "gan", config.method.use.partition("/")[0]])}
+---
+
+# {model.name}
+
+Translates pictures into {_either(config.targets)}.
+{shown}
+## Use
+
+```sh
+pip install {install}
+i2i translate . photo.jpg --domain {config.targets[-1]}
+```
+
+```python
+import i2i
+
+model = i2i.load(".")  # this folder
+model("photo.jpg", {_call(config)}).save("translated.png")
+```
+
+## What it is
+
+| | |
+|---|---|
+{rows}{_metrics(config.training.get("metrics", {}))}
+The recipe is in recipe.yaml, what the model consists of in config.json. Nothing in this folder is code.
+
+## Licence
+
+Of the weights: not stated. Whoever shares them says it here, and names the pictures that they were trained on.
+"""
+
+
+def _call(config: Config) -> str:
+    domain = f'domain="{config.targets[-1]}"'
+    guided = {"latent": ", seed=3", "reference": ', reference="other.jpg"', "plain": ""}
+    return domain + guided[next(iter(config.guides))]
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def _millions(model: Model) -> str:
+    return ", ".join(f"{name} {sum(t.numel() for t in tensors.values()) / 1e6:.1f} M"
+                     for name, tensors in model.networks.items())
+
+
+def _training(config: Config) -> dict[str, Any]:
+    facts = {name: value for name, value in config.training.items() if name != "metrics"}
+    return {**facts, **{f"{name} version": version for name, version in config.versions.items() if name == "torch"}}
+
+
+def _metrics(metrics: Mapping[str, Any]) -> str:
+    """Every number of eval/*.json, with where it stands there."""
+    rows = "".join(f"| {' / '.join(place)} | {value:.4g} |\n" for place, value in _numbers(metrics))
+    return f"\n## Metrics\n\n| | |\n|---|---|\n{rows}" if rows else ""
+
+
+def _numbers(data: Any, place: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], float]]:
+    if isinstance(data, Mapping):
+        for key, value in data.items():
+            yield from _numbers(value, (*place, str(key)))
+    elif isinstance(data, int | float):
+        yield place, data

@@ -1,0 +1,259 @@
+"""A trained model in use: pictures and styles in, pictures out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from i2i.fitting import Fit, fit, to_picture
+from i2i_core.check import EVERY_FIELD, definitions
+from i2i_core.components import Checker, Spec, build
+from i2i_core.data.batches import to_device
+from i2i_core.draws import Draws
+from i2i_core.environment import missing
+from i2i_core.errors import CheckpointError, PluginError, RecipeError, UsageError, did_you_mean
+from i2i_core.model import CONFIG, Guide, Model, read
+from i2i_core.plugins import Plugins, discover
+from i2i_core.state import match
+from i2i_core.tensors import (
+    Definition,
+    Node,
+    PlannedTerm,
+    Request,
+    Scope,
+    Unresolved,
+    Values,
+    below,
+    method_tensors,
+    plan,
+)
+
+MEAN_OF = 1024
+"""Latents whose styles are averaged for a domain's mean style."""
+Picture = Image.Image | str | Path
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style of a domain."""
+
+    domain: int
+    """The class index y."""
+    codes: Mapping[str, Tensor]
+    """What the translation reads as its style, each (1, ...)."""
+    seed: int = 0
+    """Of the random numbers that the translation draws besides."""
+
+    def towards(self, other: Style, share: float) -> Style:
+        """The style on the straight line from this one (0) to `other` (1); beyond them it goes on."""
+        codes = {name: torch.lerp(code, other.codes[name], share) for name, code in self.codes.items()}
+        return Style(self.domain if share < 0.5 else other.domain, codes, self.seed)
+
+
+def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:
+    """The model in a folder that `i2i export` wrote, or in that of a run.
+
+    device: by default an accelerator where there is one. Raises an I2IError saying what is wrong with it.
+    """
+    from i2i_core.export import of_run
+
+    folder, plugins = Path(model), plugins or discover()
+    if not folder.is_dir():
+        raise UsageError(f"there is no model {model}: name a folder that i2i export wrote, or a run's")
+    found = read(folder) if (folder / CONFIG).exists() else of_run(folder, plugins)
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    return Translator(found, plugins, torch.device(device or "cpu"))
+
+
+class Translator:
+    """Translates pictures with a trained model.
+
+        model = i2i.load("models/emoji")
+        model(picture, domain="line_art", seed=3)
+        model(picture, domain="line_art", reference=other)
+    """
+
+    def __init__(self, model: Model, plugins: Plugins, device: torch.device,
+                 dtype: torch.dtype = torch.float32) -> None:
+        """Build what `model` names.
+
+        Raises PluginError for plugins that are not installed, CheckpointError for a model that does not fit them.
+        """
+        config = model.config
+        self.model, self.device, self.dtype = model, device, dtype
+        self.domains, self.targets = tuple(config.domains), tuple(config.targets)
+        """Names, in the order of the class index y, and those that pictures can be translated into."""
+        self.image_size, self.guides = config.image_size, config.guides
+        """H and W that the networks see, and what can make a style: "latent", "reference", or only "plain"."""
+        method, networks, tensors = _specs(model, plugins)
+        facts = {"image_size": self.image_size, "num_domains": len(self.domains), "domains": self.domains}
+        self.networks = {name: self._placed(build(spec, facts)) for name, spec in networks.items()}
+        match({name: network.state_dict() for name, network in self.networks.items()},
+              {name: model.networks.get(name, {}) for name in self.networks},
+              f"the weights of the model {model.name} do not fit its networks", "networks", "weights")
+        for name, network in self.networks.items():
+            network.load_state_dict(dict(model.networks[name]))
+        calls = {name: self._placed(build(spec, facts)) for name, spec in tensors.items()}
+        self._definitions = definitions(method_tensors(method.target), tensors, calls)
+        self.mean_style = cache(self._mean_style)
+
+    def _placed(self, made: Any) -> Any:
+        if isinstance(made, nn.Module):
+            made.to(self.device, self.dtype).eval().requires_grad_(False)
+        return made
+
+    def __call__(self, picture: Picture | Sequence[Picture], *, domain: str | None = None,
+                 reference: Picture | None = None, seed: int | None = None, psi: float = 1.0,
+                 fit_by: Fit = "keep") -> Any:
+        """The translation of a picture into a style of `domain`; of several pictures, a list of theirs.
+
+        The style is that of `reference`, a picture of the domain, or comes from latents drawn with `seed` (0 if neither
+        is given), nearer to the domain's mean style for `psi` below 1. Pictures are RGB; a path is opened. fit_by: how
+        one comes to the networks' size and back, see `i2i.fitting.Fit`. Raises UsageError and DataError.
+        """
+        if isinstance(picture, Image.Image | str | Path):
+            return self([picture], domain=domain, reference=reference, seed=seed, psi=psi, fit_by=fit_by)[0]
+        references = [] if reference is None else [_opened(reference)]
+        (style,) = self.styles(domain, seeds=[seed or 0] if reference is None else [], references=references, psi=psi)
+        fitted = [fit(_opened(p), self.image_size, fit_by) for p in picture]
+        made = self.sources(torch.stack([x for x, _ in fitted])).into(style)
+        return [to_picture(x, box) for x, (_, box) in zip(made, fitted, strict=True)]
+
+    def domain(self, name: str | None) -> int:
+        """The class index of a domain that can be translated into; raises UsageError."""
+        if name is None and len(self.targets) > 1:
+            raise UsageError(f"name a domain: {', '.join(self.targets)}")
+        name = self.targets[0] if name is None else name
+        if name not in self.targets:
+            raise UsageError(f"the model has no domain {name} to translate into ({did_you_mean(name, self.targets)})")
+        return self.domains.index(name)
+
+    @torch.no_grad()
+    def styles(self, domain: str | None, *, seeds: Sequence[int] = (), references: Sequence[Image.Image] = (),
+               psi: float = 1.0) -> list[Style]:
+        """Styles of a domain: one of each seed, then one of each reference picture."""
+        y = self.domain(domain)
+        found = []
+        if seeds:
+            if "latent" not in self.guides and "plain" not in self.guides:
+                raise UsageError("the model takes no styles from latents; name a reference")
+            found += [Style(y, self._codes("latent", y, {}, self._draws(seed, 1)), seed) for seed in seeds]
+        if references:
+            if "reference" not in self.guides:
+                raise UsageError("the model takes no styles from references; leave the reference out")
+            for picture in references:  # one at a time: each at most as large as a picture to translate
+                x_ref = self._tensor(fit(picture, self.image_size, "stretch")[0][None])
+                given = {"x_ref": x_ref, "x_ref2": x_ref}
+                codes = self._codes("reference", y, given, self._draws(0, 1))
+                found.append(Style(y, codes or {"x_ref": x_ref}))
+        return found if psi == 1 else [self.mean_style(y).towards(style, psi) for style in found]
+
+    @torch.no_grad()
+    def _mean_style(self, y: int) -> Style:
+        """The mean of a domain's styles from latents: where `psi` 0 leads."""
+        codes = self._codes("latent", y, {}, self._draws(0, MEAN_OF), MEAN_OF)
+        return Style(y, {name: code.mean(0, keepdim=True) for name, code in codes.items()})
+
+    def _codes(self, guide: Guide, y: int, given: Mapping[str, Tensor], draws: Draws,
+               count: int = 1) -> dict[str, Tensor]:
+        where = self.guides.get(guide, {})
+        term = self._planned(tuple(where.values()))
+        fields = {"y_trg": torch.full((count,), y, device=self.device), **given}
+        made = Values({**self.networks, **fields}, draws).of(term.arguments)
+        return {alias: made[name] for alias, name in where.items()}
+
+    def sources(self, pictures: Tensor) -> Sources:
+        """Pictures to translate, (N, 3, H, W) of the networks' size: uint8, or from -1 to 1."""
+        return Sources(self, self._tensor(pictures))
+
+    def _tensor(self, pictures: Tensor) -> Tensor:
+        return to_device({"x": pictures}, self.device, self.dtype)["x"].to(self.dtype)
+
+    def _draws(self, seed: int, count: int, shared: bool = False) -> Draws:
+        return Draws(seed, 0, 0, count, count, self.device, self.dtype, shared)
+
+    def _planned(self, names: Collection[str], fields: Collection[str] = ()) -> PlannedTerm:
+        asked = Definition("", lambda: None, {name: name for name in names})
+        scope = Scope(self._definitions, self.networks, (*EVERY_FIELD, *fields))
+        try:
+            return plan(scope, [Request("", (), {}, [("", asked, {})])])[0].terms[0]
+        except Unresolved as error:
+            raise CheckpointError(f"the model {self.model.name} lacks {error.chain[-1]}, which "
+                                  f"{' -> '.join(error.chain)} needs") from None
+
+
+class Sources:
+    """Pictures to translate: what does not depend on the style is computed once, whatever the number of styles."""
+
+    def __init__(self, translator: Translator, x_real: Tensor) -> None:
+        self.translator, self.x_real = translator, x_real
+        self._values: dict[frozenset[str], tuple[PlannedTerm, Values, list[Node]]] = {}
+
+    @torch.no_grad()
+    def into(self, style: Style) -> Tensor:
+        """The translations, (N, 3, H, W), about from -1 to 1."""
+        model, count = self.translator, len(self.x_real)
+        term, values, of_style = self._planned(frozenset(style.codes))
+        for node in of_style:
+            values.pop(node, None)
+        values.draws = model._draws(style.seed, count, shared=True)
+        values.given = {**model.networks, "x_real": self.x_real,
+                        "y_trg": torch.full((count,), style.domain, device=model.device),
+                        **{name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()}}
+        (x_fake,) = values.of(term.arguments).values()
+        return x_fake  # type: ignore[no-any-return]
+
+    def _planned(self, names: frozenset[str]) -> tuple[PlannedTerm, Values, list[Node]]:
+        """How the translation is computed with such codes, what is known of it, and what each style changes."""
+        if names not in self._values:
+            model = self.translator
+            term = model._planned([model.model.config.show], names)
+            of_style: dict[Node, None] = {}
+            for node in below(term.arguments):
+                given = node.kind == "normal" or (node.kind == "field" and node.name != "x_real")
+                if given or any(argument in of_style for _, argument in node.arguments):
+                    of_style[node] = None
+            self._values[names] = term, Values({}, model._draws(0, 1)), list(of_style)
+        return self._values[names]
+
+
+def _opened(picture: Picture) -> Image.Image:
+    from i2i_core.pictures import read_picture
+
+    return read_picture(Path(picture)) if isinstance(picture, str | Path) else picture.convert("RGB")
+
+
+def _specs(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[str, Spec]]:
+    """The method, networks and tensors that a model names, with the paths of its files."""
+    config, checker = model.config, Checker(plugins, model.document)
+    method = checker.check("method", {"use": config.method.use}, ("method",))
+    networks, tensors = ({name: checker.check(kind, {"use": use.use, **use.params}, (f"{kind}s", name))
+                          for name, use in uses.items()}
+                         for kind, uses in (("network", config.networks), ("tensor", config.tensors)))
+    if checker.problems:
+        if gone := missing(config.plugins, plugins):
+            raise PluginError("\n".join(f"the model {model.name} needs {what}" for what in gone))
+        raise CheckpointError(f"the model {model.name} cannot be used.\n{RecipeError(checker.problems)}")
+    found = [{name: _with_files(spec, model) for name, spec in specs.items() if spec} for specs in (networks, tensors)]
+    assert method is not None
+    return method, found[0], found[1]
+
+
+def _with_files(spec: Spec, model: Model) -> Spec:
+    """Paths in a model are names of its files, and lead nowhere else."""
+    for key, value in spec.params.items():
+        if isinstance(value, Spec):
+            _with_files(value, model)
+        elif isinstance(value, Path):
+            if str(value) not in model.files:
+                raise CheckpointError(f"the model {model.name} reads {value}, which is no file of it")
+            spec.params[key] = model.files[str(value)]
+    return spec

@@ -1,0 +1,175 @@
+"""A trained model as a folder: config.json says what it is, model.safetensors holds its weights.
+
+Nothing in it is code, and nothing in it is ever unpickled: config.json names components, as recipes do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors.torch
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from safetensors import SafetensorError
+from torch import Tensor
+
+from i2i_core import state, tensorfile
+from i2i_core.errors import CheckpointError, RecipeError, UsageError
+from i2i_core.marks import Document, load_text
+from i2i_core.recipe import Section, Use
+from i2i_core.shape import shape_problems
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+Guide = Literal["latent", "reference", "plain"]
+"""What makes a style: random numbers, a picture of the target domain, or nothing."""
+
+
+class File(Section):
+    """What a file beside config.json must be."""
+
+    size: NonNegativeInt
+    sha256: str
+
+
+class Config(Section):
+    """config.json."""
+
+    i2i: Literal[1]
+    """The format of this file."""
+    method: Use
+    """The named tensors."""
+    image_size: tuple[PositiveInt, PositiveInt]
+    """H and W in pixels that the networks see."""
+    domains: list[str] = Field(min_length=2)
+    """In the order of the class index y."""
+    targets: list[str] = Field(min_length=1)
+    """The domains that it was trained to translate into."""
+    show: str
+    """The tensor that is the translation."""
+    guides: dict[Guide, dict[str, str]] = Field(min_length=1)
+    """By what makes the style: which tensors the names of style codes then stand for, as in a phase's `where`."""
+    networks: dict[str, Use]
+    tensors: dict[str, Use] = {}
+    plugins: dict[str, str] = {}
+    """What brings each plugin of these components, as pip takes it."""
+    versions: dict[str, str] = {}
+    """With which it was trained."""
+    training: dict[str, Any] = {}
+    """What people want to know: steps, seed, data, metrics."""
+    files: dict[str, File]
+    """Every file that the model is read from."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model, read but not built. In memory the files of its tensors may lie anywhere."""
+
+    name: str
+    document: Document
+    """What config.json says, with marks."""
+    networks: Mapping[str, Mapping[str, Tensor]]
+    """The state of each network, on the CPU."""
+    files: Mapping[str, Path] = field(default_factory=dict)
+    """What its tensors read, by the name that config.json uses."""
+
+    @property
+    def config(self) -> Config:
+        return read_config(self.document)
+
+
+def read(folder: Path) -> Model:
+    """The model in a folder, its files verified; raises CheckpointError."""
+    try:
+        document = load_text((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder} is no model: its {CONFIG} cannot be read ({error})") from None
+    except RecipeError as error:
+        raise CheckpointError(f"the model {folder} is damaged: {error}") from None
+    config = read_config(document)
+    for name, expected in config.files.items():
+        if Path(name).name != name:
+            raise CheckpointError(f"{folder / CONFIG} names the file {name}, which is not in its folder")
+        if not (folder / name).is_file():
+            raise CheckpointError(f"the model {folder} lacks {name}; fetch it again")
+        if _digest(folder / name) != expected:
+            raise CheckpointError(f"the model {folder} is damaged: {name} does not match its checksum; fetch it again")
+    networks: dict[str, dict[str, Tensor]] = {name: {} for name in config.networks}
+    try:
+        for place, tensor in safetensors.torch.load_file(folder / WEIGHTS).items():
+            network, _, name = place.partition(".")
+            networks.setdefault(network, {})[name] = tensor
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"the model {folder} is damaged: {WEIGHTS} cannot be read ({error})") from None
+    return Model(folder.name, document, networks, {name: folder / name for name in config.files if name != WEIGHTS})
+
+
+def read_config(document: Document) -> Config:
+    """What a config.json says; raises CheckpointError for what cannot be one."""
+    try:
+        return Config.model_validate(document.data)
+    except ValidationError as error:
+        if not isinstance(document.data, dict):
+            raise CheckpointError(f"{document.file} is no model's: it should be a mapping") from None
+        problems = shape_problems(error.errors(), document, (), lambda _: Config.model_fields)
+        raise CheckpointError(f"the model cannot be used. {'; '.join(map(str, problems))}") from None
+
+
+def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bool = False) -> None:
+    """Write a model and `others` (a card, pictures) as `folder`, which is there wholly or not at all.
+
+    overwrite: whether a model that is there may be replaced; whatever else is there never is. Raises UsageError and
+    DiskError.
+    """
+    if folder.exists() and not ((folder / CONFIG).is_file() or (folder.is_dir() and not any(folder.iterdir()))):
+        raise UsageError(f"{folder} is there and holds no model; choose another folder with --to")
+    if (folder / CONFIG).exists() and not overwrite:
+        raise UsageError(f"{folder} already holds a model; choose another folder with --to, or allow it with "
+                         f"--overwrite")
+    stage = folder.with_name(f".stage-{folder.name}")
+    with state.writing(folder):
+        try:
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir(parents=True)
+            flat = {f"{network}.{name}": tensor.contiguous().clone() for network, tensors in model.networks.items()
+                    for name, tensor in tensors.items()}
+            (stage / WEIGHTS).write_bytes(safetensors.torch.save(flat, {"format": "pt"}))
+            for name, path in model.files.items():
+                _write_tensors(path, stage / name)
+            files = {path.name: vars(_digest(path)) for path in sorted(stage.iterdir())}
+            config = {**model.document.data, "files": files}
+            for name, content in {CONFIG: json.dumps(config, indent=1, ensure_ascii=False).encode(), **others}.items():
+                (stage / name).parent.mkdir(exist_ok=True)
+                (stage / name).write_bytes(content)
+            if folder.exists():
+                old = folder.with_name(f".old-{folder.name}")
+                os.rename(folder, old)
+                shutil.rmtree(old)
+            os.rename(stage, folder)
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
+
+
+def _write_tensors(source: Path, target: Path) -> None:
+    """Copy a file that a tensor reads; one that torch.save wrote becomes what needs no unpickling."""
+    try:
+        with open(source, "rb") as file:
+            if tensorfile.is_safetensors(file.read(9)):
+                shutil.copyfile(source, target)
+                return
+        found = tensorfile.state_dict(tensorfile.read(source))
+    except OSError as error:
+        raise UsageError(f"the model reads {source}, which cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
+    target.write_bytes(safetensors.torch.save({name: t.contiguous().clone() for name, t in found.items()}))
+
+
+def _digest(path: Path) -> File:
+    with open(path, "rb") as file:
+        return File(size=os.fstat(file.fileno()).st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
