@@ -18,7 +18,8 @@ import click
 from i2i_core import __version__
 from i2i_core.errors import I2IError, did_you_mean
 
-VERBS = {"train": "train", "export": "export", "translate": "translate", "validate": "validate", "explain": "explain",
+VERBS = {"train": "train", "validate": "validate", "explain": "explain",
+         "export": "export", "translate": "translate", "grid": "grid", "video": "video", "styles": "styles",
          "ls": "components", "show": "components", "init": "recipes", "new": "new", "schema": "schema", "data": "data",
          "plugins": "components"}
 """The module of each verb; modules import only click at the top."""

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .common import verb, with_overwrite
-from .using import progress, with_model, with_styles
+from .using import Chosen, progress, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
-    from i2i import Style, Translator
+    from i2i import Translator
     from i2i.fitting import Fit
 
 
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
 @with_styles
 @click.option("--out", type=click.Path(path_type=Path), default="translated", show_default=True, metavar="FOLDER|FILE",
               help="Where translations go; a file for a single one.")
-@click.option("--fit", "fit_by", type=click.Choice(["keep", "crop", "stretch"]), default="keep", show_default=True,
-              help="How a picture comes to the model's size: whole and in its aspect, its middle, or stretched.")
+@with_fit
 @click.option("--original-size", is_flag=True, help="Enlarge translations to the size that pictures had.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures at a time.")
 @with_overwrite
-def translate(model: Translator, choose: Callable[[Translator], dict[str, Style]], pictures: tuple[str, ...], out: Path,
+def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], pictures: tuple[str, ...], out: Path,
               fit_by: Fit, original_size: bool, batch: int, overwrite: bool) -> None:
-    """Translate PICTURES (files, folders, globs) with MODEL, a folder that `i2i export` wrote or that of a run.
+    """Translate PICTURES with MODEL.
 
-    Each picture is translated into a style of each domain; its translations are called PICTURE-DOMAIN.png. Those of a
-    folder keep their places in it. A picture that cannot be read is named and left out; then the exit code is 3.
+    PICTURES are files, folders and globs; MODEL is a folder that `i2i export` wrote, or that of a run. Each picture is
+    translated into a style of each domain. Translations are called PICTURE-DOMAIN-SEED.png, or by the reference instead
+    of the seed, and keep their places in a folder. A picture that cannot be read is named and left out; the exit code
+    is then 3.
 
     \b
     i2i translate models/emoji photo.jpg
@@ -47,13 +48,13 @@ def translate(model: Translator, choose: Callable[[Translator], dict[str, Style]
         if len(found) * len(styles) != 1:
             raise UsageError(f"{out} is one file, and there are {len(found)} pictures in {len(styles)} styles; "
                              f"name a folder with --out")
-        targets = {path: dict.fromkeys(styles, out) for path in found}
+        targets = {path: [out] for path in found}
     else:
-        targets = {path: {style: out / place.parent / f"{place.stem}-{style}.png" for style in styles}
+        targets = {path: [out / place.parent / f"{place.stem}-{chosen.name}.png" for chosen in styles]
                    for path, place in found.items()}
     written: dict[Path, Path] = {}
     for source, files in targets.items():
-        for file in files.values():
+        for file in files:
             if (other := written.setdefault(file, source)) != source:
                 raise UsageError(f"{other} and {source} would both become {file}; translate one after the other, "
                                  f"with another --out")
@@ -66,7 +67,7 @@ def translate(model: Translator, choose: Callable[[Translator], dict[str, Style]
         raise DataError(f"{failed} of {len(found)} pictures could not be read")
 
 
-def _translate(model: Translator, styles: dict[str, Style], targets: dict[Path, dict[str, Path]], fit_by: Fit,
+def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list[Path]], fit_by: Fit,
                original_size: bool, batch: int) -> int:
     """Write every translation; returns how many pictures could not be read."""
     import torch
@@ -91,12 +92,12 @@ def _translate(model: Translator, styles: dict[str, Style], targets: dict[Path, 
             if not fitted:
                 continue
             sources = model.sources(torch.stack([x for x, _ in fitted.values()]))
-            for name, style in styles.items():
-                for x, (path, (_, box)) in zip(sources.into(style), fitted.items(), strict=True):
+            for number, chosen in enumerate(styles):
+                for x, (path, (_, box)) in zip(sources.into(chosen.style), fitted.items(), strict=True):
                     made = to_picture(x, box)
                     if original_size:
                         made = made.resize(sizes[path], Image.Resampling.BICUBIC)
-                    write_picture(targets[path][name], made)
+                    write_picture(targets[path][number], made)
                     advance()
     return failed
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +14,11 @@ import click
 from .common import with_plugins
 
 if TYPE_CHECKING:
+    from PIL import Image
+    from torch import Tensor
+
     from i2i import Style, Translator
+    from i2i.fitting import Fit
 
 Function = Callable[..., Any]
 
@@ -33,7 +39,7 @@ def with_model(function: Function) -> Function:
 
 
 def with_styles(function: Function) -> Function:
-    """Add options that choose styles, and call the verb with `choose`: from a Translator to {name: Style}."""
+    """Add options that choose styles, and call the verb with `choose`: from a Translator to a list of Chosen."""
 
     @click.option("--domain", "domains", multiple=True, metavar="NAME",
                   help="Into which domain; the default is all of them. Repeatable.")
@@ -55,27 +61,71 @@ def with_styles(function: Function) -> Function:
     return wrapped
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A style that options choose."""
+
+    name: str
+    """What to call it in the name of a file."""
+    label: str
+    """What it is besides of its domain: a seed, or a reference's name."""
+    style: Style
+    reference: Path | None = None
+
+
 def choose_styles(model: Translator, domains: Sequence[str], seeds: Sequence[int], psi: float,
-                  references: Sequence[str]) -> dict[str, Style]:
-    """The styles that options choose, each with what to call it in the name of a file."""
+                  references: Sequence[str]) -> list[Chosen]:
+    """The styles that options choose, domain by domain."""
     from i2i_core.errors import UsageError
     from i2i_core.pictures import find_pictures, read_picture
 
     if references and not domains and len(model.targets) > 1:
         raise UsageError(f"name the domain of the references with --domain: {', '.join(model.targets)}")
-    found: dict[str, Style] = {}
-    paths = list(find_pictures(references))
-    pictures = [read_picture(path) for path in paths]
-    only_one = not references and len(seeds) == 1 and seeds[0] == 0
+    paths = find_pictures(references)
+    found = []
     for domain in domains or model.targets:
-        if references:
-            styles = model.styles(domain, references=pictures, psi=psi)
-            names = [f"{domain}-{path.stem}" for path in paths]
-        else:
-            styles = model.styles(domain, seeds=seeds, psi=psi)
-            names = [domain if only_one else f"{domain}-{seed}" for seed in seeds]
-        found |= dict(zip(names, styles, strict=True))
+        for path in paths:  # read one at a time: there may be many
+            (style,) = model.styles(domain, references=[read_picture(path)], psi=psi)
+            found.append(Chosen(f"{domain}-{path.stem}", path.stem, style, path))
+        if not paths:
+            named = [(f"-{seed}", f"seed {seed}") for seed in seeds] if "latent" in model.guides else [("", "")]
+            styles = model.styles(domain, seeds=seeds[: len(named)], psi=psi)
+            found += [Chosen(f"{domain}{name}", label, style)
+                      for (name, label), style in zip(named, styles, strict=True)]
     return found
+
+
+class Loaded:
+    """Pictures that are translated all at once, encoded."""
+
+    def __init__(self, model: Translator, named: Sequence[str], fit_by: Fit) -> None:
+        import torch
+
+        from i2i.fitting import fit
+        from i2i_core.pictures import find_pictures, read_picture
+
+        paths = list(find_pictures(named))
+        fitted = [fit(read_picture(path), model.image_size, fit_by) for path in paths]
+        self.names, self._boxes = [path.stem for path in paths], [box for _, box in fitted]
+        self._sources = model.sources(torch.stack([x for x, _ in fitted]))
+
+    def pictures(self) -> list[Image.Image]:
+        """As the networks see them, without mirrored edges."""
+        return self._pictures(self._sources.x_real)
+
+    def into(self, style: Style) -> list[Image.Image]:
+        """Their translations."""
+        return self._pictures(self._sources.into(style))
+
+    def _pictures(self, made: Tensor) -> list[Image.Image]:
+        from i2i.fitting import to_picture
+
+        return [to_picture(x, box) for x, box in zip(made, self._boxes, strict=True)]
+
+
+with_fit = click.option("--fit", "fit_by", type=click.Choice(["keep", "crop", "stretch"]), default="keep",
+                        show_default=True, help="How a picture comes to the model's size: whole and in its aspect, "
+                                                "its middle, or stretched.")
 
 
 @contextmanager

@@ -40,3 +40,9 @@ def to_picture(x: Tensor, box: Box | None = None) -> Image.Image:
     pixels = x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     picture = Image.fromarray(pixels)
     return picture.crop(box) if box is not None else picture
+
+
+def shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """A picture in its aspect that fits into (H, W), for people."""
+    x, (left, top, right, bottom) = fit(picture, size, "keep")
+    return to_picture(x[:, top:bottom, left:right] / 127.5 - 1)

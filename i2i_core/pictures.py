@@ -101,6 +101,12 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     state.write_file(path, file.getvalue())
 
 
+def check_suffix(path: Path) -> None:
+    """Raises UsageError for a file that is to become a picture and is not called like one."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path} should end in one of {', '.join(sorted(SUFFIXES))}")
+
+
 def refuse_existing(paths: Iterable[Path]) -> None:
     """Raises UsageError for files that a command is to write and that are there: ask before anything is computed."""
     there = [path for path in paths if path.exists()]

@@ -1,0 +1,57 @@
+"""`i2i grid`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import verb, with_overwrite
+from .using import Chosen, Loaded, progress, with_fit, with_model, with_styles
+
+if TYPE_CHECKING:
+    from i2i import Translator
+    from i2i.fitting import Fit
+    from i2i.sheet import Cell
+
+
+@verb
+@with_model
+@click.argument("pictures", nargs=-1, required=True)
+@with_styles
+@click.option("--out", type=click.Path(path_type=Path), default="grid.png", show_default=True, metavar="FILE")
+@with_fit
+@with_overwrite
+def grid(model: Translator, choose: Callable[[Translator], list[Chosen]], pictures: tuple[str, ...], out: Path,
+         fit_by: Fit, overwrite: bool) -> None:
+    """Draw PICTURES in several styles as one picture.
+
+    PICTURES stand along the top; each row is a style, named or shown at its left.
+
+    \b
+    i2i grid models/emoji photos/*.png --styles 3
+    i2i grid models/emoji photos/*.png --domain flat --reference others/
+    """
+    from i2i.fitting import shrunk
+    from i2i.sheet import labelled, sheet
+    from i2i_core.pictures import check_suffix, read_picture, refuse_existing, write_picture
+
+    check_suffix(out)
+    if not overwrite:
+        refuse_existing([out])
+    height, width = model.image_size
+    styles = choose(model)
+    sources = Loaded(model, pictures, fit_by)
+    rows: list[list[Cell]] = [[None, None, *(labelled(name, width) for name in sources.names)],
+                              [None, None, *sources.pictures()]]
+    with progress(len(styles), "drawing") as advance:
+        for chosen in styles:
+            domain = model.domains[chosen.style.domain]
+            reference = shrunk(read_picture(chosen.reference), model.image_size) if chosen.reference else None
+            rows.append([f"{domain}\n{labelled(chosen.label, width)}".strip(), reference,
+                         *sources.into(chosen.style)])
+            advance()
+    write_picture(out, sheet(rows, (width, height)))
+    click.echo(out)

@@ -1,0 +1,89 @@
+"""`i2i video`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import verb, with_overwrite
+from .using import Chosen, Loaded, progress, with_fit, with_model, with_styles
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from i2i import Translator
+    from i2i.fitting import Fit
+
+
+@verb
+@with_model
+@click.argument("pictures", nargs=-1, required=True)
+@with_styles
+@click.option("--out", type=click.Path(path_type=Path), default="video.webp", show_default=True, metavar="FILE",
+              help='.webp, or with pip install "i2i[video]" .mp4')
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+              help="From one style to the next.")
+@click.option("--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="Frames a second.")
+@with_fit
+@with_overwrite
+def video(model: Translator, choose: Callable[[Translator], list[Chosen]], pictures: tuple[str, ...], out: Path,
+          seconds: float, fps: int, fit_by: Fit, overwrite: bool) -> None:
+    """Show PICTURES on their way from style to style.
+
+    The styles are those of --styles or --reference, domain by domain, and the last leads back to the first. References
+    slide by at the left.
+
+    \b
+    i2i video models/emoji photo.png --styles 4
+    i2i video models/emoji photos/ --domain flat --reference others/ --out flat.mp4
+    """
+    from i2i import video as film
+    from i2i_core.errors import UsageError
+    from i2i_core.pictures import refuse_existing
+
+    film.check(out)
+    if not overwrite:
+        refuse_existing([out])
+    styles = choose(model)
+    if len(styles) < 2:
+        raise UsageError("a video goes from style to style; name two or more with --styles, --domain or --reference")
+    steps = max(1, round(seconds * fps))
+    sources = Loaded(model, pictures, fit_by)
+    with progress(len(styles) * steps, "filming") as advance:
+        film.write(out, _frames(model, sources, styles, steps, advance), len(styles) * steps, fps)
+    click.echo(out)
+
+
+def _frames(model: Translator, sources: Loaded, styles: list[Chosen], steps: int,
+            advance: Callable[[], None]) -> Iterator[Image.Image]:
+    """The sources on top, below them their translations, at the left of these the reference."""
+    from i2i.fitting import shrunk
+    from i2i.sheet import sheet
+    from i2i_core.pictures import read_picture
+
+    height, width = model.image_size
+    corner = [None] if styles[0].reference else []
+    for number, chosen in enumerate(styles):
+        following = styles[(number + 1) % len(styles)]
+        window = [shrunk(read_picture(c.reference), (height, width)) for c in (chosen, following) if c.reference]
+        for step in range(steps):
+            share = step / steps
+            share *= share * (3 - 2 * share)  # slowly away from a style and slowly to the next
+            left = [_between(window[0], window[1], share, (width, height))] if window else []
+            row = sources.into(chosen.style.towards(following.style, share))
+            yield sheet([[*corner, *sources.pictures()], [*left, *row]], (width, height))
+            advance()
+
+
+def _between(one: Image.Image, other: Image.Image, share: float, size: tuple[int, int]) -> Image.Image:
+    """A window that slides down from one picture to another."""
+    from PIL import Image
+
+    width, height = size
+    window = Image.new("RGB", size, "white")
+    for picture, top in ((one, -share * height), (other, (1 - share) * height)):
+        window.paste(picture, ((width - picture.width) // 2, round(top) + (height - picture.height) // 2))
+    return window

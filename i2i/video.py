@@ -1,0 +1,78 @@
+"""Frames to a file, one at a time: mp4 by PyAV where it is installed, animated WebP by Pillow."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from i2i_core import state
+from i2i_core.errors import UsageError
+
+MAX_WEBP = 16383
+"""Pixels on a side that the format allows."""
+
+
+def check(path: Path) -> None:
+    """Raises UsageError for a file that cannot become a video here, before its frames are computed."""
+    if path.suffix.lower() not in (".mp4", ".webp"):
+        raise UsageError(f"{path} should end in .mp4 or .webp")
+    if path.suffix.lower() == ".mp4" and importlib.util.find_spec("av") is None:
+        raise UsageError('mp4 needs PyAV: pip install "i2i[video]", or name a .webp')
+
+
+def write(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
+    """Write `count` RGB frames of one size; no more than one of them is kept. Raises DiskError."""
+    (_write_mp4 if path.suffix.lower() == ".mp4" else _write_webp)(path, frames, count, fps)
+
+
+def _write_mp4(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
+    import av
+
+    beside = path.with_name(f".{path.name}.new")
+    with state.writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with av.open(str(beside), "w", format="mp4") as file:
+                stream = file.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "medium"})
+                for number, picture in enumerate(frames):
+                    if not number:
+                        stream.width, stream.height = (side + side % 2 for side in picture.size)  # colours of 2 x 2 px
+                        stream.pix_fmt = "yuv420p"  # what every player plays
+                    file.mux(stream.encode(av.VideoFrame.from_image(_even(picture))))
+                file.mux(stream.encode())
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _even(picture: Image.Image) -> Image.Image:
+    width, height = picture.size
+    return picture.crop((0, 0, width + width % 2, height + height % 2))
+
+
+def _write_webp(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
+    file = io.BytesIO()
+    _Stream(frames, count).save(file, "webp", save_all=True, duration=1000 / fps, loop=0, quality=90, method=4)
+    state.write_file(path, file.getvalue())
+
+
+class _Stream(Image.Image):
+    """An animation whose frames are made when Pillow goes on to them, in order."""
+
+    def __init__(self, frames: Iterator[Image.Image], count: int) -> None:
+        super().__init__()
+        self.frames, self.n_frames, self.at = frames, count, 0
+        self._show(next(frames))
+
+    def _show(self, frame: Image.Image) -> None:
+        self.im, self._mode, self._size = frame.im, frame.mode, frame.size
+
+    def seek(self, frame: int) -> None:
+        if frame > self.at:
+            self._show(next(self.frames))
+            self.at = frame
