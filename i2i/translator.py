@@ -156,11 +156,14 @@ class Translator:
                 found.append(Style(y, codes or {"x_ref": x_ref}))
         return found if psi == 1 else [self.mean_style(y).towards(style, psi) for style in found]
 
-    @torch.no_grad()
     def _mean_style(self, y: int) -> Style:
         """The mean of a domain's styles from latents: where `psi` 0 leads."""
-        codes = self._codes("latent", y, {}, self._draws(0, MEAN_OF), MEAN_OF)
-        return Style(y, {name: code.mean(0, keepdim=True) for name, code in codes.items()})
+        return Style(y, {name: code.mean(0, keepdim=True) for name, code in self.sample_codes(y, MEAN_OF).items()})
+
+    @torch.no_grad()
+    def sample_codes(self, y: int, count: int) -> dict[str, Tensor]:
+        """Codes of so many styles of a domain from latents, each (count, ...)."""
+        return self._codes("latent", y, {}, self._draws(0, count), count)
 
     def _codes(self, guide: Guide, y: int, given: Mapping[str, Tensor], draws: Draws,
                count: int = 1) -> dict[str, Tensor]:

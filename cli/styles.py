@@ -1,0 +1,64 @@
+"""`i2i styles`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import verb, with_overwrite
+from .using import Loaded, progress, with_fit, with_model
+
+if TYPE_CHECKING:
+    from i2i import Translator
+    from i2i.fitting import Fit
+    from i2i.sheet import Cell
+
+
+@verb
+@with_model
+@click.argument("picture")
+@click.option("--domain", "domains", multiple=True, metavar="NAME",
+              help="Of which domain; the default is all of them. Repeatable.")
+@click.option("--cells", type=click.IntRange(2, 25), default=7, show_default=True, help="Styles along each axis.")
+@click.option("--reach", type=float, default=2.0, show_default=True,
+              help="How far the map reaches, in standard deviations on either side of the mean style.")
+@click.option("--out", type=click.Path(path_type=Path), default="styles.png", show_default=True, metavar="FILE")
+@with_fit
+@with_overwrite
+def styles(model: Translator, picture: str, domains: tuple[str, ...], cells: int, reach: float, out: Path, fit_by: Fit,
+           overwrite: bool) -> None:
+    """Draw a map of the styles of each domain.
+
+    PICTURE is translated into styles on a plane through the domain's mean style, along the two directions in which its
+    styles from latents differ most: a domain whose pictures are all alike has but one style. Below stands how much of
+    their variance the directions explain, and how far styles are from the mean style.
+
+    \b
+    i2i styles models/emoji photo.png
+    """
+    from i2i.sheet import sheet
+    from i2i.style_map import style_map
+    from i2i_core.pictures import check_suffix, refuse_existing, write_picture
+
+    check_suffix(out)
+    if not overwrite:
+        refuse_existing([out])
+    source = Loaded(model, [picture], fit_by)
+    names = domains or model.targets
+    maps: list[Cell] = []
+    with progress(len(names) * cells**2, "drawing") as advance:
+        for name in names:
+            found = style_map(model, name, cells, reach)
+            rows: list[list[Cell]] = []
+            for row in found.styles:
+                rows.append([])
+                for style in row:
+                    rows[-1] += source.into(style)
+                    advance()
+            across, down = found.explained
+            said = f"{name}: {across:.0%} of the variance across, {down:.0%} down; deviation {found.deviation:.2g}"
+            maps.append(sheet([[sheet(rows, model.image_size[::-1], gap=0)], [said]], (1, 200)))
+    write_picture(out, sheet([maps], (1, 1), gap=12))
+    click.echo(out)
