@@ -58,15 +58,19 @@ class Style:
 
 
 def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:
-    """The model in a folder that `i2i export` wrote, or in that of a run.
+    """The model in a folder that `i2i export` wrote, in that of a run, or of that name (OWNER/MODEL) on a hub.
 
     device: by default an accelerator where there is one. Raises an I2IError saying what is wrong with it.
     """
+    from i2i import hub
     from i2i_core.export import of_run
 
     folder, plugins = Path(model), plugins or discover()
     if not folder.is_dir():
-        raise UsageError(f"there is no model {model}: name a folder that i2i export wrote, or a run's")
+        if not hub.NAME.fullmatch(str(model)) or folder.parent.is_dir():  # a slip in a path is no name on a hub
+            raise UsageError(f"there is no model {model}: name a folder that i2i export wrote, a run's, or OWNER/MODEL "
+                             f"on a hub")
+        folder = hub.pull(str(model))
     found = read(folder) if (folder / CONFIG).exists() else of_run(folder, plugins)
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"

@@ -1,0 +1,72 @@
+"""Models on a hub: huggingface_hub fetches and sends a model's folder. No other files are, and none is unpickled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from i2i_core.errors import CheckpointError, UsageError
+from i2i_core.model import read
+
+FILES = ["config.json", "*.safetensors", "README.md", "recipe.yaml", "*.png"]
+"""What belongs to a model: patterns, at the top of its repository."""
+NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def pull(name: str, to: Path | None = None, revision: str | None = None) -> Path:
+    """Fetch the model `name` (OWNER/MODEL), and return its folder: `to`, else one in the hub's own cache (HF_HOME).
+
+    What is there already is not fetched again; with HF_HUB_OFFLINE nothing is. Raises UsageError, and CheckpointError
+    for what cannot be fetched or is no model.
+    """
+    hub = _hub()
+    with _explained(name, "fetched"):
+        folder = Path(hub.snapshot_download(name, revision=revision, local_dir=to, allow_patterns=FILES))
+    read(folder)
+    return folder
+
+
+def push(folder: Path, name: str, *, private: bool = True) -> str:
+    """Send a model's folder to the repository `name`, making it if needed, and return its address.
+
+    Raises CheckpointError for a folder that is no sound model, before anything is sent.
+    """
+    read(folder)
+    api = _hub().HfApi()
+    with _explained(name, "sent"):
+        api.create_repo(name, private=private, exist_ok=True)
+        return str(api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=FILES,
+                                     commit_message="A model of i2i").repo_url)
+
+
+def _hub() -> Any:
+    try:
+        import huggingface_hub
+    except ImportError:
+        raise UsageError('hubs need huggingface_hub: pip install "i2i[hub]"') from None
+    return huggingface_hub
+
+
+@contextmanager
+def _explained(name: str, what: str) -> Iterator[None]:
+    """Raises UsageError for a name that cannot be, CheckpointError for whatever the hub or the network refuses."""
+    from huggingface_hub import errors
+
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{name} is no name on a hub; it should be OWNER/MODEL")
+    try:
+        yield
+    except errors.RepositoryNotFoundError:
+        raise CheckpointError(f"there is no model {name} on the hub, or it is not yours to see; for a private one log "
+                              f"in with hf auth login") from None
+    except errors.RevisionNotFoundError:
+        raise CheckpointError(f"the model {name} has no such revision") from None
+    except errors.OfflineModeIsEnabled:
+        raise CheckpointError(f"{name} cannot be {what}: HF_HUB_OFFLINE is set") from None
+    except errors.LocalEntryNotFoundError:
+        raise CheckpointError(f"{name} cannot be {what}: the hub cannot be reached, and the cache lacks it") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{name} cannot be {what}: {' '.join(str(error).split())}") from None
