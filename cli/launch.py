@@ -25,7 +25,6 @@ from i2i_core.errors import (
     I2IError,
     Interrupted,
     OutOfMemory,
-    PluginError,
     Preempted,
     Problem,
     RecipeError,
@@ -51,14 +50,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
     if named is None:
         raise UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
     before = environment.read(saved.parent) if saved is not None else {}
-    try:
-        checked = load(named, sets, plugins)
-    except RecipeError as error:
-        if gone := environment.missing(before.get("plugins", {}), plugins):
-            raise PluginError("\n".join(f"{run_dir} was trained with {what}" for what in gone)) from None
-        if differ := environment.changed(before, plugins):  # perhaps that is why
-            raise RecipeError([*error.problems, Problem(f"{run_dir} {differ}")]) from None
-        raise
+    checked = environment.load_again(named, sets, plugins, saved.parent) if saved else load(named, sets, plugins)
     earlier = saved.read_text(encoding="utf-8") if saved is not None else ""
     changed = changes(earlier, checked) if earlier else []
     if refused := [str(change) for change in changed if not change.allowed]:

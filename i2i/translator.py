@@ -71,7 +71,10 @@ def load(model: str | Path, *, device: str | torch.device | None = None, plugins
             raise UsageError(f"there is no model {model}: name a folder that i2i export wrote, a run's, or OWNER/MODEL "
                              f"on a hub")
         folder = hub.pull(str(model))
-    found = read(folder) if (folder / CONFIG).exists() else of_run(folder, plugins)
+    is_model, is_run = (folder / CONFIG).is_file(), (folder / "checkpoints").is_dir()
+    if not is_model and not is_run:
+        raise CheckpointError(f"{folder} is no model, which has a {CONFIG}, and no run, which has checkpoints")
+    found = read(folder) if is_model else of_run(folder, plugins)
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
     return Translator(found, plugins, torch.device(device or "cpu"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from i2i_core import __version__, state
+from i2i_core.check import Checked, load
+from i2i_core.errors import PluginError, Problem, RecipeError
 from i2i_core.plugins import Plugins
 
 FILE = "env.json"
@@ -34,6 +36,19 @@ def read(folder: Path) -> dict[str, Any]:
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else {}
     return {}
+
+
+def load_again(recipe: str | Path, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
+    """Like `check.load`, for the run in `folder`: where that fails, what is missing or different may be the reason."""
+    before = read(folder)
+    try:
+        return load(recipe, sets, plugins)
+    except RecipeError as error:
+        if gone := missing(before.get("plugins", {}), plugins):
+            raise PluginError("\n".join(f"{folder} was trained with {what}" for what in gone)) from None
+        if differ := changed(before, plugins):
+            raise RecipeError([*error.problems, Problem(f"{folder} {differ}")]) from None
+        raise
 
 
 def missing(before: Mapping[str, str], plugins: Plugins) -> list[str]:

@@ -11,7 +11,7 @@ from pydantic_core import to_jsonable_python
 from torch import Tensor
 
 from i2i_core import environment, state
-from i2i_core.check import EVERY_FIELD, Checked, definitions, load
+from i2i_core.check import EVERY_FIELD, Checked, definitions
 from i2i_core.data.batches import directions
 from i2i_core.errors import CheckpointError, UsageError, did_you_mean
 from i2i_core.marks import load_text
@@ -31,7 +31,7 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = 
     recipe = folder / "recipe.yaml"
     if not recipe.is_file():
         raise UsageError(f"{folder} is no run's folder: it has no recipe.yaml")
-    checked = load(recipe, (), plugins)
+    checked = environment.load_again(recipe, (), plugins, folder)
     checkpoint = _checkpoint(folder / "checkpoints", step)
     parts = checkpoint.parts()
     networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
@@ -93,22 +93,31 @@ def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins:
 
 
 def _guides(scope: Scope, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
-    """How phases make `show`, by what their styles come from, and the names of all that takes part."""
-    asked = Definition("", lambda _: None, {"_": show})
+    """How `show` is made, by what its styles come from, and the names of all that takes part.
+
+    Without aliases where that says what it is, since those of phases may serve training alone; else as phases make it.
+    """
     guides: dict[Guide, dict[str, str]] = {}
     used = set[str]()
     for where in ({}, *(phase.where for phase in checked.recipe.phases.values())):
         try:
-            (planned,) = plan(scope, [Request("", (), where, [("", asked, {})])])
+            nodes = _made_of(show, scope, where)
         except Unresolved:
             continue
-        nodes = below(planned.terms[0].arguments)
         guide = _guide(nodes)
         if guide not in guides:
             read = {name for node in nodes if node.definition for name in node.definition.reads.values()}
             guides[guide] = {alias: name for alias, name in where.items() if alias in read}
             used |= {node.name for node in nodes}
+        if not where:
+            break
     return guides, used
+
+
+def _made_of(show: str, scope: Scope, where: Mapping[str, str]) -> list[Node]:
+    """All that the tensor `show` needs under these aliases; raises Unresolved."""
+    asked = Definition("", lambda _: None, {"_": show})
+    return below(plan(scope, [Request("", (), where, [("", asked, {})])])[0].terms[0].arguments)
 
 
 def _guide(nodes: list[Node]) -> Guide:

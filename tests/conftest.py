@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +98,33 @@ class Answer:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the quick start, trained for two steps at a tiny size, with a checkpoint and grids of both."""
+    from tests.runs import train
+
+    folder = tmp_path_factory.mktemp("tiny") / "emoji-001"
+    grid = "{use: sample_grid, every: 1, sources: 2, rows: 2, phase: %s}"
+    train(folder, "steps=2", "hooks.checkpoint={every: 1, keep: 2}", f"hooks.latent={grid % 'g_latent'}",
+          f"hooks.reference={grid % 'g_reference'}", "hooks.ema.decay=0.5", "hooks.ema.unbiased=false")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def call() -> Callable[..., Answer]:
+    """Like `i2i`, for fixtures of any scope."""
+    from i2i_cli.main import main
+
+    def called(*arguments: object) -> Answer:
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stopped:
+            main([str(a) for a in arguments])
+        assert isinstance(stopped.value.code, int)
+        return Answer(stopped.value.code, out.getvalue(), err.getvalue())
+
+    return called
 
 
 @pytest.fixture

@@ -1,0 +1,191 @@
+"""A model's folder: what `i2i export` writes of a run, and what is refused when it is read."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import i2i
+from i2i_core.errors import CheckpointError, PluginError
+from i2i_core.model import read
+from i2i_core.plugins import discover
+from i2i_core.state import newest
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run, tmp_path_factory, call) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "emoji"
+    answer = call("export", tiny_run, "--to", folder)
+    assert (answer.code, answer.out) == (0, f"{folder}\n"), answer.err
+    return folder
+
+
+@pytest.fixture
+def model(exported, tmp_path) -> Path:
+    """A copy to spoil."""
+    return Path(shutil.copytree(exported, tmp_path / "emoji"))
+
+
+def change(folder: Path, *place: str | int, to: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    data = config
+    for key in place[:-1]:
+        data = data[key]
+    data[place[-1]] = to
+    (folder / "config.json").write_text(json.dumps(config, indent=1))
+
+
+def refused(folder: Path) -> str:
+    """Why a model cannot be used, with its folder as MODEL."""
+    with pytest.raises(CheckpointError) as error:
+        i2i.load(folder)
+    return str(error.value).replace(str(folder), "MODEL")
+
+
+def test_a_model_holds_what_a_translation_needs_and_nothing_else(exported):
+    assert sorted(p.name for p in exported.iterdir()) == [
+        "README.md", "config.json", "model.safetensors", "recipe.yaml", "samples-g_latent.png",
+        "samples-g_reference.png"]
+    config = json.loads((exported / "config.json").read_text())
+    assert sorted(config["networks"]) == ["generator", "mapping_network", "style_encoder"]  # no discriminator
+    assert config["tensors"] == {"masks": {"use": "fan_mask/everywhere", "of": "x_real"}}
+    assert config["guides"] == {"latent": {"s_trg": "s_latent"}, "reference": {"s_trg": "s_reference"}}
+    assert (config["domains"], config["image_size"], config["show"]) == (["flat", "high_contrast"], [32, 32], "x_fake")
+    assert config["plugins"].keys() == {"stargan_v2", "fan_mask"}
+    assert config["training"]["steps"] == 2
+    with safe_open(exported / "model.safetensors", "pt") as file:
+        assert {name.partition(".")[0] for name in file.keys()} == {*config["networks"]}  # noqa: SIM118
+
+
+def test_the_weights_are_the_averages(exported, tiny_run):
+    saved = newest(tiny_run / "checkpoints", print).parts()
+    found = load_file(exported / "model.safetensors")
+    for network in ("generator", "mapping_network", "style_encoder"):
+        trained = saved[f"networks/{network}"]
+        assert all(torch.equal(found[f"{network}.{name}"], saved["hooks/ema"][f"{network}/{name}"]) for name in trained)
+        assert not all(torch.equal(found[f"{network}.{name}"], tensor) for name, tensor in trained.items())
+
+
+def test_the_card_says_how_to_use_it_and_leaves_the_licence_to_its_owner(exported):
+    card = (exported / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: i2i\npipeline_tag: image-to-image\n")
+    assert "Translates pictures into flat or high_contrast." in card
+    assert 'model("photo.jpg", domain="high_contrast", seed=3).save("translated.png")' in card
+    assert "| size | 32 x 32 pixels |" in card
+    assert "![Translations](samples-g_latent.png)" in card
+    assert "Of the weights: not stated." in card
+
+
+def test_an_older_checkpoint_is_exported_by_its_step(call, tiny_run, tmp_path):
+    assert call("export", tiny_run, "--to", tmp_path / "m", "--step", 1).code == 0
+    assert read(tmp_path / "m").config.training["steps"] == 1
+    answer = call("export", tiny_run, "--to", tmp_path / "n", "--step", 7)
+    assert (answer.code, answer.err) == (
+        2, f"there is no checkpoint of step 7 in {tiny_run / 'checkpoints'}; there are 1, 2\n")
+
+
+def test_nothing_is_overwritten_unless_told_and_what_is_no_model_never(call, tiny_run, model, tmp_path):
+    answer = call("export", tiny_run, "--to", model)
+    assert (answer.code, answer.err) == (2, f"{model} already holds a model; choose another folder with --to, or allow "
+                                            f"it with --overwrite\n")
+    (model / "README.md").unlink()
+    assert call("export", tiny_run, "--to", model, "--overwrite").code == 0
+    assert (model / "README.md").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    answer = call("export", tiny_run, "--to", tmp_path / "mine", "--overwrite")
+    assert (answer.code, answer.err) == (2, f"{tmp_path / 'mine'} is there and holds no model; choose another folder "
+                                            f"with --to\n")
+    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
+
+
+def test_what_is_no_run_and_a_tensor_that_nothing_makes(call, tiny_run, tmp_path):
+    answer = call("export", tmp_path, "--to", tmp_path / "m")
+    assert (answer.code, answer.err) == (2, f"{tmp_path} is no run's folder: it has no recipe.yaml\n")
+    answer = call("export", tiny_run, "--to", tmp_path / "m", "--show", "x_fakee")
+    assert (answer.code, answer.err) == (2, "no phase of the recipe makes the tensor x_fakee (did you mean x_fake?)\n")
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(call, tiny_run, tmp_path):
+    (tmp_path / "file").write_text("")
+    answer = call("export", tiny_run, "--to", tmp_path / "file" / "m")
+    assert (answer.code, answer.err) == (74, f"{tmp_path / 'file' / 'm'} cannot be written: Not a directory\n")
+
+
+def test_a_run_that_has_no_checkpoint_yet(call, tiny_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run, ignore=shutil.ignore_patterns("checkpoints"))
+    answer = call("export", run, "--to", tmp_path / "m")
+    assert (answer.code, answer.err) == (4, f"there is no checkpoint in {run / 'checkpoints'} yet\n")
+
+
+@pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b[:1000], lambda b: b[:-1] + bytes([b[-1] ^ 1])],
+                         ids=["cut short", "cut shorter", "a flipped bit"])
+def test_weights_that_are_cut_or_tampered_with_are_refused(model, spoil):
+    path = model / "model.safetensors"
+    path.write_bytes(spoil(path.read_bytes()))
+    assert refused(model) == "the model MODEL is damaged: model.safetensors does not match its checksum; fetch it again"
+
+
+def test_files_that_are_missing(model):
+    (model / "model.safetensors").unlink()
+    assert refused(model) == "the model MODEL lacks model.safetensors; fetch it again"
+    change(model, "files", to={})
+    assert refused(model).startswith("the model MODEL is damaged: model.safetensors cannot be read (")
+
+
+def test_a_model_names_no_file_outside_of_its_folder(model):
+    change(model, "files", "../secret", to={"size": 1, "sha256": ""})
+    assert refused(model) == "MODEL/config.json names the file ../secret, which is not in its folder"
+    change(model, "files", to={})
+    change(model, "tensors", "masks", to={"use": "fan_mask/heatmaps", "of": "x_real", "weights": "/etc/passwd"})
+    assert refused(model) == "the model emoji reads /etc/passwd, which is no file of it"
+
+
+@pytest.mark.parametrize(("place", "value", "sentence"), [
+    (("networks", "generator", "use"), "os.system",
+     "MODEL/config.json:{line}:11: there is no network called os.system"),
+    (("networks", "generator", "max_chanels"), 8,
+     "MODEL/config.json:{line}:4: network stargan_v2/generator has no key max_chanels (did you mean max_channels?)"),
+])
+def test_what_no_plugin_has_is_told_with_its_line(model, place, value, sentence):
+    change(model, *place, to=value)
+    lines = (model / "config.json").read_text().splitlines()
+    line = next(n for n, text in enumerate(lines, 1) if json.dumps(value) in text and place[-1] in text)
+    assert refused(model) == f"the model emoji cannot be used.\n{sentence.format(line=line)}"
+
+
+def test_a_config_of_something_else(model):
+    change(model, "image_size", to="big")
+    line = next(n for n, text in enumerate((model / "config.json").read_text().splitlines(), 1) if "image_size" in text)
+    assert refused(model) == (f"the model cannot be used. MODEL/config.json:{line}:16: image_size should be a list, "
+                              f"not 'big'")
+    (model / "config.json").write_text("[1, 2]")
+    assert refused(model) == "MODEL/config.json is no model's: it should be a mapping"
+    (model / "config.json").write_text("{")
+    assert refused(model).startswith("the model MODEL is damaged: MODEL/config.json:1:2: not YAML")
+    (model / "config.json").unlink()
+    assert refused(model) == "MODEL is no model, which has a config.json, and no run, which has checkpoints"
+
+
+def test_weights_of_other_networks_are_told_by_name(model):
+    change(model, "networks", "mapping_network", "hidden_dim", to=32)
+    message = refused(model)
+    assert message.startswith("the weights of the model emoji do not fit its networks. only in the networks: "
+                              "mapping_network: shared.0.bias [32]; ")
+    assert "only in the weights: mapping_network: shared.0.bias [16]; " in message
+
+
+def test_a_model_of_a_plugin_that_is_not_installed_says_what_to_install(model, tmp_path):
+    (tmp_path / "none.yaml").write_text("plugins: {}")
+    change(model, "plugins", to={"stargan_v2": "i2i-stargan-v2==0.1.0"})
+    with pytest.raises(PluginError) as error:
+        i2i.load(model, plugins=discover(tmp_path / "none.yaml"))
+    assert str(error.value) == ("the model emoji needs plugin stargan_v2, which is not installed; "
+                                "pip install i2i-stargan-v2==0.1.0")

@@ -1,0 +1,213 @@
+"""i2i.load: pictures and styles in, pictures out; the same as what a run computes of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import i2i
+from i2i.fitting import fit, to_picture
+from i2i.style_map import style_map
+from i2i.translator import Translator
+from i2i_core.check import load as load_recipe
+from i2i_core.draws import Draws
+from i2i_core.errors import DataError, UsageError
+from i2i_core.export import of_recipe
+from i2i_core.plugins import discover
+from i2i_core.run import build_networks
+from i2i_emoji.drawings import Drawings
+
+SIZE = 32
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run) -> Translator:
+    return i2i.load(tiny_run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def drawings() -> Drawings:
+    return Drawings(split="val")
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture).astype(int)
+
+
+def tensor(*pictures: Image.Image) -> torch.Tensor:
+    return torch.stack([fit(p, (SIZE, SIZE), "stretch")[0] for p in pictures])
+
+
+def test_three_lines_translate_a_picture(tiny_run, drawings):
+    picture, other = drawings.picture(0, 3), drawings.picture(1, 50)
+    model = i2i.load(tiny_run)
+    by_seed = model(picture, domain="high_contrast", seed=3)
+    by_reference = model(picture, domain="high_contrast", reference=other)
+    assert by_seed.size == by_reference.size == (SIZE, SIZE)
+    assert by_seed.mode == "RGB"
+    assert abs(pixels(by_seed) - pixels(by_reference)).max() > 0
+
+
+def test_a_style_is_a_function_of_its_seed_or_reference(model, drawings):
+    picture = drawings.picture(0, 3)
+    one = model(picture, domain="flat", seed=1)
+    assert (pixels(one) == pixels(model(picture, domain="flat", seed=1))).all()
+    assert (pixels(one) != pixels(model(picture, domain="flat", seed=2))).any()
+    assert (pixels(model(picture, domain="flat")) == pixels(model(picture, domain="flat", seed=0))).all()
+
+
+def test_paths_and_several_pictures_are_taken_too(model, drawings, tmp_path):
+    pictures = [drawings.picture(0, n) for n in range(3)]
+    pictures[0].save(tmp_path / "one.png")
+    single = [model(p, domain="flat", seed=1) for p in pictures]
+    several = model([tmp_path / "one.png", *pictures[1:]], domain="flat", seed=1)
+    for one, other in zip(single, several, strict=True):
+        assert abs(pixels(one) - pixels(other)).max() <= 1  # a batch rounds otherwise
+    assert isinstance(model(str(tmp_path / "one.png"), domain="flat"), Image.Image)
+
+
+def test_a_translation_is_what_the_run_computes_with_its_averages(tiny_run, drawings, tmp_path):
+    from tests.runs import train
+
+    run = train(tmp_path / "run", "steps=2", "hooks.latent=null", "hooks.reference=null")
+    model = i2i.load(tmp_path / "run", device="cpu")
+    x_real, x_ref = tensor(drawings.picture(0, 1), drawings.picture(0, 2)), tensor(drawings.picture(1, 3))
+    y = torch.tensor([1, 1])
+    batch = {"x_real": x_real / 127.5 - 1, "y_trg": y, "x_ref": (x_ref / 127.5 - 1).expand(2, -1, -1, -1)}
+    draws = Draws(5, 0, 0, 2, 2, torch.device("cpu"), torch.float32, shared=True)
+    latent = run.tensors(["x_fake"], batch, phase="g_latent", draws=draws)["x_fake"]
+    reference = run.tensors(["x_fake"], batch, phase="g_reference")["x_fake"]
+    sources = model.sources(x_real)
+    styles = model.styles("high_contrast", seeds=[5], references=[to_picture(x_ref[0] / 127.5 - 1)])
+    assert torch.allclose(sources.into(styles[0]), latent, atol=1e-4)
+    assert torch.allclose(sources.into(styles[1]), reference, atol=1e-4)
+
+
+def test_pictures_are_encoded_once_whatever_the_number_of_styles(model, drawings):
+    calls = {"encode": 0, "decode": 0}
+    generator = model.networks["generator"]
+    handles = [getattr(generator, half).register_forward_hook(
+        lambda *_, half=half: calls.__setitem__(half, calls[half] + 1)) for half in calls]
+    sources = model.sources(tensor(drawings.picture(0, 1)))
+    made = [sources.into(style) for style in model.styles("flat", seeds=range(4))]
+    for handle in handles:
+        handle.remove()
+    assert calls == {"encode": 1, "decode": 4}
+    assert not torch.equal(made[0], made[1])
+    again = model.sources(tensor(drawings.picture(0, 1))).into(model.styles("flat", seeds=[2])[0])
+    assert torch.equal(made[2], again)
+
+
+def test_psi_leads_from_the_mean_style_to_the_style(model):
+    (style,) = model.styles("flat", seeds=[4])
+    mean = model.mean_style(0)
+    assert torch.equal(model.styles("flat", seeds=[4], psi=0)[0].codes["s_trg"], mean.codes["s_trg"])
+    half = model.styles("flat", seeds=[4], psi=0.5)[0].codes["s_trg"]
+    assert torch.allclose(half, (style.codes["s_trg"] + mean.codes["s_trg"]) / 2)
+    many = torch.cat([s.codes["s_trg"] for s in model.styles("flat", seeds=range(300))])
+    assert (many.mean(0) - mean.codes["s_trg"]).norm() < 0.2 * many.std(0).norm()
+
+
+def test_styles_are_mixed_on_a_straight_line(model):
+    one, other = model.styles("flat", seeds=[1])[0], model.styles("high_contrast", seeds=[1])[0]
+    mixed = one.towards(other, 0.25)
+    expected = 0.75 * one.codes["s_trg"] + 0.25 * other.codes["s_trg"]
+    assert torch.allclose(mixed.codes["s_trg"], expected)
+    assert (mixed.domain, one.towards(other, 0.75).domain) == (0, 1)
+
+
+def test_the_map_of_styles_spans_the_plane_in_which_they_differ_most(model):
+    found = style_map(model, "flat", 3, 1.0)
+    codes = model.sample_codes(0, 1024)["s_trg"].double()
+    centred = codes - codes.mean(0)
+    variances = torch.linalg.eigvalsh(centred.T @ centred / 1023).flip(0)
+    assert found.explained == pytest.approx(tuple((variances[:2] / variances.sum()).tolist()), rel=1e-6)
+    middle = found.styles[1][1].codes["s_trg"]
+    assert torch.allclose(middle[0], codes.mean(0).float(), atol=1e-6)
+    across = (found.styles[1][2].codes["s_trg"] - middle).norm()
+    assert across == pytest.approx(float(variances[0].sqrt()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("how", "box"), [("keep", (0, 8, 32, 24)), ("crop", (0, 0, 32, 32)),
+                                          ("stretch", (0, 0, 32, 32))])
+def test_a_wide_picture_is_kept_whole_cropped_or_stretched(how, box):
+    wide = Image.new("RGB", (200, 100), "white")
+    wide.paste("black", (0, 0, 50, 100))  # its left quarter
+    x, found = fit(wide, (32, 32), how)
+    assert (x.shape, found) == ((3, 32, 32), box)
+    black = (x[0, 16] < 128).sum()
+    assert black == {"keep": 8, "crop": 0, "stretch": 8}[how]
+    if how == "keep":
+        assert torch.equal(x[:, :8], x[:, 8:16].flip(1))  # mirrored above the picture
+
+
+def test_a_translation_keeps_the_aspect_of_its_picture(model):
+    tall = Image.new("RGB", (30, 90), "red")
+    assert model(tall, domain="flat").size == (11, 32)
+    assert model(tall, domain="flat", fit_by="crop").size == (32, 32)
+
+
+def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
+    picture = Image.new("RGB", (40, 40))
+    with pytest.raises(UsageError) as error:
+        model(picture, domain="flatt")
+    assert str(error.value) == "the model has no domain flatt to translate into (did you mean flat?)"
+    with pytest.raises(UsageError) as error:
+        model(picture)
+    assert str(error.value) == "name a domain: flat, high_contrast"
+    (tmp_path / "letter.png").write_text("dear")
+    with pytest.raises(DataError) as error:
+        model(tmp_path / "letter.png", domain="flat")
+    assert str(error.value) == f"{tmp_path / 'letter.png'} cannot be used as a picture: no picture"
+    with pytest.raises(UsageError) as error:
+        i2i.load(tmp_path / "nothing")
+    assert str(error.value) == (f"there is no model {tmp_path / 'nothing'}: name a folder that i2i export wrote, a "
+                                f"run's, or OWNER/MODEL on a hub")
+
+
+def untrained(recipe: str, *sets: str) -> Translator:
+    """A model of a bundled recipe as it is before training."""
+    plugins = discover()
+    checked = load_recipe(recipe, (*sets, "data.image_size=32"), plugins)
+    domains = list({name for pair in checked.recipe.data.targets.items() for name in (pair[0], *pair[1])})
+    networks = build_networks(checked, {"image_size": (32, 32), "num_domains": 2, "domains": domains}, 0)
+    states = {name: network.state_dict() for name, network in networks.items()}
+    return Translator(of_recipe(checked, domains, states, plugins, recipe), plugins, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("recipe", "networks"), [
+    ("cyclegan.yaml", {"G"}), ("cut.yaml", {"generator"}), ("fastcut.yaml", {"generator"})])
+def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
+    model = untrained(recipe)
+    assert sorted(model.domains) == ["flat", "high_contrast"]
+    assert (model.targets, model.guides, model.networks.keys()) == (("high_contrast",), {"plain": {}}, networks)
+    picture = drawings.picture(0, 3)
+    x_fake = model.sources(tensor(picture)).into(model.styles(None, seeds=[0])[0])
+    assert pixels(model(picture)).shape == (32, 32, 3)
+    assert (pixels(model(picture)) == pixels(to_picture(x_fake[0]))).all()
+    with pytest.raises(UsageError) as error:
+        model(picture, reference=picture)
+    assert str(error.value) == "the model takes no styles from references; leave the reference out"
+    with pytest.raises(UsageError):
+        style_map(model, "high_contrast", 3, 1.0)
+
+
+def test_a_method_that_draws_without_a_style_code_draws_by_the_seed(drawings):
+    model = untrained("pix2pix.yaml", "networks.generator.levels=4")
+    assert model.guides == {"latent": {}}
+    picture = drawings.picture(0, 3)
+    one, same, other = (pixels(model(picture, seed=seed)) for seed in (1, 1, 2))
+    assert (one == same).all()
+    assert (one != other).any()
+
+
+def test_importing_i2i_is_light():
+    import subprocess
+    import sys
+
+    code = "import i2i, sys; assert 'torch' not in sys.modules; i2i.load; assert 'torch' in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parent).returncode == 0
