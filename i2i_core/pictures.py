@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ def why_broken(error: Exception) -> str:
     """What an error of `open_picture` means."""
     if isinstance(error, UnidentifiedImageError):
         return "no picture"
+    if isinstance(error, Image.DecompressionBombError):  # Pillow's own limit, above ours
+        return f"more than {MAX_PIXELS} pixels"
     return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
 
 
@@ -89,7 +92,8 @@ def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
 def read_picture(path: Path) -> Image.Image:
     """What `open_picture` makes of a file that a user names; raises DataError saying why it is no picture."""
     try:
-        return open_picture(path)
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # we have our own limit
+            return open_picture(path)
     except Exception as error:  # a decoder may raise anything on a mutilated file
         raise DataError(f"{path} cannot be used as a picture: {why_broken(error)}") from error
 

@@ -1,0 +1,80 @@
+"""`i2i push` and `i2i pull` against a stand-in for a hub; in processes, since its address is read at import."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.hub import Hub, running
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with running() as hub:
+        yield hub
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_run, tmp_path_factory, call) -> Path:
+    folder = tmp_path_factory.mktemp("models") / "emoji"
+    assert call("export", tiny_run, "--to", folder).code == 0
+    return folder
+
+
+def run(hub: Hub, home: Path, *arguments: object, code: str = "", **environment: str) -> tuple[int, str, str]:
+    """`i2i` with that hub, or Python code: its exit code, stdout and the last line of stderr."""
+    command = [sys.executable, *(("-c", code) if code else ("-m", "i2i_cli")), *map(str, arguments)]
+    given = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(home), "HF_TOKEN": "hf_secret",
+             "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+             **environment}
+    ended = subprocess.run(command, env=given, capture_output=True, text=True, cwd=ROOT)
+    return ended.returncode, ended.stdout, ended.stderr.strip().rpartition("\n")[2]
+
+
+def test_a_model_goes_to_a_hub_and_comes_back_the_same(hub, exported, tmp_path):
+    assert run(hub, tmp_path, "push", exported, "me/emoji") == (0, f"{hub.address}/me/emoji\n", "")
+    assert hub.private["me/emoji"]
+    hub.models["me/emoji"]["evil.pkl"] = hub.models["me/emoji"]["pytorch_model.bin"] = b"\x80code"
+    hub.asked.clear()
+    code, out, error = run(hub, tmp_path, "pull", "me/emoji", "--to", tmp_path / "copy")
+    assert (code, out) == (0, f"{tmp_path / 'copy'}\n"), error
+    names = {p.name for p in exported.iterdir()}
+    assert {p.name for p in (tmp_path / "copy").iterdir() if p.is_file()} == names
+    assert all((tmp_path / "copy" / name).read_bytes() == (exported / name).read_bytes() for name in names)
+    assert not [asked for asked in hub.asked if "evil" in asked or "pytorch_model" in asked]
+
+
+def test_python_loads_a_model_by_its_name_and_again_without_a_network(hub, exported, tmp_path):
+    hub.models["me/again"] = {p.name: p.read_bytes() for p in exported.iterdir()}
+    code = "import i2i; print(*i2i.load('me/again').domains)"
+    assert run(hub, tmp_path, code=code)[:2] == (0, "flat high_contrast\n")
+    hub.asked.clear()
+    assert run(hub, tmp_path, code=code, HF_HUB_OFFLINE="1")[:2] == (0, "flat high_contrast\n")
+    assert hub.asked == []
+
+
+def test_what_a_hub_does_not_give_is_one_sentence(hub, exported, tmp_path):
+    assert run(hub, tmp_path, "pull", "me/nothing") == (
+        4, "", "there is no model me/nothing on the hub, or it is not yours to see; for a private one log in with hf "
+               "auth login")
+    assert run(hub, tmp_path, "pull", "me/nothing", HF_HUB_OFFLINE="1")[2] == (
+        "me/nothing cannot be fetched: the hub cannot be reached, and the cache lacks it")
+    spoilt = {p.name: p.read_bytes() for p in exported.iterdir()}
+    hub.models["me/spoilt"] = {**spoilt, "model.safetensors": spoilt["model.safetensors"][:-1] + b"\0"}
+    code, _, error = run(hub, tmp_path, "pull", "me/spoilt", "--to", tmp_path / "spoilt")
+    assert (code, error) == (4, f"the model {tmp_path / 'spoilt'} is damaged: model.safetensors does not match its "
+                                f"checksum; fetch it again")
+
+
+def test_a_name_that_is_none_and_a_folder_that_is_no_model(i2i, tmp_path):
+    answer = i2i("pull", "emoji")
+    assert (answer.code, answer.err) == (2, "emoji is no name on a hub; it should be OWNER/MODEL\n")
+    answer = i2i("push", tmp_path, "me/emoji")
+    assert answer.code == 4
+    assert answer.err.startswith(f"{tmp_path} is no model: its config.json cannot be read")
