@@ -81,12 +81,13 @@ def choose_styles(model: Translator, domains: Sequence[str], seeds: Sequence[int
 
     if references and not domains and len(model.targets) > 1:
         raise UsageError(f"name the domain of the references with --domain: {', '.join(model.targets)}")
-    paths = find_pictures(references)
+    paths = list(find_pictures(references))
     found = []
     for domain in domains or model.targets:
-        for path in paths:  # read one at a time: there may be many
+        for number, path in enumerate(paths):  # read one at a time: there may be many
             (style,) = model.styles(domain, references=[read_picture(path)], psi=psi)
-            found.append(Chosen(f"{domain}-{path.stem}", path.stem, style, path))
+            again = any(path.stem == other.stem for other in paths[:number])
+            found.append(Chosen(f"{domain}-{path.stem}{f'-{number}' * again}", path.stem, style, path))
         if not paths:
             named = [(f"-{seed}", f"seed {seed}") for seed in seeds] if "latent" in model.guides else [("", "")]
             styles = model.styles(domain, seeds=seeds[: len(named)], psi=psi)

@@ -20,6 +20,7 @@ from i2i_core.draws import Draws
 from i2i_core.environment import missing
 from i2i_core.errors import CheckpointError, PluginError, RecipeError, UsageError, did_you_mean
 from i2i_core.model import CONFIG, Guide, Model, read
+from i2i_core.pictures import read_picture
 from i2i_core.plugins import Plugins, discover
 from i2i_core.state import match
 from i2i_core.tensors import (
@@ -128,9 +129,9 @@ class Translator:
         """
         if isinstance(picture, Image.Image | str | Path):
             return self([picture], domain=domain, reference=reference, seed=seed, psi=psi, fit_by=fit_by)[0]
-        references = [] if reference is None else [_opened(reference)]
+        references = [] if reference is None else [opened(reference)]
         (style,) = self.styles(domain, seeds=[seed or 0] if reference is None else [], references=references, psi=psi)
-        fitted = [fit(_opened(p), self.image_size, fit_by) for p in picture]
+        fitted = [fit(opened(p), self.image_size, fit_by) for p in picture]
         made = self.sources(torch.stack([x for x, _ in fitted])).into(style)
         return [to_picture(x, box) for x, (_, box) in zip(made, fitted, strict=True)]
 
@@ -235,9 +236,8 @@ class Sources:
         return self._values[names]
 
 
-def _opened(picture: Picture) -> Image.Image:
-    from i2i_core.pictures import read_picture
-
+def opened(picture: Picture) -> Image.Image:
+    """An RGB picture; raises DataError for a path to what is none."""
     return read_picture(Path(picture)) if isinstance(picture, str | Path) else picture.convert("RGB")
 
 

@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,8 @@ def why_broken(error: Exception) -> str:
 def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
     """The pictures that files, folders (at any depth) and globs name, in that order, each with its place in a copy.
 
-    A picture of a folder keeps its place there. A file that is named may have any suffix. Raises DataError for a name
-    without pictures.
+    A picture of a folder keeps its place there, one of a glob that below the glob's fixed part. A file that is named
+    may have any suffix. Raises DataError for a name without pictures.
     """
     found: dict[Path, Path] = {}
     for name in named:
@@ -80,7 +81,8 @@ def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
             places = {Path(name): Path(Path(name).name)}
         else:
             matches = sorted(map(Path, glob.glob(name, recursive=True)))
-            places = {path: Path(path.name) for path in matches if path.suffix.lower() in SUFFIXES}
+            fixed = Path(*takewhile(lambda part: not glob.has_magic(part), Path(name).parts[:-1]))
+            places = {path: path.relative_to(fixed) for path in matches if path.suffix.lower() in SUFFIXES}
             if not matches:
                 raise DataError(f"there is no file or folder {name}")
         if not places:

@@ -37,8 +37,8 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / folder / "README.md" for folder in ("", "plugins/regularize", "examples/plugins/i2i-classics")]
 PAGES = [*DOCS, *READMES]
 NOT_RUN = ("git clone", "make ", "cd ", "python3 -m venv", "pip install -e . ", "pip install -e plugins/",
-           "pip install i2i", "python -m build", "twine ", "pytest ")
-"""What needs the network or a clean machine, and tests, which below and in test_new.py are run by tests."""
+           "pip install i2i", "python -m build", "twine ", "pytest ", "i2i push ", "i2i pull ")
+"""What needs the network or a clean machine, and tests; below, in test_new.py and in test_hub.py tests run them."""
 SMALL = (*TINY, "data.workers=0")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`([\w./-]+\.\w+)`:\s*\Z")
@@ -80,6 +80,8 @@ class Session:
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(folder / "site-packages")
         monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files are rewritten within a second
+        for name in ("photo.png", "other.png"):
+            Image.effect_noise((60, 40), 50).convert("RGB").save(folder / name)
         for root in ("photos", "data/afhq"):
             for part, domain in ((p, d) for p in ("train", "val") for d in ("cat", "dog", "wild")):
                 place = folder / root / part / domain

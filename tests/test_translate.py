@@ -67,6 +67,10 @@ def test_references_give_the_style_and_the_name(i2i, model, pictures):
                  "--reference", "pictures/more")
     assert answer.code == 0
     assert files("translated") == ["a-high_contrast-c.png", "a-high_contrast-reference.png"]
+    Image.open("reference.png").save("pictures/more/reference.png")
+    answer = i2i("translate", model, "pictures/a.png", "--domain", "flat", "--reference", "reference.png",
+                 "--reference", "pictures/more/reference.png", "--out", "alike")
+    assert files("alike") == ["a-flat-reference-1.png", "a-flat-reference.png"]  # not one over the other
     answer = i2i("translate", model, "pictures/a.png", "--reference", "reference.png")
     assert (answer.code, answer.err) == (2, "name the domain of the references with --domain: flat, high_contrast\n")
 
