@@ -19,13 +19,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from i2i_fan_mask.align import LEFT_EYE, MEAN, MOUTH, RIGHT_EYE, SIZE, Array, read_mean
+from i2i_fan_mask.face68 import THRESHOLD, Face68
 from i2i_fan_mask.face_api import WEIGHTS
+from i2i_fan_mask.photographs import find_landmarks, tensor_of
 
 PACKAGE = "@vladmandic/face-api@1.7.15"
 SHA256 = "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
+PHOTOGRAPHS = [f"demo/sample{i}.jpg" for i in range(1, 7)]
+LOOK = 640  # px: the side at which they are searched
+MIRRORED = [*range(32, -1, -1), *range(46, 41, -1), *range(50, 46, -1), *range(37, 32, -1), *range(41, 37, -1),
+            *range(51, 55), *range(59, 54, -1), *range(72, 67, -1), *range(75, 72, -1), *range(64, 59, -1),
+            *range(67, 64, -1), *range(82, 75, -1), *range(87, 82, -1), *range(92, 87, -1), *range(95, 92, -1), 97, 96]
+"""Which landmark each is in a mirror."""
 MODELS = {"points": "face_landmark_68_model", "detector": "tiny_face_detector_model"}
 
 
@@ -79,20 +89,64 @@ def axes(tensor: Tensor, part: str) -> Tensor:
     return tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T if tensor.ndim == 2 else tensor
 
 
+def mean_landmarks(package: tarfile.TarFile) -> Array:
+    """The mean (98, 2) over the faces of the sample photographs, in pixels of a 256-px picture."""
+    found, network = [], Face68()
+    for name in PHOTOGRAPHS:
+        photograph = Image.open(io.BytesIO(read(package, name)), formats=["JPEG"]).convert("RGB")
+        for face in faces(photograph, network):
+            if (landmarks := find_landmarks(face, network, network)) is not None:
+                found.append(framed(landmarks))
+    print(f"mean of {len(found)} faces", file=sys.stderr)
+    mean = np.mean(found, axis=0)
+    mirror = mean[MIRRORED] * (-1, 1) + (SIZE, 0)
+    return ((mean + mirror) / 2).round(2).astype(np.float32)
+
+
+def faces(photograph: Image.Image, network: Face68) -> list[Image.Image]:
+    """A square around each face that the detector sees, the best first."""
+    scale, boxes = max(photograph.size) / LOOK, list[Tensor]()
+    small = photograph.resize([round(n / scale) for n in photograph.size], Image.Resampling.BILINEAR)
+    (found,), (scores,) = network.detector(tensor_of(small, network))
+    for box in found[scores.argsort(descending=True)][: int((scores >= THRESHOLD).sum())] * scale:
+        if all((box[:2] - other[:2]).abs().max() > other[2:].max() / 2 for other in boxes):
+            boxes.append(box)
+    return [photograph.crop([round(float(v)) for v in (*(box[:2] - box[2:].max()), *(box[:2] + box[2:].max()))])
+            for box in boxes]
+
+
+def framed(landmarks: Array) -> Array:
+    """Landmarks in the frame of CelebA-HQ (Karras et al., Progressive Growing of GANs, 2018, appendix C).
+
+    With eyes e0, e1 and ends of the mouth m0, m1: x' = e1 - e0, y' = (e0 + e1)/2 - (m0 + m1)/2, the frame's centre is
+    (e0 + e1)/2 - 0.1 y', its side max(4.0 |x'|, 3.6 |y'|) and its x axis along x' - rotate90(y').
+    """
+    e0, e1, mouth = (landmarks[part].mean(0) for part in (LEFT_EYE, RIGHT_EYE, MOUTH))
+    along, up = e1 - e0, (e0 + e1) / 2 - mouth
+    centre, side = (e0 + e1) / 2 - 0.1 * up, max(4.0 * np.linalg.norm(along), 3.6 * np.linalg.norm(up))
+    x = along - (up[1], -up[0])
+    x /= np.linalg.norm(x)
+    shares: Array = (landmarks - centre) @ np.array([x, (-x[1], x[0])]).T / side
+    return (shares + 0.5) * SIZE
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; compare with the file here")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder, fetch(Path(folder)) as package:
         built = weights(package)
-        if check:
-            here = load_file(WEIGHTS)
-            same = here.keys() == built.keys() and all(torch.equal(here[name], built[name]) for name in built)
-            print(f"{WEIGHTS.name}: {'the same' if same else 'differs'}")
-            return not same
-        save_file(built, WEIGHTS)
-        print(f"{WEIGHTS.name}: {WEIGHTS.stat().st_size:,} bytes")
-    return 0
+        if not check:
+            save_file(built, WEIGHTS)
+        mean = mean_landmarks(package)
+        if not check:
+            np.savez(MEAN, mean=mean)
+        here = load_file(WEIGHTS)
+        same = {WEIGHTS: here.keys() == built.keys() and all(torch.equal(here[name], built[name]) for name in built),
+                MEAN: np.allclose(read_mean(), mean, rtol=0, atol=0.05)}  # px: rounding differs between machines
+        for path, equal in same.items():
+            print(f"{path.name}: {path.stat().st_size:,} bytes, {'as built' if equal else 'differs'}")
+        return not all(same.values())
 
 
 if __name__ == "__main__":
