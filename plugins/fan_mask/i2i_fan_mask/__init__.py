@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from i2i_core import hookimpl
 
@@ -16,3 +16,11 @@ def i2i_components(registry: Registrar) -> None:
     registry.tensor("face68", "i2i_fan_mask.face68:Face68")
     registry.tensor("everywhere", "i2i_fan_mask.components:everywhere")
     registry.network("high_pass", "i2i_fan_mask.components:HighPass")
+
+
+@hookimpl
+def i2i_commands(group: Any) -> None:
+    from .commands import align, masks
+
+    group.add_command(align)
+    group.add_command(masks)

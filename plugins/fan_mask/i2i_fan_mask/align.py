@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from i2i_core.errors import DataError
 from PIL import Image, ImageFilter
+
+from i2i_core.errors import DataError
 
 Array = npt.NDArray[np.floating]
 SIZE = 256  # px: the side of the pictures that mean landmarks are for
@@ -65,7 +66,8 @@ def crop(picture: Image.Image, matrix: Array, size: int = SIZE) -> Image.Image:
     right, bottom = (int(v) for v in np.ceil(corners.max(1)) + 2)
     area = _mirrored(picture, (left, top, right, bottom), math.sqrt(np.linalg.det(back)) * size)
     back[:2, 2] -= left, top
-    return area.transform((size, size), Image.Transform.AFFINE, tuple(back[:2].flatten()), Image.Resampling.BICUBIC)
+    affine = tuple(back[:2].flatten())
+    return area.transform((size, size), Image.Transform.AFFINE, affine, Image.Resampling.BICUBIC)
 
 
 def _mirrored(picture: Image.Image, box: tuple[int, int, int, int], side: float) -> Image.Image:
@@ -91,5 +93,5 @@ def read_mean(path: Path = MEAN) -> Array:
     except Exception as error:  # a broken file fails wherever it breaks
         raise DataError(f"{path} is no file of mean landmarks: an .npz with an array called mean") from error
     if mean.shape != (98, 2) or mean.dtype.kind != "f" or not np.isfinite(mean).all():
-        raise DataError(f"{path} holds a mean that is not 98 points (x, y) but {mean.dtype} of shape {list(mean.shape)}")
+        raise DataError(f"{path} holds no mean of 98 points (x, y), but {mean.dtype} of shape {list(mean.shape)}")
     return mean

@@ -75,7 +75,7 @@ class Points68(nn.Module):
         for i in range(4):
             x = self.get_submodule(f"dense{i}")(x)
         out: Tensor = self.fc(x.mean((2, 3)))
-        return out.unflatten(1, (68, 2))
+        return out.reshape(-1, 68, 2)
 
 
 class Detector(nn.Module):

@@ -29,12 +29,19 @@ def find_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatma
     `finder` says where a face is and `source` what its landmarks are: it sees the face as in an aligned picture.
     """
     for left, top, side in _squares(picture, finder):
-        square = picture.crop((left, top, left + side, top + side)).resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-        pixels = tensor_of(square, finder)
-        if finder.faces(pixels).all():
-            points: Array = source.landmarks(pixels)[0].double().cpu().numpy()
+        square = picture.crop((left, top, left + side, top + side))
+        if (points := aligned_landmarks(square, finder, source)) is not None:
             return points * (side / SIZE) + (left, top)
     return None
+
+
+def aligned_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatmaps) -> Array | None:
+    """Landmarks (98, 2) in pixels of the whole picture at 256 x 256 px, or None if it shows no face."""
+    pixels = tensor_of(picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR), finder)
+    if not finder.faces(pixels).all():
+        return None
+    points: Array = source.landmarks(pixels)[0].double().cpu().numpy()
+    return points
 
 
 @torch.no_grad()
