@@ -51,7 +51,7 @@ def _squares(picture: Image.Image, finder: Face68) -> Iterator[tuple[int, int, i
     for look in LOOKS:
         if look > max(long, LOOKS[1]):
             return
-        small = picture.resize([max(1, round(n * look / long)) for n in picture.size], Image.Resampling.BILINEAR)
+        small = picture.resize([max(3, round(n * look / long)) for n in picture.size], Image.Resampling.BILINEAR)
         boxes, scores = finder.detector(tensor_of(small, finder))
         if scores.max() >= THRESHOLD:
             x, y, width, height = (boxes[0, scores[0].argmax()] * (long / look)).tolist()
