@@ -30,11 +30,11 @@ with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is
               help="Where landmarks should be: celeba_lm_mean.npz, or a folder of aligned faces to measure.")
 @with_overwrite
 def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path | None, overwrite: bool) -> None:
-    """Crop the largest face of each picture, upright and framed as in CelebA-HQ.
+    """Crop the face of each picture, upright, as in CelebA-HQ.
 
-    IN is a picture, a folder (at any depth) or a glob; OUT a folder, which keeps IN's folders, or a .png for one
-    picture. What lies outside a photograph is mirrored and blurred. Pictures without a face are named and left out,
-    and the exit code is then 3.
+    It is the largest one where there are several. IN is a picture, a folder (at any depth) or a glob; OUT a folder,
+    which keeps IN's folders, or a .png for one picture. What lies outside a photograph is mirrored and
+    blurred. Pictures without a face are named and left out, and the exit code is then 3.
 
     \b
     i2i align photos data/mine/train
@@ -66,11 +66,12 @@ def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path 
 @with_weights
 @with_overwrite
 def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> None:
-    """Show what masks cover: each picture beside its landmarks and both masks over it.
+    """Show what masks of a face cover.
 
-    IN is a picture, a folder (at any depth) or a glob; OUT a folder, or a .png for one picture. Pictures are seen as
-    in training: whole, at 256 x 256 px. With --weights there is a row of face68's masks and one of FAN's. Pictures
-    without a face are named and left out, and the exit code is then 3.
+    Each picture beside its landmarks, and both masks over it. IN is a picture, a folder (at any depth) or a glob; OUT
+    a folder, or a .png for one picture. Pictures are seen as in training: whole, at 256 x 256 px. With --weights
+    there is a row of face68's masks and one of FAN's. Pictures without a face are named and left out, and the exit
+    code is then 3.
 
     \b
     i2i masks data/celeba_hq/val masks
