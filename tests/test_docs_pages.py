@@ -39,6 +39,7 @@ PAGES = [*DOCS, *READMES]
 NOT_RUN = ("git clone", "make ", "cd ", "python3 -m venv", "pip install -e . ", "pip install -e plugins/",
            "pip install i2i", "python -m build", "twine ", "pytest ", "i2i push ", "i2i pull ")
 """What needs the network or a clean machine, and tests; below, in test_new.py and in test_hub.py tests run them."""
+FACE = ROOT / "plugins/fan_mask/tests/astronaut.png"
 SMALL = (*TINY, "data.workers=0")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"`([\w./-]+\.\w+)`:\s*\Z")
@@ -88,6 +89,12 @@ class Session:
                 place.mkdir(parents=True)
                 for n in range(2):
                     Image.effect_noise((40, 40), 20 + 20 * n).convert("RGB").save(place / f"{n}.png")
+        for name in ("me.jpg", *(f"people/{part}/{domain}/1.jpg" for part in ("train", "val")
+                                 for domain in ("female", "male"))):
+            photograph = Image.new("RGB", (600, 400), "grey")
+            photograph.paste(Image.open(FACE), (300, 100))
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            photograph.save(folder / name)
 
     def play(self, block: Block) -> None:
         if block.file:

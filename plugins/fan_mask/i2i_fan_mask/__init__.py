@@ -1,8 +1,8 @@
-"""Masks of faces from FAN's landmarks, and the high-pass skip that keeps what they cover."""
+"""Masks of faces from their landmarks, the high-pass skip that keeps what they cover, and faces brought into line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from i2i_core import hookimpl
 
@@ -13,5 +13,14 @@ if TYPE_CHECKING:
 @hookimpl
 def i2i_components(registry: Registrar) -> None:
     registry.tensor("heatmaps", "i2i_fan_mask.components:Heatmaps")
+    registry.tensor("face68", "i2i_fan_mask.face68:Face68")
     registry.tensor("everywhere", "i2i_fan_mask.components:everywhere")
     registry.network("high_pass", "i2i_fan_mask.components:HighPass")
+
+
+@hookimpl
+def i2i_commands(group: Any) -> None:
+    from .commands import align, masks
+
+    group.add_command(align)
+    group.add_command(masks)

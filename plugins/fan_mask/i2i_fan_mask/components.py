@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from .fan import FAN
 from .landmarks import landmarks
-from .masks import masks
+from .masks import FLOOR, masks
 from .weights import load
 
 Masks = tuple[Tensor, Tensor]
@@ -44,6 +44,12 @@ class Heatmaps(nn.Module):
     def landmarks(self, of: Tensor) -> Tensor:
         """Landmarks (N, 98, 2) as (x, y) in pixels of the square pictures `of`."""
         return landmarks(self.fan(of), of.shape[-1])
+
+    @torch.no_grad()
+    def faces(self, of: Tensor) -> Tensor:
+        """Which of the pictures show a face: (N,) bool. Where a pupil's map stays below 0.1, none is there."""
+        pupils: Tensor = self.fan(of)[:, 96:].amax((2, 3))
+        return (pupils >= FLOOR).all(1)
 
 
 def everywhere(of: Tensor) -> Masks:

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import save_file
 from torch import Tensor
 
+from i2i_fan_mask.face68 import Face68
 from i2i_fan_mask.fan import FAN
 
 torch.set_num_threads(1)
@@ -74,3 +77,23 @@ def fan(weights: dict[str, Tensor]) -> Callable[[torch.dtype], FAN]:
         return network
 
     return make
+
+
+@pytest.fixture(scope="session")
+def wing(weights: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """FAN's weights by formula, float32, as a file."""
+    path = tmp_path_factory.mktemp("weights") / "wing.safetensors"
+    save_file({name: t.float() if t.is_floating_point() else t for name, t in weights.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def face68() -> Face68:
+    return Face68()
+
+
+@pytest.fixture(scope="session")
+def astronaut() -> Image.Image:
+    """192 x 192 px of NASA's portrait of Eileen Collins (public domain), from scikit-image 0.26's astronaut.png."""
+    with Image.open(Path(__file__).with_name("astronaut.png")) as picture:
+        return picture.convert("RGB")

@@ -10,7 +10,6 @@ import sys
 import pytest
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
 
 import i2i_fan_mask
 from i2i_fan_mask.components import Heatmaps, HighPass, everywhere
@@ -18,10 +17,8 @@ from i2i_fan_mask.masks import masks
 
 
 @pytest.fixture(scope="module")
-def heatmaps(weights, tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights") / "wing.safetensors"
-    save_file({name: t.float() if t.is_floating_point() else t for name, t in weights.items()}, path)
-    return Heatmaps(weights=path)
+def heatmaps(wing):
+    return Heatmaps(weights=wing)
 
 
 def test_heatmaps_are_fans_masks_without_a_graph(heatmaps, fan, x_real):
@@ -42,6 +39,15 @@ def test_fan_stays_frozen_whatever_mode_is_asked_for(heatmaps):
     assert not any(p.requires_grad for p in heatmaps.parameters())
     heatmaps(torch.zeros(1, 3, 16, 24))
     assert all(torch.equal(before[name], tensor) for name, tensor in heatmaps.state_dict().items())
+
+
+def test_fan_sees_a_face_where_both_pupils_have_a_peak(heatmaps, x_real):
+    pictures = x_real("celeba256_full", 3, 256).float()
+    peaks = heatmaps.fan(pictures)
+    peaks[:, 96:] = 0
+    peaks[0, 96:, 10, 20], peaks[1, 96, 10, 20], peaks[2, 96:, 10, 20] = 0.1, 1.0, 0.09
+    with heatmaps.fan.register_forward_hook(lambda fan, inputs, out: peaks):
+        assert heatmaps.faces(pictures).tolist() == [True, False, False]
 
 
 def test_everywhere_is_ones():
@@ -106,7 +112,8 @@ def test_the_plugin_names_what_exists():
             return lambda name, target: found.update({(kind, name): target})
 
     i2i_fan_mask.i2i_components(Registry())
-    assert set(found) == {("tensor", "heatmaps"), ("tensor", "everywhere"), ("network", "high_pass")}
+    assert set(found) == {("tensor", "heatmaps"), ("tensor", "face68"), ("tensor", "everywhere"),
+                          ("network", "high_pass")}
     for target in found.values():
         module, _, name = target.partition(":")
         assert callable(getattr(importlib.import_module(module), name))

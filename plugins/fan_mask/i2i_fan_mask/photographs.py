@@ -1,0 +1,59 @@
+"""The face in a photograph of any size: where it is, and its landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .align import Array
+from .components import Heatmaps
+from .face68 import SIZE, THRESHOLD, Face68
+
+LOOKS = (80, 112, 160, 224, 320, 448, 640)  # px: sides at which a photograph is searched; small ones show large faces
+SHARE, ABOVE = 0.7, 0.13  # of an aligned picture's side: a detector's box, and how far its centre is below the middle
+
+
+def tensor_of(picture: Image.Image, like: Face68) -> Tensor:
+    """An RGB picture as (1, 3, H, W) in [-1, 1], on the device of a network."""
+    pixels = torch.from_numpy(np.array(picture)).to(like.to_wflw.device)
+    return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
+
+
+def find_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatmaps) -> Array | None:
+    """Landmarks (98, 2) of the largest face, as (x, y) in the picture's pixels, or None if there is no face.
+
+    `finder` says where a face is and `source` what its landmarks are: it sees the face as in an aligned picture.
+    """
+    for left, top, side in _squares(picture, finder):
+        square = picture.crop((left, top, left + side, top + side))
+        if (points := aligned_landmarks(square, finder, source)) is not None:
+            return points * (side / SIZE) + (left, top)
+    return None
+
+
+def aligned_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatmaps) -> Array | None:
+    """Landmarks (98, 2) in pixels of the whole picture at 256 x 256 px, or None if it shows no face."""
+    pixels = tensor_of(picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR), finder)
+    if not finder.faces(pixels).all():
+        return None
+    points: Array = source.landmarks(pixels)[0].double().cpu().numpy()
+    return points
+
+
+@torch.no_grad()
+def _squares(picture: Image.Image, finder: Face68) -> Iterator[tuple[int, int, int]]:
+    """Where a face may be, the largest first: squares (left, top, side), framed as in an aligned picture."""
+    long = max(picture.size)
+    for look in LOOKS:
+        if look > max(long, LOOKS[1]):
+            return
+        small = picture.resize([max(3, round(n * look / long)) for n in picture.size], Image.Resampling.BILINEAR)
+        boxes, scores = finder.detector(tensor_of(small, finder))
+        if scores.max() >= THRESHOLD:
+            x, y, width, height = (boxes[0, scores[0].argmax()] * (long / look)).tolist()
+            side = max(width, height) / SHARE
+            yield round(x - side / 2), round(y - side * (0.5 + ABOVE)), round(side)
