@@ -20,14 +20,19 @@ Function = Callable[..., Any]
 
 def verb(function: Function) -> click.Command:
     """A command named after `function`, with -v; its docstring is its help."""
+    return with_verbose(click.command()(function))
+
+
+def with_verbose(command: click.Command) -> click.Command:
+    """Add -v, unless the command has it."""
 
     def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         if ctx.obj is not None:
             ctx.obj.verbose = ctx.obj.verbose or value
 
-    command = click.command()(function)
-    command.params.append(click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=remember,
-                                       help="Show the traceback of an error."))
+    if not any("-v" in parameter.opts for parameter in command.params):
+        command.params.append(click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=remember,
+                                           help="Show the traceback of an error."))
     return command
 
 

@@ -18,6 +18,8 @@ import click
 from i2i_core import __version__
 from i2i_core.errors import I2IError, did_you_mean
 
+from .common import with_verbose
+
 VERBS = {"train": "train", "validate": "validate", "explain": "explain",
          "export": "export", "translate": "translate", "grid": "grid", "video": "video", "styles": "styles",
          "pull": "hub", "push": "hub",
@@ -34,7 +36,8 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
-            return _plugin_verbs(ctx).get(name)
+            added = _plugin_verbs(ctx).get(name)
+            return with_verbose(added) if added is not None else None
         return getattr(importlib.import_module(f".{VERBS[name]}", __package__), name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .common import verb, with_overwrite
-from .using import Chosen, progress, with_fit, with_model, with_styles
+from .using import Chosen, progress, warn_of_faces, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
     from i2i import Translator
@@ -91,6 +91,7 @@ def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list
                 fitted[path], sizes[path] = fit(picture, model.image_size, fit_by), picture.size
             if not fitted:
                 continue
+            warn_of_faces(model, {path: x for path, (x, _) in fitted.items()})
             sources = model.sources(torch.stack([x for x, _ in fitted.values()]))
             for number, chosen in enumerate(styles):
                 for x, (path, (_, box)) in zip(sources.into(chosen.style), fitted.items(), strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,16 +76,20 @@ class Chosen:
 def choose_styles(model: Translator, domains: Sequence[str], seeds: Sequence[int], psi: float,
                   references: Sequence[str]) -> list[Chosen]:
     """The styles that options choose, domain by domain."""
+    from i2i.fitting import fit
     from i2i_core.errors import UsageError
     from i2i_core.pictures import find_pictures, read_picture
 
     if references and not domains and len(model.targets) > 1:
         raise UsageError(f"name the domain of the references with --domain: {', '.join(model.targets)}")
     paths = list(find_pictures(references))
-    found = []
+    found, first = [], (domains or model.targets)[0]
     for domain in domains or model.targets:
         for number, path in enumerate(paths):  # read one at a time: there may be many
-            (style,) = model.styles(domain, references=[read_picture(path)], psi=psi)
+            picture = read_picture(path)
+            (style,) = model.styles(domain, references=[picture], psi=psi)
+            if domain == first:
+                warn_of_faces(model, {path: fit(picture, model.image_size, "stretch")[0]})
             again = any(path.stem == other.stem for other in paths[:number])
             found.append(Chosen(f"{domain}-{path.stem}{f'-{number}' * again}", path.stem, style, path))
         if not paths:
@@ -94,6 +98,15 @@ def choose_styles(model: Translator, domains: Sequence[str], seeds: Sequence[int
             found += [Chosen(f"{domain}{name}", label, style)
                       for (name, label), style in zip(named, styles, strict=True)]
     return found
+
+
+def warn_of_faces(model: Translator, pictures: Mapping[Path, Tensor]) -> None:
+    """Say which of the pictures (3, H, W) lack the face that the model's masks are drawn around."""
+    import torch
+
+    for number in model.without_face(torch.stack(list(pictures.values()))):
+        click.echo(f"warning: no face is found in {list(pictures)[number]}, so the model's masks are empty there; "
+                   f"i2i align crops faces", err=True)
 
 
 class Loaded:
@@ -108,6 +121,7 @@ class Loaded:
         paths = list(find_pictures(named))
         fitted = [fit(read_picture(path), model.image_size, fit_by) for path in paths]
         self.names, self._boxes = [path.stem for path in paths], [box for _, box in fitted]
+        warn_of_faces(model, {path: x for path, (x, _) in zip(paths, fitted, strict=True)})
         self._sources = model.sources(torch.stack([x for x, _ in fitted]))
 
     def pictures(self) -> list[Image.Image]:

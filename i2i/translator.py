@@ -111,6 +111,7 @@ class Translator:
             network.load_state_dict(dict(model.networks[name]))
         calls = {name: self._placed(build(spec, facts)) for name, spec in tensors.items()}
         self._definitions = definitions(method_tensors(method.target), tensors, calls)
+        self._face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
         self.mean_style = cache(self._mean_style)
 
     def _placed(self, made: Any) -> Any:
@@ -184,6 +185,14 @@ class Translator:
     def sources(self, pictures: Tensor) -> Sources:
         """Pictures to translate, (N, 3, H, W) of the networks' size: uint8, or from -1 to 1."""
         return Sources(self, self._tensor(pictures))
+
+    def without_face(self, pictures: Tensor) -> list[int]:
+        """Which of the pictures (N, 3, H, W) lack the face that the model's masks look for, if they look for one."""
+        if not self._face_finders:
+            return []
+        x = self._tensor(pictures)
+        found = torch.stack([faces(x) for faces in self._face_finders]).all(0)
+        return [n for n, face in enumerate(found.tolist()) if not face]
 
     def _tensor(self, pictures: Tensor) -> Tensor:
         return to_device({"x": pictures}, self.device, self.dtype)["x"].to(self.dtype)

@@ -147,7 +147,7 @@ def test_plugins_add_verbs_and_one_that_fails_costs_only_its_own(i2i, registry, 
     assert "greet Say hello." in listed
     assert "train Train a recipe and say where its pictures are." in listed
     assert shown.err == "plugin sulking adds no verbs: ValueError: not today\n"
-    assert i2i("greet").out == "hello\n"
+    assert i2i("greet", "-v").out == "hello\n"  # every verb shows tracebacks on demand
 
 
 def test_a_broken_registry_file_does_not_hide_the_help(i2i, monkeypatch):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import struct
 import zlib
 from pathlib import Path
@@ -276,3 +278,18 @@ def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, model, pi
     both, one = Image.open("styles.png"), Image.open("one.png")
     assert both.height - 2 <= one.height > 3 * 32
     assert both.width > 1.5 * one.width
+
+
+def test_a_picture_without_a_face_is_told_where_masks_need_one(i2i, model, pictures):
+    """Source or reference; what shows a face is not."""
+    config = json.loads((model / "config.json").read_text())
+    masked = Path("masked")
+    shutil.copytree(model, masked)
+    config["tensors"]["masks"] = {"use": "fan_mask/face68", "of": "x_real"}
+    (masked / "config.json").write_text(json.dumps(config))
+    face = Path(__file__).resolve().parents[1] / "plugins/fan_mask/tests/astronaut.png"
+    answer = i2i("translate", masked, face, "pictures/a.png", "--domain", "flat", "--reference", "reference.png",
+                 "--reference", face, "--original-size")
+    todo = "so the model's masks are empty there; i2i align crops faces"
+    assert (answer.code, answer.err.splitlines()) == (0, [
+        f"warning: no face is found in reference.png, {todo}", f"warning: no face is found in pictures/a.png, {todo}"])
