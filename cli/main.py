@@ -20,7 +20,7 @@ from i2i_core.errors import I2IError, did_you_mean
 
 VERBS = {"train": "train", "validate": "validate", "explain": "explain",
          "export": "export", "translate": "translate", "grid": "grid", "video": "video", "styles": "styles",
-         "pull": "hub", "push": "hub",
+         "demo": "demo", "pull": "hub", "push": "hub",
          "ls": "components", "show": "components", "init": "recipes", "new": "new", "schema": "schema", "data": "data",
          "plugins": "components"}
 """The module of each verb; modules import only click at the top."""
