@@ -77,7 +77,9 @@ class Page:
             brought = picker.connect(self, brought, show)
         gr.on([part.input for part in (self.domain, self.psi, self.blend, self.share)], **show, **LIVE)
 
-    def _bring(self, upload: Any, visit: Visit | None) -> tuple[Visit, None, str, str]:
+    def _bring(self, upload: dict[str, Any] | None, visit: Visit | None) -> Any:
+        if upload is None:  # the camera was opened
+            return gr.skip()
         visit = visit or Visit(self.model)
         problem = received(upload, visit.bring)
         masks = [(mask, f"mask {n}", f"Your picture in grey; what mask {n} covers is orange")
@@ -132,11 +134,14 @@ class Picker:
     def _choose(self, event: gr.EventData) -> int:
         return int(event._data["seed"])
 
-    def _bring(self, upload: Any, visit: Visit | None) -> tuple[Visit, None, str]:
+    def _bring(self, upload: dict[str, Any] | None, visit: Visit | None) -> Any:
+        if upload is None:
+            return gr.skip()
         visit = visit or Visit(self.page.model)
         problem = received(upload, lambda file, _: visit.bring_reference(self.slot, file))
-        shown = [(visit.references[self.slot], "", "The reference, as the model sees it")]
-        return visit, None, problem or figures(shown)
+        if problem:
+            return visit, None, problem
+        return visit, None, figures([(visit.references[self.slot], "", "The reference, as the model sees it")])
 
 
 def drop(label: str) -> tuple[gr.Image, gr.HTML]:

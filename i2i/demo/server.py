@@ -57,6 +57,8 @@ def application(model: Translator, port: int) -> FastAPI:
     """The page as an ASGI application."""
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
                               text_size="lg", spacing_size="lg", primary_hue="indigo", neutral_hue="slate")
+    theme.set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
+              block_title_text_color="*neutral_700")  # the default's contrast is below 4.5
     app = FastAPI(openapi_url=None, middleware=[
         Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OnlyHere, port=port)])
     gr.mount_gradio_app(
