@@ -28,7 +28,8 @@ LIVE = {**QUIET, "trigger_mode": "always_last"}
 
 def build(model: Translator) -> gr.Blocks:
     """The page for a model. What a visitor brings is kept in memory until the page is closed."""
-    page = gr.Blocks(title=f"i2i: {model.model.name}", analytics_enabled=False, delete_cache=(FORGET, FORGET))
+    page = gr.Blocks(title=f"i2i: {model.model.name}", analytics_enabled=False, fill_width=True,
+                     delete_cache=(FORGET, FORGET))
     with page:
         Page(model)
     page.queue(max_size=32, api_open=False)
@@ -51,10 +52,10 @@ class Page:
             with gr.Column(elem_id="choices"):
                 self.domain = gr.Radio([*model.targets], value=model.targets[-1], label="Into",
                                        visible=len(model.targets) > 1)
+                self.first = Picker(self, 0, "Style", guides)
                 self.psi = gr.Slider(0, 1, 1, step=0.05, label="Distance from the mean style, ψ",
                                      info="0: the domain's mean style. 1: styles as the model makes them.",
                                      visible="latent" in model.guides)
-                self.first = Picker(self, 0, "Style", guides)
                 self.blend = gr.Checkbox(label="Blend with a second style", visible=bool(guides))
                 with gr.Column(visible=False, elem_classes="parts") as second:
                     self.share = gr.Slider(0, 1, 0.5, step=0.01, label="Blend",

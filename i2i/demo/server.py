@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -19,11 +18,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
 
 from i2i import Translator
-from i2i.demo.page import build
 from i2i_core.errors import UsageError
 
 HOST = "127.0.0.1"
 MAX_UPLOAD = "10mb"
+NO_DOCS: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
 POLICY = ("default-src 'self' 'unsafe-inline' 'unsafe-eval'; img-src 'self' data: blob:; media-src 'self' blob:; "
           "worker-src 'self' blob:; font-src 'self' data:; frame-ancestors 'none'")
 """With it the browser itself refuses whatever would come from, or go to, elsewhere."""
@@ -55,14 +54,18 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
 
 def application(model: Translator, port: int) -> FastAPI:
     """The page as an ASGI application."""
+    import gradio as gr  # which makes its folder as soon as it is imported
+
+    from i2i.demo.page import build
+
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
                               text_size="lg", spacing_size="lg", primary_hue="indigo", neutral_hue="slate")
     theme.set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
               block_title_text_color="*neutral_700")  # the default's contrast is below 4.5
-    app = FastAPI(openapi_url=None, middleware=[
+    app = FastAPI(**NO_DOCS, middleware=[
         Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OnlyHere, port=port)])
     gr.mount_gradio_app(
-        app, build(model), "/", server_name=HOST, server_port=port,
+        app, build(model), "/", server_name=HOST, server_port=port, app_kwargs={**NO_DOCS},
         footer_links=[], run_history=False, allowed_paths=[], max_file_size=MAX_UPLOAD, show_error=False,
         ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, theme=theme,
         css_paths=[Path(__file__).with_name("page.css")])
