@@ -89,9 +89,13 @@ class Shown:
         return self.translation()
 
     def requests(self) -> list[str]:
-        """The address of every request since the browser was started."""
-        events = (json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance"))
-        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        """The address of every request since the browser was started, but for those that the page's policy stopped."""
+        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
+        sent = {event["params"]["requestId"]: event["params"]["request"]["url"] for event in events
+                if event["method"] == "Network.requestWillBeSent"}
+        stopped = {event["params"]["requestId"] for event in events if event["method"] == "Network.loadingFailed"
+                   and event["params"].get("blockedReason") == "csp"}
+        return [url for request, url in sent.items() if request not in stopped]
 
 
 def draw(model: Path, file: Path) -> None:

@@ -42,7 +42,7 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
                              f"out") from None
         for name in [name for name in os.environ if name.startswith("GRADIO_")]:
             del os.environ[name]  # which could open folders, or turn on what is off here
-        os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False"}
+        os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
         for number in (signal.SIGTERM, signal.SIGHUP):  # so that uploads are deleted then, too
             signal.signal(number, signal.default_int_handler)
         server = uvicorn.Server(uvicorn.Config(application(model, listening.getsockname()[1]), log_level="warning",
@@ -66,7 +66,7 @@ def application(model: Translator, port: int) -> FastAPI:
         Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OnlyHere, port=port)])
     gr.mount_gradio_app(
         app, build(model), "/", server_name=HOST, server_port=port, app_kwargs={**NO_DOCS},
-        footer_links=[], run_history=False, allowed_paths=[], max_file_size=MAX_UPLOAD, show_error=False,
+        footer_links=[], allowed_paths=[], max_file_size=MAX_UPLOAD, show_error=False,
         ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, theme=theme,
         css_paths=[Path(__file__).with_name("page.css")])
     return app
