@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from i2i_core.errors import DataError, I2IError
 LATENTS, REFERENCE = "latents", "a reference"
 FORGET = 60
 """Seconds after which an upload that was never read is deleted; others are as soon as they are read."""
+PATIENCE = 0.5
+"""Seconds after which what there is of a grid is shown."""
 FIRST = "The translation appears here."
 CHOSEN = "element.addEventListener('change', event => trigger('select', {seed: event.target.value}))"
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
@@ -126,11 +129,17 @@ class Picker:
         return brought.then(**draw, **BUSY)
 
     def _draw(self, visit: Visit | None, domain: str, psi: float, blend: bool, guide: str | None, seed: int,
-              start: int) -> Any:
+              start: int) -> Iterator[Any]:
+        """The grid; while a large model makes it, the part that is there."""
         if visit is None or not visit.ready or guide != LATENTS or (self.slot and not blend):
-            return gr.skip()
-        made = {n: visit.translation(domain, psi, [Choice(self.slot, n)]) for n in range(start, start + SEEDS)}
-        return to_choose(self.label, f"style-{self.slot}", made, seed)
+            yield gr.skip()
+            return
+        made, shown = {}, time.monotonic()
+        for n in range(start, start + SEEDS):
+            made[n] = visit.translation(domain, psi, [Choice(self.slot, n)])
+            if time.monotonic() - shown > PATIENCE or len(made) == SEEDS:
+                yield to_choose(self.label, f"style-{self.slot}", made, seed)
+                shown = time.monotonic()
 
     def _choose(self, event: gr.EventData) -> int:
         return int(event._data["seed"])
