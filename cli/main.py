@@ -22,7 +22,7 @@ from .common import with_verbose
 
 VERBS = {"train": "train", "validate": "validate", "explain": "explain",
          "export": "export", "translate": "translate", "grid": "grid", "video": "video", "styles": "styles",
-         "pull": "hub", "push": "hub",
+         "demo": "demo", "pull": "hub", "push": "hub",
          "ls": "components", "show": "components", "init": "recipes", "new": "new", "schema": "schema", "data": "data",
          "plugins": "components"}
 """The module of each verb; modules import only click at the top."""

@@ -231,6 +231,13 @@ class Sources:
         (x_fake,) = values.of(term.arguments).values()
         return x_fake  # type: ignore[no-any-return]
 
+    @torch.no_grad()
+    def tensor(self, name: str) -> Any:
+        """A tensor of the pictures that needs no style: "masks", say."""
+        model = self.translator
+        values = Values({**model.networks, "x_real": self.x_real}, model._draws(0, len(self.x_real)))
+        return values.of(model._planned([name]).arguments)[name]
+
     def _planned(self, names: frozenset[str]) -> tuple[PlannedTerm, Values, list[Node]]:
         """How the translation is computed with such codes, what is known of it, and what each style changes."""
         if names not in self._values:

@@ -37,8 +37,10 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / folder / "README.md" for folder in ("", "plugins/regularize", "examples/plugins/i2i-classics")]
 PAGES = [*DOCS, *READMES]
 NOT_RUN = ("git clone", "make ", "cd ", "python3 -m venv", "pip install -e . ", "pip install -e plugins/",
-           "pip install i2i", "python -m build", "twine ", "pytest ", "i2i push ", "i2i pull ")
-"""What needs the network or a clean machine, and tests; below, in test_new.py and in test_hub.py tests run them."""
+           "pip install i2i", "python -m build", "twine ", "pytest ", "i2i push ", "i2i pull ",
+           "i2i demo ")
+"""What needs the network or a clean machine, tests, and the demo, which ends when it is told to; below, in test_new.py,
+test_hub.py and test_demo_browser.py tests run them."""
 FACE = ROOT / "plugins/fan_mask/tests/astronaut.png"
 SMALL = (*TINY, "data.workers=0")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

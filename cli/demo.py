@@ -1,0 +1,42 @@
+"""`i2i demo`."""
+
+from __future__ import annotations
+
+import webbrowser
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import click
+
+from .common import verb
+from .using import with_model
+
+if TYPE_CHECKING:
+    from i2i import Translator
+
+
+@verb
+@with_model
+@click.option("--port", type=click.IntRange(1, 65535), help="Of the page; the default is a free one.")
+@click.option("--open", "in_browser", is_flag=True, help="Open the page in the browser.")
+def demo(model: Translator, port: int | None, in_browser: bool) -> None:
+    """Show a page that translates pictures with MODEL, in the browser of this machine only, until Ctrl-C.
+
+    Drop a picture, choose a domain and a style, blend two styles, download. Nothing leaves the machine, and uploads
+    are deleted once they are read. Needs the extra demo.
+
+    \b
+    i2i demo models/emoji --open
+    """
+    from i2i_core.errors import UsageError
+
+    if find_spec("gradio") is None:
+        raise UsageError('the page needs gradio; pip install "i2i[demo]"')
+    from i2i.demo.server import serve
+
+    def opened(address: str) -> None:
+        click.echo(address)
+        if in_browser:
+            webbrowser.open(address)
+
+    serve(model, port, opened)

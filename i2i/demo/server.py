@@ -1,0 +1,91 @@
+"""Who may see the page: this machine. What it may load: nothing from elsewhere. What stays: nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import PlainTextResponse
+
+from i2i import Translator
+from i2i_core.errors import UsageError
+
+HOST = "127.0.0.1"
+MAX_UPLOAD = "10mb"
+NO_DOCS: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
+POLICY = ("default-src 'self' 'unsafe-inline' 'unsafe-eval'; img-src 'self' data: blob:; media-src 'self' blob:; "
+          "worker-src 'self' blob:; font-src 'self' data:; frame-ancestors 'none'")
+"""With it the browser itself refuses whatever would come from, or go to, elsewhere."""
+
+
+def serve(model: Translator, port: int | None, opened: Callable[[str], None]) -> None:
+    """Show the page for a model until Ctrl-C or SIGTERM; calls `opened` with its address.
+
+    port: by default a free one. Raises UsageError for one that cannot be had.
+    """
+    with socket.socket() as listening, tempfile.TemporaryDirectory(prefix="i2i-demo-") as uploads:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((HOST, port or 0))
+        except OSError as error:
+            raise UsageError(f"port {port} cannot be had ({error.strerror}); choose another with --port, or leave it "
+                             f"out") from None
+        for name in [name for name in os.environ if name.startswith("GRADIO_")]:
+            del os.environ[name]  # which could open folders, or turn on what is off here
+        os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
+        for number in (signal.SIGTERM, signal.SIGHUP):  # so that uploads are deleted then, too
+            signal.signal(number, signal.default_int_handler)
+        server = uvicorn.Server(uvicorn.Config(application(model, listening.getsockname()[1]), log_level="warning",
+                                               timeout_graceful_shutdown=1))
+        opened(f"http://{HOST}:{listening.getsockname()[1]}")
+        with suppress(KeyboardInterrupt):
+            server.run(sockets=[listening])
+
+
+def application(model: Translator, port: int) -> FastAPI:
+    """The page as an ASGI application."""
+    import gradio as gr  # which makes its folder as soon as it is imported
+
+    from i2i.demo.page import build
+
+    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
+                              text_size="lg", spacing_size="lg", primary_hue="indigo", neutral_hue="slate")
+    theme.set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
+              block_title_text_color="*neutral_700")  # the default's contrast is below 4.5
+    app = FastAPI(**NO_DOCS, middleware=[
+        Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OnlyHere, port=port)])
+    gr.mount_gradio_app(
+        app, build(model), "/", server_name=HOST, server_port=port, app_kwargs={**NO_DOCS},
+        footer_links=[], allowed_paths=[], max_file_size=MAX_UPLOAD, show_error=False,
+        ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, theme=theme,
+        css_paths=[Path(__file__).with_name("page.css")])
+    return app
+
+
+class OnlyHere:
+    """Refuses requests that another site's page makes, and tells the browser to load nothing from elsewhere."""
+
+    def __init__(self, app: Any, port: int) -> None:
+        self.app, self.origins = app, {f"http://{host}:{port}".encode() for host in (HOST, "localhost")}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def guarded(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
+            await send(message)
+
+        origin = dict(scope.get("headers", ())).get(b"origin")
+        if origin is not None and origin not in self.origins:
+            await PlainTextResponse("not from another site", 403)(scope, receive, send)
+        else:
+            await self.app(scope, receive, guarded)

@@ -1,0 +1,92 @@
+"""What a visitor of the page has brought, and the pictures that a model makes of it. Knows nothing of the page."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from i2i import Style, Translator
+from i2i.fitting import fit, to_picture
+from i2i_core.errors import UsageError
+from i2i_core.pictures import read_picture
+
+SEEDS = 8
+"""Styles from latents to choose from at a time."""
+MASK_COLOUR = np.array([255, 64, 0])
+_one_at_a_time = threading.Lock()
+"""A page has one model; between two translations others may have theirs."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where a style comes from: latents drawn with `seed`, or the reference that the visitor brought for it."""
+
+    slot: int = 0
+    """0 for the style, 1 for the one to blend it with."""
+    seed: int = 0
+    reference: bool = False
+
+
+class Visit:
+    """A picture and its references, as the model sees them; nothing of the files they came in is kept."""
+
+    def __init__(self, model: Translator) -> None:
+        self.model = model
+        self.name = "picture"
+        self.references: dict[int, Image.Image] = {}
+        self.style = lru_cache(maxsize=64)(self._style)
+
+    def bring(self, file: Path, name: str) -> None:
+        """The picture to translate; raises DataError."""
+        x, box = fit(read_picture(file), self.model.image_size, "keep")
+        with _one_at_a_time:
+            self.name, self.source, self.box = Path(name).stem, to_picture(x / 127.5 - 1, box), box
+            self.sources = self.model.sources(x[None])
+
+    def bring_reference(self, slot: int, file: Path) -> None:
+        """A picture whose style to take; raises DataError."""
+        x, _ = fit(read_picture(file), self.model.image_size, "stretch")
+        self.references[slot] = to_picture(x / 127.5 - 1)
+        self.style.cache_clear()
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a picture to translate."""
+        return hasattr(self, "sources")
+
+    def translation(self, domain: str, psi: float, choices: list[Choice], share: float = 0.0) -> Image.Image:
+        """The picture in a style, or on the way (`share` of it) from one to a second; raises UsageError."""
+        with _one_at_a_time:
+            first, *others = (self.style(domain, psi, choice) for choice in choices)
+            style = first.towards(others[0], share) if others else first
+            return to_picture(self.sources.into(style)[0], self.box)
+
+    def _style(self, domain: str, psi: float, choice: Choice) -> Style:
+        if not choice.reference:
+            return self.model.styles(domain, seeds=[choice.seed], psi=psi)[0]
+        if choice.slot not in self.references:
+            raise UsageError(f"Add a reference: a picture of {domain} whose style to take.")
+        return self.model.styles(domain, references=[self.references[choice.slot]], psi=psi)[0]
+
+    def masks(self) -> list[Image.Image]:
+        """The picture in grey under each of the model's masks; none for a model without."""
+        if "masks" not in self.model.model.config.tensors:
+            return []
+        with _one_at_a_time:
+            masks = self.sources.tensor("masks")
+        return [self._under(mask) for mask in masks]
+
+    def _under(self, mask: torch.Tensor) -> Image.Image:
+        """mask: (1, 1, any, any) in [0, 1]."""
+        size = self.model.image_size
+        share = torch.nn.functional.interpolate(mask.float(), size=size, mode="bilinear", align_corners=False)
+        left, top, right, bottom = self.box
+        shares = share[0, 0, top:bottom, left:right, None].cpu().numpy() * 0.6
+        grey = np.asarray(self.source.convert("L"))[..., None]
+        return Image.fromarray((grey * (1 - shares) + MASK_COLOUR * shares).round().astype(np.uint8))

@@ -1,0 +1,117 @@
+"""`i2i demo` in headless Chromium (Debian's packages chromium and chromium-driver). The picture in docs/demo.md:
+
+    python -m tests.browser runs/stargan_v2-001 docs/images/page.webp
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
+
+ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+             "--disable-background-networking", "--disable-component-update", "--force-prefers-reduced-motion",
+             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
+"""To Chromium there is no other machine."""
+
+
+@contextmanager
+def demo(model: Path, folder: Path) -> Iterator[str]:
+    """`i2i demo` as a process whose temporary files are in `folder`; gives its address, and ends it as Ctrl-C does."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
+    with subprocess.Popen([sys.executable, "-m", "i2i_cli", "demo", str(model), "--device", "cpu"], text=True,
+                          stdout=subprocess.PIPE, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+
+
+@contextmanager
+def chromium(width: int, height: int, phone: bool = False) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in (*ARGUMENTS, f"--window-size={width},{height}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
+    size = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        yield browser
+    finally:
+        browser.quit()
+
+
+class Shown:
+    """The page as it is shown."""
+
+    def __init__(self, browser: webdriver.Chrome, address: str) -> None:
+        self.browser = browser
+        browser.get(address)
+        self.one("#picture input[type=file]")
+
+    def all(self, selector: str) -> list[Any]:
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def one(self, selector: str) -> Any:
+        """The first such element, as soon as there is one."""
+        return self.until(lambda: self.all(selector))[0]
+
+    def until(self, condition: Any) -> Any:
+        return WebDriverWait(self.browser, 20, 0.05).until(lambda _: condition())
+
+    def drop(self, picture: Path, into: str = "#picture") -> None:
+        self.one(f"{into} input[type=file]").send_keys(str(picture))
+
+    def translation(self) -> str:
+        """What the download holds, as a data: address."""
+        return str(self.one("a.download").get_attribute("href"))
+
+    def changes(self, before: str) -> str:
+        """The translation as soon as it is another one."""
+        self.until(lambda: self.translation() != before)
+        return self.translation()
+
+    def requests(self) -> list[str]:
+        """The address of every request since the browser was started, but for those that the page's policy stopped."""
+        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
+        sent = {event["params"]["requestId"]: event["params"]["request"]["url"] for event in events
+                if event["method"] == "Network.requestWillBeSent"}
+        stopped = {event["params"]["requestId"] for event in events if event["method"] == "Network.loadingFailed"
+                   and event["params"].get("blockedReason") == "csp"}
+        return [url for request, url in sent.items() if request not in stopped]
+
+
+def draw(model: Path, file: Path) -> None:
+    """The page with a held-out emoji, translated."""
+    from i2i_emoji.drawings import Drawings
+
+    with tempfile.TemporaryDirectory() as folder, demo(model, Path(folder)) as address, chromium(1200, 860) as browser:
+        page = Shown(browser, address)
+        Drawings(split="val").picture(0, 151).save(Path(folder) / "emoji.png")
+        page.drop(Path(folder) / "emoji.png")
+        page.one(".styles img")
+        page.all(".styles input")[2].find_element(By.XPATH, "..").click()
+        page.changes(page.translation())
+        shot = Image.open(io.BytesIO(browser.get_screenshot_as_png()))
+        shot.convert("RGB").save(file, quality=85, method=6)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]), Path(sys.argv[2]))

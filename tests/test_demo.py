@@ -1,0 +1,264 @@
+"""i2i demo: what the page makes of a visitor's pictures, who may see it, and what is left of an upload."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from PIL import Image
+
+import i2i
+from i2i.demo import markup, page, server
+from i2i.demo.visit import Choice, Visit
+from i2i.translator import Translator
+from i2i_core.check import load as load_recipe
+from i2i_core.errors import DataError, UsageError
+from i2i_core.export import of_recipe
+from i2i_core.plugins import discover
+from i2i_core.run import build_networks
+from i2i_emoji.drawings import Drawings
+
+PORT = 7999
+
+
+@pytest.fixture(scope="module")
+def model(tiny_run) -> Translator:
+    return i2i.load(tiny_run, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plain() -> Translator:
+    """A model without styles and masks."""
+    plugins = discover()
+    checked = load_recipe("cyclegan.yaml", [f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")], plugins)
+    domains = ["flat", "high_contrast"]
+    facts = {"image_size": (64, 64), "num_domains": 2, "domains": domains}
+    networks = {name: network.state_dict() for name, network in build_networks(checked, facts, 0).items()}
+    return Translator(of_recipe(checked, domains, networks, plugins, "cyclegan"), plugins, torch.device("cpu"))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    drawings = Drawings(split="val")
+    files = {"penguin": tmp_path / "penguin.png", "castle": tmp_path / "castle.png"}
+    drawings.picture(0, 151).resize((90, 60)).save(files["penguin"])
+    drawings.picture(1, 130).save(files["castle"])
+    return files
+
+
+@pytest.fixture
+def visit(model, pictures) -> Visit:
+    visit = Visit(model)
+    visit.bring(pictures["penguin"], "penguin.png")
+    return visit
+
+
+@pytest.fixture(scope="module")
+def client(model, tmp_path_factory) -> Iterator[TestClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        with TestClient(server.application(model, PORT), f"http://127.0.0.1:{PORT}") as client:
+            yield client
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    return np.asarray(picture).astype(int)
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    return one.size == other.size and bool((pixels(one) == pixels(other)).all())
+
+
+# What a visitor sees.
+
+
+def test_the_page_shows_what_the_model_makes_of_a_seed_or_a_reference(model, visit, pictures):
+    asked = {"domain": "high_contrast", "psi": 0.5}
+    by_seed = visit.translation("high_contrast", 0.5, [Choice(seed=3)])
+    assert by_seed.size == (32, 21)
+    assert same(by_seed, model(pictures["penguin"], seed=3, **asked))
+    visit.bring_reference(0, pictures["castle"])
+    by_reference = visit.translation("high_contrast", 0.5, [Choice(reference=True)])
+    assert np.abs(pixels(by_reference) - pixels(model(pictures["penguin"], reference=pictures["castle"], **asked))
+                  ).max() <= 1  # the reference is kept as the 8 bits that the model reads
+
+
+def test_a_blend_goes_from_the_first_style_to_the_second_without_encoding_again(visit):
+    encoded = []
+    hook = visit.model.networks["generator"].encode.register_forward_hook(lambda *_: encoded.append(1))
+    first, second = Choice(0, 0), Choice(1, 5)
+    alone = [visit.translation("flat", 1, [choice]) for choice in (first, second)]
+    blended = [visit.translation("flat", 1, [first, second], share) for share in (0, 0.25, 0.5, 0.75, 1)]
+    hook.remove()
+    assert same(blended[0], alone[0])
+    assert np.abs(pixels(blended[-1]) - pixels(alone[1])).max() <= 1
+    assert len({made.tobytes() for made in blended}) == 5
+    assert len(encoded) == 1
+
+
+def test_another_reference_is_another_style(visit, pictures):
+    made = []
+    for name in ("castle", "penguin"):
+        visit.bring_reference(0, pictures[name])
+        made.append(visit.translation("flat", 1, [Choice(reference=True)]))
+    assert not same(*made)
+
+
+def test_a_reference_that_is_missing_is_asked_for(visit):
+    with pytest.raises(UsageError) as caught:
+        visit.translation("flat", 1, [Choice(reference=True)])
+    assert str(caught.value) == "Add a reference: a picture of flat whose style to take."
+
+
+def test_masks_are_orange_where_they_are_one(visit):
+    full, no_mouth = visit.masks()
+    grey = pixels(visit.source.convert("L"))[..., None]
+    assert np.abs(pixels(full) - (0.4 * grey + 0.6 * np.array([255, 64, 0]))).max() <= 1  # the quick start's are ones
+    assert same(full, no_mouth)
+
+
+def shown(model: Translator) -> dict[str, bool]:
+    """The page's labelled parts, and whether they are to be seen."""
+    parts = page.build(model).config["components"]
+    return {part["props"]["label"]: part["props"]["visible"] for part in parts if part["props"].get("label")}
+
+
+def test_a_model_without_styles_and_masks_has_no_parts_for_them(model, plain, pictures):
+    assert {label for label, visible in shown(model).items() if not visible} == set()
+    assert {label for label, visible in shown(plain).items() if not visible} == {
+        "Into", "Style from", "Second style from", "Blend with a second style", "Distance from the mean style, ψ",
+        "Masks"}  # and it knows one domain to translate into
+    visit = Visit(plain)
+    visit.bring(pictures["penguin"], "penguin.png")
+    assert same(visit.translation("high_contrast", 1, [Choice()]), plain(pictures["penguin"], domain="high_contrast"))
+    assert visit.masks() == []
+
+
+def test_names_of_files_are_text_in_the_page():
+    white = Image.new("RGB", (2, 2), "white")
+    shown = markup.translated(white, white, "<b>", '"><script>')
+    assert "<b>" not in shown
+    assert "<script>" not in shown
+    assert 'download="&quot;&gt;&lt;script&gt;-&lt;b&gt;.png"' in shown
+    assert markup.said("<i>") == '<p role="alert">&lt;i&gt;</p>'
+
+
+# Uploads.
+
+
+def bomb(file: Path) -> None:
+    """15 kB that say they are 120 million pixels."""
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    header = struct.pack(">IIBBBBB", 12000, 10000, 8, 2, 0, 0, 0)
+    file.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10**6))))
+
+
+def turned(file: Path) -> None:
+    exif = Image.Exif()
+    exif[274] = 6  # as a phone that was held upright
+    Image.new("RGB", (60, 30), "red").save(file, exif=exif)
+
+
+def animated(file: Path) -> None:
+    Image.new("RGB", (40, 40), "red").save(file, save_all=True, append_images=[Image.new("RGB", (40, 40), "blue")])
+
+
+GOOD = {"grey16.png": (lambda file: Image.fromarray(np.full((20, 20), 40000, np.uint16)).save(file), (156, 156, 156)),
+        "cmyk.tif": (lambda file: Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(file), (255, 0, 0)),
+        "palette.png": (lambda file: Image.new("RGB", (20, 20), "red").quantize(2).save(file), (255, 0, 0)),
+        "turned.png": (turned, (255, 0, 0)),
+        "animated.webp": (animated, (255, 0, 0))}
+BAD = {"notes.png": (lambda file: file.write_text("no"), "notes.png cannot be used as a picture: no picture"),
+       "animated.gif": (animated, "animated.gif cannot be used as a picture: no picture"),
+       "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels")}
+
+
+def upload(tmp_path: Path, name: str, write: Any) -> dict[str, str]:
+    """What gradio says of an upload, which lies in a folder of its own and may be called otherwise."""
+    file = tmp_path / "0a1b" / "blob"
+    file.parent.mkdir()
+    write(file.with_name(name))
+    file.with_name(name).rename(file)
+    return {"path": str(file), "orig_name": name}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_pictures_of_any_kind_are_read_and_their_upload_deleted(model, tmp_path, name):
+    write, colour = GOOD[name]
+    visit = Visit(model)
+    assert page.received(upload(tmp_path, name, write), visit.bring) == ""
+    assert visit.source.size == ((16, 32) if name == "turned.png" else (32, 32))
+    assert np.abs(pixels(visit.source) - colour).max() <= 2
+    assert visit.name == Path(name).stem
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_no_picture_is_told_and_deleted(model, tmp_path, name):
+    write, sentence = BAD[name]
+    visit = Visit(model)
+    assert page.received(upload(tmp_path, name, write), visit.bring) == f'<p role="alert">{sentence}</p>'
+    assert not visit.ready
+    assert list(tmp_path.iterdir()) == []
+
+
+# The server.
+
+
+def test_the_page_loads_nothing_from_elsewhere(client):
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-security-policy"].startswith("default-src 'self' 'unsafe-inline' 'unsafe-eval';")
+    assert client.get("/docs").status_code == 404  # fetches its scripts from elsewhere
+
+
+@pytest.mark.parametrize(("header", "value", "code"), [
+    ("host", f"127.0.0.1:{PORT}", 200), ("host", "elsewhere.example", 400), ("origin", f"http://localhost:{PORT}", 200),
+    ("origin", "http://elsewhere.example", 403), ("origin", f"http://127.0.0.1:{PORT + 1}", 403),
+    ("origin", "null", 403)])
+def test_other_sites_are_refused(client, header, value, code):
+    assert client.get("/", headers={header: value}).status_code == code
+
+
+def test_uploads_have_at_most_10_mb(client):
+    sizes = {"small": 10 * 2**20 - 1000, "large": 11 * 2**20}
+    codes = {name: client.post("/gradio_api/upload", files={"files": ("a.png", bytes(size))}).status_code
+             for name, size in sizes.items()}
+    assert codes == {"small": 200, "large": 413}
+
+
+def test_no_file_of_the_machine_is_served(client, tiny_run):
+    for path in (tiny_run / "recipe.yaml", Path("/etc/hostname"), Path(server.__file__)):
+        assert client.get(f"/gradio_api/file={path}").status_code == 403
+
+
+def test_a_port_in_use_is_told(i2i, tiny_run):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        answer = i2i("demo", tiny_run, "--port", port)
+    assert (answer.code, answer.err) == (2, f"port {port} cannot be had (Address already in use); choose another with "
+                                            f"--port, or leave it out\n")
+
+
+def test_without_gradio_the_command_says_what_to_install(i2i, tiny_run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    answer = i2i("demo", tiny_run)
+    assert (answer.code, answer.err) == (2, 'the page needs gradio; pip install "i2i[demo]"\n')
+
+
+def test_a_picture_that_is_gone_is_told(model, tmp_path):
+    with pytest.raises(DataError):
+        Visit(model).bring(tmp_path / "gone.png", "gone.png")
