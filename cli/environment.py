@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from i2i_core import __version__, state
 from i2i_core.check import Checked
@@ -23,13 +24,16 @@ FILE = "env.json"
 LIBRARIES = ("torch", "accelerate", "safetensors")
 
 
-def write(folder: Path, checked: Checked, plugins: Plugins, world: int) -> None:
+def write(folder: Path, checked: Checked, plugins: Plugins, accelerator: Accelerator) -> None:
     """What and which machine made this run; of plugins, those that its recipe names."""
     named = components(checked)
     used = {entry.plugin for entry in plugins.registry if entry.name in named}
-    facts = {"python": platform.python_version(), "platform": platform.platform(), "versions": _versions(),
+    device = accelerator.device
+    facts = {"python": platform.python_version(), "platform": platform.platform(),
+             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+             "versions": _versions(),
              "plugins": {name: origin for name, origin in _origins(plugins).items() if name in used},
-             "world_size": world, "threads": torch.get_num_threads(), "command": sys.argv}
+             "world_size": accelerator.num_processes, "threads": torch.get_num_threads(), "command": sys.argv}
     state.write_file(folder / FILE, json.dumps(facts, indent=1))
 
 
