@@ -19,7 +19,8 @@ from i2i_core import __version__
 from i2i_core.errors import I2IError, did_you_mean
 
 VERBS = {"train": "train", "validate": "validate", "explain": "explain", "ls": "components", "show": "components",
-         "init": "recipes", "new": "new", "schema": "schema", "data": "data", "report": "report", "plugins": "components"}
+         "init": "recipes", "new": "new", "schema": "schema", "data": "data", "report": "report",
+         "plugins": "components"}
 """The module of each verb; modules import only click at the top."""
 
 

@@ -26,6 +26,11 @@ def tag(name: str, /, *children: Child, **attributes: object) -> Element:
     return element
 
 
+def section(name: str, *children: Child) -> Element:
+    """A part of the page, to which its contents lead."""
+    return tag("section", tag("h2", name), *children, id=name.lower().replace(" ", "-"))
+
+
 def data(name: str, value: Any) -> Element:
     """JSON for scripts to read. A script's text is not escaped, so that nothing in it may look like a tag."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ class Told:
     losses: Numbers
     speed: Numbers
     families: list[Family]
+    logged: str
+    """When something was logged last, "2026-11-23 14:40"; "" for never."""
     measured: dict[str, Any]
     """What each file in eval/ holds, by its name."""
 
@@ -107,6 +110,7 @@ def read(folder: Path) -> Told:
     return Told(folder, recipe, _recipe_lines(text), _mapping(folder / "status.json"), _mapping(folder / "env.json"),
                 next((list(map(str, facts["domains"])) for facts in domains if facts.get("domains")), []),
                 _numbers(folder / "metrics.jsonl"), _numbers(folder / "speed.jsonl"), _families(folder / "samples"),
+                _modified(folder / "metrics.jsonl"),
                 {file.name: found for file in sorted(folder.glob("eval/*.json")) if (found := _json(file)) is not None})
 
 
@@ -116,6 +120,12 @@ def _json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
+def _modified(path: Path) -> str:
+    with suppress(OSError):
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+    return ""
+
+
 def _mapping(path: Path) -> dict[str, Any]:
     found = _json(path)
     return found if isinstance(found, dict) else {}
@@ -123,14 +133,14 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 def _numbers(path: Path) -> Numbers:
     """Lines of {"step": ..., name: number}, without those that are damaged; what is logged twice at a step is one."""
-    rows: dict[int, dict[str, float]] = {}
+    rows: dict[int, dict[str, float | None]] = {}
     for line in _lines(path):
         with suppress(ValueError, RecursionError):
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(step := row.pop("step", None), int):
-                finite = {name: value for name, value in row.items()
-                          if isinstance(value, int | float) and math.isfinite(value)}
-                rows[step] = rows.get(step, {}) | dict.fromkeys(row.keys() - finite.keys()) | finite
+                numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
+                rows.setdefault(step, {}).update({name: value if math.isfinite(value) else None
+                                                  for name, value in numbers.items()})
     steps = sorted(rows)
     names = dict.fromkeys(name for row in rows.values() for name in row)
     return Numbers(steps, {name: [rows[step].get(name) for step in steps] for name in names})

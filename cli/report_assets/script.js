@@ -19,7 +19,7 @@ for (const figure of document.querySelectorAll(".family")) {
 
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const plots = [...document.querySelectorAll(".plot")].map((box) => ({ box, ...charts[box.dataset.chart] }));
-const LEFT = 46, RIGHT = 6, TOP = 8, BOTTOM = 24, STRIP = 44, GAP = 26;
+const LEFT = 46, RIGHT = 6, TOP = 8, BOTTOM = 24, STRIP = 44, GAP = 36;
 
 function element(parent, name, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -34,26 +34,26 @@ function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
   const gap = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
   const found = [];
-  for (let n = Math.ceil(low / gap - 1e-9); n * gap <= high + gap * 1e-9; n++) found.push(n * gap);
+  for (let n = Math.ceil(low / gap - 1e-9); n * gap <= high + gap * 1e-9; n++) found.push(n * gap || 0); // not -0
   return found;
 }
 
 function decades(low, high) {
-  const found = [];
-  for (let n = Math.ceil(low - 1e-9); n <= high + 1e-9; n++) found.push(10 ** n);
-  return found.length > 1 ? found : ticks(10 ** low, 10 ** high, 4).filter((value) => value > 0);
+  const found = [], factors = high - low > 3 ? [1] : high - low > 1.5 ? [1, 3] : [1, 2, 5];
+  for (let n = Math.floor(low); n <= high; n++) found.push(...factors.map((factor) => factor * 10 ** n));
+  return found.filter((value) => value >= 10 ** low && value <= 10 ** high);
 }
 
 function said(value) {
   if (value === null || value === undefined) return "";
   const size = Math.abs(value);
-  if (size && (size < 1e-3 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
 }
 
 // A mean over neighbours, weighted by a bell curve; it has no lag, and none of few points.
 function smooth(values) {
-  const width = values.length / 60;
+  const width = values.length / 40;
   if (width < 1) return values;
   const reach = Math.ceil(2 * width);
   return values.map((value, n) => {
@@ -104,7 +104,7 @@ function draw(plot) {
     element(svg, "text", { x: LEFT - 8, y: at + 4, "text-anchor": "end" }, text);
   };
   for (const value of logarithmic ? decades(low, high) : ticks(low, high, 4)) level(value, y(value), said(value));
-  const marks = ticks(0, last, Math.max(2, Math.min(6, width / 110))).filter(Number.isInteger);
+  const marks = ticks(0, last, Math.max(2, Math.min(8, width / 70))).filter(Number.isInteger);
   for (const step of marks) {
     const end = x(step) > right - 12;
     element(svg, "text", { x: x(step), y: height - 5, "text-anchor": end ? "end" : "middle" }, step.toLocaleString("en"));
@@ -146,7 +146,6 @@ function point(step) {
 }
 
 for (const plot of plots) {
-  plot.box.classList.toggle("strip", Boolean(plot.strip));
   plot.box.addEventListener("pointermove", (event) =>
     point(Math.round(plot.step(event.clientX - plot.box.getBoundingClientRect().left))));
   plot.box.addEventListener("pointerleave", () => point(null));
