@@ -14,10 +14,10 @@ from .common import verb
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The page; the default is RUN/report.html.")
 @click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
 def report(run: Path, to: Path | None, overwrite: bool) -> None:
-    """Write a page about a run: pictures over time, losses, speed, results, recipe.
+    """Write a page about a run, to look at and to share.
 
-    RUN is a run's folder; its training may go on meanwhile. The page is one HTML file that needs nothing else: no
-    network, no other file.
+    Pictures over time, losses, results, learning rates, speed, memory, recipe and versions in one HTML file, which
+    needs no network and no other file. RUN is a run's folder; its training may go on meanwhile.
 
     \b
     i2i report runs/stargan_v2-001

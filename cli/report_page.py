@@ -22,8 +22,8 @@ from .report_html import Element, data, document, section, tag
 from .report_run import Family, Line, Told, flat
 
 ASSETS = Path(__file__).parent / "report_assets"
-MOST_WIDE = 1200
-"""Pictures are made this many pixels wide at most."""
+WIDE, MOST_WIDE = 700, 1200
+"""Up to this many pixels wide, pictures are shown at twice their size; wider than the second, they are made smaller."""
 
 
 def page(told: Told, warn: Callable[[str], None]) -> str:
@@ -70,7 +70,7 @@ def _pace(told: Told) -> Iterator[tuple[str, ...]]:
         yield "time", *_duration(told.seconds)
     if seconds:
         middle = seconds[len(seconds) // 2]
-        yield "a step", *_duration(middle)
+        yield "per step", *_duration(middle)
         yield "speed", f"{told.recipe.data.batch_size / middle:.3g}", "pictures a second"
     if memory:
         yield "peak memory", *decimal(round(max(memory))).split()
@@ -103,8 +103,9 @@ def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]
             warn(str(error))
             continue
         picture.thumbnail((MOST_WIDE, picture.height), Image.Resampling.LANCZOS)
-        images.append(tag("img", src=_uri(picture), width=picture.width, height=picture.height, data_step=step,
-                          alt=f"{family.name} after {step:,} steps", decoding="sync", hidden=""))
+        scale = 2 if picture.width <= WIDE else 1
+        images.append(tag("img", src=_uri(picture), width=scale * picture.width, height=scale * picture.height,
+                          data_step=step, alt=f"{family.name} after step {step:,}", decoding="sync", hidden=""))
     if not images:
         return None
     del images[-1].attrib["hidden"]
@@ -117,7 +118,7 @@ def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]
     return tag("figure", tag("figcaption", tag("h3", family.name), tag("p", _drawn(told, family.name), class_="note")),
                control, tag("div", *images, class_="pictures"),
                tag("p", few, class_="note") if len(family.pictures) < family.found else None,
-               class_="family wide" if int(images[-1].attrib["width"]) > 700 else "family")
+               class_="family wide" if scale == 1 else "family")
 
 
 def _drawn(told: Told, family: str) -> str | None:

@@ -54,21 +54,21 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 def test_the_slider_shows_the_pictures_of_a_family_and_arrow_keys_move_it(browser: Chromium, file: Path) -> None:
     browser.open(file)
-    assert browser.run(SHOWN) == ["g_latent after 4 steps", "g_reference after 4 steps", "a'b<i> after 4 steps"]
+    assert browser.run(SHOWN) == ["g_latent after step 4", "g_reference after step 4", "a'b<i> after step 4"]
     slider = "document.querySelector('#slider-0')"
     assert browser.run(f"{slider}.labels[0].textContent") == "after step"
     browser.run(f"{slider}.focus()")
     before = seen(browser, 0)
     browser.press(*LEFT)
-    assert browser.run(SHOWN)[:2] == ["g_latent after 3 steps", "g_reference after 4 steps"]
+    assert browser.run(SHOWN)[:2] == ["g_latent after step 3", "g_reference after step 4"]
     assert browser.run(f"{slider}.getAttribute('aria-valuetext')") == "after step 3"
     assert browser.run("document.querySelectorAll('output')[0].textContent") == "3"
     assert seen(browser, 0) != before
     browser.press(*HOME)
-    assert browser.run(SHOWN)[0] == "g_latent after 1 steps"
+    assert browser.run(SHOWN)[0] == "g_latent after step 1"
     for _ in range(3):
         browser.press(*RIGHT)
-    assert browser.run(SHOWN)[0] == "g_latent after 4 steps"
+    assert browser.run(SHOWN)[0] == "g_latent after step 4"
     assert seen(browser, 0) == before
 
 

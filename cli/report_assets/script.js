@@ -32,7 +32,7 @@ function element(parent, name, attributes, text) {
 // Round numbers between two others, about as many as asked for: 1, 2 or 5 times a power of ten apart.
 function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
-  const gap = power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+  const gap = power * [1, 2, 5, 10].find((factor) => factor * power >= 0.7 * rough);
   const found = [];
   for (let n = Math.ceil(low / gap - 1e-9); n * gap <= high + gap * 1e-9; n++) found.push(n * gap || 0); // not -0
   return found;
