@@ -18,9 +18,9 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from i2i_cli.memory import Switches, peak_of_process, switches
+from i2i_cli.memory import Switches, switches
 from i2i_core.check import Checked, load
-from i2i_core.compute import make_accelerator
+from i2i_core.compute import make_accelerator, peak_of_process
 from i2i_core.memory import Tracker, iterate, predicted_peak
 from i2i_core.plugins import discover
 from i2i_core.run import Run

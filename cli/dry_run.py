@@ -15,12 +15,13 @@ from rich.filesize import decimal
 
 from i2i_core import state
 from i2i_core.check import load
+from i2i_core.compute import peak_of_process
 from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
 from i2i_core.registry import Entry
 
 from . import launch
 from .common import grid, show
-from .memory import Forecast, NotPredicted, device_memory, peak_of_process
+from .memory import Forecast, NotPredicted, device_memory
 from .train import warn
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import filelock
 from i2i_core import state
 from i2i_core.errors import Locked, UsageError
 
-RECIPE, STATUS, METRICS = "recipe.yaml", "status.json", "metrics.jsonl"
+RECIPE, STATUS, METRICS, SPEED = "recipe.yaml", "status.json", "metrics.jsonl", "speed.jsonl"
 
 
 def make(run_dir: Path | None, name: str) -> Path:
@@ -64,7 +64,6 @@ def is_finished(folder: Path) -> bool:
 
 def truncate_metrics(folder: Path, step: int) -> None:
     """Forget what was logged after `step`: a resumed run will log it again."""
-    path = folder / METRICS
-    if path.exists():
+    for path in filter(Path.exists, (folder / METRICS, folder / SPEED)):
         whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]  # none cut short
         state.write_file(path, "".join(f"{line}\n" for line in whole if json.loads(line)["step"] <= step))

@@ -88,7 +88,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
             if is_main:
                 origins = earlier if named == saved else ""
                 state.write_file(folder / run_folder.RECIPE, dump(checked, origins))
-                environment.write(folder, components(checked), plugins, accelerator.num_processes)
+                environment.write(folder, components(checked), plugins, accelerator)
                 run_folder.truncate_metrics(folder, run.step)
                 run_folder.write_status(folder, "running", run.step)
             run.trainer.train(run)

@@ -20,7 +20,7 @@ from i2i_core.errors import I2IError, did_you_mean
 
 from .common import with_verbose
 
-VERBS = {"train": "train", "validate": "validate", "explain": "explain",
+VERBS = {"train": "train", "validate": "validate", "explain": "explain", "report": "report",
          "export": "export", "translate": "translate", "grid": "grid", "video": "video", "styles": "styles",
          "demo": "demo", "pull": "hub", "push": "hub",
          "ls": "components", "show": "components", "init": "recipes", "new": "new", "schema": "schema", "data": "data",

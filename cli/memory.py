@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-import resource
-import sys
 from collections.abc import Sequence
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ import torch
 from rich.filesize import decimal
 
 from i2i_core.check import load
+from i2i_core.compute import peak_of_process
 from i2i_core.errors import I2IError
 from i2i_core.memory import predicted_peak
 from i2i_core.recipe import Recipe
@@ -119,8 +118,3 @@ def switches(recipe: Recipe) -> list[Switches]:
 def device_memory() -> int | None:
     """Bytes that the accelerator has free, if there is one."""
     return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None
-
-
-def peak_of_process() -> int:
-    """Bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import resource
+import sys
 from collections.abc import Collection, Iterable
 from contextlib import nullcontext, suppress
 from datetime import timedelta
@@ -44,6 +46,16 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, 2**30)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes until now: of the tensors on a GPU, elsewhere of the process. Nothing is waited for."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_of_process()
+
+
+def peak_of_process() -> int:
+    """Bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:

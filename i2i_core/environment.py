@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 
 from i2i_core import __version__, state
 from i2i_core.check import Checked, load
@@ -22,11 +23,13 @@ FILE = "env.json"
 LIBRARIES = ("torch", "accelerate", "safetensors")
 
 
-def write(folder: Path, components: Collection[str], plugins: Plugins, world: int) -> None:
+def write(folder: Path, components: Collection[str], plugins: Plugins, accelerator: Accelerator) -> None:
     """What and which machine made the run in `folder`; components: the names of all that it uses."""
-    facts = {"python": platform.python_version(), "platform": platform.platform(), "versions": versions(),
-             "plugins": origins(plugins, components), "world_size": world, "threads": torch.get_num_threads(),
-             "command": sys.argv}
+    device = accelerator.device
+    facts = {"python": platform.python_version(), "platform": platform.platform(),
+             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+             "versions": versions(), "plugins": origins(plugins, components), "world_size": accelerator.num_processes,
+             "threads": torch.get_num_threads(), "command": sys.argv}
     state.write_file(folder / FILE, json.dumps(facts, indent=1))
 
 

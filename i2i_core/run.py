@@ -179,10 +179,14 @@ class Run:
         """Append numbers to metrics.jsonl and send them to the trackers; call it in every process."""
         if self.accelerator.trackers:
             self.accelerator.log(dict(values), step=self.step)
+        self.append("metrics.jsonl", values)
+
+    def append(self, file: str, values: Mapping[str, float]) -> None:
+        """Add a line with this step's numbers to a file of the run's folder, in the main process."""
         if self.is_main and self.folder is not None:
             line = json.dumps({"step": self.step, **values}) + "\n"
-            with state.writing(self.folder), open(self.folder / "metrics.jsonl", "a", encoding="utf-8") as file:
-                file.write(line)
+            with state.writing(self.folder), open(self.folder / file, "a", encoding="utf-8") as lines:
+                lines.write(line)
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """Everything that a checkpoint holds, by part and name; call it in every process."""

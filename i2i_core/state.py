@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import safetensors.torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from i2i_core.errors import CheckpointError, DiskError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 MANIFEST = "manifest.json"
 FULL = (errno.ENOSPC, errno.EDQUOT)
-Parts = Mapping[str, Mapping[str, Tensor]]
+Parts: TypeAlias = "Mapping[str, Mapping[str, Tensor]]"
 """Tensors by part ("networks/generator") and name."""
 
 
@@ -41,12 +41,16 @@ class Checkpoint:
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
         """Every part, on the CPU."""
+        import safetensors.torch  # here, so that what writes a file only is there without torch
+
         names = sorted(n for n in self.info["files"] if n.endswith(".safetensors"))
         return {n.removesuffix(".safetensors"): safetensors.torch.load_file(self.path / n) for n in names}
 
 
 def save(folder: Path, step: int, parts: Parts, info: Mapping[str, Any]) -> Path:
     """Commit a checkpoint as folder/step-00000006; raises DiskError when it cannot be written."""
+    import safetensors.torch
+
     target = folder / _name(step)
     stage = folder / f".stage-{target.name}"
     with writing(folder):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import io
 import json
+import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,10 +20,12 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
+from i2i_core.compute import peak_of_process
 from i2i_core.data.batches import directions, to_device, to_tensor
 from i2i_core.errors import Diverged, RecipeError
 from i2i_core.hooks import progress
 from i2i_core.hooks.ema import EMA
+from i2i_core.hooks.metrics import Metrics
 from i2i_core.hooks.sample_grid import SampleGrid, png
 from i2i_core.hooks.true_pairs import TruePairs
 from i2i_core.run import Run
@@ -163,6 +167,32 @@ def test_metrics_are_written_every_n_steps_as_they_were(tmp_path: Path) -> None:
         "d_latent": ("adversarial", "r1"), "d_reference": ("adversarial", "r1"),
         "g_latent": ("adversarial", "style", "diversity", "cycle"),
         "g_reference": ("adversarial", "style", "diversity", "cycle")}.items() for term in terms)}
+
+
+def test_time_and_memory_are_written_beside_them_but_for_the_step_that_warms_up(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    started = time.perf_counter()
+    train(folder, "steps=6", "hooks.metrics.every=2", *NO_GRIDS)  # a checkpoint after step 3
+    first = json.loads((folder / "speed.jsonl").read_text().splitlines()[0])
+    shutil.rmtree(folder / "checkpoints" / "step-00000006")
+    train(folder, "steps=8", resume=True)
+    took = time.perf_counter() - started
+    lines = [json.loads(line) for line in (folder / "speed.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 6, 8]  # resumed after step 3, so that step 4 warms up
+    assert lines[0] == first
+    assert all(line["seconds"] > 0 for line in lines) and sum(line["seconds"] for line in lines) < took
+    assert 50e6 < lines[0]["memory"] <= lines[2]["memory"] <= peak_of_process()
+
+
+def test_the_time_of_a_step_is_that_between_two_lines_by_their_steps(tmp_path: Path) -> None:
+    written: list[float] = []
+    run: Any = SimpleNamespace(step=0, device=torch.device("cpu"), log=lambda values: None,
+                               append=lambda file, values: written.append(values["seconds"]))
+    metrics = Metrics(every=3)
+    for run.step in range(1, 7):
+        time.sleep(0.3 if run.step == 1 else 0.03)
+        metrics.after_step(run, {"phase/term": torch.ones(())})
+    assert written == [pytest.approx(0.03, abs=0.02)] * 2
 
 
 def test_a_term_that_is_due_every_other_step_is_computed_and_logged_then(tmp_path: Path) -> None:

@@ -40,10 +40,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_folder_holds_what_the_run_was_and_what_it_did(done: Path) -> None:
     assert {p.name for p in done.iterdir()} == {"recipe.yaml", "env.json", "status.json", "run.lock", "metrics.jsonl",
-                                                "checkpoints", "samples"}
+                                                "speed.jsonl", "checkpoints", "samples"}
     facts = json.loads((done / "env.json").read_text())
     assert facts["versions"]["torch"]
     assert facts["plugins"]["stargan_v2"]
+    assert facts["device"] == "cpu"
     assert (facts["world_size"], facts["threads"]) == (1, 1)
     assert {k: status(done)[k] for k in ("status", "step", "exit_code")} == {"status": "finished", "step": 6,
                                                                               "exit_code": 0}

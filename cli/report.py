@@ -1,0 +1,37 @@
+"""`i2i report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .common import verb
+
+
+@verb
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The page; the default is RUN/report.html.")
+@click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
+def report(run: Path, to: Path | None, overwrite: bool) -> None:
+    """Write a page about a run, to look at and to share.
+
+    Pictures over time, losses, results, learning rates, speed, memory, recipe and versions in one HTML file, which
+    needs no network and no other file. RUN is a run's folder; its training may go on meanwhile.
+
+    \b
+    i2i report runs/stargan_v2-001
+    """
+    from i2i_core import state
+    from i2i_core.pictures import refuse_existing
+
+    from .report_page import page
+    from .report_run import read
+
+    target = to or run / "report.html"
+    told = read(run)
+    if not overwrite:
+        refuse_existing([target])
+    html = page(told, warn=lambda message: click.echo(f"warning: {message}", err=True))
+    state.write_file(target, html.encode("utf-8", "replace"))  # a name may be no Unicode
+    click.echo(target)

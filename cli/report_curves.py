@@ -1,0 +1,123 @@
+"""Numbers over steps: charts, which the page's script draws, each with the table that names its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from i2i_core.schedules import Ramp, Schedule
+
+from .report_html import Element, section, tag
+from .report_run import Numbers, Told
+
+Chart = dict[str, Any]
+"""What the script reads: `lines` over the steps `x`, drawn from step 0 to `last`; a `strip` of weights below them."""
+
+
+def losses(told: Told, charts: list[Chart]) -> Iterator[Element]:
+    """A chart for each phase, then one for each other group of numbers that hooks logged."""
+    numbers = told.losses.thinned()
+    groups: dict[str, dict[str, list[float | None]]] = {phase: {} for phase in told.recipe.phases}
+    for name, values in numbers.columns.items():
+        group, slash, short = name.partition("/")
+        groups.setdefault(group if slash else "", {})[short if slash else name] = values
+    figures = [_phase(told, charts, group, numbers, columns) for group, columns in groups.items() if columns]
+    if figures:
+        note = f" A point is the mean of {numbers.every:,} logged steps." if numbers.every > 1 else ""
+        control = tag("label", tag("input", type="checkbox", id="logarithmic"), " logarithmic", class_="switch")
+        yield section("Losses", tag("p", f"Before their weights: faint as logged, strong smoothed.{note}",
+                                     class_="note"), control, tag("div", *figures, class_="charts"))
+
+
+def _phase(told: Told, charts: list[Chart], group: str, numbers: Numbers, columns: Mapping[str, Any]) -> Element:
+    phase = told.recipe.phases.get(group)
+    ramps = told.ramps(group) if phase else {}
+    changing = {name: ramp for name, (ramp, _) in ramps.items() if not ramp.constant and name in columns}
+    chart = {"x": numbers.steps, "last": told.step, "log": True, "lines": _lines(columns)}
+    if changing:
+        steps = _spread(told.step)
+        lines = {name: [ramp(step) for step in steps] for name, ramp in changing.items()}
+        chart["strip"] = {"x": steps, "lines": _lines(lines)}
+    rows = []
+    for name, values in columns.items():
+        ramp, every = ramps.get(name, (None, 1))
+        weight = f"{ramp or ''}" + (f", every {every} steps" if every > 1 else "")
+        rows.append((name, _ends(values), [weight] if phase else []))
+    trains = f"trains {', '.join(phase.train)}" if phase else "logged by a hook"
+    return _figure(charts, chart, group or "other", trains, rows, ["weight"] if phase else [])
+
+
+def rates(told: Told, charts: list[Chart]) -> Iterator[Element]:
+    """Each learning rate over the whole run, with the networks that have it."""
+    networks = dict.fromkeys(name for phase in told.recipe.phases.values() for name in phase.train)
+    rates: dict[Ramp, list[str]] = {}
+    for name in networks:
+        if (lr := told.recipe.optimizer(name).get("lr")) is not None:
+            rates.setdefault(TypeAdapter(Schedule).validate_python(lr), []).append(name)
+    if rates:
+        steps, last = _spread(told.recipe.steps), told.recipe.steps
+        lines = {", ".join(names): [ramp(step) for step in steps] for ramp, names in rates.items()}
+        rows = [(name, (number(ramp(0)), number(ramp(last - 1))), [str(ramp)])
+                for name, ramp in zip(lines, rates, strict=True)]
+        yield section("Learning rates", _figure(charts, {"x": steps, "last": last, "lines": _lines(lines),
+                                                          "exact": True}, None, None, rows, ["schedule"]))
+
+
+def speed(told: Told, charts: list[Chart]) -> Iterator[Element]:
+    """Pictures a second as a curve; seconds and memory in its table."""
+    numbers, batch, env = told.speed.thinned(), told.recipe.data.batch_size, told.env
+    seconds, memory = (numbers.columns.get(name, []) for name in ("seconds", "memory"))
+    if any(seconds):
+        whose = f"of tensors on the {env['device']}" if env.get("device", "cpu") != "cpu" else "of the process"
+        whose += ", in the first of several processes" * (env.get("world_size", 1) > 1)
+        lines = {"pictures a second": [batch / value if value else None for value in seconds],
+                 "seconds a step": seconds, "peak memory in GB": [value / 1e9 if value else None for value in memory]}
+        note = ("Between two logged steps, with whatever else was done meanwhile: pictures drawn, checkpoints saved. "
+                f"Memory is that {whose}.")
+        yield section("Speed", tag("p", note, class_="note"), _figure(
+            charts, {"x": numbers.steps, "last": told.step, "lines": _lines(lines), "drawn": 1}, None, None,
+            [(name, _ends(values), []) for name, values in lines.items()], []))
+
+
+def _figure(charts: list[Chart], chart: Chart, title: str | None, note: str | None,
+            rows: list[tuple[str, tuple[str, str], list[str]]], more: list[str]) -> Element:
+    """A chart, which a script draws, and the table that names its lines: its last column follows the pointer."""
+    charts.append(chart)
+    head = tag("tr", tag("td"), *(tag("th", name, scope="col") for name in more),
+               tag("th", "first", scope="col", class_="number"), tag("th", "last", scope="col", class_="number now"))
+    body = [tag("tr", tag("th", tag("i", class_=f"swatch s{n % 8}") if n < chart.get("drawn", len(rows)) else None,
+                          name, scope="row"),
+                *(tag("td", said) for said in extra), tag("td", ends[0], class_="number"),
+                tag("td", ends[1], class_="number now")) for n, (name, ends, extra) in enumerate(rows)]
+    caption = tag("figcaption", tag("h3", title), tag("p", note, class_="note")) if title else None
+    plot = tag("div", class_="plot strip" if "strip" in chart else "plot", data_chart=len(charts) - 1)
+    return tag("figure", caption, plot, tag("table", tag("thead", head), tag("tbody", *body)), class_="chart")
+
+
+def _lines(columns: Mapping[str, Sequence[float | None]]) -> list[Chart]:
+    return [{"name": name, "y": [_short(value) for value in values]} for name, values in columns.items()]
+
+
+def _short(value: float | None) -> float | None:
+    """Four digits are enough to draw."""
+    return None if value is None else float(f"{value:.4g}")
+
+
+def _spread(last: int) -> list[int]:
+    """Steps from 0 to the last, as many as are drawn."""
+    n = min(last, 400)
+    return sorted({round(i * last / max(n, 1)) for i in range(n + 1)})
+
+
+def _ends(values: list[float | None]) -> tuple[str, str]:
+    known = [value for value in values if value is not None]
+    return (number(known[0]), number(known[-1])) if known else ("", "")
+
+
+def number(value: Any) -> str:
+    """A number with four digits, anything else as Python says it."""
+    if isinstance(value, float):
+        return f"{value:.4g}".replace("e-0", "e-") if abs(value) < 1e6 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

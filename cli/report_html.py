@@ -1,0 +1,54 @@
+"""HTML as elements, so that whatever a run says is text and never markup."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any, TypeAlias
+from xml.etree import ElementTree
+
+Element = ElementTree.Element
+Child: TypeAlias = "Element | str | None"
+
+
+def tag(name: str, /, *children: Child, **attributes: object) -> Element:
+    """An element; attributes may end in _ where Python has the word, and have _ for -. None is left out."""
+    element = Element(name, {key.rstrip("_").replace("_", "-"): str(value) for key, value in attributes.items()
+                             if value is not None})
+    for child in children:
+        if isinstance(child, Element):
+            element.append(child)
+        elif child and len(element):
+            element[-1].tail = (element[-1].tail or "") + child
+        elif child:
+            element.text = (element.text or "") + child
+    return element
+
+
+def section(name: str, *children: Child) -> Element:
+    """A part of the page, to which its contents lead."""
+    return tag("section", tag("h2", name), *children, id=name.lower().replace(" ", "-"))
+
+
+def data(name: str, value: Any) -> Element:
+    """JSON for scripts to read. A script's text is not escaped, so that nothing in it may look like a tag."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+    return tag("script", text, type="application/json", id=name)
+
+
+def document(title: str, style: str, script: str, *body: Child) -> str:
+    """A whole page that may load nothing, and run and be styled by nothing but `script` and `style`."""
+    policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+              f"base-uri 'none'; form-action 'none'")
+    head = tag("head", tag("meta", charset="utf-8"),
+               tag("meta", http_equiv="Content-Security-Policy", content=policy),
+               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("meta", name="color-scheme", content="light dark"),
+               tag("link", rel="icon", href="data:,"), tag("title", title), tag("style", style))
+    html = tag("html", head, tag("body", *body, tag("script", script)), lang="en")
+    return "<!doctype html>\n" + ElementTree.tostring(html, encoding="unicode", method="html") + "\n"
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

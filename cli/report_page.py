@@ -1,0 +1,191 @@
+"""The page about a run: its sections, in the order in which a person asks."""
+
+from __future__ import annotations
+
+import base64
+import io
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.filesize import decimal
+
+from i2i_core import __version__
+from i2i_core.errors import DataError
+from i2i_core.pictures import read_picture
+
+from .report_curves import Chart, losses, number, rates, speed
+from .report_html import Element, data, document, section, tag
+from .report_run import Family, Line, Told, flat
+
+ASSETS = Path(__file__).parent / "report_assets"
+WIDE, MOST_WIDE = 700, 1200
+"""Up to this many pixels wide, pictures are shown at twice their size; wider than the second, they are made smaller."""
+
+
+def page(told: Told, warn: Callable[[str], None]) -> str:
+    """The whole page; `warn` hears of pictures that cannot be shown."""
+    charts: list[Chart] = []
+    title = told.folder.resolve().name
+    sections = [*_samples(told, warn), *losses(told, charts), *_measured(told), *rates(told, charts),
+                *speed(told, charts), *_recipe(told), *_versions(told)]
+    contents = tag("nav", *(tag("a", part[0].text, href=f"#{part.get('id')}") for part in sections),
+                   aria_label="Contents")
+    scripts = tag("noscript", tag("p", "Curves and sliders need JavaScript, of which this page runs only its own.",
+                                  class_="note"))
+    written = (f"Written by i2i {__version__} on {time.strftime('%Y-%m-%d at %H:%M')}. This page is one file; "
+               f"it loads nothing.")
+    style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    return document(f"{title} · i2i", style, script, _head(told, title), contents, scripts, tag("main", *sections),
+                    tag("footer", tag("p", written)), data("charts", charts))
+
+
+# What it is, and how it went.
+
+
+def _head(told: Told, title: str) -> Element:
+    recipe, status = told.recipe, told.status
+    height, width = recipe.data.image_size
+    domains = f" ({', '.join(told.domains)})" if told.domains else ""
+    lead = f"{recipe.method.use} on {recipe.data.use}{domains} at {width} × {height} pixels."
+    facts = [("steps", f"{told.step:,}", f"of {recipe.steps:,}"), *_pace(told),
+             ("batch", f"{recipe.data.batch_size:,}", "pictures a step")]
+    state, when = str(status.get("status", "unknown")), str(status.get("time", ""))[:16].replace("T", " ")
+    since = f" since {when}; last logged {told.logged}" if state == "running" and told.logged else f" {when}"
+    return tag("header",
+               tag("p", "Report of a run", class_="kicker"), tag("h1", title), tag("p", lead, class_="lead"),
+               tag("p", tag("span", state, class_=f"state {state}"), tag("span", since)),
+               tag("p", str(status["message"]), class_="message") if status.get("message") else None,
+               tag("dl", *(tag("div", tag("dt", name), tag("dd", value), tag("dd", unit, class_="unit"))
+                           for name, value, unit in facts), class_="facts"))
+
+
+def _pace(told: Told) -> Iterator[tuple[str, ...]]:
+    seconds = sorted(value for value in told.speed.columns.get("seconds", ()) if value)
+    memory = [value for value in told.speed.columns.get("memory", ()) if value]
+    if told.seconds:
+        yield "time", *_duration(told.seconds)
+    if seconds:
+        middle = seconds[len(seconds) // 2]
+        yield "per step", *_duration(middle)
+        yield "speed", f"{told.recipe.data.batch_size / middle:.3g}", "pictures a second"
+    if memory:
+        yield "peak memory", *decimal(round(max(memory))).split()
+
+
+def _duration(seconds: float) -> tuple[str, str]:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f}", unit
+    return (f"{seconds:.3g}", "s") if seconds >= 1 else (f"{1000 * seconds:.3g}", "ms")
+
+
+# Pictures over time.
+
+
+def _samples(told: Told, warn: Callable[[str], None]) -> Iterator[Element]:
+    figures = [figure for n, family in enumerate(told.families)
+               if (figure := _family(told, family, f"slider-{n}", warn)) is not None]
+    if figures:
+        yield section("Samples", tag("div", *figures, class_="families"))
+
+
+def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]) -> Element | None:
+    """A figure with all its pictures, of which one is shown, and a slider; without scripts, the last one."""
+    images = []
+    for step, file in family.pictures:
+        try:
+            picture = read_picture(file)
+        except DataError as error:
+            warn(str(error))
+            continue
+        picture.thumbnail((MOST_WIDE, picture.height), Image.Resampling.LANCZOS)
+        scale = 2 if picture.width <= WIDE else 1
+        images.append(tag("img", src=_uri(picture), width=scale * picture.width, height=scale * picture.height,
+                          data_step=step, alt=f"{family.name} after step {step:,}", decoding="sync", hidden=""))
+    if not images:
+        return None
+    del images[-1].attrib["hidden"]
+    last = len(images) - 1
+    control = tag("p", tag("label", "after step", for_=slider),
+                  tag("output", f"{int(images[-1].attrib['data-step']):,}"),
+                  tag("input", type="range", id=slider, min=0, max=last, value=last, disabled=None if last else ""),
+                  class_="slider")
+    few = f"{len(images)} of {family.found} pictures, evenly spread; all are in the run's folder samples."
+    return tag("figure", tag("figcaption", tag("h3", family.name), tag("p", _drawn(told, family.name), class_="note")),
+               control, tag("div", *images, class_="pictures"),
+               tag("p", few, class_="note") if len(family.pictures) < family.found else None,
+               class_="family wide" if scale == 1 else "family")
+
+
+def _drawn(told: Told, family: str) -> str | None:
+    """What the pictures show, where a hook of the core drew them."""
+    hooks = told.recipe.all_hooks().values()
+    drawn = [hook.params.get("phase") or hook.params.get("show") for hook in hooks if hook.use == "sample_grid"]
+    return "Held-out sources along the top; below them a row per style." if family in drawn else None
+
+
+def _uri(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "webp", quality=90)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+# What was measured, the recipe, versions.
+
+
+def _measured(told: Told) -> Iterator[Element]:
+    tables = [_table(name, found) for name, found in told.measured.items()]
+    if tables:
+        yield section("Results", *tables)
+
+
+def _table(name: str, found: Any) -> Element:
+    """A row for each mapping of a mapping of mappings, else one for each key."""
+    facts = found if isinstance(found, dict) else {"": found}
+    if all(isinstance(row, dict) for row in facts.values()):
+        rows = {row: flat(values) for row, values in facts.items()}
+        heads = list(dict.fromkeys(key for values in rows.values() for key in values))
+    else:
+        rows, heads = {key: {"": value} for key, value in flat(facts).items()}, [""]
+    head = tag("tr", tag("td"), *(tag("th", key, scope="col", class_="number") for key in heads))
+    body = [tag("tr", tag("th", row, scope="row"), *(tag("td", number(values.get(key, "")), class_="number")
+                                                   for key in heads)) for row, values in rows.items()]
+    return tag("div", tag("table", tag("caption", f"eval/{name}"), tag("thead", head), tag("tbody", *body)),
+               class_="scroll", tabindex=0, role="region", aria_label=name)
+
+
+def _recipe(told: Told) -> Iterator[Element]:
+    blocks: list[list[Line]] = []
+    for line in told.lines:
+        if not line.depth and not (blocks and line.origin and blocks[-1][-1].depth == 0 and blocks[-1][-1].origin):
+            blocks.append([])
+        blocks[-1].append(line)
+    note = "As resolved: strong is what was set, with where it comes from; faint is default."
+    switch = tag("label", tag("input", type="checkbox", id="defaults", checked=""), " defaults", class_="switch")
+    yield section("Recipe", tag("p", note, class_="note"), switch,
+                   tag("div", *(tag("div", *map(_line, block)) for block in blocks), class_="recipe"))
+
+
+def _line(line: Line) -> Element:
+    kind = "default" if line.default else "command" if line.origin.startswith("--set ") else "written"
+    origin = {"default": None, "command": "--set"}.get(kind, line.origin)
+    return tag("p", tag("code", f"{line.key}:", class_="key"), " " if line.value else None,
+               tag("code", line.value, class_="value") if line.value else None,
+               tag("span", origin, class_="origin") if origin else None,
+               class_=f"{kind} depth-{line.depth}")
+
+
+def _versions(told: Told) -> Iterator[Element]:
+    env = told.env
+    plugins = env.get("plugins", {})
+    rows = {**env.get("versions", {}), **{name: str(origin).rpartition("==")[2] for name, origin in plugins.items()},
+            **{name: env[name] for name in ("python", "platform", "device") if name in env},
+            **{said: env[key] for key, said in (("world_size", "processes"), ("threads", "threads")) if key in env}}
+    if rows:
+        body = [tag("tr", tag("th", name, scope="row"), tag("td", str(value))) for name, value in rows.items()]
+        command = tag("pre", tag("code", shlex.join(map(str, env["command"])))) if "command" in env else None
+        yield section("Versions", tag("table", tag("tbody", *body), class_="facts-table"), command)

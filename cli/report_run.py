@@ -1,0 +1,193 @@
+"""A run's folder, read for its report: nothing in it is changed, and training may go on meanwhile."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from i2i_core.errors import UsageError
+from i2i_core.recipe import Recipe, load_recipe
+from i2i_core.schedules import Ramp
+
+SAMPLE = re.compile(r"step-(\d+)-(.+)\.(png|jpe?g|webp)")
+MOST_PICTURES, MOST_POINTS = 30, 1000
+"""More of a family, or of a curve, are thinned out: they would make the page slow, and show nothing more."""
+LINE = re.compile(r"""( *)([^:]+):(?: ((?:"(?:[^"\\]|\\.)*"|[^"])*?)  \# (.*))?""")
+"""A line of a resolved recipe: indentation, key, value, origin; the last two are missing where a section begins."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What was logged under names, at steps; None where a name was not logged, or was no finite number."""
+
+    steps: list[int]
+    columns: dict[str, list[float | None]]
+    every: int = 1
+    """How many lines a point is the mean of."""
+
+    def thinned(self) -> Numbers:
+        """At most MOST_POINTS points, each the mean of equally many lines."""
+        n = math.ceil(len(self.steps) / MOST_POINTS)
+        if n <= 1:
+            return self
+        starts = range(0, len(self.steps), n)
+        return Numbers([self.steps[start:][:n][-1] for start in starts],
+                       {name: [_mean(values[start:start + n]) for start in starts]
+                        for name, values in self.columns.items()}, n)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Pictures of one kind, by step, at most MOST_PICTURES of those that there are."""
+
+    name: str
+    pictures: list[tuple[int, Path]]
+    found: int
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the resolved recipe; `origin` is "" where a section begins, `default` is whether all in it is."""
+
+    depth: int
+    key: str
+    value: str
+    origin: str
+    default: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """Everything that a run's folder tells about the run."""
+
+    folder: Path
+    recipe: Recipe
+    lines: list[Line]
+    status: dict[str, Any]
+    env: dict[str, Any]
+    domains: list[str]
+    losses: Numbers
+    speed: Numbers
+    families: list[Family]
+    logged: str
+    """When something was logged last, "2026-11-23 14:40"; "" for never."""
+    measured: dict[str, Any]
+    """What each file in eval/ holds, by its name."""
+
+    @property
+    def step(self) -> int:
+        """How far the run is known to be: while it trains, as far as it has logged."""
+        return max([int(self.status.get("step", 0)), *self.losses.steps[-1:]])
+
+    @property
+    def seconds(self) -> float | None:
+        """How long training took, if its speed was logged."""
+        steps, found = self.speed.steps, self.speed.columns.get("seconds", [])
+        spent = [(now - before) * seconds for before, now, seconds in zip([0, *steps], steps, found, strict=False)
+                 if seconds is not None]
+        return sum(spent) or None
+
+    def ramps(self, phase: str) -> dict[str, tuple[Ramp, int]]:
+        """The weight of each loss of a phase, and every how many steps it is due."""
+        return {name: (term.weight, term.every) for name, term in self.recipe.terms(phase)}
+
+
+def read(folder: Path) -> Told:
+    """Raises UsageError for a folder that holds no run, RecipeError for one whose recipe.yaml cannot be read."""
+    if not (folder / "recipe.yaml").is_file():
+        raise UsageError(f"{folder} holds no run to report: it has no recipe.yaml")
+    recipe = load_recipe(folder / "recipe.yaml")
+    text = (folder / "recipe.yaml").read_text(encoding="utf-8")
+    manifests = sorted(folder.glob("checkpoints/step-*/manifest.json"))
+    domains = [*map(_mapping, manifests[-1:]), recipe.data.params]
+    return Told(folder, recipe, _recipe_lines(text), _mapping(folder / "status.json"), _mapping(folder / "env.json"),
+                next((list(map(str, facts["domains"])) for facts in domains if facts.get("domains")), []),
+                _numbers(folder / "metrics.jsonl"), _numbers(folder / "speed.jsonl"), _families(folder / "samples"),
+                _modified(folder / "metrics.jsonl"),
+                {file.name: found for file in sorted(folder.glob("eval/*.json")) if (found := _json(file)) is not None})
+
+
+def _json(path: Path) -> Any:
+    """What a file holds; None where it cannot be read."""
+    with suppress(OSError, ValueError, RecursionError):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _modified(path: Path) -> str:
+    with suppress(OSError):
+        return time.strftime("%Y-%m-%d %H:%M", time.localtime(path.stat().st_mtime))
+    return ""
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    found = _json(path)
+    return found if isinstance(found, dict) else {}
+
+
+def _numbers(path: Path) -> Numbers:
+    """Lines of {"step": ..., name: number}, without those that are damaged; what is logged twice at a step is one."""
+    rows: dict[int, dict[str, float | None]] = {}
+    for line in _lines(path):
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(step := row.pop("step", None), int):
+                numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
+                rows.setdefault(step, {}).update({name: value if math.isfinite(value) else None
+                                                  for name, value in numbers.items()})
+    steps = sorted(rows)
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    return Numbers(steps, {name: [rows[step].get(name) for step in steps] for name in names})
+
+
+def _lines(path: Path) -> Iterator[str]:
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
+        yield from file
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _families(folder: Path) -> list[Family]:
+    found: dict[str, dict[int, Path]] = {}
+    for file in sorted(folder.glob("*")):
+        if named := SAMPLE.fullmatch(file.name):
+            found.setdefault(named[2], {})[int(named[1])] = file
+    return [Family(name, _thinned(sorted(by_step.items())), len(by_step)) for name, by_step in found.items()]
+
+
+def _thinned(pictures: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
+    """The first, the last, and what is evenly between them."""
+    last, n = len(pictures) - 1, min(len(pictures), MOST_PICTURES)
+    return [pictures[round(i * last / max(n - 1, 1))] for i in range(n)]
+
+
+def _recipe_lines(text: str) -> list[Line]:
+    """From the last line to the first, since a section is default where all that follows in it is."""
+    lines: list[Line] = []
+    defaults: dict[int, bool] = {}
+    for written in reversed(text.splitlines()):
+        found = LINE.fullmatch(written)
+        space, key, value, origin = found.groups() if found else ("", written, None, "")
+        depth = len(space) // 2
+        below = all([defaults.pop(inner) for inner in [*defaults] if inner > depth])
+        default = below if value is None else origin == "default"
+        defaults[depth] = defaults.get(depth, True) and default
+        lines.append(Line(depth, key, value or "", origin or "", default))
+    return lines[::-1]
+
+
+def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one, with the keys on the way joined by spaces."""
+    found: dict[str, Any] = {}
+    for key, value in facts.items():
+        found |= flat(value, f"{prefix}{key} ") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
