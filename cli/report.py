@@ -22,11 +22,10 @@ def report(run: Path, to: Path | None, overwrite: bool) -> None:
     \b
     i2i report runs/stargan_v2-001
     """
+    from i2i.report.page import page
+    from i2i.report.run import read
     from i2i_core import state
     from i2i_core.pictures import refuse_existing
-
-    from .report_page import page
-    from .report_run import read
 
     target = to or run / "report.html"
     told = read(run)

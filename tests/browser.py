@@ -1,4 +1,4 @@
-"""`i2i demo` in headless Chromium (Debian's packages chromium and chromium-driver). The picture in docs/demo.md:
+"""`i2i demo` in a browser. The picture in docs/demo.md:
 
     python -m tests.browser runs/stargan_v2-001 docs/images/page.webp
 """
@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import subprocess
@@ -22,10 +21,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.wait import WebDriverWait
 
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-             "--disable-background-networking", "--disable-component-update", "--force-prefers-reduced-motion",
-             "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
-"""To Chromium there is no other machine."""
+from tests.chromium import chromium
 
 
 @contextmanager
@@ -41,21 +37,6 @@ def demo(model: Path, folder: Path) -> Iterator[str]:
             assert process.wait(20) == 0
         finally:
             process.kill()
-
-
-@contextmanager
-def chromium(width: int, height: int, phone: bool = False) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    for argument in (*ARGUMENTS, f"--window-size={width},{height}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
-    size = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
-        yield browser
-    finally:
-        browser.quit()
 
 
 class Shown:
@@ -87,15 +68,6 @@ class Shown:
         """The translation as soon as it is another one."""
         self.until(lambda: self.translation() != before)
         return self.translation()
-
-    def requests(self) -> list[str]:
-        """The address of every request since the browser was started, but for those that the page's policy stopped."""
-        events = [json.loads(entry["message"])["message"] for entry in self.browser.get_log("performance")]
-        sent = {event["params"]["requestId"]: event["params"]["request"]["url"] for event in events
-                if event["method"] == "Network.requestWillBeSent"}
-        stopped = {event["params"]["requestId"] for event in events if event["method"] == "Network.loadingFailed"
-                   and event["params"].get("blockedReason") == "csp"}
-        return [url for request, url in sent.items() if request not in stopped]
 
 
 def draw(model: Path, file: Path) -> None:

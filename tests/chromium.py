@@ -1,89 +1,70 @@
-"""A headless Chromium, spoken to through a pipe in its own protocol."""
+"""A headless Chromium (Debian's packages chromium and chromium-driver), to which there is no other machine."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-PROGRAM = shutil.which("chromium")
+from selenium import webdriver
+
+ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+             "--disable-background-networking", "--disable-component-update", "--force-prefers-reduced-motion",
+             "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
 
 
-class Chromium:
-    """One page in a browser. `heard` is every event of its protocol until now."""
+@contextmanager
+def chromium(width: int = 1280, height: int = 900, phone: bool = False) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    for argument in (*ARGUMENTS, f"--window-size={width},{height}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService("/usr/bin/chromedriver"))
+    resize(browser, width, height, phone)
+    try:
+        yield browser
+    finally:
+        browser.quit()
 
-    def __init__(self, profile: Path) -> None:
-        assert PROGRAM is not None
-        theirs, self._out = os.pipe()
-        self._in, mine = os.pipe()
-        # bash, since only it takes the pipes by numbers above 9; the browser reads from 3 and writes to 4
-        started = f'exec "$@" 3<&{theirs} 4>&{mine}'
-        flags = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--hide-scrollbars",
-                 "--disable-dev-shm-usage", "--no-first-run", f"--user-data-dir={profile}", "--remote-debugging-pipe")
-        self.process = subprocess.Popen(["bash", "-c", started, "bash", PROGRAM, *flags], pass_fds=(theirs, mine),
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        os.close(theirs)
-        os.close(mine)
-        self.heard: list[dict[str, Any]] = []
-        self._rest, self._number, self._session = b"", 0, ""
-        target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self.call(f"{domain}.enable")
 
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """A command's result; raises AssertionError with what the browser says against it."""
-        self._number += 1
-        message = {"id": self._number, "method": method, "params": params}
-        message |= {"sessionId": self._session} if self._session else {}
-        os.write(self._out, json.dumps(message).encode() + b"\0")
-        while True:
-            answer = self._next()
-            if answer.get("id") == self._number:
-                assert "error" not in answer, f"{method}: {answer['error']}"
-                return dict(answer["result"])
-            self.heard.append(answer)
+def resize(browser: webdriver.Chrome, width: int, height: int, phone: bool) -> None:
+    size = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
-    def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._rest:
-            more = os.read(self._in, 1 << 20)
-            assert more, "the browser ended"
-            self._rest += more
-        message, _, self._rest = self._rest.partition(b"\0")
-        return dict(json.loads(message))
 
-    def open(self, page: Path | str, width: int = 1280, height: int = 900, dark: bool = False) -> None:
-        """Load a page, wait until it is there, and forget what was heard before."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1,
-                  mobile=width < 600)
+def requests(browser: webdriver.Chrome) -> list[str]:
+    """The address of every request since the last call, but for those that the page's policy stopped."""
+    events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = {event["params"]["requestId"]: event["params"]["request"]["url"] for event in events
+            if event["method"] == "Network.requestWillBeSent"}
+    stopped = {event["params"]["requestId"] for event in events if event["method"] == "Network.loadingFailed"
+               and event["params"].get("blockedReason") == "csp"}
+    return [url for request, url in sent.items() if request not in stopped]
+
+
+class Browser:
+    """One page after another in a browser."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
+        """Load a page, and forget what was requested before."""
+        resize(self.driver, width, height, phone=width < 600)
         self.call("Emulation.setEmulatedMedia",
                   features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
-        self.heard.clear()
-        self.call("Page.navigate", url=page.resolve().as_uri() if isinstance(page, Path) else page)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.heard):
-            self.heard.append(self._next())
+        requests(self.driver)
+        self.driver.get(page.resolve().as_uri())
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """A command of Chromium's own protocol."""
+        return dict(self.driver.execute_cdp_cmd(method, params))
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page, awaited where it is a promise."""
         answer = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
-
-    def press(self, key: str, code: int) -> None:
-        for kind in ("rawKeyDown", "keyUp"):
-            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
-
-    def said(self, *methods: str) -> list[Any]:
-        """What was heard of these events."""
-        self.run("0")
-        return [event["params"] for event in self.heard if event["method"] in methods]
-
-    def close(self) -> None:
-        os.close(self._out)
-        os.close(self._in)
-        self.process.terminate()
-        self.process.wait(30)

@@ -14,7 +14,8 @@ from selenium.webdriver import ActionChains, Keys
 
 import i2i
 from i2i_emoji.drawings import Drawings
-from tests.browser import Shown, chromium, demo
+from tests.browser import Shown, demo
+from tests.chromium import chromium, requests
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ def test_an_upload_is_translated_and_deleted_and_nothing_leaves_the_machine(page
     assert [file for file in folder.rglob("*") if file.is_file()] == []
     texts = [image.get_attribute("alt") for image in page.all("#result img")]
     assert texts == ["Your picture, as the model sees it", "Your picture translated into high_contrast"]
-    addresses = page.requests()
+    addresses = requests(page.browser)
     assert len(addresses) > 20
     assert [url for url in addresses if not url.startswith((address, "data:", "blob:"))] == []
 

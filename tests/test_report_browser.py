@@ -15,18 +15,17 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
+from selenium.webdriver import ActionChains, Keys
 
-from i2i_cli.report_page import page
-from i2i_cli.report_run import read
+from i2i.report.page import page
+from i2i.report.run import read
+from tests.chromium import Browser, chromium, requests
+from tests.runs import train
 
-from .chromium import PROGRAM, Chromium
-from .runs import train
-
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="chromium is not installed")
+pytestmark = pytest.mark.slow
 
 HOSTILE = '"><img src=x onerror="document.title=1"><script>document.title=1</script>'
 SHOWN = "[...document.querySelectorAll('.family img')].filter((i) => i.checkVisibility()).map((i) => i.alt)"
-LEFT, RIGHT, HOME = ("ArrowLeft", 37), ("ArrowRight", 39), ("Home", 36)
 
 
 @pytest.fixture(scope="module")
@@ -46,33 +45,32 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    browser = Chromium(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
+def browser() -> Iterator[Browser]:
+    with chromium() as driver:
+        yield Browser(driver)
 
 
-def test_the_slider_shows_the_pictures_of_a_family_and_arrow_keys_move_it(browser: Chromium, file: Path) -> None:
+def test_the_slider_shows_the_pictures_of_a_family_and_arrow_keys_move_it(browser: Browser, file: Path) -> None:
     browser.open(file)
     assert browser.run(SHOWN) == ["g_latent after step 4", "g_reference after step 4", "a'b<i> after step 4"]
     slider = "document.querySelector('#slider-0')"
     assert browser.run(f"{slider}.labels[0].textContent") == "after step"
     browser.run(f"{slider}.focus()")
     before = seen(browser, 0)
-    browser.press(*LEFT)
+    ActionChains(browser.driver).send_keys(Keys.ARROW_LEFT).perform()
     assert browser.run(SHOWN)[:2] == ["g_latent after step 3", "g_reference after step 4"]
     assert browser.run(f"{slider}.getAttribute('aria-valuetext')") == "after step 3"
     assert browser.run("document.querySelectorAll('output')[0].textContent") == "3"
     assert seen(browser, 0) != before
-    browser.press(*HOME)
+    ActionChains(browser.driver).send_keys(Keys.HOME).perform()
     assert browser.run(SHOWN)[0] == "g_latent after step 1"
     for _ in range(3):
-        browser.press(*RIGHT)
+        ActionChains(browser.driver).send_keys(Keys.ARROW_RIGHT).perform()
     assert browser.run(SHOWN)[0] == "g_latent after step 4"
     assert seen(browser, 0) == before
 
 
-def seen(browser: Chromium, family: int) -> bytes:
+def seen(browser: Browser, family: int) -> bytes:
     """The pixels of a family's picture."""
     browser.run("document.documentElement.scrollTo(0, 0)")
     box = browser.run(f"document.querySelectorAll('.pictures')[{family}].getBoundingClientRect().toJSON()")
@@ -81,7 +79,7 @@ def seen(browser: Chromium, family: int) -> bytes:
     return Image.open(io.BytesIO(base64.b64decode(png["data"]))).tobytes()
 
 
-def test_every_curve_is_drawn_also_on_a_logarithmic_scale(browser: Chromium, file: Path) -> None:
+def test_every_curve_is_drawn_also_on_a_logarithmic_scale(browser: Browser, file: Path) -> None:
     browser.open(file)
     curves = "[...document.querySelectorAll('.plot')].map((p) => [...p.querySelectorAll('path')].map((c) => " \
              "c.getAttribute('d').split(/[ML]/).length - 1))"
@@ -95,7 +93,7 @@ def test_every_curve_is_drawn_also_on_a_logarithmic_scale(browser: Chromium, fil
     assert browser.run(labels) != linear
 
 
-def test_the_tables_say_the_values_at_the_pointer(browser: Chromium, file: Path) -> None:
+def test_the_tables_say_the_values_at_the_pointer(browser: Browser, file: Path) -> None:
     browser.open(file)
     cells = "[...document.querySelectorAll('.chart .now')].slice(0, 3).map((cell) => cell.textContent)"
     last = browser.run(cells)
@@ -114,7 +112,7 @@ def test_the_tables_say_the_values_at_the_pointer(browser: Chromium, file: Path)
 
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (768, True), (360, True)])
-def test_it_fits_its_window_and_follows_the_light(browser: Chromium, file: Path, width: int, dark: bool) -> None:
+def test_it_fits_its_window_and_follows_the_light(browser: Browser, file: Path, width: int, dark: bool) -> None:
     browser.open(file, width=width, dark=dark)
     assert browser.run("document.documentElement.scrollWidth") <= width
     (red, *_) = json.loads(browser.run("getComputedStyle(document.documentElement).backgroundColor")[3:]
@@ -127,7 +125,7 @@ def test_it_fits_its_window_and_follows_the_light(browser: Chromium, file: Path,
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_its_text_can_be_read_against_its_background(browser: Chromium, file: Path, dark: bool) -> None:
+def test_its_text_can_be_read_against_its_background(browser: Browser, file: Path, dark: bool) -> None:
     """WCAG 2: 4.5 to 1 for text, 3 to 1 for curves."""
     browser.open(file, dark=dark)
     names = ["--paper", "--ink", "--soft", "--accent", *(f"--c{n}" for n in range(8))]
@@ -174,12 +172,11 @@ def server() -> Iterator[str]:
     server.server_close()
 
 
-def test_no_request_leaves_it_even_if_code_in_it_tried(browser: Chromium, file: Path, server: str,
+def test_no_request_leaves_it_even_if_code_in_it_tried(browser: Browser, file: Path, server: str,
                                                        tmp_path: Path) -> None:
     browser.open(file)
-    for name in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
-        assert browser.said(name) == []
-    loaded = [event["request"]["url"] for event in browser.said("Network.requestWillBeSent")]
+    assert browser.driver.get_log("browser") == []
+    loaded = requests(browser.driver)
     assert loaded[0] == file.as_uri() and {urlsplit(url).scheme for url in loaded} == {"file", "data"}
     assert browser.run(f"fetch('{server}/fetch').then(() => 'went', () => 'stopped')") == "stopped"
     load = "new Promise((done) => {{ const e = document.createElement('{0}'); e.onload = () => done('went'); " \
@@ -194,7 +191,7 @@ def test_no_request_leaves_it_even_if_code_in_it_tried(browser: Chromium, file: 
     assert Counting.asked == ["/control"]
 
 
-def test_names_that_look_like_code_do_nothing(browser: Chromium, file: Path) -> None:
+def test_names_that_look_like_code_do_nothing(browser: Browser, file: Path) -> None:
     browser.open(file)
     assert browser.run("document.title") == "run · i2i"
     assert browser.run("document.querySelector('#results table').textContent").count(HOSTILE) == 2

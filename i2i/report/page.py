@@ -13,15 +13,14 @@ from typing import Any
 from PIL import Image
 from rich.filesize import decimal
 
+from i2i.report.curves import Chart, losses, number, rates, speed
+from i2i.report.html import Element, data, document, section, tag
+from i2i.report.run import Family, Line, Told, flat
 from i2i_core import __version__
 from i2i_core.errors import DataError
 from i2i_core.pictures import read_picture
 
-from .report_curves import Chart, losses, number, rates, speed
-from .report_html import Element, data, document, section, tag
-from .report_run import Family, Line, Told, flat
-
-ASSETS = Path(__file__).parent / "report_assets"
+ASSETS = Path(__file__).parent
 WIDE, MOST_WIDE = 700, 1200
 """Up to this many pixels wide, pictures are shown at twice their size; wider than the second, they are made smaller."""
 
