@@ -97,22 +97,18 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
 
 def _places(pictures: str, out: Path, overwrite: bool) -> dict[Path, Path]:
     """Where the answer to each picture goes: OUT itself, or below it by the same path as below IN."""
-    import os
-
     from i2i_core.errors import UsageError
     from i2i_core.pictures import find_pictures, refuse_existing
 
-    paths = find_pictures([pictures])
+    found = find_pictures([pictures])
     if out.suffix.lower() == ".png" and not out.is_dir():
-        if len(paths) > 1:
-            raise UsageError(f"{out} is one picture and {pictures} names {len(paths)}; name a folder instead")
-        places = {paths[0]: out}
+        if len(found) > 1:
+            raise UsageError(f"{out} is one picture and {pictures} names {len(found)}; name a folder instead")
+        places = dict.fromkeys(found, out)
     else:
-        root = pictures if os.path.isdir(pictures) else os.path.commonpath([path.parent for path in paths])
-        below = [path.relative_to(root) for path in paths]
-        plain = [name.with_suffix(".png") for name in below]
-        places = {path: out / (short if plain.count(short) == 1 else f"{name}.png")  # a.jpg beside a.webp
-                  for path, name, short in zip(paths, below, plain, strict=True)}
+        plain = [place.with_suffix(".png") for place in found.values()]
+        places = {path: out / (short if plain.count(short) == 1 else f"{place}.png")  # a.jpg beside a.webp
+                  for (path, place), short in zip(found.items(), plain, strict=True)}
     if not overwrite:
         refuse_existing(places.values())
     return places
@@ -145,7 +141,7 @@ def _measure(folder: Path, finder: Face68, fan: Heatmaps | None) -> Array:
     from .photographs import aligned_landmarks
 
     found = (aligned_landmarks(read_picture(path), finder, fan or finder)
-             for path in _watched(find_pictures([str(folder)]), "measured"))
+             for path in _watched(list(find_pictures([str(folder)])), "measured"))
     if not (faces := [landmarks for landmarks in found if landmarks is not None]):
         raise DataError(f"{folder} has no picture that shows an aligned face")
     mean: Array = np.mean(faces, axis=0)
