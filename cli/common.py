@@ -20,14 +20,19 @@ Function = Callable[..., Any]
 
 def verb(function: Function) -> click.Command:
     """A command named after `function`, with -v; its docstring is its help."""
+    return with_verbose(click.command()(function))
+
+
+def with_verbose(command: click.Command) -> click.Command:
+    """Add -v to a command that has none of its own."""
 
     def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         if ctx.obj is not None:
             ctx.obj.verbose = ctx.obj.verbose or value
 
-    command = click.command()(function)
-    command.params.append(click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=remember,
-                                       help="Show the traceback of an error."))
+    if not any("-v" in parameter.opts for parameter in command.params):
+        command.params.append(click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=remember,
+                                           help="Show the traceback of an error."))
     return command
 
 
@@ -45,6 +50,32 @@ def with_plugins(function: Function) -> Function:
         return function(plugins=discover(registry, plugin_files), **rest)
 
     return wrapped
+
+
+def added_by_plugins(ctx: click.Context, hook: str, what: str) -> dict[str, click.Command]:
+    """The `what` (verbs, say) that plugins add to a group by the hook of this name; they are asked once a call."""
+    if hook not in ctx.meta:
+        ctx.meta[hook] = _ask_plugins(hook, what)
+    found: dict[str, click.Command] = ctx.meta[hook]
+    return found
+
+
+def _ask_plugins(hook: str, what: str) -> dict[str, click.Command]:
+    from i2i_core.errors import I2IError
+    from i2i_core.plugins import discover
+
+    group = click.Group()
+    try:
+        implementations = getattr(discover().manager.hook, hook).get_hookimpls()
+    except I2IError as error:  # a registry file that cannot be read must not hide the help
+        click.echo(f"plugins are not listed: {error}", err=True)
+        return {}
+    for implementation in implementations:
+        try:
+            implementation.function(group)
+        except Exception as error:  # whatever a plugin raises costs its own, nothing else
+            click.echo(f"plugin {implementation.plugin_name} adds no {what}: {type(error).__name__}: {error}", err=True)
+    return {name: with_verbose(command) for name, command in group.commands.items()}
 
 
 with_sets = click.option("--set", "sets", multiple=True, metavar="A.B=VALUE",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from i2i_core import hookimpl
 
@@ -15,3 +15,10 @@ def i2i_components(registry: Registrar) -> None:
     registry.tensor("heatmaps", "i2i_fan_mask.components:Heatmaps")
     registry.tensor("everywhere", "i2i_fan_mask.components:everywhere")
     registry.network("high_pass", "i2i_fan_mask.components:HighPass")
+
+
+@hookimpl
+def i2i_importers(group: Any) -> None:
+    from i2i_fan_mask.importing import fan
+
+    group.add_command(fan)
