@@ -23,14 +23,13 @@ from torch import Tensor
 from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.tensorfile import is_safetensors, read
 
-SECONDS = 60
-FILES = 64
-"""What the process may take: seconds of a CPU, open files."""
+SECONDS, FILES, MEMORY = 60, 64, 2**30
+"""What the process may take: seconds of a CPU, open files, and bytes besides those that the checkpoint itself needs."""
 
 
 def allowance(size: int) -> int:
     """How many bytes of memory, and of a file, the process may take for a checkpoint of `size` bytes."""
-    return 2**30 + 4 * size
+    return MEMORY + 4 * size
 
 
 def read_apart(path: Path) -> dict[str, Tensor]:
