@@ -133,8 +133,8 @@ def _model(original: Original, recipe: Mapping[str, Any], domains: list[str], ch
         for spec in checked.tensors.values():
             build(spec, facts)
     except RecipeError as error:
-        said = "; ".join(problem.message for problem in error.problems)
-        raise CheckpointError(f"{checkpoint} cannot be used: {said.replace(weights, str(fan))}") from None
+        said = error.problems[0].message.replace(weights, str(fan))
+        raise CheckpointError(f"{checkpoint} cannot be used: {said}") from None
     match({name: networks[name].state_dict() for name in original.networks}, original.networks,
           f"{checkpoint} has other weights than a StarGAN v2 of its size", "network", "checkpoint")
     model = of_recipe(checked, domains, original.networks, plugins, name, training={"imported from": checkpoint.name})
