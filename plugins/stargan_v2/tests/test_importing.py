@@ -16,42 +16,22 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 from safetensors.torch import load_file
-from torch import Tensor
 
 import i2i
 from i2i.translator import Style, Translator
+from i2i_core.check import load
 from i2i_core.errors import CheckpointError, I2IError, PluginError, UsageError
 from i2i_core.marks import load_text
+from i2i_core.memory import predicted_peak
 from i2i_core.model import read
 from i2i_core.plugins import discover
-from i2i_stargan_v2.golden import TOLERANCE, Case, _fan_tensor, _relative
-from i2i_stargan_v2.golden_fill import fill_array
+from i2i_stargan_v2.golden import TOLERANCE, Case, _relative
 from i2i_stargan_v2.importing import command
 from i2i_stargan_v2.original import understood
 from tests.runs import logged, train
 
 GOLDEN = Path(__file__).parent / "golden"
 EMA = ("generator", "mapping_network", "style_encoder")
-Nets = dict[str, OrderedDict[str, Tensor]]
-
-
-def nets(name: str, networks: tuple[str, ...], prefix: str = "module.") -> Nets:
-    """What the original's `_nets_ema.ckpt` or `_nets.ckpt` would hold of a golden case, in the case's precision."""
-    case = Case(GOLDEN / name)
-
-    def tensor(network: str, key: str, shape: list[int]) -> Tensor:
-        if key == "hpf.filter":
-            return torch.tensor([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / case.facts["w_hpf"]
-        if network == "fan":
-            return _fan_tensor(key, shape, case.dtype)
-        return torch.from_numpy(np.asarray(fill_array(f"{network}/{key}", tuple(shape)))).to(case.dtype)
-
-    return {network: OrderedDict((prefix + key, tensor(network, key, shape))
-                                 for key, shape in case.keys[network].items()) for network in networks}
-
-
-def flat(content: Nets) -> dict[str, Tensor]:
-    return {f"{network}/{key}": tensor for network, state in content.items() for key, tensor in state.items()}
 
 
 def call(*arguments: Any) -> Result:
@@ -65,7 +45,7 @@ def error(*arguments: Any) -> I2IError:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def small(nets, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Models of the small cases: afhq64 of a _nets.ckpt in the old format, celeba64 of a _nets_ema.ckpt with FAN."""
     folder = tmp_path_factory.mktemp("models")
     torch.save(nets("afhq64", (*EMA, "discriminator")), folder / "000001_nets.ckpt",
@@ -99,7 +79,7 @@ def test_an_imported_model_computes_what_the_original_computes(name: str, small:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["afhq256_full", "celeba256_full"])
-def test_so_does_one_of_the_full_size(name: str, tmp_path: Path) -> None:
+def test_so_does_one_of_the_full_size(nets, name: str, tmp_path: Path) -> None:
     torch.save(nets(name, (*EMA, *(["fan"] if name.startswith("celeba") else []))), tmp_path / "nets_ema.ckpt")
     answer = call(tmp_path / "nets_ema.ckpt", "--to", tmp_path / "model")
     domains = "female, male, w_hpf 1" if name.startswith("celeba") else "cat, dog, wild, w_hpf 0"
@@ -137,53 +117,21 @@ def test_a_folder_says_what_was_imported(small: dict[str, Path]) -> None:
     assert any(name.startswith("discriminator.") for name in load_file(small["afhq64"] / "model.safetensors"))
 
 
-# What follows from the tensors
-
-
-@pytest.mark.parametrize(("name", "domains", "w_hpf"), [
-    ("afhq64", ["cat", "dog", "wild"], 0), ("celeba64", ["female", "male"], 1)])
-def test_sizes_and_settings_follow_from_the_tensors(name: str, domains: list[str], w_hpf: float) -> None:
-    found = understood(flat(nets(name, EMA)), "nets.ckpt")
-    assert (found.image_size, found.domains, found.w_hpf) == ((64, 64), domains, w_hpf)
-    assert (found.latent_dim, found.hidden_dim, found.style_dim) == (16, 512, 64)
-    assert (found.channel_base, found.max_channels) == (1024, 64)
-
-
-@pytest.mark.parametrize("w_hpf", [0.5, 1, 2, 3, 10])
-def test_w_hpf_follows_from_the_filter(w_hpf: float) -> None:
-    content = flat(nets("celeba64", EMA))
-    content["generator/module.hpf.filter"] = torch.tensor([[-1.0, -1, -1], [-1, 8, -1], [-1, -1, -1]]) / w_hpf
-    assert understood(content, "nets.ckpt").w_hpf == w_hpf
-
-
-def test_w_hpf_is_1_or_what_is_said_where_the_file_has_a_filter_without_its_tensor() -> None:
-    content = flat(nets("celeba64", EMA))
-    del content["generator/module.hpf.filter"]
-    assert understood(content, "nets.ckpt").w_hpf == 1
-    assert understood(content, "nets.ckpt", 0.5).w_hpf == 0.5
-    assert understood(flat(nets("afhq64", EMA)), "nets.ckpt", 0.5).w_hpf == 0
-
-
-@pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Tensor]], None]:
-    """What a checkpoint holds, without the process that reads it."""
-    return lambda content: monkeypatch.setattr("i2i_core.unpickling.read_apart", lambda _: content)
-
-
-def test_other_numbers_of_domains_are_numbered_or_named(given, tmp_path: Path) -> None:
+def test_other_numbers_of_domains_are_numbered_or_named(nets, given, tmp_path: Path) -> None:
     content = nets("afhq64", EMA)
     for network, shape in (("mapping_network", "unshared.0."), ("style_encoder", "unshared.0.")):
         content[network] |= {key.replace(shape, "unshared.3."): tensor for key, tensor in content[network].items()
                              if shape in key}
-    assert understood(flat(content), "nets.ckpt").domains == ["domain_0", "domain_1", "domain_2", "domain_3"]
-    given(flat(content))
+    tensors = {f"{network}/{key}": t for network, state in content.items() for key, t in state.items()}
+    assert understood(tensors, "nets.ckpt").domains == ["domain_0", "domain_1", "domain_2", "domain_3"]
+    given(tensors)
     assert call("nets.ckpt", "--to", tmp_path / "model", "--domains", "a,b,c,d").exit_code == 0
     assert read(tmp_path / "model").config.domains == ["a", "b", "c", "d"]
 
 
-def test_fan_in_a_file_without_a_filter_is_left_out(given, tmp_path: Path) -> None:
+def test_fan_in_a_file_without_a_filter_is_left_out(flat, given, tmp_path: Path) -> None:
     """The file that was published for AFHQ has one."""
-    given({**flat(nets("afhq64", EMA)), **flat(nets("celeba64", ("fan",)))})
+    given({**flat("afhq64", EMA), **flat("celeba64", ("fan",))})
     assert call("nets.ckpt", "--to", tmp_path / "model").exit_code == 0
     assert not (tmp_path / "model" / "fan.safetensors").exists()
 
@@ -191,8 +139,8 @@ def test_fan_in_a_file_without_a_filter_is_left_out(given, tmp_path: Path) -> No
 # What is refused
 
 
-def test_what_holds_no_networks_of_stargan_v2_is_said(given, tmp_path: Path) -> None:
-    whole = flat(nets("afhq64", EMA))
+def test_what_holds_no_networks_of_stargan_v2_is_said(flat, given, tmp_path: Path) -> None:
+    whole = flat("afhq64", EMA)
     for content, lacks in (
             ({"generator/state/0/exp_avg": torch.zeros(2)}, "from_rgb.weight of a generator"),
             ({}, "from_rgb.weight of a generator"),
@@ -206,14 +154,14 @@ def test_what_holds_no_networks_of_stargan_v2_is_said(given, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_tensors_that_do_not_fit_together_are_said(given, tmp_path: Path) -> None:
-    content = flat(nets("afhq64", EMA, ""))
+def test_tensors_that_do_not_fit_together_are_said(flat, given, tmp_path: Path) -> None:
+    content = flat("afhq64", EMA, "")
     content["generator/to_rgb.2.bias"] = torch.zeros(4)
     given(content)
     assert str(error("nets.ckpt", "--to", tmp_path / "model")) == (
         "nets.ckpt has other weights than a StarGAN v2 of its size. only in the network: generator: to_rgb.2.bias [3]. "
         "only in the checkpoint: generator: to_rgb.2.bias [4]")
-    content = flat(nets("afhq64", EMA, ""))
+    content = flat("afhq64", EMA, "")
     content["style_encoder/shared.6.weight"] = torch.zeros(64, 64, 9, 9)
     given(content)
     assert str(error("nets.ckpt", "--to", tmp_path / "model")) == (
@@ -221,8 +169,8 @@ def test_tensors_that_do_not_fit_together_are_said(given, tmp_path: Path) -> Non
         "shorter side of 144 both sides must be multiples of 32, for example 128x128.")
 
 
-def test_the_names_of_domains_must_be_as_many_as_the_domains(given, tmp_path: Path) -> None:
-    given(flat(nets("afhq64", EMA)))
+def test_the_names_of_domains_must_be_as_many_as_the_domains(flat, given, tmp_path: Path) -> None:
+    given(flat("afhq64", EMA))
     for names in ("cat,dog", "cat,dog,dog"):
         assert str(error("nets.ckpt", "--to", tmp_path / "model", "--domains", names)) == (
             "nets.ckpt has 3 domains, and --domains names 2")
@@ -245,8 +193,8 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return take
 
 
-def test_a_skip_needs_its_plugin_and_masks_need_fan_or_what_replaces_it(given, without, tmp_path: Path) -> None:
-    given(flat(nets("celeba64", EMA)))
+def test_a_skip_needs_its_plugin_and_masks_need_fan_or_what_replaces_it(flat, given, without, tmp_path: Path) -> None:
+    given(flat("celeba64", EMA))
     without("fan_mask/")
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, PluginError)
@@ -260,8 +208,8 @@ def test_a_skip_needs_its_plugin_and_masks_need_fan_or_what_replaces_it(given, w
 
 
 @pytest.mark.skipif(discover().registry.get("tensor", "fan_mask/face68") is None, reason="there is no face68")
-def test_without_fan_masks_come_from_face68(given, tmp_path: Path) -> None:
-    given(flat(nets("celeba64", EMA)))
+def test_without_fan_masks_come_from_face68(flat, given, tmp_path: Path) -> None:
+    given(flat("celeba64", EMA))
     answer = call("nets.ckpt", "--to", tmp_path / "model")
     assert answer.stderr.splitlines()[0] == (
         "warning: masks are made by fan_mask/face68, not by the FAN that it was trained with; with --fan wing.ckpt "
@@ -272,9 +220,9 @@ def test_without_fan_masks_come_from_face68(given, tmp_path: Path) -> None:
     assert i2i.load(tmp_path / "model", device="cpu")(picture, domain="male").size == (64, 64)
 
 
-def test_fan_comes_from_a_file_of_its_own(given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fan = nets("celeba64", ("fan",), "")["fan"]
-    files = {"nets.ckpt": flat(nets("celeba64", EMA)),
+    files = {"nets.ckpt": flat("celeba64", EMA),
              "wing.ckpt": {f"state_dict/module.{name}": tensor for name, tensor in fan.items()},
              "bad.ckpt": {"state_dict/l0.bias": torch.zeros(99)}}
     monkeypatch.setattr("i2i_core.unpickling.read_apart", lambda path: files[str(path)])
@@ -287,8 +235,8 @@ def test_fan_comes_from_a_file_of_its_own(given, tmp_path: Path, monkeypatch: py
         "conv1.conv.weight")
 
 
-def test_nothing_is_overwritten_unless_told(given, small: dict[str, Path], tmp_path: Path) -> None:
-    given(flat(nets("afhq64", EMA)))
+def test_nothing_is_overwritten_unless_told(flat, given, small: dict[str, Path], tmp_path: Path) -> None:
+    given(flat("afhq64", EMA))
     shutil.copytree(small["afhq64"], tmp_path / "model")
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, UsageError)
@@ -350,3 +298,11 @@ def test_training_goes_on_from_an_imported_checkpoint(small: dict[str, Path], pi
     assert imported["g_latent/style"] != pytest.approx(fresh["g_latent/style"], rel=1e-2)
     assert imported["d_latent/r1"] != pytest.approx(fresh["d_latent/r1"], rel=1e-2), "the discriminator came too"
     assert json.loads((tmp_path / "imported" / "status.json").read_text())["status"] == "finished"
+
+
+def test_the_memory_of_training_on_is_predicted(small: dict[str, Path], pictures: Path, tmp_path: Path) -> None:
+    for ours, theirs in (("female", "cat"), ("male", "dog")):
+        shutil.copytree(pictures / theirs, tmp_path / ours)
+    sets = [f"data.root={tmp_path}", "data.validation=null", "data.batch_size=2", "hooks=null"]
+    peak = predicted_peak(load(small["celeba64"] / "recipe.yaml", sets, discover()))
+    assert peak > sum(t.nbytes for t in read(small["celeba64"]).networks["generator"].values()) / 2
