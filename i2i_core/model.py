@@ -75,7 +75,7 @@ class Model:
     document: Document
     """What config.json says, with marks."""
     networks: Mapping[str, Mapping[str, Tensor]]
-    """The state of each network, on the CPU."""
+    """The state of each network, on the CPU; maybe also of some that only training needs."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """What its tensors read, by the name that config.json uses."""
 

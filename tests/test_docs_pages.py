@@ -3,8 +3,8 @@
 A page needs one convention: a block below a line that ends in a file's name and a colon (`light.py`:) is that file.
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
 is executed. Lines of `sh` blocks are commands, and a `text` block is what the command above it prints, but for `...`.
-Training is cut to two steps (three when resumed) of small networks. A launcher's command runs in one process. There is a
-checkpoint of such networks as the original of StarGAN v2 saves them.
+Training is cut to two steps (three when resumed) of small networks. A launcher's command runs in one process. What is
+imported is a checkpoint of such networks, as the original of StarGAN v2 saves them.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def command(checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w
         raise UsageError(f"{checkpoint} has {original.num_domains} domains, and --domains names {len(set(names))}")
     with tempfile.TemporaryDirectory(prefix="i2i-import-") as folder:
         masks = _masks(original, checkpoint, fan, Path(folder), plugins)
-        recipe = _recipe(original, masks, plugins)
+        recipe = _recipe(original, masks)
         model = _model(original, recipe, names, checkpoint, fan or checkpoint, plugins, to.resolve().name)
         height, width = original.image_size
         what = f"{height} x {width} pixels, domains {', '.join(names)}, w_hpf {original.w_hpf:g}"
@@ -96,11 +96,11 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
     return {"use": "fan_mask/face68"}
 
 
-def _recipe(original: Original, masks: dict[str, Any], plugins: Plugins) -> dict[str, Any]:
+def _recipe(original: Original, masks: dict[str, Any]) -> dict[str, Any]:
     """The recipe of the original's own training on such pictures, with the checkpoint's sizes."""
     from i2i_core.marks import load_text
 
-    path = plugins.recipes()[f"stargan_v2_{'celeba_hq' if original.w_hpf else 'afhq'}.yaml"]
+    path = Path(__file__).parent / "recipes" / f"stargan_v2_{'celeba_hq' if original.w_hpf else 'afhq'}.yaml"
     recipe: dict[str, Any] = load_text(path.read_text(encoding="utf-8"), str(path)).data
     recipe["data"]["image_size"] = list(original.image_size)
     for name, keys in original.keys().items():

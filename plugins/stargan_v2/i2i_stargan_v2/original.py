@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -82,8 +83,12 @@ def understood(tensors: Mapping[str, Tensor], file: str, w_hpf: float | None = N
     # The generator halves twice less often and has two blocks more; with the filter it halves once more.
     filtered = count("generator", "encode.", ".conv1.weight") > halvings
     kernel = parts["generator"].pop("hpf.filter", None)  # a constant, which our skip makes itself
-    if filtered and w_hpf is None:  # the kernel's centre is 8 / w_hpf in single precision
-        w_hpf = float(f"{8 / kernel[1, 1].item():.6g}") if kernel is not None else 1.0
+    if kernel is not None and not (kernel.shape == (3, 3) and 0 < kernel[1, 1] < math.inf):
+        raise CheckpointError(f"{file} has a generator whose hpf.filter is no high-pass filter")
+    if not filtered:
+        w_hpf = 0.0
+    elif w_hpf is None:  # the kernel's centre is 8 / w_hpf in single precision
+        w_hpf = 1.0 if kernel is None else float(f"{8 / kernel[1, 1].item():.6g}")
     return Original({name: parts[name] for name in (*NETWORKS, "discriminator") if name in parts},
                     parts.get("fan", {}), image_size, count("mapping_network", "unshared.", ".6.weight"), latent_dim,
-                    hidden_dim, style_dim, narrowest * min(image_size), widest, w_hpf or 0.0 if filtered else 0.0)
+                    hidden_dim, style_dim, narrowest * min(image_size), widest, w_hpf)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from i2i_core.errors import CheckpointError
 from i2i_stargan_v2.original import understood
 
 EMA = ("generator", "mapping_network", "style_encoder")
@@ -32,3 +33,10 @@ def test_w_hpf_is_1_or_what_is_said_where_the_file_has_a_filter_without_its_tens
     assert understood(content, "nets.ckpt").w_hpf == 1
     assert understood(content, "nets.ckpt", 0.5).w_hpf == 0.5
     assert understood(flat("afhq64", EMA), "nets.ckpt", 0.5).w_hpf == 0
+
+
+@pytest.mark.parametrize("kernel", [torch.zeros(3, 3), torch.ones(9), torch.full((3, 3), torch.nan)])
+def test_a_filter_that_is_none_is_refused(flat, kernel: torch.Tensor) -> None:
+    with pytest.raises(CheckpointError) as error:
+        understood({**flat("celeba64", EMA), "generator/module.hpf.filter": kernel}, "nets.ckpt")
+    assert str(error.value) == "nets.ckpt has a generator whose hpf.filter is no high-pass filter"
