@@ -52,6 +52,32 @@ def with_plugins(function: Function) -> Function:
     return wrapped
 
 
+def added_by_plugins(ctx: click.Context, hook: str, what: str) -> dict[str, click.Command]:
+    """The `what` (verbs, say) that plugins add to a group by the hook of this name; they are asked once a call."""
+    if hook not in ctx.meta:
+        ctx.meta[hook] = _ask_plugins(hook, what)
+    found: dict[str, click.Command] = ctx.meta[hook]
+    return found
+
+
+def _ask_plugins(hook: str, what: str) -> dict[str, click.Command]:
+    from i2i_core.errors import I2IError
+    from i2i_core.plugins import discover
+
+    group = click.Group()
+    try:
+        implementations = getattr(discover().manager.hook, hook).get_hookimpls()
+    except I2IError as error:  # a registry file that cannot be read must not hide the help
+        click.echo(f"plugins are not listed: {error}", err=True)
+        return {}
+    for implementation in implementations:
+        try:
+            implementation.function(group)
+        except Exception as error:  # whatever a plugin raises costs its own, nothing else
+            click.echo(f"plugin {implementation.plugin_name} adds no {what}: {type(error).__name__}: {error}", err=True)
+    return {name: with_verbose(command) for name, command in group.commands.items()}
+
+
 with_sets = click.option("--set", "sets", multiple=True, metavar="A.B=VALUE",
                          help="Change a value of the recipe: --set steps=100. Repeatable.")
 with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there already.")

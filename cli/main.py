@@ -10,6 +10,7 @@ import os
 import sys
 import traceback
 import warnings
+from keyword import iskeyword
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,11 +19,11 @@ import click
 from i2i_core import __version__
 from i2i_core.errors import I2IError, did_you_mean
 
-from .common import with_verbose
+from .common import added_by_plugins
 
 VERBS = {"train": "train", "validate": "validate", "explain": "explain", "report": "report",
          "export": "export", "translate": "translate", "grid": "grid", "video": "video", "styles": "styles",
-         "demo": "demo", "pull": "hub", "push": "hub",
+         "demo": "demo", "import": "importing", "pull": "hub", "push": "hub",
          "ls": "components", "show": "components", "init": "recipes", "new": "new", "schema": "schema", "data": "data",
          "plugins": "components"}
 """The module of each verb; modules import only click at the top."""
@@ -36,9 +37,10 @@ class Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in VERBS:
-            added = _plugin_verbs(ctx).get(name)
-            return with_verbose(added) if added is not None else None
-        return getattr(importlib.import_module(f".{VERBS[name]}", __package__), name)
+            return _plugin_verbs(ctx).get(name)
+        module = importlib.import_module(f".{VERBS[name]}", __package__)
+        command: click.Command = getattr(module, f"{name}_" if iskeyword(name) else name)
+        return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
@@ -47,27 +49,7 @@ class Verbs(click.Group):
 
 
 def _plugin_verbs(ctx: click.Context) -> dict[str, click.Command]:
-    """Asked once a call, and only for the help or a verb that is not ours."""
-    if "i2i.verbs" not in ctx.meta:
-        ctx.meta["i2i.verbs"] = _ask_plugins()
-    return ctx.meta["i2i.verbs"]
-
-
-def _ask_plugins() -> dict[str, click.Command]:
-    from i2i_core.plugins import discover
-
-    group = click.Group()
-    try:
-        implementations = discover().manager.hook.i2i_commands.get_hookimpls()
-    except I2IError as error:  # a registry file that cannot be read must not hide the help
-        click.echo(f"plugins are not listed: {error}", err=True)
-        return {}
-    for implementation in implementations:
-        try:
-            implementation.function(group)
-        except Exception as error:  # whatever a plugin raises costs its verbs, nothing else
-            click.echo(f"plugin {implementation.plugin_name} adds no verbs: {type(error).__name__}: {error}", err=True)
-    return dict(group.commands)
+    return added_by_plugins(ctx, "i2i_commands", "verbs")
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""

@@ -28,10 +28,9 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = 
     step: of which checkpoint; without it, of the newest that verifies. Raises UsageError, RecipeError and
     CheckpointError.
     """
-    recipe = folder / "recipe.yaml"
-    if not recipe.is_file():
+    if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"{folder} is no run's folder: it has no recipe.yaml")
-    checked = environment.load_again(recipe, (), plugins, folder)
+    checked = environment.load_again(folder / "recipe.yaml", (), plugins, folder)
     checkpoint = _checkpoint(folder / "checkpoints", step)
     parts = checkpoint.parts()
     networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
@@ -40,7 +39,9 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = 
             if name in networks and tensors.keys() == networks[name].keys():
                 networks[name] = tensors
     metrics = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("eval/*.json"))}
-    training = {"steps": checkpoint.step, "metrics": metrics if checkpoint.step == checked.recipe.steps else {}}
+    recipe = checked.recipe
+    training = {"seed": recipe.seed, "data": recipe.data.use, "steps": checkpoint.step,
+                "metrics": metrics if checkpoint.step == recipe.steps else {}}
     return of_recipe(checked, checkpoint.info["domains"], networks, plugins, folder.name, show, training)
 
 
@@ -85,8 +86,7 @@ def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins:
         "i2i": 1, "method": recipe.method.use, "image_size": recipe.data.image_size, "domains": domains,
         "targets": [domains[y] for y in targets], "show": show, "guides": guides, **named,
         "plugins": environment.origins(plugins, names), "versions": environment.versions(),
-        "training": {"seed": recipe.seed, "data": recipe.data.use, **(training or {})},
-        "files": {}}
+        "training": dict(training or {}), "files": {}}
     document = load_text(json.dumps(to_jsonable_python(config), indent=1), f"{name}/{CONFIG}")
     kept = {name: {**tensors} for name, tensors in networks.items() if name in used}
     return Model(name, document, kept, files)

@@ -32,5 +32,10 @@ def i2i_commands(group: Any) -> None:
 
 
 @hookspec
+def i2i_importers(group: Any) -> None:
+    """Add formats to `i2i import`; `group` is its click group, and a verb of it makes a model of someone's file."""
+
+
+@hookspec
 def i2i_check(recipe: Recipe) -> list[Problem]:  # type: ignore[empty-body]
     """Return the plugin's own problems with a recipe."""

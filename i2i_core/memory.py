@@ -113,7 +113,7 @@ def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: Non
         tracker = Shapes(fake)
         modes.enter_context(tracker)
         data = checked.recipe.data.model_copy(update={"cache": None})  # a file that is mapped, not kept
-        recipe = checked.recipe.model_copy(update={"compile": False, "data": data})
+        recipe = checked.recipe.model_copy(update={"compile": False, "data": data, "weights": None})
         run = Run(replace(checked, recipe=recipe, hooks=stateful), accelerator, None)
         iterate(run)
         look(run)

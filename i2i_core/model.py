@@ -9,7 +9,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from typing import Any, Literal
 import safetensors.torch
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from i2i_core import state, tensorfile
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
@@ -74,7 +75,7 @@ class Model:
     document: Document
     """What config.json says, with marks."""
     networks: Mapping[str, Mapping[str, Tensor]]
-    """The state of each network, on the CPU."""
+    """The state of each network, on the CPU; maybe also of some that only training needs."""
     files: Mapping[str, Path] = field(default_factory=dict)
     """What its tensors read, by the name that config.json uses."""
 
@@ -118,6 +119,28 @@ def read_config(document: Document) -> Config:
             raise CheckpointError(f"{document.file} is no model's: it should be a mapping") from None
         problems = shape_problems(error.errors(), document, (), lambda _: Config.model_fields)
         raise CheckpointError(f"the model cannot be used. {'; '.join(map(str, problems))}") from None
+
+
+def start_from(folder: Path, networks: Mapping[str, nn.Module], domains: Sequence[str]) -> None:
+    """Fill networks with the weights that a model's folder holds of them; warns of those that it lacks.
+
+    domains: of the data that they will see; warns where the model saw others. Raises CheckpointError.
+    """
+    model = read(folder)
+    found = {name: tensors for name, tensors in model.networks.items() if name in networks and tensors}
+    if not found:
+        raise CheckpointError(f"the model {folder} has none of the recipe's networks {', '.join(networks)}; "
+                              f"it has {', '.join(model.networks)}")
+    state.match({name: networks[name].state_dict() for name in found}, found,
+                f"the weights of the model {folder} do not fit the recipe's networks", "recipe", "model")
+    for name, tensors in found.items():
+        networks[name].load_state_dict(tensors)
+    if lacking := [name for name, network in networks.items() if name not in found and network.state_dict()]:
+        warnings.warn(f"the model {folder} has no weights of {', '.join(lacking)}, which start from the seed",
+                      stacklevel=2)
+    if (theirs := model.config.domains) != list(domains):
+        warnings.warn(f"the model {folder} was trained on the domains {', '.join(theirs)}, whose weights are now those "
+                      f"of {', '.join(domains)}", stacklevel=2)
 
 
 def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bool = False) -> None:

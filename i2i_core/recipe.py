@@ -204,6 +204,8 @@ class Recipe(Section):
     """The data set and how it is batched."""
     networks: dict[str, Use] = Field(min_length=1)
     """By the names that tensors, losses and phases call them; what depends on the data is filled in."""
+    weights: Path | None = None
+    """The folder of a model whose networks this run starts from; those that it lacks start from the seed."""
     tensors: Annotated[dict[str, Use], _NULLS_ARE_OUT] = {}
     """Named tensors besides the method's, or in place of them."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]

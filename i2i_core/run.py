@@ -24,6 +24,7 @@ from i2i_core.errors import CheckpointError, PluginError, Problem, RecipeError, 
 from i2i_core.events import event_bus
 from i2i_core.interfaces import Trainer
 from i2i_core.lazy import size_lazy_networks
+from i2i_core.model import start_from
 from i2i_core.tensors import Definition, PlannedPhase, Request, Scope, Unresolved, Values, plan
 
 if TYPE_CHECKING:
@@ -234,7 +235,8 @@ class Run:
     def start(self, checkpoint: state.Checkpoint | None = None) -> None:
         """Let hooks set themselves up, then continue from a checkpoint; call it once, before training.
 
-        Raises CheckpointError for a checkpoint of other domains or of another recipe.
+        Without one, networks start from the weights that the recipe names, if any. Raises CheckpointError for a
+        checkpoint of other domains or of another recipe, or weights that do not fit.
         """
         if checkpoint is not None:
             self.step = self._saved = checkpoint.step
@@ -242,6 +244,8 @@ class Run:
             if theirs != ours:
                 raise CheckpointError(f"checkpoint {checkpoint.path} was trained on the domains {', '.join(theirs)}, "
                                       f"and the data now has {', '.join(ours)}; start a new run, or undo the change")
+        elif self.recipe.weights is not None:
+            start_from(self.recipe.weights, self.networks, self.data.domains)
         self.events.run_start(run=self)
         if checkpoint is not None:
             self.load_parts(checkpoint.parts(), checkpoint.path)

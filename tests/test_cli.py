@@ -109,7 +109,7 @@ def test_ctrl_c_before_training_exits_130(i2i, monkeypatch):
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A registry file with one plugin that adds a verb, one whose verbs fail, and one that does not load."""
+    """A registry file with one plugin that adds a verb and a format, one that fails to, and one that does not load."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("greeting", "sulking"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -125,6 +125,14 @@ def i2i_commands(group):
         click.echo("hello")
 
     group.add_command(greet, "train")  # ours stays ours
+
+@hookimpl
+def i2i_importers(group):
+    @group.command("old-greeting")
+    @click.argument("file")
+    def old(file):
+        '''A greeting from elsewhere.'''
+        raise TypeError(f"cannot greet {file}")
 """)
     (tmp_path / "sulking.py").write_text("""
 from i2i_core import hookimpl
@@ -132,6 +140,10 @@ from i2i_core import hookimpl
 @hookimpl
 def i2i_commands(group):
     raise ValueError("not today")
+
+@hookimpl
+def i2i_importers(group):
+    raise ValueError("neither today")
 """)
     (tmp_path / "broken.py").write_text("import nothing_of_that_name")
     names = ("greeting", "sulking", "broken")
@@ -148,6 +160,23 @@ def test_plugins_add_verbs_and_one_that_fails_costs_only_its_own(i2i, registry, 
     assert "train Train a recipe and say where its pictures are." in listed
     assert shown.err == "plugin sulking adds no verbs: ValueError: not today\n"
     assert i2i("greet", "-v").out == "hello\n"  # every verb shows tracebacks on demand
+
+
+def test_plugins_add_formats_and_one_that_fails_costs_only_its_own(i2i, registry, monkeypatch):
+    monkeypatch.setenv("I2I_REGISTRY", str(registry))
+    shown = i2i("import", "--help")
+    assert "  old-greeting  A greeting from elsewhere.\n" in shown.out
+    assert shown.err == "plugin sulking adds no formats: ValueError: neither today\n"
+    answer = i2i("import", "old-greetin", "file")
+    assert answer.code == 2
+    assert answer.err.endswith("Error: there is no format old-greetin (did you mean old-greeting?)\n")
+
+
+def test_verbs_of_plugins_show_tracebacks_too(i2i, registry, monkeypatch):
+    monkeypatch.setenv("I2I_REGISTRY", str(registry))
+    said = "unexpected: TypeError: cannot greet me (rerun with -v for the traceback)\n"
+    assert i2i("import", "old-greeting", "me").err.endswith(said)
+    assert "Traceback (most recent call last):" in i2i("import", "old-greeting", "me", "-v").err
 
 
 def test_a_broken_registry_file_does_not_hide_the_help(i2i, monkeypatch):

@@ -3,7 +3,8 @@
 A page needs one convention: a block below a line that ends in a file's name and a colon (`light.py`:) is that file.
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
 is executed. Lines of `sh` blocks are commands, and a `text` block is what the command above it prints, but for `...`.
-Training is cut to two steps (three when resumed) of small networks. A launcher's command runs in one process.
+Training is cut to two steps (three when resumed) of small networks. A launcher's command runs in one process. What is
+imported is a checkpoint of such networks, as the original of StarGAN v2 saves them.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from typing import Any, NamedTuple
 
 import click
 import pytest
+import torch
 import yaml
 from accelerate.state import AcceleratorState, GradientState
 from PIL import Image
 
 from i2i_cli.main import cli
-from i2i_core.check import check_recipe
+from i2i_core.check import check_recipe, load
 from i2i_core.marks import load_text
 from i2i_core.plugins import discover
 from i2i_core.recipe import Recipe, find_recipe, parse_recipe
+from i2i_core.run import build_networks
 from tests.runs import TINY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -124,6 +127,15 @@ class Session:
             text = yaml.safe_dump(over(quick, load_text(text, "part").data), sort_keys=False)
         check_recipe(parse_recipe(text, "block.yaml"), plugins)
 
+    def checkpoint(self, file: str) -> None:
+        """Of untrained networks for the three domains."""
+        sets = [value for value in SMALL if not value.startswith("hooks.")]
+        checked = load("stargan_v2_afhq.yaml", sets, discover())
+        facts = {"image_size": checked.recipe.data.image_size, "num_domains": 3}
+        nets = {name: {f"module.{key}": tensor for key, tensor in network.state_dict().items()}
+                for name, network in build_networks(checked, facts, 0).items() if name != "discriminator"}
+        torch.save(nets, self.folder / file)
+
     def command(self, line: str) -> None:
         words = shlex.split(line, comments=True)
         if not words or any(f"{' '.join(words)} ".startswith(known) for known in NOT_RUN):
@@ -131,6 +143,8 @@ class Session:
         if words[:3] == ["pip", "install", "-e"]:
             self.install(words[3])
             return
+        if words[1:3] == ["import", "stargan-v2"]:
+            self.checkpoint(words[3])
         if words[0] in ("accelerate", "torchrun"):
             words = ["i2i", *words[words.index("i2i_cli") + 1:]]
         assert words[0] == "i2i", f"run this, or say in NOT_RUN why not: {line}"
@@ -186,7 +200,7 @@ def test_the_tutorials_package_passes_its_own_tests(tmp_path: Path, i2i: Callabl
 def test_commands_in_the_text_have_verbs_and_options_that_there_are(page: Path) -> None:
     for inline in re.findall(r"`(i2i [^`\n]+)`", page.read_text(encoding="utf-8")):
         words, command = shlex.split(inline)[1:], cli
-        while isinstance(command, click.Group):
+        while isinstance(command, click.Group) and words:
             command = command.get_command(click.Context(command), words.pop(0))
         assert command is not None, f"there is no such verb: {inline}"
         try:

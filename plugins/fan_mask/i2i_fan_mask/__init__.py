@@ -20,7 +20,14 @@ def i2i_components(registry: Registrar) -> None:
 
 @hookimpl
 def i2i_commands(group: Any) -> None:
-    from .commands import align, masks
+    from i2i_fan_mask.commands import align, masks
 
     group.add_command(align)
     group.add_command(masks)
+
+
+@hookimpl
+def i2i_importers(group: Any) -> None:
+    from i2i_fan_mask.importing import fan
+
+    group.add_command(fan)

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from .fan import FAN
@@ -23,14 +24,15 @@ class Heatmaps(nn.Module):
 
     `of`: pictures (N, 3, H, W) in [-1, 1], any size. Gives (mask_full, mask_no_mouth), each (N, 1, 256, 256)
     in [0, 1]: the first covers eyes, nose, eyebrows, mouth and chin, the second eyes and nose.
-    `weights`: a `wing.ckpt`, or the same as `.safetensors`.
+    `weights`: a `wing.ckpt`, or the same as `.safetensors`. `stacks`: with how many of its hourglasses; StarGAN v2
+    was trained with the masks of the first.
     FAN stays in eval mode, has no gradient and passes none on. It is no network of the recipe, so no
     optimizer, EMA or checkpoint holds it: resuming a run needs the file again.
     """
 
-    def __init__(self, *, weights: Path) -> None:
+    def __init__(self, *, weights: Path, stacks: PositiveInt = 1) -> None:
         super().__init__()
-        self.fan = load(FAN(), weights).requires_grad_(False)
+        self.fan = load(FAN(stacks=stacks), weights).requires_grad_(False)
         self.eval()
 
     def train(self, mode: bool = True) -> Self:

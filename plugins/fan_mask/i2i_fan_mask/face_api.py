@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 WEIGHTS = Path(__file__).with_name("face_api.safetensors")
@@ -110,7 +110,7 @@ class Detector(nn.Module):
 
 def published(network: Network, name: str) -> Network:
     """Fill a network with its published weights, and freeze it; `name` is its part of the file."""
-    stored = load_file(WEIGHTS)
+    stored = load(WEIGHTS.read_bytes())  # not load_file, of which a dry run knows no shapes
     state = {}
     for key in network.state_dict():
         step, least = stored[f"{name}.{key}:scale"]

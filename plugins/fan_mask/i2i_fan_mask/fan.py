@@ -1,6 +1,6 @@
-"""FAN: heatmaps of 98 facial landmarks, by one hourglass whose convolutions see where they are.
+"""FAN: heatmaps of 98 facial landmarks, by hourglasses whose convolutions see where they are.
 
-The modules are named as in the published `wing.ckpt`, so that its tensors load by name.
+The modules are named as in the published weights, so that their tensors load by name.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from torch import Tensor, nn
 SIZE = 256  # px: the side of the picture that the network sees
 MAP_SIZE = 64  # px: the side of its heatmaps
 LANDMARKS = 98  # in WFLW's order; the network's last map, the face's boundary, follows them
+BOUNDARY = 0.05  # where that map is larger, the next hourglass is told that it is on the boundary
 
 
 class CoordConv(nn.Module):
-    """A convolution that sees where it is: row, column and radius are appended to its input."""
+    """A convolution that sees where it is: row, column and radius are appended to its input.
 
-    def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, *, size: int) -> None:
+    With `boundary`, also row and column once more, zero away from the face's boundary as it was last seen.
+    """
+
+    def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, *, size: int,
+                 boundary: bool = False) -> None:
         super().__init__()
         # In float32, whatever dtype the network gets: the published weights were trained on these values.
         line = torch.arange(size, dtype=torch.float32) / (size - 1) * 2 - 1
@@ -26,10 +31,14 @@ class CoordConv(nn.Module):
         grid = torch.stack([row, column, radius / radius.max()])
         self.grid: Tensor
         self.register_buffer("grid", grid, persistent=False)
-        self.conv = nn.Conv2d(channels + 3, out, kernel, stride, padding=kernel // 2)
+        self.conv = nn.Conv2d(channels + (5 if boundary else 3), out, kernel, stride, padding=kernel // 2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(torch.cat([x, self.grid.expand(len(x), -1, -1, -1)], dim=1))
+    def forward(self, x: Tensor, boundary: Tensor | None = None) -> Tensor:
+        """boundary: its map, (N, 1, size, size), about 1 on it."""
+        parts = [x, self.grid.expand(len(x), -1, -1, -1)]
+        if boundary is not None:
+            parts.append(self.grid[:2] * (boundary > BOUNDARY))
+        out: Tensor = self.conv(torch.cat(parts, dim=1))
         return out
 
 
@@ -60,10 +69,10 @@ class Block(nn.Module):
 class Hourglass(nn.Module):
     """Down by four halvings and up again, with a skip at every resolution."""
 
-    def __init__(self, channels: int, *, size: int, depth: int = 4) -> None:
+    def __init__(self, channels: int, *, size: int, depth: int = 4, boundary: bool = False) -> None:
         super().__init__()
         self.depth = depth
-        self.coordconv = CoordConv(channels, channels, kernel=1, size=size)
+        self.coordconv = CoordConv(channels, channels, kernel=1, size=size, boundary=boundary)
         for level in range(depth, 0, -1):
             self.add_module(f"b1_{level}", Block(channels, channels))
             self.add_module(f"b2_{level}", Block(channels, channels))
@@ -71,8 +80,8 @@ class Hourglass(nn.Module):
         for level in range(1, depth + 1):
             self.add_module(f"b3_{level}", Block(channels, channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self._level(self.coordconv(x), self.depth)
+    def forward(self, x: Tensor, boundary: Tensor | None = None) -> Tensor:
+        return self._level(self.coordconv(x, boundary), self.depth)
 
     def _level(self, x: Tensor, level: int) -> Tensor:
         skip = self.get_submodule(f"b1_{level}")(x)
@@ -88,26 +97,42 @@ class FAN(nn.Module):
 
     Input: pictures (N, 3, H, W) in [-1, 1]; any size but 256 px is resized to it bilinearly.
     Output: heatmaps (N, 98, 64, 64), about 1 at the landmark and 0 elsewhere; the boundary's map is dropped.
+    `stacks`: hourglasses, each of which sees what the one before made of the picture, its maps and the boundary in
+    them; the last one's maps are given. StarGAN v2 has one, the network that was published for WFLW four.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stacks: int = 1) -> None:
         super().__init__()
+        self.stacks = stacks
         self.conv1 = CoordConv(3, 64, kernel=7, stride=2, size=SIZE)
         self.bn1 = nn.BatchNorm2d(64)
         self.conv2 = Block(64, 128)
         self.conv3 = Block(128, 128)
         self.conv4 = Block(128, 256)
-        self.m0 = Hourglass(256, size=MAP_SIZE)
-        self.top_m_0 = Block(256, 256)
-        self.conv_last0 = nn.Conv2d(256, 256, 1)
-        self.bn_end0 = nn.BatchNorm2d(256)
-        self.l0 = nn.Conv2d(256, LANDMARKS + 1, 1)
+        for n in range(stacks):
+            self.add_module(f"m{n}", Hourglass(256, size=MAP_SIZE, boundary=n > 0))
+            self.add_module(f"top_m_{n}", Block(256, 256))
+            self.add_module(f"conv_last{n}", nn.Conv2d(256, 256, 1))
+            self.add_module(f"bn_end{n}", nn.BatchNorm2d(256))
+            self.add_module(f"l{n}", nn.Conv2d(256, LANDMARKS + 1, 1))
+            if n < stacks - 1:
+                self.add_module(f"bl{n}", nn.Conv2d(256, 256, 1))
+                self.add_module(f"al{n}", nn.Conv2d(LANDMARKS + 1, 256, 1))
 
     def forward(self, pictures: Tensor) -> Tensor:
         x = F.interpolate(pictures, size=(SIZE, SIZE), mode="bilinear", align_corners=False)
         x = self.conv1(x * 0.5 + 0.5)  # from [-1, 1] to [0, 1]
         x = self.conv2(F.relu(self.bn1(x)))
         x = self.conv4(self.conv3(F.avg_pool2d(x, 2)))
-        x = self.top_m_0(self.m0(x))
-        maps: Tensor = self.l0(F.relu(self.bn_end0(self.conv_last0(x))))
+        features, maps = self._stack(0, x)
+        for n in range(1, self.stacks):
+            x = x + self.get_submodule(f"bl{n - 1}")(features) + self.get_submodule(f"al{n - 1}")(maps)
+            features, maps = self._stack(n, x, maps[:, LANDMARKS:])
         return maps[:, :LANDMARKS]
+
+    def _stack(self, n: int, x: Tensor, boundary: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """What the n-th hourglass makes of x: features (N, 256, 64, 64), and maps of landmarks and boundary."""
+        hourglass, top, last, norm, heads = (self.get_submodule(f"{name}{n}")
+                                             for name in ("m", "top_m_", "conv_last", "bn_end", "l"))
+        features: Tensor = F.relu(norm(last(top(hourglass(x, boundary)))))
+        return features, heads(features)

@@ -35,3 +35,10 @@ def i2i_check(recipe):
     from i2i_stargan_v2.check import problems
 
     return problems(recipe)
+
+
+@hookimpl
+def i2i_importers(group):
+    from i2i_stargan_v2.importing import command
+
+    group.add_command(command)

@@ -1,0 +1,41 @@
+"""`i2i import`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from i2i_core.errors import did_you_mean
+
+from .common import added_by_plugins
+
+
+class Formats(click.Group):
+    """What plugins add by `i2i_importers(group)`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_formats(ctx))
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return _formats(ctx).get(name)
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
+            ctx.fail(f"there is no format {args[0]} ({hint})")
+        return super().resolve_command(ctx, args)
+
+
+def _formats(ctx: click.Context) -> dict[str, click.Command]:
+    return added_by_plugins(ctx, "i2i_importers", "formats")
+
+
+@click.group("import", cls=Formats, subcommand_metavar="FORMAT FILE --to PLACE")
+def import_() -> None:
+    """Make a model of a checkpoint from elsewhere.
+
+    Nothing in the file is executed, and what is made of it holds no pickle. The formats are those of installed plugins.
+
+    \b
+    i2i import stargan-v2 100000_nets_ema.ckpt --to models/celeba_hq
+    """

@@ -1,0 +1,153 @@
+"""`i2i import stargan-v2`."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from i2i_core.model import Model
+    from i2i_core.plugins import Plugins
+    from i2i_stargan_v2.original import Original
+
+FAN = "fan.safetensors"
+HOW_TO_TRAIN = """\
+# StarGAN v2 as imported from {file}: {what}.
+# To train on: i2i train --recipe {to}/recipe.yaml --set data.root=FOLDER --set data.validation.root=FOLDER
+"""
+
+
+@click.command("stargan-v2")
+@click.argument("checkpoint", type=click.Path(path_type=Path))
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
+@click.option("--domains", metavar="A,B,...",
+              help="The names of the domains, in the order of their folders' names there. Without it those of the "
+                   "original's data sets where their number is theirs, else domain_0, domain_1, ...")
+@click.option("--fan", type=click.Path(path_type=Path), metavar="FILE",
+              help="FAN's weights for the masks (wing.ckpt or .safetensors), where the checkpoint does not hold them.")
+@click.option("--w-hpf", type=click.FloatRange(0, min_open=True), metavar="W",
+              help="What a generator with masks was trained with, where the checkpoint does not say; 1 by default.")
+@click.option("--overwrite", is_flag=True, help="Replace what is there already.")
+def command(checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w_hpf: float | None,
+            overwrite: bool) -> None:
+    """A checkpoint of the original StarGAN v2, NNNNNN_nets_ema.ckpt or NNNNNN_nets.ckpt.
+
+    Its sizes, the number of domains and w_hpf are found in it. The model translates as the original does; its
+    recipe.yaml trains on from it.
+
+    \b
+    i2i import stargan-v2 100000_nets_ema.ckpt --to models/celeba_hq
+    i2i translate models/celeba_hq photo.jpg --domain female
+    """
+    from i2i.card import card
+    from i2i_core.errors import UsageError
+    from i2i_core.model import write
+    from i2i_core.plugins import discover
+    from i2i_core.unpickling import read_apart
+    from i2i_stargan_v2.original import understood
+
+    plugins = discover()
+    original = understood(read_apart(checkpoint), str(checkpoint), w_hpf)
+    names = domains.split(",") if domains else original.domains
+    if len(set(names)) != original.num_domains:
+        raise UsageError(f"{checkpoint} has {original.num_domains} domains, and --domains names {len(set(names))}")
+    with tempfile.TemporaryDirectory(prefix="i2i-import-") as folder:
+        masks = _masks(original, checkpoint, fan, Path(folder), plugins)
+        recipe = _recipe(original, masks)
+        model = _model(original, recipe, names, checkpoint, fan or checkpoint, plugins, to.resolve().name)
+        height, width = original.image_size
+        what = f"{height} x {width} pixels, domains {', '.join(names)}, w_hpf {original.w_hpf:g}"
+        text = HOW_TO_TRAIN.format(file=checkpoint.name, what=what, to=to) + _text(recipe, to)
+        write(model, to, {"README.md": card(model).encode(), "recipe.yaml": text.encode()}, overwrite)
+    click.echo(to)
+    click.echo(what, err=True)
+
+
+def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path, plugins: Plugins) -> dict[str, Any]:
+    """The component that makes the masks of the generator's skip; FAN's weights go into `folder`."""
+    from safetensors.torch import save_file
+
+    from i2i_core.errors import PluginError, UsageError
+    from i2i_core.unpickling import read_apart
+
+    if not original.w_hpf:
+        return {}
+    if plugins.registry.get("network", "fan_mask/high_pass") is None:
+        raise PluginError(f"{checkpoint} has a generator with masks, for which the plugin fan_mask is needed; "
+                          f"pip install {plugins.index.get('fan_mask', 'i2i-fan-mask')}")
+    found = original.fan
+    if fan is not None:
+        found = {name.removeprefix("state_dict/").removeprefix("module."): tensor
+                 for name, tensor in read_apart(fan).items()}
+    if found:
+        save_file({name: tensor.contiguous() for name, tensor in found.items()}, folder / FAN)
+        return {"use": "fan_mask/heatmaps", "weights": str(folder / FAN)}
+    if plugins.registry.get("tensor", "fan_mask/face68") is None:
+        raise UsageError(f"{checkpoint} has a generator with masks and no FAN to make them; name FAN's weights with "
+                         f"--fan wing.ckpt")
+    click.echo("warning: masks are made by fan_mask/face68, not by the FAN that it was trained with; with --fan "
+               "wing.ckpt translations are those of the original", err=True)
+    return {"use": "fan_mask/face68"}
+
+
+def _recipe(original: Original, masks: dict[str, Any]) -> dict[str, Any]:
+    """The recipe of the original's own training on such pictures, with the checkpoint's sizes."""
+    from i2i_core.marks import load_text
+
+    path = Path(__file__).parent / "recipes" / f"stargan_v2_{'celeba_hq' if original.w_hpf else 'afhq'}.yaml"
+    recipe: dict[str, Any] = load_text(path.read_text(encoding="utf-8"), str(path)).data
+    recipe["data"]["image_size"] = list(original.image_size)
+    for name, keys in original.keys().items():
+        recipe["networks"][name] = {"use": f"stargan_v2/{name}", **keys}
+    if original.w_hpf:
+        recipe["networks"]["generator"]["skip"] = {"use": "fan_mask/high_pass", "strength": 1 / original.w_hpf}
+        recipe["tensors"] = {name: {**masks, "of": of} for name, of in (("masks", "x_real"), ("fake_masks", "x_fake"))}
+    return recipe
+
+
+def _model(original: Original, recipe: Mapping[str, Any], domains: list[str], checkpoint: Path, fan: Path,
+           plugins: Plugins, name: str) -> Model:
+    """The model of a recipe with the checkpoint's weights; raises CheckpointError where they do not fit it."""
+    import torch
+
+    from i2i_core.check import check_recipe
+    from i2i_core.components import build
+    from i2i_core.errors import CheckpointError, RecipeError
+    from i2i_core.export import of_recipe
+    from i2i_core.recipe import parse_recipe
+    from i2i_core.run import build_networks
+    from i2i_core.state import match
+
+    weights = recipe.get("tensors", {}).get("masks", {}).get("weights", FAN)
+    checked = check_recipe(parse_recipe(json.dumps(recipe), str(checkpoint)), plugins)
+    facts = {"image_size": original.image_size, "num_domains": len(domains), "domains": tuple(domains)}
+    try:
+        with torch.device("meta"):
+            networks = build_networks(checked, facts, 0)
+        for spec in checked.tensors.values():
+            build(spec, facts)
+    except RecipeError as error:
+        said = error.problems[0].message.replace(weights, str(fan))
+        raise CheckpointError(f"{checkpoint} cannot be used: {said}") from None
+    match({name: networks[name].state_dict() for name in original.networks}, original.networks,
+          f"{checkpoint} has other weights than a StarGAN v2 of its size", "network", "checkpoint")
+    model = of_recipe(checked, domains, original.networks, plugins, name, training={"imported from": checkpoint.name})
+    return replace(model, networks=original.networks)
+
+
+def _text(recipe: Mapping[str, Any], to: Path) -> str:
+    """The recipe that trains on from the model in `to`."""
+    import yaml
+
+    for masks in recipe.get("tensors", {}).values():
+        if "weights" in masks:
+            masks["weights"] = str(to / FAN)
+    text: str = yaml.safe_dump({"i2i": 1, "weights": str(to), **recipe}, sort_keys=False, default_flow_style=None,
+                               width=120, allow_unicode=True)
+    return text
