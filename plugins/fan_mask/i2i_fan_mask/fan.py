@@ -29,7 +29,7 @@ class CoordConv(nn.Module):
         self.conv = nn.Conv2d(channels + 3, out, kernel, stride, padding=kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.conv(torch.cat([x, self.grid.expand(len(x), -1, -1, -1)], dim=1))
+        out: Tensor = self.conv(torch.cat([x, self.grid.expand(x.shape[0], -1, -1, -1)], dim=1))
         return out
 
 

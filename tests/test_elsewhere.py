@@ -1,0 +1,175 @@
+"""Exported files make what the model makes, for any number of real pictures, where there is no i2i and no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor
+
+from i2i.elsewhere import SUFFIXES, Kind, write
+from i2i.parts import parts
+from i2i.translator import Translator
+from i2i_core.check import load
+from i2i_core.compute import make_accelerator
+from i2i_core.data.batches import to_tensor
+from i2i_core.errors import PluginError
+from i2i_core.export import of_recipe
+from i2i_core.plugins import discover
+from i2i_core.run import Run
+from i2i_emoji.drawings import Drawings
+from i2i_fan_mask.fan import FAN
+from tests.runs import TINY
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "elsewhere.md"
+EMOJI = "data={use: emoji/drawings, image_size: 32, batch_size: 2, targets: {flat: high_contrast}}"
+PLAIN = ("networks.generator.skip=null", "tensors.masks=null", "tensors.fake_masks=null")
+
+
+def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translator:
+    """The model that a recipe starts from."""
+    plugins = discover(files=files)
+    checked = load(recipe, [*sets, "hooks.true_pairs=null", "seed=1"], plugins)
+    run = Run(checked, make_accelerator("fp32"), None)
+    run.start()
+    states = {name: network.state_dict() for name, network in run.networks.items()}
+    return Translator(of_recipe(checked, list(run.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
+
+
+def emoji(count: int, size: int = 32) -> Tensor:
+    """Held-out drawings, (N, 3, size, size) in [-1, 1]."""
+    drawings = Drawings(split="val")
+    return torch.stack([to_tensor(drawings.picture(0, 10 * n), (size, size)) for n in range(count)]).float() / 127.5 - 1
+
+
+def translated(folder: Path, guide: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the files of a folder make one after the other, as their model.json says."""
+    about = json.loads((folder / "model.json").read_text())
+    for file in about["order"][guide]:
+        taken = {name: arrays[name] for name in about["files"][file]["takes"]}
+        arrays = arrays | run_file(folder / file, taken)
+        assert {name: (["batch", *arrays[name].shape[1:]], str(arrays[name].dtype)) for name in taken} == {
+            name: (said["shape"], f"torch.{said['type']}") for name, said in about["files"][file]["takes"].items()}
+    return arrays
+
+
+def run_file(path: Path, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    if path.suffix == ".pt2":
+        made: dict[str, Tensor] = torch.export.load(path).module()(arrays)
+        return made
+    session = onnxruntime.InferenceSession(path)
+    assert {axis for i in (*session.get_inputs(), *session.get_outputs()) for axis in i.shape[:1]} == {"batch"}
+    found = session.run(None, {name: array.numpy() for name, array in arrays.items()})
+    return {o.name: torch.from_numpy(array) for o, array in zip(session.get_outputs(), found, strict=True)}
+
+
+@pytest.fixture(scope="module")
+def stargan() -> Translator:
+    """The quick start's, small: with masks and the skip."""
+    return untrained("stargan_v2.yaml", *TINY)
+
+
+@pytest.fixture(scope="module")
+def exported(stargan: Translator, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Kind], Path]:
+    folder = tmp_path_factory.mktemp("exported")
+
+    def made(kind: Kind) -> Path:
+        if not (folder / kind).exists():
+            write(stargan, folder / kind, kind)
+        return folder / kind
+
+    return made
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+@pytest.mark.parametrize("count", [1, 3])
+def test_exported_files_translate_emoji_as_the_model_does(
+        stargan: Translator, exported: Callable[[Kind], Path], kind: Kind, count: int) -> None:
+    x_real, references = emoji(count), emoji(5)[-count:]
+    y_trg = torch.arange(count) % 2
+    z_trg = torch.randn(count, 16)
+    arrays = {"x_real": x_real, "x_ref": references, "y_trg": y_trg, "z_trg": z_trg}
+    codes = {"latent": stargan.networks["mapping_network"](z_trg, y_trg),
+             "reference": stargan.networks["style_encoder"](references, y_trg)}
+    masks = (torch.ones(count, 1, 32, 32),) * 2
+    for guide, s_trg in codes.items():
+        made = translated(exported(kind), guide, arrays)
+        expected = stargan.networks["generator"](x_real, s_trg, masks)
+        assert (made["s_trg"] - s_trg).abs().max() < 1e-4
+        assert (made["x_fake"] - expected).abs().max() < 1e-4
+        assert expected.std() > 0.1
+    others = translated(exported(kind), "latent", {**arrays, "z_trg": -z_trg})
+    assert (others["x_fake"] - made["x_fake"]).abs().max() > 1e-2
+
+
+def test_parts_are_named_tensors_and_share_no_weights_that_they_do_not_read(
+        stargan: Translator, exported: Callable[[Kind], Path]) -> None:
+    about = json.loads((exported("onnx") / "model.json").read_text())
+    assert about["order"] == {"latent": ["s_latent.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"],
+                              "reference": ["s_reference.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"]}
+    assert (about["domains"], about["image_size"], about["gives"]) == (["flat", "high_contrast"], [32, 32], "x_fake")
+    holds = {name: said.get("holds") for file in about["files"].values() for name, said in file["takes"].items()}
+    pictures, domains = "RGB from -1 to 1", "places in `domains`, from 0"
+    assert {name: said for name, said in holds.items() if said} == {
+        "z_trg": "numbers from N(0, 1)", "y_trg": domains, "x_real": pictures, "x_ref": pictures}
+    content = torch.export.load(exported("torch-export") / "content.pt2")
+    assert len(content.state_dict) > 5
+    assert not [name for name in content.state_dict if "decode" in name or "to_rgb" in name]
+
+
+def test_files_say_nothing_of_the_machine_that_made_them(exported: Callable[[Kind], Path]) -> None:
+    here = str(Path(__file__).resolve().parents[1]).encode()
+    for kind in SUFFIXES:
+        for path in exported(kind).iterdir():
+            assert here not in path.read_bytes(), path.name
+
+
+def test_the_page_translates_where_there_is_no_torch_and_no_i2i(
+        stargan: Translator, exported: Callable[[Kind], Path], tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (tmp_path / "emoji-onnx").symlink_to(exported("onnx"))
+    (tmp_path / "photos" / "val" / "cat").mkdir(parents=True)
+    drawing = Drawings(split="val").picture(0, 7)
+    drawing.save(tmp_path / "photos" / "val" / "cat" / "0.png")
+    without = "import sys\nsys.modules.update(dict.fromkeys(['torch', 'i2i', 'i2i_core']))\n"
+    subprocess.run([sys.executable, "-c", without + code], cwd=tmp_path, check=True)
+    z_trg = torch.from_numpy(np.random.default_rng(3).standard_normal((1, 16), np.float32))
+    s_trg = stargan.networks["mapping_network"](z_trg, torch.tensor([1]))
+    expected = stargan.networks["generator"](to_tensor(drawing, (32, 32))[None] / 127.5 - 1, s_trg,
+                                             (torch.ones(1, 1, 32, 32),) * 2)
+    made = np.asarray(Image.open(tmp_path / "line_art.png")).transpose(2, 0, 1)
+    np.testing.assert_allclose(made, ((expected[0] + 1) * 127.5).clamp(0, 255), atol=0.51)
+
+
+def test_without_masks_there_is_no_file_of_them(tmp_path: Path) -> None:
+    model = untrained("stargan_v2.yaml", *TINY, *PLAIN)
+    write(model, tmp_path / "plain", "onnx")
+    assert sorted(path.stem for path in (tmp_path / "plain").glob("*.onnx")) == [
+        "content", "s_latent", "s_reference", "x_fake"]
+    z_trg, y_trg = torch.randn(3, 16), torch.tensor([1, 1, 0])
+    made = translated(tmp_path / "plain", "latent", {"x_real": emoji(3), "y_trg": y_trg, "z_trg": z_trg})
+    s_trg = model.networks["mapping_network"](z_trg, y_trg)
+    assert (made["x_fake"] - model.networks["generator"](emoji(3), s_trg)).abs().max() < 1e-4
+
+
+CLASSICS = {"cyclegan.yaml": ("networks.G={use: classics/resnet, width: 4, blocks: 2}",),
+            "cut.yaml": (), "pix2pix.yaml": ("data.paired=true", "data.domains=null", "networks.generator.width=4",
+                                             "networks.generator.levels=4")}
+
+
+@pytest.mark.parametrize("recipe", CLASSICS)
+def test_a_translation_without_a_style_is_one_file(recipe: str, tmp_path: Path) -> None:
+    model = untrained(recipe, EMOJI, *CLASSICS[recipe])
+    write(model, tmp_path / "one", "onnx")
+    assert [path.name for path in (tmp_path / "one").glob("*.onnx")] == ["x_fake.onnx"]
