@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -47,14 +49,7 @@ def write(model: Translator, folder: Path, kind: Kind, overwrite: bool = False,
         raise UsageError(f'ONNX needs {" and ".join(gone)}: pip install "i2i[export]"')
     order = parts(model)
     every = list({part: None for found in order.values() for part in found})
-    files = {}
-    for part in each(every):
-        try:
-            with warnings.catch_warnings(action="ignore"):
-                files[part.file + SUFFIXES[kind]] = _onnx(part) if kind == "onnx" else _torch_export(part)
-        except Exception as error:  # whatever tracing meets in a component
-            why = " ".join(str(error).split("\n")[0].split())
-            raise PluginError(f"the tensor {part.file} cannot be exported: {why}") from error
+    files = {part.file + SUFFIXES[kind]: export(part, kind) for part in each(every)}
     about = {
         "name": model.model.name, "made_by": f"i2i {__version__}, torch {torch.__version__}",
         "image_size": model.image_size, "domains": model.domains, "targets": model.targets,
@@ -72,6 +67,34 @@ def _about(part: Part) -> dict[str, Any]:
                        **({"holds": part.holds[name]} if name in part.holds else {})} for name, array in of.items()}
 
     return {"takes": arrays(part.example), "gives": arrays(part(part.example))}
+
+
+def export(part: Part, kind: Kind) -> bytes:
+    """The file of a part, which has been tried; raises PluginError for a component that cannot be exported."""
+    try:
+        with _quietly():
+            return _onnx(part) if kind == "onnx" else _torch_export(part)
+    except Exception as error:  # whatever tracing meets in a component
+        raise PluginError(f"the tensor {part.file} cannot be exported: {_why(error)}") from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """What torch says of its own while it traces is for those who work on torch."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _why(error: Exception) -> str:
+    first = " ".join(str(error).split("\n")[0].split())
+    if first.startswith("Constraints violated"):
+        return "its code makes the number of samples a constant; len(x) does, x.shape[0] does not"
+    return "its code decides by the values of tensors" if "data-dependent" in first else first
 
 
 def _torch_export(part: Part) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -18,13 +18,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from i2i.elsewhere import SUFFIXES, Kind, write
+from i2i.elsewhere import SUFFIXES, Kind, export, write
 from i2i.parts import parts
 from i2i.translator import Translator
 from i2i_core.check import load
 from i2i_core.compute import make_accelerator
 from i2i_core.data.batches import to_tensor
-from i2i_core.errors import PluginError
+from i2i_core.errors import PluginError, UsageError
 from i2i_core.export import of_recipe
 from i2i_core.plugins import discover
 from i2i_core.run import Run
@@ -44,7 +44,7 @@ def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translat
     run = Run(checked, make_accelerator("fp32"), None)
     run.start()
     states = {name: network.state_dict() for name, network in run.networks.items()}
-    return Translator(of_recipe(checked, list(run.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
+    return Translator(of_recipe(checked, list(run.data.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
 
 
 def emoji(count: int, size: int = 32) -> Tensor:
@@ -154,18 +154,18 @@ def test_the_page_translates_where_there_is_no_torch_and_no_i2i(
 
 def test_without_masks_there_is_no_file_of_them(tmp_path: Path) -> None:
     model = untrained("stargan_v2.yaml", *TINY, *PLAIN)
-    write(model, tmp_path / "plain", "onnx")
-    assert sorted(path.stem for path in (tmp_path / "plain").glob("*.onnx")) == [
-        "content", "s_latent", "s_reference", "x_fake"]
-    z_trg, y_trg = torch.randn(3, 16), torch.tensor([1, 1, 0])
-    made = translated(tmp_path / "plain", "latent", {"x_real": emoji(3), "y_trg": y_trg, "z_trg": z_trg})
-    s_trg = model.networks["mapping_network"](z_trg, y_trg)
-    assert (made["x_fake"] - model.networks["generator"](emoji(3), s_trg)).abs().max() < 1e-4
+    found = parts(model)
+    assert [part.file for part in found["latent"]] == ["s_latent", "content", "x_fake"]
+    for part in found["latent"][1:]:
+        (tmp_path / f"{part.file}.onnx").write_bytes(export(part, "onnx"))
+    arrays = {"s_trg": torch.randn(3, 64), **run_file(tmp_path / "content.onnx", {"x_real": emoji(3)})}
+    made = run_file(tmp_path / "x_fake.onnx", {name: arrays[name] for name in found["latent"][-1].example})
+    assert (made["x_fake"] - model.networks["generator"](emoji(3), arrays["s_trg"])).abs().max() < 1e-4
 
 
-CLASSICS = {"cyclegan.yaml": ("networks.G={use: classics/resnet, width: 4, blocks: 2}",),
-            "cut.yaml": (), "pix2pix.yaml": ("data.paired=true", "data.domains=null", "networks.generator.width=4",
-                                             "networks.generator.levels=4")}
+CLASSICS = {
+    "cyclegan.yaml": ("networks.G={use: classics/resnet, width: 4, blocks: 2}",),
+    "pix2pix.yaml": ("networks.generator={use: classics/unet, levels: 4, width: 4, norm: batch}",)}
 
 
 @pytest.mark.parametrize("recipe", CLASSICS)
@@ -173,3 +173,112 @@ def test_a_translation_without_a_style_is_one_file(recipe: str, tmp_path: Path) 
     model = untrained(recipe, EMOJI, *CLASSICS[recipe])
     write(model, tmp_path / "one", "onnx")
     assert [path.name for path in (tmp_path / "one").glob("*.onnx")] == ["x_fake.onnx"]
+    (guide,) = model.guides
+    for count in (1, 3):
+        arrays = {"x_real": emoji(count)}
+        if recipe == "pix2pix.yaml":
+            arrays["z"] = torch.randn(count, model.networks["generator"].noise_size)
+        expected = next(iter(model.networks.values()))(*arrays.values())
+        assert (translated(tmp_path / "one", guide, arrays)["x_fake"] - expected).abs().max() < 1e-4
+        assert expected.std() > 0.01
+
+
+def faces(count: int) -> Tensor:
+    """Smooth pictures, (N, 3, 64, 64) in [-1, 1]."""
+    rough = torch.randn(count, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    return torch.nn.functional.interpolate(rough, size=(64, 64), mode="bicubic").clamp(-1, 1)
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Translator:
+    """The quick start's with masks by a FAN whose heatmaps are random, and reach far above the floor of 0.1."""
+    torch.manual_seed(0)
+    fan = FAN().eval().requires_grad_(False)
+    fan.l0.weight *= 1000
+    maps = fan(faces(3))
+    fan.l0.bias[:98] -= torch.lerp(maps.amin((0, 2, 3)), maps.amax((0, 2, 3)), 0.85)
+    path = tmp_path_factory.mktemp("fan") / "fan.safetensors"
+    save_file(fan.state_dict(), path)
+    return untrained("stargan_v2.yaml", *TINY, "data.image_size=64", "networks.generator.skip.sizes=[32, 16]",
+                     f"tensors.masks={{use: fan_mask/heatmaps, of: x_real, weights: {path}}}")
+
+
+def test_masks_by_fan_are_a_program_of_torch(masked: Translator) -> None:
+    (part,) = [part for part in parts(masked)["latent"] if part.file == "masks"]
+    program = torch.export.load(io.BytesIO(export(part, "torch-export"))).module()
+    for count in (1, 3):
+        expected, made = part({"x_real": faces(count)}), program({"x_real": faces(count)})
+        assert list(made) == ["masks.0", "masks.1"] and 0.1 < expected["masks.0"].mean() < 0.9
+        assert all((made[name] - expected[name]).abs().max() < 1e-4 for name in expected)
+
+
+@pytest.mark.slow
+def test_masks_by_fan_are_the_same_in_onnxruntime(masked: Translator, tmp_path: Path) -> None:
+    (part,) = [part for part in parts(masked)["latent"] if part.file == "masks"]
+    (tmp_path / "masks.onnx").write_bytes(export(part, "onnx"))
+    for count in (1, 3):
+        expected, made = part({"x_real": faces(count)}), run_file(tmp_path / "masks.onnx", {"x_real": faces(count)})
+        assert all((made[name] - expected[name]).abs().max() < 1e-4 for name in expected)
+
+
+# What cannot leave.
+
+ODD = '''
+from dataclasses import dataclass
+from i2i_core import hookimpl
+
+@hookimpl
+def i2i_components(registry):
+    registry.tensor("held", "odd_masks:held")
+    registry.tensor("counted", "odd_masks:counted")
+    registry.tensor("by_value", "odd_masks:by_value")
+
+@dataclass
+class Held:
+    mask: object
+
+def held(of): return Held(of)
+def counted(of): return of.new_ones(len(of), 1, 32, 32), of.new_ones(len(of), 1, 32, 32)
+def by_value(of):
+    mask = of[:, :1] if of.mean() > 0 else 1 - of[:, :1]
+    return mask, mask
+'''
+
+
+@pytest.mark.parametrize(("tensor", "sentence"), [
+    ("held", "the tensor masks cannot leave i2i: it holds a Held, where tensors, numbers, and tuples, lists and dicts "
+             "of them can be exported"),
+    ("counted", "the tensor masks cannot be exported: its code makes the number of samples a constant; len(x) does, "
+                "x.shape[0] does not"),
+    ("by_value", "the tensor masks cannot be exported: its code decides by the values of tensors")])
+def test_a_tensor_that_cannot_be_exported_is_named(tensor: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "odd_masks.py").write_text(ODD)
+    model = untrained("stargan_v2.yaml", *TINY, f"tensors.masks={{use: odd_masks/{tensor}, of: x_real}}",
+                      files=(tmp_path / "odd_masks.py",))
+    with pytest.raises(PluginError) as error:
+        for part in parts(model)["latent"]:
+            if part.file == "masks":
+                export(part, "torch-export")
+    assert str(error.value) == sentence
+    del sys.modules["odd_masks"]
+
+
+def test_what_is_there_is_only_replaced_if_told(stargan: Translator, exported: Callable[[Kind], Path],
+                                                tmp_path: Path) -> None:
+    folder = exported("torch-export")
+    with pytest.raises(UsageError) as error:
+        write(stargan, folder, "torch-export")
+    assert str(error.value) == (f"{folder} already holds a model in parts; choose another folder with --to, or allow "
+                                f"it with --overwrite")
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(UsageError) as error:
+        write(stargan, tmp_path, "torch-export", overwrite=True)
+    assert str(error.value) == f"{tmp_path} is there and holds no model in parts; choose another folder with --to"
+
+
+def test_onnx_needs_an_extra_and_says_so(stargan: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(UsageError) as error:
+        write(stargan, tmp_path / "new", "onnx")
+    assert str(error.value) == 'ONNX needs onnxscript: pip install "i2i[export]"'
+    assert not (tmp_path / "new").exists()
