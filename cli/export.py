@@ -23,7 +23,7 @@ SHOW = "x_fake"
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
 @click.option("--as", "kind", type=click.Choice(["model", "onnx", "torch-export"]), default="model", show_default=True,
-              help="For i2i, or files for programs without it; these may also be made of a model.")
+              help="For i2i, or as files for programs without it; then RUN may be a model, too.")
 @click.option("--step", type=int, metavar="N", help="Of which checkpoint; the default is the newest.")
 @click.option("--show", default=SHOW, metavar="TENSOR", show_default=True, help="Which tensor is the translation.")
 @with_overwrite
@@ -34,6 +34,8 @@ def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"],
 
     It holds what a translation needs: averaged weights as safetensors, config.json, the recipe, and a README.md with
     the run's pictures and metrics. No code, no pickles.
+
+    With --as, files for onnxruntime or torch instead, and a model.json that says how to use them without i2i.
 
     \b
     i2i export runs/stargan_v2-001 --to models/emoji

@@ -66,7 +66,7 @@ def _about(part: Part) -> dict[str, Any]:
         return {name: {"shape": ["batch", *array.shape[1:]], "type": str(array.dtype).removeprefix("torch."),
                        **({"holds": part.holds[name]} if name in part.holds else {})} for name, array in of.items()}
 
-    return {"takes": arrays(part.example), "gives": arrays(part(part.example))}
+    return {"takes": arrays(part.example), "gives": arrays(part.gives)}
 
 
 def export(part: Part, kind: Kind) -> bytes:
@@ -108,7 +108,7 @@ def _onnx(part: Part) -> bytes:
     import onnxruntime
 
     names = {name: {0: "batch"} for name in part.example}
-    made = torch.onnx.export(_program(part), input_names=list(names), output_names=list(part(part.example)),
+    made = torch.onnx.export(_program(part), input_names=list(names), output_names=list(part.gives),
                              dynamic_shapes={"arrays": names}, dynamo=True, verbose=False)
     assert made is not None
     content: bytes = made.model_proto.SerializeToString()
@@ -150,4 +150,4 @@ def _try(part: Part, run: Function) -> None:
         for name, expected in part(arrays).items():
             difference = (given[name] - expected).float().abs().mean()
             if not difference <= TOLERANCE * max(1, expected.float().abs().mean()):
-                raise ValueError(f"its file makes {name} of {count} samples {difference:.2g} off on average")
+                raise ValueError(f"its file makes {name} {difference:.2g} off on average, for a batch of {count}")

@@ -59,9 +59,11 @@ class Part(nn.Module):
                                         else torch.arange(EXAMPLES) % len(model.domains))
             elif n.kind == "normal":
                 self.holds[n.name] = NUMBERS
+        self.eval()
         self.value = self._compute(self.example)
         """What it makes of the example."""
-        self.eval()
+        self.gives = flat(name, self.value)[0]
+        """That as arrays."""
 
     def forward(self, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
         return flat(self.name, self._compute(arrays))[0]
