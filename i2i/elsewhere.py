@@ -22,6 +22,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 from torch.fx import GraphModule
 
+from i2i.onnx_norms import NORMS
 from i2i.parts import Part, parts
 from i2i.translator import Translator
 from i2i_core import __version__
@@ -109,7 +110,8 @@ def _onnx(part: Part) -> bytes:
 
     names = {name: {0: "batch"} for name in part.example}
     made = torch.onnx.export(_program(part), input_names=list(names), output_names=list(part.gives),
-                             dynamic_shapes={"arrays": names}, dynamo=True, verbose=False)
+                             dynamic_shapes={"arrays": names}, dynamo=True, verbose=False,
+                             custom_translation_table=NORMS)
     assert made is not None
     content: bytes = made.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -21,60 +20,13 @@ from torch import Tensor
 from i2i.elsewhere import SUFFIXES, Kind, export, write
 from i2i.parts import parts
 from i2i.translator import Translator
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
 from i2i_core.data.batches import to_tensor
-from i2i_core.errors import PluginError, UsageError
-from i2i_core.export import of_recipe
 from i2i_core.model import write as write_model
-from i2i_core.plugins import discover
-from i2i_core.run import Run
 from i2i_emoji.drawings import Drawings
 from i2i_fan_mask.fan import FAN
-from tests.runs import TINY
+from tests.exported import CYCLEGAN, EMOJI, PLAIN, SIZE, SMALL, emoji, run_file, translated, untrained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "elsewhere.md"
-SIZE = 16
-SMALL = (*TINY, f"data.image_size={SIZE}")
-EMOJI = "data={use: emoji/drawings, image_size: 16, batch_size: 2, targets: {flat: high_contrast}}"
-PLAIN = ("networks.generator.skip=null", "tensors.masks=null", "tensors.fake_masks=null")
-
-
-def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translator:
-    """The model that a recipe starts from."""
-    plugins = discover(files=files)
-    checked = load(recipe, [*sets, "hooks.true_pairs=null", "seed=1"], plugins)
-    run = Run(checked, make_accelerator("fp32"), None)
-    run.start()
-    states = {name: network.state_dict() for name, network in run.networks.items()}
-    return Translator(of_recipe(checked, list(run.data.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
-
-
-def emoji(count: int) -> Tensor:
-    """Held-out drawings, (N, 3, SIZE, SIZE) in [-1, 1]."""
-    drawings = Drawings(split="val")
-    return torch.stack([to_tensor(drawings.picture(0, 10 * n), (SIZE, SIZE)) for n in range(count)]).float() / 127.5 - 1
-
-
-def translated(folder: Path, guide: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What the files of a folder make one after the other, as their model.json says."""
-    about = json.loads((folder / "model.json").read_text())
-    for file in about["order"][guide]:
-        taken = {name: arrays[name] for name in about["files"][file]["takes"]}
-        arrays = arrays | run_file(folder / file, taken)
-        assert {name: (["batch", *arrays[name].shape[1:]], str(arrays[name].dtype)) for name in taken} == {
-            name: (said["shape"], f"torch.{said['type']}") for name, said in about["files"][file]["takes"].items()}
-    return arrays
-
-
-def run_file(path: Path, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
-    if path.suffix == ".pt2":
-        made: dict[str, Tensor] = torch.export.load(path).module()(arrays)
-        return made
-    session = onnxruntime.InferenceSession(path)
-    assert {axis for i in (*session.get_inputs(), *session.get_outputs()) for axis in i.shape[:1]} == {"batch"}
-    found = session.run(None, {name: array.numpy() for name, array in arrays.items()})
-    return {o.name: torch.from_numpy(array) for o, array in zip(session.get_outputs(), found, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -168,68 +120,22 @@ def test_without_masks_there_is_no_file_of_them(tmp_path: Path) -> None:
     assert (made["x_fake"] - model.networks["generator"](emoji(3), arrays["s_trg"])).abs().max() < 1e-4
 
 
-CLASSICS = {
-    "cyclegan.yaml": ("networks.G={use: classics/resnet, width: 4, blocks: 2}",),
-    "pix2pix.yaml": ("networks.generator={use: classics/unet, levels: 4, width: 4, norm: batch}",)}
+PIX2PIX = ("pix2pix.yaml", EMOJI, "networks.generator={use: classics/unet, levels: 4, width: 4, norm: batch}")
 
 
-@pytest.mark.parametrize("recipe", CLASSICS)
-def test_a_translation_without_a_style_is_one_file(recipe: str, tmp_path: Path) -> None:
-    model = untrained(recipe, EMOJI, *CLASSICS[recipe])
+@pytest.mark.parametrize("sets", [CYCLEGAN, PIX2PIX], ids=lambda sets: sets[0])
+def test_a_translation_without_a_style_is_one_file(sets: tuple[str, ...], tmp_path: Path) -> None:
+    model = untrained(*sets)
     write(model, tmp_path / "one", "onnx")
     assert [path.name for path in (tmp_path / "one").glob("*.onnx")] == ["x_fake.onnx"]
     (guide,) = model.guides
     for count in (1, 3):
         arrays = {"x_real": emoji(count)}
-        if recipe == "pix2pix.yaml":
+        if sets == PIX2PIX:
             arrays["z"] = torch.randn(count, model.networks["generator"].noise_size)
         expected = next(iter(model.networks.values()))(*arrays.values())
         assert (translated(tmp_path / "one", guide, arrays)["x_fake"] - expected).abs().max() < 1e-4
         assert expected.std() > 0.01
-
-
-TWO_WAYS = """
-from torch import nn
-from i2i_core import hookimpl
-
-@hookimpl
-def i2i_components(registry):
-    registry.method("method", "two_ways")
-    registry.network("paint", "two_ways:Paint")
-
-class Paint(nn.Conv2d):
-    def __init__(self): super().__init__(3, 3, 3, padding=1)
-
-def style(normal): return normal(3)
-def seen(x_ref): return x_ref.mean((2, 3))
-def x_fake(paint, x_real, style): return paint(x_real) + style[:, :, None, None]
-"""
-TWO_WAYS_RECIPE = """
-i2i: 1
-steps: 1
-method: two_ways/method
-data: {use: emoji/drawings, image_size: 16, batch_size: 2}
-networks: {paint: {use: two_ways/paint}}
-losses: {all: {same: {use: l1, input: x_fake, target: x_real}}}
-phases:
-  latent: {train: [paint], losses: all}
-  reference: {train: [paint], losses: all, where: {style: seen}}
-hooks: {}
-"""
-
-
-def test_guides_that_enter_at_different_places_have_translations_of_their_own(tmp_path: Path) -> None:
-    (tmp_path / "two_ways.py").write_text(TWO_WAYS)
-    (tmp_path / "two_ways.yaml").write_text(TWO_WAYS_RECIPE)
-    model = untrained(str(tmp_path / "two_ways.yaml"), files=(tmp_path / "two_ways.py",))
-    write(model, tmp_path / "files", "torch-export")
-    found = {guide: [part.file for part in order] for guide, order in parts(model).items()}
-    assert found == {"latent": ["x_fake"], "reference": ["seen", "x_fake-reference"]}
-    style, x_ref, painted = torch.randn(3, 3), emoji(3), model.networks["paint"](emoji(3))
-    for guide, given, s in (("latent", {"style": style}, style), ("reference", {"x_ref": x_ref}, x_ref.mean((2, 3)))):
-        made = translated(tmp_path / "files", guide, {"x_real": emoji(3), **given})
-        torch.testing.assert_close(made["x_fake"], painted + s[:, :, None, None])
-    del sys.modules["two_ways"]
 
 
 def faces(count: int) -> Tensor:
@@ -265,7 +171,7 @@ def test_masks_by_fan_are_the_same_elsewhere(masked: Translator, kind: Kind, tmp
 
 
 def test_a_model_is_exported_as_a_run_is(i2i: Callable[..., Any], tmp_path: Path) -> None:
-    model = untrained("cyclegan.yaml", EMOJI, *CLASSICS["cyclegan.yaml"])
+    model = untrained(*CYCLEGAN)
     write_model(model.model, tmp_path / "model", {})
     answer = i2i("export", tmp_path / "model", "--to", tmp_path / "files", "--as", "torch-export")
     assert (answer.code, answer.out) == (0, f"{tmp_path / 'files'}\n"), answer.err
@@ -274,70 +180,3 @@ def test_a_model_is_exported_as_a_run_is(i2i: Callable[..., Any], tmp_path: Path
     answer = i2i("export", tmp_path / "model", "--to", tmp_path / "more", "--as", "onnx", "--step", 3)
     assert (answer.code, answer.err) == (2, f"{tmp_path / 'model'} is a model, whose step and tensor are chosen; "
                                             f"--step and --show are for a run\n")
-
-
-# What cannot leave.
-
-ODD = '''
-from dataclasses import dataclass
-import torch
-from i2i_core import hookimpl
-
-@hookimpl
-def i2i_components(registry):
-    registry.tensor("held", "odd_masks:held")
-    registry.tensor("counted", "odd_masks:counted")
-    registry.tensor("by_value", "odd_masks:by_value")
-    registry.tensor("by_chance", "odd_masks:by_chance")
-
-@dataclass
-class Held:
-    mask: object
-
-def held(of): return Held(of)
-def counted(of): return 2 * (of.new_ones(len(of), 1, 8, 8),)
-def by_chance(of): return 2 * (torch.rand_like(of[:, :1]),)
-def by_value(of):
-    mask = of[:, :1] if of.mean() > 0 else 1 - of[:, :1]
-    return mask, mask
-'''
-
-
-@pytest.mark.parametrize(("tensor", "sentence"), [
-    ("held", "the tensor masks cannot leave i2i: it holds a Held, where tensors, numbers, and tuples, lists and dicts "
-             "of them can be exported"),
-    ("counted", "the tensor masks cannot be exported: its code makes the number of samples a constant; len(x) does, "
-                "x.shape[0] does not"),
-    ("by_value", "the tensor masks cannot be exported: its code decides by the values of tensors"),
-    ("by_chance", "the tensor masks cannot be exported: its file makes masks.0 0.3. off on average, for a batch of 1")])
-def test_a_tensor_that_cannot_be_exported_is_named(tensor: str, sentence: str, tmp_path: Path) -> None:
-    (tmp_path / "odd_masks.py").write_text(ODD)
-    model = untrained("stargan_v2.yaml", *SMALL, f"tensors.masks={{use: odd_masks/{tensor}, of: x_real}}",
-                      files=(tmp_path / "odd_masks.py",))
-    with pytest.raises(PluginError) as error:
-        for part in parts(model)["latent"]:
-            if part.file == "masks":
-                export(part, "torch-export")
-    assert re.sub(r"0\.3\d", "0.3.", str(error.value)) == sentence
-    del sys.modules["odd_masks"]
-
-
-def test_what_is_there_is_only_replaced_if_told(stargan: Translator, exported: Callable[[Kind], Path],
-                                                tmp_path: Path) -> None:
-    folder = exported("torch-export")
-    with pytest.raises(UsageError) as error:
-        write(stargan, folder, "torch-export")
-    assert str(error.value) == (f"{folder} already holds a model in parts; choose another folder with --to, or allow "
-                                f"it with --overwrite")
-    (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(UsageError) as error:
-        write(stargan, tmp_path, "torch-export", overwrite=True)
-    assert str(error.value) == f"{tmp_path} is there and holds no model in parts; choose another folder with --to"
-
-
-def test_onnx_needs_an_extra_and_says_so(stargan: Translator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    with pytest.raises(UsageError) as error:
-        write(stargan, tmp_path / "new", "onnx")
-    assert str(error.value) == 'ONNX needs onnxscript: pip install "i2i[export]"'
-    assert not (tmp_path / "new").exists()
