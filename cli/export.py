@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from .common import verb, with_overwrite, with_plugins
+from .using import progress
 
 if TYPE_CHECKING:
+    from i2i.elsewhere import Kind
+    from i2i.parts import Part
     from i2i_core.plugins import Plugins
+
+SHOW = "x_fake"
 
 
 @verb
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
+@click.option("--as", "kind", type=click.Choice(["model", "onnx", "torch-export"]), default="model", show_default=True,
+              help="For i2i, or as files for programs without it; then RUN may be a model, too.")
 @click.option("--step", type=int, metavar="N", help="Of which checkpoint; the default is the newest.")
-@click.option("--show", default="x_fake", metavar="TENSOR", show_default=True, help="Which tensor is the translation.")
+@click.option("--show", default=SHOW, metavar="TENSOR", show_default=True, help="Which tensor is the translation.")
 @with_overwrite
 @with_plugins
-def export(plugins: Plugins, run: Path, to: Path, step: int | None, show: str, overwrite: bool) -> None:
+def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"], step: int | None,
+           show: str, overwrite: bool) -> None:
     """Make a model of a run: a folder to use, copy and share.
 
     It holds what a translation needs: averaged weights as safetensors, config.json, the recipe, and a README.md with
     the run's pictures and metrics. No code, no pickles.
 
+    With --as, files for onnxruntime or torch instead, and a model.json that says how to use them without i2i.
+
     \b
     i2i export runs/stargan_v2-001 --to models/emoji
+    i2i export runs/stargan_v2-001 --to emoji-onnx --as onnx
     """
     from dataclasses import replace
 
@@ -35,10 +47,38 @@ def export(plugins: Plugins, run: Path, to: Path, step: int | None, show: str, o
     from i2i_core.export import of_run
     from i2i_core.model import write
 
+    if kind != "model":
+        _for_elsewhere(plugins, run, to, kind, step, show, overwrite)
+        return
     model = replace(of_run(run, plugins, step, show), name=to.resolve().name)
     steps = model.config.training["steps"]
     pictures = {path.name.replace(f"step-{steps:08d}", "samples"): path.read_bytes()
                 for path in sorted((run / "samples").glob(f"step-{steps:08d}-*.png"))}
     recipe = (run / "recipe.yaml").read_bytes()
     write(model, to, {"README.md": card(model, pictures).encode(), "recipe.yaml": recipe, **pictures}, overwrite)
+    click.echo(to)
+
+
+def _for_elsewhere(plugins: Plugins, run: Path, to: Path, kind: Kind, step: int | None, show: str,
+                   overwrite: bool) -> None:
+    import torch
+
+    from i2i.elsewhere import write
+    from i2i.translator import Translator
+    from i2i_core.errors import UsageError
+    from i2i_core.export import of_run
+    from i2i_core.model import CONFIG, read
+
+    is_model = (run / CONFIG).is_file()
+    if is_model and (step is not None or show != SHOW):
+        raise UsageError(f"{run} is a model, whose step and tensor are chosen; --step and --show are for a run")
+    model = Translator(read(run) if is_model else of_run(run, plugins, step, show), plugins, torch.device("cpu"))
+
+    def each(parts: list[Part]) -> Iterator[Part]:
+        with progress(len(parts), "exporting") as advance:
+            for part in parts:
+                yield part
+                advance()
+
+    write(model, to, kind, overwrite, each)
     click.echo(to)

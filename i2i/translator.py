@@ -221,8 +221,8 @@ class Sources:
     def into(self, style: Style) -> Tensor:
         """The translations, (N, 3, H, W), about from -1 to 1."""
         model, count = self.translator, len(self.x_real)
-        term, values, of_style = self._planned(frozenset(style.codes))
-        for node in of_style:
+        term, values, changed = self._planned(frozenset(style.codes))
+        for node in changed:
             values.pop(node, None)
         values.draws = model._draws(style.seed, count, shared=True)
         values.given = {**model.networks, "x_real": self.x_real,
@@ -243,13 +243,18 @@ class Sources:
         if names not in self._values:
             model = self.translator
             term = model._planned([model.model.config.show], names)
-            of_style: dict[Node, None] = {}
-            for node in below(term.arguments):
-                given = node.kind == "normal" or (node.kind == "field" and node.name != "x_real")
-                if given or any(argument in of_style for _, argument in node.arguments):
-                    of_style[node] = None
-            self._values[names] = term, Values({}, model._draws(0, 1)), list(of_style)
+            self._values[names] = term, Values({}, model._draws(0, 1)), of_style(term)
         return self._values[names]
+
+
+def of_style(term: PlannedTerm) -> list[Node]:
+    """What of a translation each style changes, in order."""
+    found: dict[Node, None] = {}
+    for node in below(term.arguments):
+        given = node.kind == "normal" or (node.kind == "field" and node.name != "x_real")
+        if given or any(argument in found for _, argument in node.arguments):
+            found[node] = None
+    return list(found)
 
 
 def opened(picture: Picture) -> Image.Image:

@@ -10,7 +10,8 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -149,26 +150,41 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
     overwrite: whether a model that is there may be replaced; whatever else is there never is. Raises UsageError and
     DiskError.
     """
-    if folder.exists() and not ((folder / CONFIG).is_file() or (folder.is_dir() and not any(folder.iterdir()))):
-        raise UsageError(f"{folder} is there and holds no model; choose another folder with --to")
-    if (folder / CONFIG).exists() and not overwrite:
-        raise UsageError(f"{folder} already holds a model; choose another folder with --to, or allow it with "
+    refuse(folder, CONFIG, "model", overwrite)
+    with staged(folder) as stage:
+        flat = {f"{network}.{name}": tensor.contiguous().clone() for network, tensors in model.networks.items()
+                for name, tensor in tensors.items()}
+        (stage / WEIGHTS).write_bytes(safetensors.torch.save(flat, {"format": "pt"}))
+        for name, path in model.files.items():
+            _write_tensors(path, stage / name)
+        files = {path.name: vars(_digest(path)) for path in sorted(stage.iterdir())}
+        config = {**model.document.data, "files": files}
+        for name, content in {CONFIG: json.dumps(config, indent=1, ensure_ascii=False).encode(), **others}.items():
+            (stage / name).parent.mkdir(exist_ok=True)
+            (stage / name).write_bytes(content)
+
+
+def refuse(folder: Path, mark: str, what: str, overwrite: bool) -> None:
+    """Raise UsageError for a folder that is there, unless it is empty, or has the file `mark` and may be replaced.
+
+    what: that which such a folder holds.
+    """
+    if folder.exists() and not ((folder / mark).is_file() or (folder.is_dir() and not any(folder.iterdir()))):
+        raise UsageError(f"{folder} is there and holds no {what}; choose another folder with --to")
+    if (folder / mark).exists() and not overwrite:
+        raise UsageError(f"{folder} already holds a {what}; choose another folder with --to, or allow it with "
                          f"--overwrite")
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which then becomes `folder`, in place of one that is there; raises DiskError."""
     stage = folder.with_name(f".stage-{folder.name}")
     with state.writing(folder):
         try:
             shutil.rmtree(stage, ignore_errors=True)
             stage.mkdir(parents=True)
-            flat = {f"{network}.{name}": tensor.contiguous().clone() for network, tensors in model.networks.items()
-                    for name, tensor in tensors.items()}
-            (stage / WEIGHTS).write_bytes(safetensors.torch.save(flat, {"format": "pt"}))
-            for name, path in model.files.items():
-                _write_tensors(path, stage / name)
-            files = {path.name: vars(_digest(path)) for path in sorted(stage.iterdir())}
-            config = {**model.document.data, "files": files}
-            for name, content in {CONFIG: json.dumps(config, indent=1, ensure_ascii=False).encode(), **others}.items():
-                (stage / name).parent.mkdir(exist_ok=True)
-                (stage / name).write_bytes(content)
+            yield stage
             if folder.exists():
                 old = folder.with_name(f".old-{folder.name}")
                 os.rename(folder, old)

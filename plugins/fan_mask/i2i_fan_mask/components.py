@@ -59,7 +59,7 @@ def everywhere(of: Tensor) -> Masks:
 
     `of`: pictures (N, C, H, W). Gives (N, 1, H, W) twice.
     """
-    ones = of.new_ones(len(of), 1, *of.shape[2:])
+    ones = of.new_ones(of.shape[0], 1, *of.shape[2:])
     return ones, ones
 
 

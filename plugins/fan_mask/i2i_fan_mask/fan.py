@@ -35,7 +35,7 @@ class CoordConv(nn.Module):
 
     def forward(self, x: Tensor, boundary: Tensor | None = None) -> Tensor:
         """boundary: its map, (N, 1, size, size), about 1 on it."""
-        parts = [x, self.grid.expand(len(x), -1, -1, -1)]
+        parts = [x, self.grid.expand(x.shape[0], -1, -1, -1)]
         if boundary is not None:
             parts.append(self.grid[:2] * (boundary > BOUNDARY))
         out: Tensor = self.conv(torch.cat(parts, dim=1))

@@ -65,7 +65,7 @@ def masks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
 
 def _draw(heatmaps: Tensor, parts: tuple[Part, ...]) -> Tensor:
     """The sum of all parts (N, 1, 256, 256): part by part to stay in the cache, summed before shifted."""
-    drawing = heatmaps.new_zeros(len(heatmaps), 1, SIZE, SIZE)
+    drawing = heatmaps.new_zeros(heatmaps.shape[0], 1, SIZE, SIZE)
     for part in parts:
         maps = _normalise(_enlarge(heatmaps[:, part.first : part.last + 1]))
         for up, power in part.moves:

@@ -58,3 +58,12 @@ def test_a_landmark_leans_towards_its_larger_neighbours():
     found = landmarks(heatmaps, 128)[0]
     assert found[0].tolist() == [2 * 20.75, 2 * 10.25]
     assert found[1].tolist() == [2 * 63.5, 2 * 10.5]
+
+
+def test_fan_can_be_traced_for_any_number_of_faces(fan, x_real) -> None:
+    network, faces = fan(torch.float32), x_real("fan64", 3, 64).float()
+    shapes = ({0: torch.export.Dim("batch", min=1)},)
+    traced = torch.export.export(network, (faces[:2],), dynamic_shapes=shapes).module()
+    for batch in (faces[:1], faces):
+        maps = network(batch)
+        assert (traced(batch) - maps).abs().max() < 1e-6 * maps.abs().max()

@@ -67,7 +67,7 @@ def test_align_takes_one_picture_to_one_picture_and_its_masks_can_be_shown(i2i, 
 def test_globs_name_pictures_and_equal_names_do_not_collide(i2i, photos, tmp_path):
     (photos / "val/two.jpg").rename(photos / "train/one.jpg")
     assert i2i("align", "photos/*/*", "aligned")[0] == 0
-    assert files(tmp_path / "aligned") == ["one.jpg.png", "one.png.png"]
+    assert files(tmp_path / "aligned") == ["train/one.jpg.png", "train/one.png.png"]
 
 
 def test_what_cannot_be_aligned_is_named_and_the_others_go_on(i2i, photos, tmp_path):

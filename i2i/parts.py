@@ -1,0 +1,144 @@
+"""A translation in parts, each a named tensor as a function of arrays: for programs that know nothing of i2i.
+
+It is cut where the style enters. What does not depend on the style (content, masks), the style of each guide, and the
+translation of these are parts of their own. What one part gives under a name, another takes under the same name; a
+tensor that is more than one array, a tuple or a mapping, gives arrays named by their place in it: `content.skips.32`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import keystr, tree_flatten_with_path, tree_unflatten
+
+from i2i.translator import Translator, of_style
+from i2i_core.errors import PluginError
+from i2i_core.model import Guide
+from i2i_core.tensors import Node, Values, below
+
+EXAMPLES = 2
+"""Samples in a part's example: what is traced with one would hold for one alone."""
+PICTURES, DOMAINS, NUMBERS = "RGB from -1 to 1", "places in `domains`, from 0", "numbers from N(0, 1)"
+Known = Mapping[Node, tuple[str, Any]]
+"""Tensors that another part gives: what its arrays are called, and an example."""
+
+
+class Part(nn.Module):
+    """A tensor of a model as a function of arrays by name, all with samples first, on the CPU.
+
+    `part({"x_real": x})` is `{"content.features": ..., "content.skips.32": ...}`.
+    """
+
+    def __init__(self, model: Translator, file: str, name: str, node: Node, known: Known) -> None:
+        """file: what to call the part; name: what to call its arrays."""
+        super().__init__()
+        self.file, self.name, self._node, self._draws = file, name, node, model._draws(0, EXAMPLES)
+        nodes = _needed(node, known)
+        self._networks = nn.ModuleDict({n.name: model.networks[n.name] for n in nodes if n.kind == "network"})
+        self._tensors = nn.ModuleList(n.definition.call for n in nodes
+                                      if n.definition and isinstance(n.definition.call, nn.Module))
+        self._normal = [n for n in nodes if n.kind == "normal"]
+        self._known: dict[Node, Callable[[Mapping[str, Tensor]], Any]] = {}
+        self.example: dict[str, Tensor] = {}
+        """Arrays that it takes."""
+        self.holds: dict[str, str] = {}
+        """What those are that no other part gives."""
+        for n in nodes:
+            if n in known:
+                arrays, self._known[n] = flat(*known[n])
+                self.example |= {name: array.clone() for name, array in arrays.items()}  # one twice would be one input
+            elif n.kind == "field":
+                picture = n.name.startswith("x_")
+                self.holds[n.name] = PICTURES if picture else DOMAINS
+                self.example[n.name] = (torch.rand(EXAMPLES, 3, *model.image_size).mul(2).sub(1) if picture
+                                        else torch.arange(EXAMPLES) % len(model.domains))
+            elif n.kind == "normal":
+                self.holds[n.name] = NUMBERS
+        self.eval()
+        self.value = self._compute(self.example)
+        """What it makes of the example."""
+        self.gives = flat(name, self.value)[0]
+        """That as arrays."""
+
+    def forward(self, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+        return flat(self.name, self._compute(arrays))[0]
+
+    @torch.no_grad()
+    def _compute(self, arrays: dict[str, Tensor]) -> Any:
+        values = Values({**dict(self._networks.items()), **arrays}, self._draws)
+        values.update({node: partial(_numbers, arrays, node.name) for node in self._normal})
+        values.update({node: made_of(arrays) for node, made_of in self._known.items()})
+        return values[self._node]
+
+
+def _numbers(arrays: dict[str, Tensor], name: str, *shape: int) -> Tensor:
+    """What a tensor gets as `normal`: numbers that are given, or else become an example."""
+    if name not in arrays:
+        arrays[name] = torch.randn(EXAMPLES, *shape)
+    return arrays[name]
+
+
+def parts(model: Translator) -> dict[Guide, list[Part]]:
+    """The parts of a translation, in an order in which they can be computed, by what makes the style."""
+    show = model.model.config.show
+    contents: dict[str, Part] = {}
+    shown: dict[frozenset[str], Part] = {}
+    found: dict[Guide, list[Part]] = {}
+    for guide, where in model.guides.items():
+        styles = []
+        for alias, name in where.items():
+            ((_, node),) = model._planned([name]).arguments
+            styles.append(Part(model, name, alias, node, {}))
+        term = model._planned([show], where)
+        changed = of_style(term)
+        codes = {style.name: style.value for style in styles}
+        known = {n: (n.name, codes[n.name]) for n in changed if n.kind == "field" and n.name in codes}
+        content = []
+        for node in _read_by(changed):
+            if node.name not in contents:
+                contents[node.name] = Part(model, node.name, node.name, node, {})
+            content.append(contents[node.name])
+            known[node] = node.name, contents[node.name].value
+        if frozenset(where) not in shown:
+            ((_, node),) = term.arguments
+            shown[frozenset(where)] = Part(model, f"{show}-{guide}" if shown else show, show, node, known)
+        found[guide] = [*styles, *content, shown[frozenset(where)]]
+    return found
+
+
+def _read_by(nodes: list[Node]) -> list[Node]:
+    """Tensors besides `nodes` that these read, and that depend on a picture."""
+    read = {argument: None for node in nodes for _, argument in node.arguments if argument not in nodes}
+    return [n for n in read if n.kind == "tensor" and any(m.kind == "field" for m in below([("", n)]))]
+
+
+def _needed(node: Node, known: Known) -> list[Node]:
+    """What `node` is computed from, where `known` is given."""
+    found: dict[Node, None] = {}
+
+    def visit(node: Node) -> None:
+        if node not in found:
+            for _, argument in node.arguments if node not in known else ():
+                visit(argument)
+            found[node] = None
+
+    visit(node)
+    return list(found)
+
+
+def flat(name: str, value: Any) -> tuple[dict[str, Tensor], Callable[[Mapping[str, Tensor]], Any]]:
+    """The arrays of a tensor by name, and what makes it of arrays again; raises PluginError."""
+    leaves, spec = tree_flatten_with_path(value)
+    named = {".".join([name, *re.findall(r"\w+", keystr(path))]): leaf for path, leaf in leaves}
+    for leaf in named.values():
+        if not isinstance(leaf, Tensor | int | float | str | None):
+            raise PluginError(f"the tensor {name} cannot leave i2i: it holds a {type(leaf).__name__}, where tensors, "
+                              f"numbers, and tuples, lists and dicts of them can be exported")
+    arrays = {name: leaf for name, leaf in named.items() if isinstance(leaf, Tensor)}
+    return arrays, lambda given: tree_unflatten([given.get(name, leaf) for name, leaf in named.items()], spec)
+

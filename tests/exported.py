@@ -1,0 +1,63 @@
+"""Models as recipes start them, real pictures, and files run as by programs that know nothing of i2i."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import onnxruntime
+import torch
+from torch import Tensor
+
+from i2i.translator import Translator
+from i2i_core.check import load
+from i2i_core.compute import make_accelerator
+from i2i_core.data.batches import to_tensor
+from i2i_core.export import of_recipe
+from i2i_core.plugins import discover
+from i2i_core.run import Run
+from i2i_emoji.drawings import Drawings
+from tests.runs import TINY
+
+SIZE = 16
+SMALL = (*TINY, f"data.image_size={SIZE}")
+EMOJI = "data={use: emoji/drawings, image_size: 16, batch_size: 2, targets: {flat: high_contrast}}"
+CYCLEGAN = ("cyclegan.yaml", EMOJI, "networks.G={use: classics/resnet, width: 4, blocks: 2}")
+PLAIN = ("networks.generator.skip=null", "tensors.masks=null", "tensors.fake_masks=null")
+
+
+def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translator:
+    """The model that a recipe starts from."""
+    plugins = discover(files=files)
+    checked = load(recipe, [*sets, "hooks.true_pairs=null", "seed=1"], plugins)
+    run = Run(checked, make_accelerator("fp32"), None)
+    run.start()
+    states = {name: network.state_dict() for name, network in run.networks.items()}
+    return Translator(of_recipe(checked, list(run.data.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
+
+
+def emoji(count: int, size: int = SIZE) -> Tensor:
+    """Held-out drawings, (N, 3, size, size) in [-1, 1]."""
+    drawings = Drawings(split="val")
+    return torch.stack([to_tensor(drawings.picture(0, 10 * n), (size, size)) for n in range(count)]).float() / 127.5 - 1
+
+
+def translated(folder: Path, guide: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What the files of a folder make one after the other, as their model.json says."""
+    about = json.loads((folder / "model.json").read_text())
+    for file in about["order"][guide]:
+        taken = {name: arrays[name] for name in about["files"][file]["takes"]}
+        arrays = arrays | run_file(folder / file, taken)
+        assert {name: (["batch", *arrays[name].shape[1:]], str(arrays[name].dtype)) for name in taken} == {
+            name: (said["shape"], f"torch.{said['type']}") for name, said in about["files"][file]["takes"].items()}
+    return arrays
+
+
+def run_file(path: Path, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+    if path.suffix == ".pt2":
+        made: dict[str, Tensor] = torch.export.load(path).module()(arrays)
+        return made
+    session = onnxruntime.InferenceSession(path)
+    assert {axis for i in (*session.get_inputs(), *session.get_outputs()) for axis in i.shape[:1]} == {"batch"}
+    found = session.run(None, {name: array.numpy() for name, array in arrays.items()})
+    return {o.name: torch.from_numpy(array) for o, array in zip(session.get_outputs(), found, strict=True)}
