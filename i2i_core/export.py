@@ -95,7 +95,7 @@ def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins:
 def _guides(scope: Scope, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
     """How `show` is made, by what its styles come from, and the names of all that takes part.
 
-    Without aliases where that says what it is, since those of phases may serve training alone; else as phases make it.
+    What needs no style without aliases has none: those of phases then serve training alone, as random flips do.
     """
     guides: dict[Guide, dict[str, str]] = {}
     used = set[str]()
@@ -109,7 +109,7 @@ def _guides(scope: Scope, checked: Checked, show: str) -> tuple[dict[Guide, dict
             read = {name for node in nodes if node.definition for name in node.definition.reads.values()}
             guides[guide] = {alias: name for alias, name in where.items() if alias in read}
             used |= {node.name for node in nodes}
-        if not where:
+        if not where and guide == "plain":
             break
     return guides, used
 
