@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the page; the default is a free one.")
 @click.option("--open", "in_browser", is_flag=True, help="Open the page in the browser.")
 def demo(model: Translator, port: int | None, in_browser: bool) -> None:
-    """Show a page that translates pictures with MODEL, in the browser of this machine only, until Ctrl-C.
+    """Translate pictures with MODEL on a page in the browser.
 
-    Drop a picture, choose a domain and a style, blend two styles, download. Nothing leaves the machine, and uploads
+    The page is for this machine only, and there until Ctrl-C. Drop a picture, choose a domain and a style, blend two styles, download. Nothing leaves the machine, and uploads
     are deleted once they are read. Needs the extra demo.
 
     \b

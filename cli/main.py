@@ -58,10 +58,11 @@ Start here:
   i2i train --recipe stargan_v2.yaml     train on embedded pictures, in minutes
   i2i init stargan_v2.yaml               copy that recipe to edit it
   i2i validate stargan_v2.yaml           find every mistake in it
+  i2i translate runs/stargan_v2-001 photo.png   use what was trained
 Each verb explains itself: i2i train --help""")
 @click.version_option(__version__, message="i2i %(version)s")
 def cli() -> None:
-    """Train image-to-image GANs from recipes."""
+    """Train image-to-image GANs from recipes, and use what was trained."""
 
 
 def main(arguments: list[str] | None = None) -> None:
