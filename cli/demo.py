@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 def demo(model: Translator, port: int | None, in_browser: bool) -> None:
     """Translate pictures with MODEL on a page in the browser.
 
-    The page is for this machine only, and there until Ctrl-C. Drop a picture, choose a domain and a style, blend two styles, download. Nothing leaves the machine, and uploads
-    are deleted once they are read. Needs the extra demo.
+    The page is for this machine only, and there until Ctrl-C. Drop a picture, choose a domain and a style, blend two
+    styles, download. Nothing leaves the machine, and uploads are deleted once they are read. Needs the extra demo.
 
     \b
     i2i demo models/emoji --open
