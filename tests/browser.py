@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,6 +69,14 @@ class Shown:
         """The translation as soon as it is another one."""
         self.until(lambda: self.translation() != before)
         return self.translation()
+
+    def settles(self, before: str) -> str:
+        """The translation when it is another one and has stayed the same for a second."""
+        after = self.changes(before)
+        while True:
+            time.sleep(1)
+            if after == (after := self.translation()):
+                return after
 
 
 def draw(model: Path, file: Path) -> None:

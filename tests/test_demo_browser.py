@@ -80,11 +80,11 @@ def test_the_page_can_be_used_with_the_keyboard_alone(page, picture):
     page.until(lambda: len(page.all(".styles img")) == 8)
     first = page.translation()
     tab_to(page, ".styles input")
-    press(page, Keys.ARROW_RIGHT)
-    second = page.changes(first)
+    press(page, Keys.ARROW_LEFT)  # to the last one: the one at the right is the second style to blend with
+    second = page.settles(first)
     tab_to(page, "input[type=range]")
     press(page, *[Keys.ARROW_LEFT] * 10)
-    third = page.changes(second)
+    third = page.settles(second)
     tab_to(page, "input[type=checkbox]")
     press(page, Keys.SPACE)
     page.changes(third)
@@ -97,6 +97,7 @@ def test_a_reference_gives_its_style_and_two_styles_blend(page, picture, tmp_pat
     Drawings(split="val").picture(1, 130).save(tmp_path / "castle.png")
     page.drop(picture)
     by_latent = page.translation()
+    page.until(lambda: len(page.all(".styles img")) == 8)  # until then the page moves under the pointer
     page.one("#choices input[value='a reference']").click()
     asked = "Add a reference: a picture of high_contrast whose style to take."
     page.until(lambda: page.one("#result").text == asked)
