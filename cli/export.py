@@ -44,12 +44,15 @@ def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"],
     from dataclasses import replace
 
     from i2i.card import card
+    from i2i_core.errors import UsageError
     from i2i_core.export import of_run
-    from i2i_core.model import write
+    from i2i_core.model import CONFIG, write
 
     if kind != "model":
         _for_elsewhere(plugins, run, to, kind, step, show, overwrite)
         return
+    if (run / CONFIG).is_file():
+        raise UsageError(f"{run} is a model already; copy its folder, or name what it is to become with --as")
     model = replace(of_run(run, plugins, step, show), name=to.resolve().name)
     steps = model.config.training["steps"]
     pictures = {path.name.replace(f"step-{steps:08d}", "samples"): path.read_bytes()

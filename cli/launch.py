@@ -22,6 +22,8 @@ from i2i_core import environment, state
 from i2i_core.check import load
 from i2i_core.compute import make_accelerator
 from i2i_core.errors import (
+    DiskError,
+    DiskFull,
     I2IError,
     Interrupted,
     OutOfMemory,
@@ -170,7 +172,9 @@ def _explained(error: BaseException, folder: Path, plugins: Plugins) -> BaseExce
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return OutOfMemory(f"out of memory: {error}; i2i train --recipe ... --dry-run says which switch makes it fit")
     if isinstance(error, OSError) and error.errno in state.FULL:  # of a hook or a tracker that does not explain its own
-        return state.disk_error(error, folder)
+        error = state.disk_error(error, folder)
+    if isinstance(error, DiskFull):
+        return DiskError(f"{error} and resume with --resume, nothing saved is lost")
     if isinstance(error, Exception) and not isinstance(error, I2IError):
         file = folder / "logs" / f"traceback-{os.environ.get('RANK', '0')}.txt"
         with suppress(I2IError):

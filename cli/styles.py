@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import verb, with_overwrite
-from .using import Loaded, progress, with_fit, with_model
+from .using import Loaded, finite, progress, with_fit, with_model
 
 if TYPE_CHECKING:
     from i2i import Translator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--domain", "domains", multiple=True, metavar="NAME",
               help="Of which domain; the default is all of them. Repeatable.")
 @click.option("--cells", type=click.IntRange(2, 25), default=7, show_default=True, help="Styles along each axis.")
-@click.option("--reach", type=float, default=2.0, show_default=True,
+@click.option("--reach", type=float, default=2.0, show_default=True, callback=finite,
               help="How far the map reaches, in standard deviations on either side of the mean style.")
 @click.option("--out", type=click.Path(path_type=Path), default="styles.png", show_default=True, metavar="FILE")
 @with_fit
@@ -40,12 +40,15 @@ def styles(model: Translator, picture: str, domains: tuple[str, ...], cells: int
     """
     from i2i.sheet import sheet
     from i2i.style_map import style_map
+    from i2i_core.errors import UsageError
     from i2i_core.pictures import check_suffix, refuse_existing, write_picture
 
     check_suffix(out)
     if not overwrite:
         refuse_existing([out])
     source = Loaded(model, [picture], fit_by)
+    if len(source.names) > 1:
+        raise UsageError(f"{picture} names {len(source.names)} pictures, and a map shows one; name a file")
     names = domains or model.targets
     maps: list[Cell] = []
     with progress(len(names) * cells**2, "drawing") as advance:

@@ -41,10 +41,10 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
     i2i translate models/emoji photo.jpg --domain flat --reference other.png --out flat.png
     """
     from i2i_core.errors import DataError, UsageError
-    from i2i_core.pictures import SUFFIXES, find_pictures, refuse_existing
+    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing
 
-    found, styles = find_pictures(pictures), choose(model)
-    if out.suffix.lower() in SUFFIXES:
+    one_file, found, styles = is_one_file(out), find_pictures(pictures), choose(model)
+    if one_file:
         if len(found) * len(styles) != 1:
             raise UsageError(f"{out} is one file, and there are {len(found)} pictures in {len(styles)} styles; "
                              f"name a folder with --out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,25 +39,33 @@ def with_model(function: Function) -> Function:
     return wrapped
 
 
+def finite(_: click.Context, __: click.Parameter, value: float) -> float:
+    """Refuse nan and infinity, which are floats too: a callback of options."""
+    if not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no finite number.")
+    return value
+
+
 def with_styles(function: Function) -> Function:
     """Add options that choose styles, and call the verb with `choose`: from a Translator to a list of Chosen."""
 
     @click.option("--domain", "domains", multiple=True, metavar="NAME",
                   help="Into which domain; the default is all of them. Repeatable.")
-    @click.option("--seed", type=int, default=0, show_default=True, help="Of the latents that styles are made of.")
+    @click.option("--seed", type=int, help="Of the latents that styles are made of; the default is 0.")
     @click.option("--styles", "count", type=click.IntRange(1), metavar="N",
                   help="So many styles of each domain, with seeds from --seed on.")
-    @click.option("--psi", type=float, default=1.0, show_default=True,
+    @click.option("--psi", type=float, default=1.0, show_default=True, callback=finite,
                   help="How far styles are from the domain's mean style: 0 is the mean, below 1 is tamer.")
     @click.option("--reference", "references", multiple=True, metavar="FILE|FOLDER",
                   help="Take styles from pictures of the domain instead. Repeatable.")
     @functools.wraps(function)
-    def wrapped(*, domains: tuple[str, ...], seed: int, count: int | None, psi: float, references: tuple[str, ...],
-                **rest: Any) -> Any:
-        if references and count is not None:
-            raise click.UsageError("--styles is for styles from latents; each --reference is one style")
-        return function(choose=functools.partial(choose_styles, domains=domains, seeds=range(seed, seed + (count or 1)),
-                                                 psi=psi, references=references), **rest)
+    def wrapped(*, domains: tuple[str, ...], seed: int | None, count: int | None, psi: float,
+                references: tuple[str, ...], **rest: Any) -> Any:
+        if references and (seed is not None or count is not None):
+            raise click.UsageError("--seed and --styles are for styles from latents; each --reference is one style")
+        seeds = range(seed or 0, (seed or 0) + (count or 1))
+        return function(choose=functools.partial(choose_styles, domains=domains, seeds=seeds, psi=psi,
+                                                 references=references), **rest)
 
     return wrapped
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import verb, with_overwrite
-from .using import Chosen, Loaded, progress, with_fit, with_model, with_styles
+from .using import Chosen, Loaded, finite, progress, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @with_styles
 @click.option("--out", type=click.Path(path_type=Path), default="video.webp", show_default=True, metavar="FILE",
               help='.webp, or with pip install "i2i[video]" .mp4')
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, callback=finite,
               help="From one style to the next.")
 @click.option("--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="Frames a second.")
 @with_fit

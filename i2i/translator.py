@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from i2i.fitting import Fit, fit, to_picture
@@ -20,7 +21,7 @@ from i2i_core.draws import Draws
 from i2i_core.environment import missing
 from i2i_core.errors import CheckpointError, PluginError, RecipeError, UsageError, did_you_mean
 from i2i_core.model import CONFIG, Guide, Model, read
-from i2i_core.pictures import read_picture
+from i2i_core.pictures import as_rgb, read_picture
 from i2i_core.plugins import Plugins, discover
 from i2i_core.state import match
 from i2i_core.tensors import (
@@ -61,7 +62,7 @@ class Style:
 def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:
     """The model in a folder that `i2i export` wrote, in that of a run, or of that name (OWNER/MODEL) on a hub.
 
-    device: by default an accelerator where there is one. Raises an I2IError saying what is wrong with it.
+    device: by default an accelerator where there is one. Raises an I2IError saying what is wrong with the model.
     """
     from i2i import hub
     from i2i_core.export import of_run
@@ -78,7 +79,7 @@ def load(model: str | Path, *, device: str | torch.device | None = None, plugins
     found = read(folder) if is_model else of_run(folder, plugins)
     if device is None:
         device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    return Translator(found, plugins, torch.device(device or "cpu"))
+    return Translator(found, plugins, _usable(device or "cpu"))
 
 
 class Translator:
@@ -119,20 +120,27 @@ class Translator:
             made.to(self.device, self.dtype).eval().requires_grad_(False)
         return made
 
-    def __call__(self, picture: Picture | Sequence[Picture], *, domain: str | None = None,
+    def __call__(self, picture: Picture | Iterable[Picture], *, domain: str | None = None,
                  reference: Picture | None = None, seed: int | None = None, psi: float = 1.0,
                  fit_by: Fit = "keep") -> Any:
         """The translation of a picture into a style of `domain`; of several pictures, a list of theirs.
 
         The style is that of `reference`, a picture of the domain, or comes from latents drawn with `seed` (0 if neither
-        is given), nearer to the domain's mean style for `psi` below 1. Pictures are RGB; a path is opened. fit_by: how
-        one comes to the networks' size and back, see `i2i.fitting.Fit`. Raises UsageError and DataError.
+        is given), nearer to the domain's mean style for `psi` below 1. Pictures are paths or PIL images, which become
+        RGB as files do. fit_by: how one comes to the networks' size and back, see `i2i.fitting.Fit`. Raises UsageError
+        and DataError.
         """
-        if isinstance(picture, Image.Image | str | Path):
+        if seed is not None and reference is not None:
+            raise UsageError("a style comes from a seed or from a reference; leave one of them out")
+        if fit_by not in get_args(Fit):
+            raise UsageError(f"fit_by cannot be {fit_by} ({did_you_mean(str(fit_by), get_args(Fit))})")
+        if isinstance(picture, Image.Image | str | Path) or not isinstance(picture, Iterable):
             return self([picture], domain=domain, reference=reference, seed=seed, psi=psi, fit_by=fit_by)[0]
-        references = [] if reference is None else [opened(reference)]
+        references = [] if reference is None else [reference]
         (style,) = self.styles(domain, seeds=[seed or 0] if reference is None else [], references=references, psi=psi)
         fitted = [fit(opened(p), self.image_size, fit_by) for p in picture]
+        if not fitted:
+            return []
         made = self.sources(torch.stack([x for x, _ in fitted])).into(style)
         return [to_picture(x, box) for x, (_, box) in zip(made, fitted, strict=True)]
 
@@ -142,13 +150,16 @@ class Translator:
             raise UsageError(f"name a domain: {', '.join(self.targets)}")
         name = self.targets[0] if name is None else name
         if name not in self.targets:
-            raise UsageError(f"the model has no domain {name} to translate into ({did_you_mean(name, self.targets)})")
+            hint = did_you_mean(str(name), self.targets)
+            raise UsageError(f"the model has no domain {name} to translate into ({hint})")
         return self.domains.index(name)
 
     @torch.no_grad()
-    def styles(self, domain: str | None, *, seeds: Sequence[int] = (), references: Sequence[Image.Image] = (),
+    def styles(self, domain: str | None, *, seeds: Sequence[int] = (), references: Sequence[Picture] = (),
                psi: float = 1.0) -> list[Style]:
         """Styles of a domain: one of each seed, then one of each reference picture."""
+        if not math.isfinite(psi):
+            raise UsageError(f"psi is {psi}; it should be a number from 0, the mean style, to 1, a style as trained")
         y = self.domain(domain)
         found = []
         if seeds:
@@ -159,7 +170,7 @@ class Translator:
             if "reference" not in self.guides:
                 raise UsageError("the model takes no styles from references; leave the reference out")
             for picture in references:  # one at a time: each at most as large as a picture to translate
-                x_ref = self._tensor(fit(picture, self.image_size, "stretch")[0][None])
+                x_ref = self._tensor(fit(opened(picture), self.image_size, "stretch")[0][None])
                 given = {"x_ref": x_ref, "x_ref2": x_ref}
                 codes = self._codes("reference", y, given, self._draws(0, 1))
                 found.append(Style(y, codes or {"x_ref": x_ref}))
@@ -258,8 +269,21 @@ def of_style(term: PlannedTerm) -> list[Node]:
 
 
 def opened(picture: Picture) -> Image.Image:
-    """An RGB picture; raises DataError for a path to what is none."""
-    return read_picture(Path(picture)) if isinstance(picture, str | Path) else picture.convert("RGB")
+    """An RGB picture; raises DataError for a path to what is none, UsageError for what is neither path nor picture."""
+    if isinstance(picture, str | Path):
+        return read_picture(Path(picture))
+    if not isinstance(picture, Image.Image):
+        raise UsageError(f"a picture is a path or a PIL image, not {type(picture).__name__}; PIL.Image.fromarray makes "
+                         f"one of an array")
+    return as_rgb(ImageOps.exif_transpose(picture))
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, if it can be used; raises UsageError."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
+        raise UsageError(f"the device {device} cannot be used here: {str(error).partition('. ')[0]}") from None
 
 
 def _specs(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[str, Spec]]:

@@ -98,6 +98,10 @@ class DiskError(I2IError):
     exit_code = 74
 
 
+class DiskFull(DiskError):
+    """The disk has no space left."""
+
+
 class Preempted(I2IError):
     """Told to stop: the run is saved and can be resumed."""
 

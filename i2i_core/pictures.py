@@ -47,7 +47,11 @@ def open_picture(path: Path) -> Image.Image:
         if file.width * file.height > MAX_PIXELS:
             raise ValueError(f"{file.width} x {file.height} pixels")
         ImageOps.exif_transpose(file, in_place=True)
-    picture: Image.Image = file
+    return as_rgb(file)
+
+
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """A decoded picture of any mode as RGB: transparent parts on white, 16-bit grey scaled; itself, if it is RGB."""
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
         grey = np.asarray(picture, dtype=np.float64)
         top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max(initial=1.0)))
@@ -61,17 +65,19 @@ def open_picture(path: Path) -> Image.Image:
 def why_broken(error: Exception) -> str:
     """What an error of `open_picture` means."""
     if isinstance(error, UnidentifiedImageError):
-        return "no picture"
+        return f"no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
     if isinstance(error, Image.DecompressionBombError):  # Pillow's own limit, above ours
         return f"more than {MAX_PIXELS} pixels"
+    if isinstance(error, OSError) and error.strerror:  # whose text would repeat the path
+        return error.strerror.lower()
     return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
 
 
 def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
     """The pictures that files, folders (at any depth) and globs name, in that order, each with its place in a copy.
 
-    A picture of a folder keeps its place there, one of a glob that below the glob's fixed part. A file that is named
-    may have any suffix. Raises DataError for a name without pictures.
+    A picture of a folder keeps its place there, one of a glob that below the glob's fixed part; a glob may name
+    folders. A file that is named may have any suffix. Raises DataError for a name without pictures.
     """
     found: dict[Path, Path] = {}
     for name in named:
@@ -82,7 +88,8 @@ def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
         else:
             matches = sorted(map(Path, glob.glob(name, recursive=True)))
             fixed = Path(*takewhile(lambda part: not glob.has_magic(part), Path(name).parts[:-1]))
-            places = {path: path.relative_to(fixed) for path in matches if path.suffix.lower() in SUFFIXES}
+            files = (path for match in matches for path in (picture_files(match) if match.is_dir() else [match]))
+            places = {path: path.relative_to(fixed) for path in files if path.suffix.lower() in SUFFIXES}
             if not matches:
                 raise DataError(f"there is no file or folder {name}")
         if not places:
@@ -113,9 +120,18 @@ def check_suffix(path: Path) -> None:
         raise UsageError(f"{path} should end in one of {', '.join(sorted(SUFFIXES))}")
 
 
+def is_one_file(out: Path) -> bool:
+    """Whether the place for pictures is one of them, by its suffix, or a folder; raises UsageError if it is neither."""
+    if out.is_dir():
+        return False
+    if (suffix := out.suffix.lower()) not in SUFFIXES and (out.exists() or suffix in Image.registered_extensions()):
+        raise UsageError(f"{out} should be a folder, or a file that ends in one of {', '.join(sorted(SUFFIXES))}")
+    return suffix in SUFFIXES
+
+
 def refuse_existing(paths: Iterable[Path]) -> None:
     """Raises UsageError for files that a command is to write and that are there: ask before anything is computed."""
     there = [path for path in paths if path.exists()]
     if there:
-        more = f" and {len(there) - 1} more files" if len(there) > 1 else ""
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
         raise UsageError(f"{there[0]}{more} would be overwritten; choose another place, or allow it with --overwrite")

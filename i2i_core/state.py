@@ -12,12 +12,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from i2i_core.errors import CheckpointError, DiskError
+from i2i_core.errors import CheckpointError, DiskError, DiskFull
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +88,7 @@ def writing(path: Path) -> Iterator[None]:
 def disk_error(error: OSError, path: Path) -> DiskError:
     """What a failed write means to a user."""
     if error.errno in FULL:
-        return DiskError(f"no space left for {path}; free some and resume with --resume, nothing saved is lost")
+        return DiskFull(f"no space left for {path}; free some")
     return DiskError(f"{path} cannot be written: {error.strerror or error}")
 
 
@@ -160,8 +160,13 @@ def write_file(path: Path, content: str | bytes) -> None:
     """Replace a small file in one step, making its folder if needed; raises DiskError."""
     beside = path.with_name(f".{path.name}.new")
     with writing(path):
-        _write(beside, content.encode() if isinstance(content, str) else content)
-        os.replace(beside, path)
+        try:
+            _write(beside, content.encode() if isinstance(content, str) else content)
+            os.replace(beside, path)
+        except BaseException:  # a full disk, Ctrl-C
+            with suppress(OSError):
+                beside.unlink()
+            raise
 
 
 def _write(path: Path, data: bytes) -> dict[str, Any]:

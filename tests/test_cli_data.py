@@ -54,10 +54,11 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     lines = answer.out.splitlines()
     assert lines[2:4] == ["cat     2         2", "dog     3         1"]
     assert lines[4:] == ["broken: photos/cat/short.jpg (cut short)", "broken: photos/cat/tiny.png (1 x 1 pixels)",
-                         "broken: photos/dog/text.jpg (no picture)",
+                         "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)",
                          "same bytes: photos/cat/0.jpg = photos/dog/again.jpg"]
     assert answer.err == ("3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
-                          "dog/text.jpg (no picture); repair or remove them, or say broken: skip\n")
+                          "dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF); repair or remove them, or say broken: "
+                          "skip\n")
 
 
 def test_files_that_are_no_pictures_are_named(i2i, bad):
@@ -73,10 +74,10 @@ def test_files_that_are_no_pictures_are_named(i2i, bad):
 def test_a_recipe_that_skips_broken_pictures_is_fine(i2i, bad):
     answer = i2i("data", "check", *RECIPE, SKIP)
     assert (answer.code, answer.err) == (0, "")
-    assert "broken: photos/dog/text.jpg (no picture)" in answer.out
+    assert "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
     answer = i2i("data", "check", *RECIPE, FOLDERS)
     assert answer.code == 3
-    assert "broken: photos/dog/text.jpg (no picture)" in answer.out
+    assert "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
     assert answer.err.startswith("--set data=")
 
 

@@ -151,8 +151,9 @@ def spoil(cat: Path) -> dict[str, str]:
     frames[0].save(cat / "moving.png", "GIF", save_all=True, append_images=frames[1:])
     (cat / "bomb.png").write_bytes(png_header(12_000, 10_000))
     (cat / "big_bomb.png").write_bytes(png_header(30_000, 30_000))
-    return {"truncated.jpg": "cut short", "cut.png": "", "dot.png": "1 x 1 pixels", "text.jpg": "no picture",
-            "nothing.png": "no picture", "moving.png": "no picture", "bomb.png": "12000 x 10000 pixels",
+    none = "no PNG, JPEG, WEBP, BMP or TIFF"
+    return {"truncated.jpg": "cut short", "cut.png": "", "dot.png": "1 x 1 pixels", "text.jpg": none,
+            "nothing.png": none, "moving.png": none, "bomb.png": "12000 x 10000 pixels",
             "big_bomb.png": ""}
 
 
@@ -174,7 +175,8 @@ def test_broken_pictures_are_skipped_with_a_warning_that_names_them(tmp_path: Pa
     said: list[str] = []
     data = f"data={{use: image_folders, root: {root}, image_size: 32, batch_size: 2, broken: skip}}"
     run = train(tmp_path / "run", data, "steps=1", *NO_GRIDS, warn=said.append)
-    assert said == [f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels), dog/text.jpg (no picture)"]
+    assert said == [f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels), "
+                    f"dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)"]
     assert [run.data.count(y) for y in range(2)] == [3, 3]
     train(tmp_path / "run", "steps=2", resume=True, warn=said.append)
     assert len(said) == 2, "a second training in the same process does not warn"

@@ -179,8 +179,9 @@ GOOD = {"grey16.png": (lambda file: Image.fromarray(np.full((20, 20), 40000, np.
         "palette.png": (lambda file: Image.new("RGB", (20, 20), "red").quantize(2).save(file), (255, 0, 0)),
         "turned.png": (turned, (255, 0, 0)),
         "animated.webp": (animated, (255, 0, 0))}
-BAD = {"notes.png": (lambda file: file.write_text("no"), "notes.png cannot be used as a picture: no picture"),
-       "animated.gif": (animated, "animated.gif cannot be used as a picture: no picture"),
+BAD = {"notes.png": (lambda file: file.write_text("no"),
+                     "notes.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
+       "animated.gif": (animated, "animated.gif cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
        "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels")}
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from i2i_core import state
 from i2i_core.errors import DiskError
+from i2i_emoji.drawings import Drawings
 
 from .runs import NO_GRIDS, assert_same_bits, logged, run_forked, status, train
 
@@ -73,6 +76,21 @@ def test_whatever_meets_the_full_disk_explains_it(tmp_path: Path, small_disk: Pa
                 resume=True, warn=said.append)
     assert (run.step, said) == (3, [])
     assert [line["step"] for line in logged(folder)] == [1, 2, 3][: 2 + (writer in ("metrics", "tracker"))]
+
+
+@pytest.mark.parametrize("arguments", [("translate", "--out", "many"), ("grid", "--out", "grid.png"),
+                                       ("video", "--out", "film.webp"), ("video", "--out", "film.mp4")])
+def test_pictures_that_do_not_fit_are_one_sentence_and_leave_no_pieces(
+        tiny_run: Path, tmp_path: Path, small_disk: Path, call: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    verb, option, name = arguments
+    (small_disk / "ballast").write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096 - 8192))  # two pages are left
+    pictures = [tmp_path / f"{n}.png" for n in range(4)]
+    for n, path in enumerate(pictures):
+        Drawings(split="val").picture(0, n).save(path)
+    answer = call(verb, tiny_run, *pictures, "--styles", 2, option, small_disk / name)
+    assert (answer.code, answer.out) == (74, "")
+    assert re.fullmatch(rf"no space left for {small_disk / name}\S*; free some\n", answer.err)
+    assert not [path for path in small_disk.rglob(".*")]
 
 
 def test_a_cache_that_does_not_fit_is_one_sentence_and_leaves_the_space_free(

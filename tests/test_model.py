@@ -112,6 +112,15 @@ def test_what_is_no_run_and_a_tensor_that_nothing_makes(call, tiny_run, tmp_path
     assert (answer.code, answer.err) == (2, "no phase of the recipe makes the tensor x_fakee (did you mean x_fake?)\n")
 
 
+def test_a_model_is_no_run(call, model, tmp_path):
+    answer = call("export", model, "--to", tmp_path / "m")
+    assert (answer.code, answer.err) == (
+        2, f"{model} is a model already; copy its folder, or name what it is to become with --as\n")
+    answer = call("report", model)
+    assert (answer.code, answer.err) == (
+        2, f"{model} is a model; name the folder of the run that it was exported from\n")
+
+
 def test_a_place_that_cannot_be_written_is_one_sentence(call, tiny_run, tmp_path):
     (tmp_path / "file").write_text("")
     answer = call("export", tiny_run, "--to", tmp_path / "file" / "m")

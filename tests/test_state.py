@@ -190,9 +190,17 @@ def _step(path: Path) -> int:
 def test_small_files_are_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     state.write_file(tmp_path / "new" / "status.json", json.dumps({"step": 1}))
     monkeypatch.setattr(os, "fsync", _no_space)
-    with pytest.raises(DiskError, match="no space left for .*status.json; free some and resume with --resume"):
+    with pytest.raises(DiskError, match="no space left for .*status.json; free some$"):
         state.write_file(tmp_path / "new" / "status.json", json.dumps({"step": 2}))
     assert json.loads((tmp_path / "new" / "status.json").read_text()) == {"step": 1}
+    monkeypatch.setattr(os, "fsync", _interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        state.write_file(tmp_path / "new" / "status.json", json.dumps({"step": 3}))
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["status.json"]  # nothing half written
+
+
+def _interrupted(_: int) -> None:
+    raise KeyboardInterrupt
 
 
 def _no_space(_: int) -> None:

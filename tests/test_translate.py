@@ -115,6 +115,37 @@ def test_aspect_and_size_are_kept_on_demand(i2i, model, pictures):
     assert [Image.open(name).size for name in ("a.png", "b.png", "c.jpg")] == [(32, 16), (32, 32), (90, 45)]
 
 
+def test_a_quoted_glob_of_folders_is_what_the_shell_makes_of_it(i2i, model, pictures):
+    Path("pictures/x.png").mkdir()  # a folder may be called anything
+    shutil.copy("pictures/a.png", "pictures/x.png")
+    answer = i2i("translate", model, "pictur*", "pictures/*", "--domain", "flat", "--out", "made")
+    assert (answer.code, answer.out, answer.err) == (0, "made: 4 translations\n", "")
+    assert files("made") == ["pictures/a-flat-0.png", "pictures/b-flat-0.png", "pictures/more/c-flat-0.png",
+                             "pictures/x.png/a-flat-0.png"]
+
+
+@pytest.mark.parametrize(("verb", "option"), [("translate", "--psi"), ("styles", "--reach"), ("video", "--seconds")])
+def test_what_is_no_finite_number_is_refused(i2i, model, pictures, verb, option):
+    for value in ("nan", "inf"):
+        answer = i2i(verb, model, "pictures/a.png", option, value)
+        assert answer.code == 2
+        assert answer.err.endswith(f"Invalid value for '{option}': {value} is no finite number.\n")
+
+
+def test_options_of_latents_do_not_go_with_references(i2i, model, pictures):
+    for option in ("--seed", "--styles"):
+        answer = i2i("translate", model, pictures, "--domain", "flat", "--reference", "reference.png", option, 1)
+        assert answer.code == 2
+        assert answer.err.endswith("--seed and --styles are for styles from latents; each --reference is one style\n")
+
+
+def test_a_device_that_is_not_there_is_a_sentence(i2i, model, pictures):
+    for device in ("abacus", "xpu"):
+        answer = i2i("translate", model, pictures, "--device", device)
+        assert (answer.code, answer.err.count("\n")) == (2, 1)
+        assert answer.err.startswith(f"the device {device} cannot be used here: ")
+
+
 def test_names_that_are_not_there(i2i, model, pictures):
     for arguments, code, sentence in (
             ((model, "nowhere"), 3, "there is no file or folder nowhere"),
@@ -153,12 +184,12 @@ def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, model, p
     assert answer.err.splitlines() == [
         "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels",
         "pictures/cut.png cannot be used as a picture: cut short",
-        "pictures/letter.png cannot be used as a picture: no picture",
+        "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
         "3 of 6 pictures could not be read"]
     assert files("translated") == ["a-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
     answer = i2i("translate", model, "pictures/a.png", "--domain", "flat", "--reference", "pictures/letter.png")
     assert (answer.code, answer.err) == (
-        3, "pictures/letter.png cannot be used as a picture: no picture\n")
+        3, "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF\n")
 
 
 def test_pictures_of_every_mode_become_what_they_show(i2i, model, pictures):
@@ -184,6 +215,10 @@ def test_pictures_of_every_mode_become_what_they_show(i2i, model, pictures):
 
 def test_an_out_folder_that_cannot_be_written(i2i, model, pictures):
     Path("file").write_text("")
+    for out in ("file", "made.gif"):
+        answer = i2i("translate", model, "pictures/a.png", "--domain", "flat", "--out", out, "--overwrite")
+        assert (answer.code, answer.err) == (2, f"{out} should be a folder, or a file that ends in one of .bmp, .jpeg, "
+                                                ".jpg, .png, .tif, .tiff, .webp\n")
     answer = i2i("translate", model, "pictures/a.png", "--domain", "flat", "--out", "file/made")
     assert (answer.code, answer.err) == (74, "file/made/a-flat-0.png cannot be written: Not a directory\n")
     if os.geteuid():  # root writes everywhere
@@ -278,6 +313,8 @@ def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, model, pi
     both, one = Image.open("styles.png"), Image.open("one.png")
     assert both.height - 2 <= one.height > 3 * 32
     assert both.width > 1.5 * one.width
+    answer = i2i("styles", model, pictures, "--out", "all.png")
+    assert (answer.code, answer.err) == (2, "pictures names 3 pictures, and a map shows one; name a file\n")
 
 
 def test_a_picture_without_a_face_is_told_where_masks_need_one(i2i, model, pictures):

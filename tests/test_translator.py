@@ -151,8 +151,48 @@ def test_a_translation_keeps_the_aspect_of_its_picture(model):
     assert model(tall, domain="flat", fit_by="crop").size == (32, 32)
 
 
+def test_pil_images_of_every_mode_become_rgb_as_files_do(model, drawings, tmp_path):
+    drawing = drawings.picture(0, 3).resize((80, 60))
+    clear = drawing.convert("RGBA")
+    clear.putalpha(drawing.convert("L").point(lambda grey: 255 * (grey < 250)))
+    clear.save(tmp_path / "clear.png")
+    clear.quantize(64).save(tmp_path / "palette.png")
+    Image.fromarray(np.asarray(drawing.convert("L")).astype(np.uint16) * 257).save(tmp_path / "deep.png")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    drawing.save(tmp_path / "turned.jpg", exif=exif)
+    for path in sorted(tmp_path.iterdir()):
+        by_path = model(path, domain="flat")
+        with Image.open(path) as picture:
+            assert (pixels(model(picture, domain="flat")) == pixels(by_path)).all(), path.name
+            (style,) = model.styles("flat", references=[picture])
+        (like,) = model.styles("flat", references=[path])
+        assert all(torch.equal(style.codes[name], like.codes[name]) for name in style.codes), path.name
+
+
+def test_any_iterable_of_pictures_is_taken_and_none_of_them_too(model, drawings):
+    assert len(model((drawings.picture(0, n) for n in range(2)), domain="flat")) == 2
+    assert model([], domain="flat") == []
+
+
 def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     picture = Image.new("RGB", (40, 40))
+    for said, given, keys in (
+            ("a picture is a path or a PIL image, not ndarray; PIL.Image.fromarray makes one of an array",
+             np.zeros((40, 40, 3), np.uint8), {}),
+            ("a picture is a path or a PIL image, not NoneType; PIL.Image.fromarray makes one of an array", None, {}),
+            ("a style comes from a seed or from a reference; leave one of them out", picture,
+             {"seed": 0, "reference": picture}),
+            ("psi is nan; it should be a number from 0, the mean style, to 1, a style as trained", picture,
+             {"psi": float("nan")}),
+            ("fit_by cannot be cropp (did you mean crop?)", picture, {"fit_by": "cropp"}),
+            ("the model has no domain 1 to translate into (known: flat, high_contrast)", picture, {"domain": 1})):
+        with pytest.raises(UsageError) as error:
+            model(given, **{"domain": "flat", **keys})
+        assert str(error.value) == said
+    with pytest.raises(DataError) as data_error:
+        model(tmp_path / "nothing.png", domain="flat")
+    assert str(data_error.value) == f"{tmp_path / 'nothing.png'} cannot be used as a picture: no such file or directory"
     with pytest.raises(UsageError) as error:
         model(picture, domain="flatt")
     assert str(error.value) == "the model has no domain flatt to translate into (did you mean flat?)"
@@ -162,7 +202,7 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     (tmp_path / "letter.png").write_text("dear")
     with pytest.raises(DataError) as error:
         model(tmp_path / "letter.png", domain="flat")
-    assert str(error.value) == f"{tmp_path / 'letter.png'} cannot be used as a picture: no picture"
+    assert str(error.value) == f"{tmp_path / 'letter.png'} cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"
     with pytest.raises(UsageError) as error:
         i2i.load(tmp_path / "nothing")
     assert str(error.value) == (f"there is no model {tmp_path / 'nothing'}: name a folder that i2i export wrote, a "

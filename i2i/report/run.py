@@ -103,6 +103,8 @@ def read(folder: Path) -> Told:
     """Raises UsageError for a folder that holds no run, RecipeError for one whose recipe.yaml cannot be read."""
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"{folder} holds no run to report: it has no recipe.yaml")
+    if (folder / "config.json").is_file():
+        raise UsageError(f"{folder} is a model; name the folder of the run that it was exported from")
     recipe = load_recipe(folder / "recipe.yaml")
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     manifests = sorted(folder.glob("checkpoints/step-*/manifest.json"))

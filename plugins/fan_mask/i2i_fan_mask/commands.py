@@ -33,7 +33,7 @@ def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path 
     """Crop the face of each picture, upright, as in CelebA-HQ.
 
     It is the largest one where there are several. IN is a picture, a folder (at any depth) or a glob; OUT a folder,
-    which keeps IN's folders, or a .png for one picture. What lies outside a photograph is mirrored and
+    which keeps IN's folders, or a file for one picture. What lies outside a photograph is mirrored and
     blurred. Pictures without a face are named and left out, and the exit code is then 3.
 
     \b
@@ -69,7 +69,7 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
     """Show what masks of a face cover.
 
     Each picture beside its landmarks, and both masks over it. IN is a picture, a folder (at any depth) or a glob; OUT
-    a folder, or a .png for one picture. Pictures are seen as in training: whole, at 256 x 256 px. With --weights
+    a folder, or a file for one picture. Pictures are seen as in training: whole, at 256 x 256 px. With --weights
     there is a row of face68's masks and one of FAN's. Pictures without a face are named and left out, and the exit
     code is then 3.
 
@@ -98,10 +98,10 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
 def _places(pictures: str, out: Path, overwrite: bool) -> dict[Path, Path]:
     """Where the answer to each picture goes: OUT itself, or below it by the same path as below IN."""
     from i2i_core.errors import UsageError
-    from i2i_core.pictures import find_pictures, refuse_existing
+    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing
 
     found = find_pictures([pictures])
-    if out.suffix.lower() == ".png" and not out.is_dir():
+    if is_one_file(out):
         if len(found) > 1:
             raise UsageError(f"{out} is one picture and {pictures} names {len(found)}; name a folder instead")
         places = dict.fromkeys(found, out)

@@ -60,6 +60,8 @@ def test_align_keeps_the_folders_of_a_data_set(i2i, photos, tmp_path):
 def test_align_takes_one_picture_to_one_picture_and_its_masks_can_be_shown(i2i, photos, tmp_path, face68):
     assert i2i("align", "photos/train/one.png", "me.png") == (0, "me.png", ["1 of 1 pictures aligned"])
     assert face68.faces(tensor_of(Image.open(tmp_path / "me.png"), face68)).all()
+    assert i2i("align", "photos/train/one.png", "me.jpg")[0] == 0
+    assert Image.open(tmp_path / "me.jpg").format == "JPEG"
     assert i2i("masks", "me.png", "masks.png") == (0, "masks.png", ["1 of 1 pictures shown"])
     assert Image.open(tmp_path / "masks.png").size == (4 * 264 + 8, 292 + 8)
 
@@ -75,7 +77,7 @@ def test_what_cannot_be_aligned_is_named_and_the_others_go_on(i2i, photos, tmp_p
     Image.new("RGB", (300, 300), "grey").save(photos / "train/wall.png")
     code, out, err = i2i("align", "photos", "aligned")
     assert (code, out) == (3, "")
-    assert err == ["photos/text.png cannot be used as a picture: no picture",
+    assert err == ["photos/text.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
                    "photos/train/wall.png shows no face that could be found",
                    "2 of 4 pictures aligned; the others are named above"]
     assert files(tmp_path / "aligned") == ["train/one.png", "val/two.png"]
@@ -112,9 +114,9 @@ def test_a_mistake_is_one_sentence(i2i, photos, tmp_path, arguments, code, said)
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(i2i, photos, tmp_path):
     (tmp_path / "out").write_text("a file")
-    code, out, err = i2i("align", "photos", "out")
+    code, out, err = i2i("align", "photos", "out/faces")
     assert (code, out) == (74, "")
-    assert err == ["out/train/one.png cannot be written: Not a directory"]
+    assert err == ["out/faces/train/one.png cannot be written: Not a directory"]
 
 
 def test_the_mean_may_be_a_file_or_measured_from_aligned_faces(i2i, photos, tmp_path):
