@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from gradio.utils import get_upload_folder
 from PIL import Image
 
 import i2i
@@ -185,9 +186,16 @@ BAD = {"notes.png": (lambda file: file.write_text("no"),
        "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels")}
 
 
-def upload(tmp_path: Path, name: str, write: Any) -> dict[str, str]:
+@pytest.fixture
+def uploads(monkeypatch, tmp_path):
+    """Where uploads are."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    return tmp_path
+
+
+def upload(uploads: Path, name: str, write: Any) -> dict[str, str]:
     """What gradio says of an upload, which lies in a folder of its own and may be called otherwise."""
-    file = tmp_path / "0a1b" / "blob"
+    file = uploads / "0a1b" / "blob"
     file.parent.mkdir()
     write(file.with_name(name))
     file.with_name(name).rename(file)
@@ -195,23 +203,23 @@ def upload(tmp_path: Path, name: str, write: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_pictures_of_any_kind_are_read_and_their_upload_deleted(model, tmp_path, name):
+def test_pictures_of_any_kind_are_read_and_their_upload_deleted(model, uploads, name):
     write, colour = GOOD[name]
     visit = Visit(model)
-    assert page.received(upload(tmp_path, name, write), visit.bring) == ""
+    assert page.received(upload(uploads, name, write), visit.bring) == ""
     assert visit.source.size == ((16, 32) if name == "turned.png" else (32, 32))
     assert np.abs(pixels(visit.source) - colour).max() <= 2
     assert visit.name == Path(name).stem
-    assert list(tmp_path.iterdir()) == []
+    assert list(uploads.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_what_is_no_picture_is_told_and_deleted(model, tmp_path, name):
+def test_what_is_no_picture_is_told_and_deleted(model, uploads, name):
     write, sentence = BAD[name]
     visit = Visit(model)
-    assert page.received(upload(tmp_path, name, write), visit.bring) == f'<p role="alert">{sentence}</p>'
+    assert page.received(upload(uploads, name, write), visit.bring) == f'<p role="alert">{sentence}</p>'
     assert not visit.ready
-    assert list(tmp_path.iterdir()) == []
+    assert list(uploads.iterdir()) == []
 
 
 # The server.
@@ -242,6 +250,22 @@ def test_uploads_have_at_most_10_mb(client):
 def test_no_file_of_the_machine_is_served(client, tiny_run):
     for path in (tiny_run / "recipe.yaml", Path("/etc/hostname"), Path(server.__file__)):
         assert client.get(f"/gradio_api/file={path}").status_code == 403
+
+
+def test_a_request_cannot_name_a_file_that_is_no_upload(client, model, tmp_path):
+    mine = tmp_path / "mine" / "castle.png"
+    mine.parent.mkdir()
+    Image.new("RGB", (20, 20), "red").save(mine)
+    page_config = client.get("/config").json()
+    for event in page_config["dependencies"]:
+        for named in ({"path": str(mine)}, {"path": str(mine), "meta": {"_type": "gradio.FileData"}}):
+            asked = {"data": [named] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "a"}
+            client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+            client.get("/gradio_api/queue/data", params={"session_hash": "a"})
+    assert mine.exists()
+    assert not [file for file in Path(get_upload_folder()).rglob("*") if file.name == mine.name]
+    with pytest.raises(PermissionError):
+        page.received({"path": str(mine)}, Visit(model).bring)
 
 
 def test_a_port_in_use_is_told(i2i, tiny_run):

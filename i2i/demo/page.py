@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from i2i import Translator
 from i2i.demo.markup import figures, nothing, said, to_choose, translated
@@ -162,8 +163,13 @@ def drop(label: str) -> tuple[gr.Image, gr.HTML]:
 
 
 def received(upload: dict[str, Any], take: Callable[[Path, str], None]) -> str:
-    """Give an upload to `take` and delete it; what to say of one that is no picture."""
-    file, name = Path(upload["path"]), upload.get("orig_name") or "The picture"
+    """Give an upload to `take` and delete it; what to say of one that is no picture.
+
+    Raises PermissionError for a path that no upload has: a request may name any, and it would be shown and deleted.
+    """
+    file, name = Path(upload["path"]).resolve(), upload.get("orig_name") or "The picture"
+    if not file.is_relative_to(Path(get_upload_folder()).resolve()):
+        raise PermissionError(f"{file} is no upload")
     try:
         take(file, name)
     except DataError as error:

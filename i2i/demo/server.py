@@ -62,10 +62,12 @@ def application(model: Translator, port: int) -> FastAPI:
                               text_size="lg", spacing_size="lg", primary_hue="indigo", neutral_hue="slate")
     theme.set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
               block_title_text_color="*neutral_700")  # the default's contrast is below 4.5
+    page = build(model)
+    page.has_launched = page.is_running = True  # else a request may name any file, which gradio copies and gives out
     app = FastAPI(**NO_DOCS, middleware=[
         Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OnlyHere, port=port)])
     gr.mount_gradio_app(
-        app, build(model), "/", server_name=HOST, server_port=port, app_kwargs={**NO_DOCS},
+        app, page, "/", server_name=HOST, server_port=port, app_kwargs={**NO_DOCS},
         footer_links=[], allowed_paths=[], max_file_size=MAX_UPLOAD, show_error=False,
         ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, theme=theme,
         css_paths=[Path(__file__).with_name("page.css")])
