@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from i2i import Translator
     from i2i.fitting import Fit
 
+THREADS = 4
+"""That read and write pictures; each has at most one in memory."""
+
 
 @verb
 @with_model
@@ -69,37 +72,57 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
 
 def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list[Path]], fit_by: Fit,
                original_size: bool, batch: int) -> int:
-    """Write every translation; returns how many pictures could not be read."""
+    """Write every translation; returns how many pictures could not be read.
+
+    Files are read and written by threads: at 64 px it takes as long to write a picture as to translate it.
+    """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     import torch
     from PIL import Image
 
-    from i2i.fitting import fit, to_picture
+    from i2i.fitting import Box, fit, to_picture
     from i2i_core.errors import DataError
     from i2i_core.pictures import read_picture, write_picture
 
+    def read(path: Path) -> tuple[torch.Tensor, Box, tuple[int, int]] | DataError:
+        try:
+            picture = read_picture(path)
+        except DataError as error:
+            return error
+        return *fit(picture, model.image_size, fit_by), picture.size
+
+    def write(path: Path, x: torch.Tensor, box: Box, size: tuple[int, int]) -> None:
+        made = to_picture(x, box)
+        write_picture(path, made.resize(size, Image.Resampling.BICUBIC) if original_size else made)
+
     failed = 0
-    with progress(len(targets) * len(styles), "translating") as advance:
+    writing: list[Future[None]] = []
+    with progress(len(targets) * len(styles), "translating") as advance, ThreadPoolExecutor(THREADS) as pool:
+
+        def written() -> None:
+            while writing:
+                writing.pop(0).result()
+                advance()
+
         for paths in _chunks(list(targets), batch):
-            fitted, sizes = {}, {}
-            for path in paths:
-                try:
-                    picture = read_picture(path)
-                except DataError as error:
+            fitted = {}
+            for path, found in zip(paths, pool.map(read, paths), strict=True):
+                if isinstance(found, DataError):
                     failed += 1
-                    click.echo(str(error), err=True)
-                    continue
-                fitted[path], sizes[path] = fit(picture, model.image_size, fit_by), picture.size
+                    click.echo(str(found), err=True)
+                else:
+                    fitted[path] = found
             if not fitted:
                 continue
-            warn_of_faces(model, {path: x for path, (x, _) in fitted.items()})
-            sources = model.sources(torch.stack([x for x, _ in fitted.values()]))
+            warn_of_faces(model, {path: x for path, (x, _, _) in fitted.items()})
+            sources = model.sources(torch.stack([x for x, _, _ in fitted.values()]))
             for number, chosen in enumerate(styles):
-                for x, (path, (_, box)) in zip(sources.into(chosen.style), fitted.items(), strict=True):
-                    made = to_picture(x, box)
-                    if original_size:
-                        made = made.resize(sizes[path], Image.Resampling.BICUBIC)
-                    write_picture(targets[path][number], made)
-                    advance()
+                made = sources.into(chosen.style)
+                written()  # those before: no more than a batch waits
+                writing += [pool.submit(write, targets[path][number], x, box, size)
+                            for x, (path, (_, box, size)) in zip(made, fitted.items(), strict=True)]
+        written()
     return failed
 
 

@@ -32,9 +32,17 @@ def with_model(function: Function) -> Function:
     @with_plugins
     @functools.wraps(function)
     def wrapped(*, model: str, device: str | None, plugins: Any, **rest: Any) -> Any:
-        from i2i import load
+        from torch import OutOfMemoryError
 
-        return function(model=load(model, device=device, plugins=plugins), **rest)
+        from i2i import load
+        from i2i_core.errors import OutOfMemory
+
+        try:
+            return function(model=load(model, device=device, plugins=plugins), **rest)
+        except (MemoryError, RuntimeError) as error:  # the CPU's is a bare RuntimeError
+            if not isinstance(error, MemoryError | OutOfMemoryError) and "can't allocate memory" not in str(error):
+                raise
+            raise OutOfMemory("out of memory; take fewer pictures at a time, or another --device") from error
 
     return wrapped
 

@@ -9,10 +9,14 @@ import struct
 import zlib
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from i2i_cli.using import with_model
+from i2i_core.errors import OutOfMemory
 from i2i_emoji.drawings import Drawings
 
 
@@ -144,6 +148,17 @@ def test_a_device_that_is_not_there_is_a_sentence(i2i, model, pictures):
         answer = i2i("translate", model, pictures, "--device", device)
         assert (answer.code, answer.err.count("\n")) == (2, 1)
         assert answer.err.startswith(f"the device {device} cannot be used here: ")
+
+
+def test_what_does_not_fit_into_memory_is_a_sentence(model):
+    @click.command()
+    @with_model
+    def greedy(model):
+        torch.empty(2**50)
+
+    with pytest.raises(OutOfMemory) as error:
+        greedy.main([str(model)], standalone_mode=False)
+    assert str(error.value) == "out of memory; take fewer pictures at a time, or another --device"
 
 
 def test_names_that_are_not_there(i2i, model, pictures):
