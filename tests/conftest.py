@@ -127,6 +127,28 @@ def call() -> Callable[..., Answer]:
     return called
 
 
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory, call: Callable[..., Answer]) -> Path:
+    """What `i2i export` makes of it."""
+    folder = tmp_path_factory.mktemp("models") / "emoji"
+    assert call("export", tiny_run, "--to", folder).code == 0
+    return folder
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with some drawings in pictures/."""
+    from i2i_emoji.drawings import Drawings
+
+    monkeypatch.chdir(tmp_path)
+    drawings = Drawings(split="val")
+    Path("pictures/more").mkdir(parents=True)
+    for n, name in enumerate(("a.png", "b.webp", "more/c.jpg")):
+        drawings.picture(0, n).save(Path("pictures") / name)
+    drawings.picture(1, 9).save("reference.png")
+    return Path("pictures")
+
+
 @pytest.fixture
 def i2i(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """i2i("ls", "loss"): the command, in this process."""

@@ -1,0 +1,99 @@
+"""`i2i grid`, `video` and `styles`: what they draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def test_a_grid_has_sources_on_top_and_a_row_per_style(i2i, tiny_model, pictures):
+    answer = i2i("grid", tiny_model, pictures, "--styles", 2)
+    assert (answer.code, answer.out) == (0, "grid.png\n")
+    grid = Image.open("grid.png")
+    answer = i2i("grid", tiny_model, "pictures/a.png", "--domain", "high_contrast", "--reference", "reference.png",
+                 "--out", "references.webp")
+    assert answer.code == 0
+    other = Image.open("references.webp")
+    assert grid.size[0] > 3 * 32 and grid.size[1] > 5 * 32  # labels, 3 sources; 4 styles below them
+    assert other.size[0] > 2 * 32 and 2 * 32 < other.size[1] < 4 * 32
+    assert i2i("grid", tiny_model, pictures, "--out", "grid.txt").err == (
+        "grid.txt should end in one of .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp\n")
+
+
+@pytest.mark.parametrize("out", ["video.webp", "video.mp4"])
+def test_a_video_goes_from_style_to_style_and_back(i2i, tiny_model, pictures, out):
+    answer = i2i("video", tiny_model, pictures, "--domain", "flat", "--styles", 2, "--seconds", 0.5, "--fps", 8,
+                 "--out", out)
+    assert (answer.code, answer.out) == (0, f"{out}\n")
+    if out.endswith("mp4"):
+        import av
+
+        with av.open(out) as file:
+            frames = [frame.to_image() for frame in file.decode(video=0)]
+            assert file.streams.video[0].average_rate == 8
+    else:
+        with Image.open(out) as file:
+            frames = []
+            for n in range(file.n_frames):
+                file.seek(n)
+                frames.append(file.convert("RGB"))
+                assert file.info["duration"] == 125
+    assert len(frames) == 8  # two transitions of half a second
+    pixels = [np.asarray(frame).astype(int)[36:] for frame in frames]  # below the sources
+    still = [np.asarray(frame).astype(int)[:32] for frame in frames]
+    assert abs(pixels[0] - pixels[4]).mean() > 2 * abs(still[0] - still[4]).mean()
+    assert abs(pixels[0] - pixels[7]).mean() < abs(pixels[0] - pixels[4]).mean()  # nearly back
+
+
+def test_references_slide_by_in_a_video(i2i, tiny_model, pictures):
+    assert i2i("video", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "pictures", "--seconds", 0.2,
+               "--fps", 10).code == 0
+    with Image.open("video.webp") as file:
+        assert file.n_frames == 6
+        assert file.size[0] == 2 * 32 + 3 * 4
+
+
+def test_a_video_keeps_no_frames(tiny_model, pictures):
+    """Each frame is encoded before the next one is made."""
+    from i2i import video
+
+    for out in (Path("v.webp"), Path("v.mp4")):
+        alive, most = [0], [0]
+
+        class Counted(Image.Image):
+            def __init__(self, shade: int, alive: list[int] = alive, most: list[int] = most) -> None:
+                super().__init__()
+                source = Image.effect_noise((64, 64), shade + 1).convert("RGB")
+                self.im, self._mode, self._size, self.alive = source.im, "RGB", source.size, alive
+                alive[0] += 1
+                most[0] = max(most[0], alive[0])
+
+            def __del__(self) -> None:
+                self.alive[0] -= 1
+
+        video.write(out, map(Counted, range(30)), 30, 10)
+        assert most[0] <= 3
+
+
+def test_what_a_video_needs(i2i, tiny_model, pictures, monkeypatch):
+    answer = i2i("video", tiny_model, pictures, "--domain", "flat")
+    assert (answer.code, answer.err) == (2, "a video goes from style to style; name two or more with --styles, "
+                                            "--domain or --reference\n")
+    assert i2i("video", tiny_model, pictures, "--out", "video.avi").err == "video.avi should end in .mp4 or .webp\n"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert i2i("video", tiny_model, pictures, "--out", "video.mp4").err == (
+        'mp4 needs PyAV: pip install "i2i[video]", or name a .webp\n')
+
+
+def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, tiny_model, pictures):
+    answer = i2i("styles", tiny_model, "pictures/a.png", "--cells", 3)
+    assert (answer.code, answer.out) == (0, "styles.png\n")
+    assert i2i("styles", tiny_model, "pictures/a.png", "--cells", 3, "--domain", "flat", "--out", "one.png").code == 0
+    both, one = Image.open("styles.png"), Image.open("one.png")
+    assert both.height - 2 <= one.height > 3 * 32
+    assert both.width > 1.5 * one.width
+    answer = i2i("styles", tiny_model, pictures, "--out", "all.png")
+    assert (answer.code, answer.err) == (2, "pictures names 3 pictures, and a map shows one; name a file\n")
