@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import verb
+from .common import verb, with_overwrite
 
 
 @verb
@@ -14,7 +14,8 @@ from .common import verb
 @click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER",
               help="Where to; by default into the hub's cache, where i2i.load finds it by NAME.")
 @click.option("--revision", metavar="NAME", help="A branch, tag or commit.")
-def pull(name: str, to: Path | None, revision: str | None) -> None:
+@with_overwrite
+def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> None:
     """Fetch the model NAME (OWNER/MODEL) from a hub.
 
     Needs pip install "i2i[hub]". HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE are honoured. Only safetensors, config.json,
@@ -25,7 +26,7 @@ def pull(name: str, to: Path | None, revision: str | None) -> None:
     """
     from i2i.hub import pull as fetch
 
-    click.echo(fetch(name, to, revision))
+    click.echo(fetch(name, to, revision, overwrite))
 
 
 @verb

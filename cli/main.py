@@ -9,6 +9,7 @@ import importlib
 import os
 import sys
 import traceback
+import unicodedata
 import warnings
 from keyword import iskeyword
 from types import SimpleNamespace
@@ -90,9 +91,15 @@ def main(arguments: list[str] | None = None) -> None:
 def _say(message: str, code: int) -> int:
     """Print to stderr, saying which process speaks where there are several."""
     rank = os.environ.get("RANK", "0")
-    click.echo("\n".join(f"rank {rank}: {line}" if rank != "0" else line for line in message.splitlines()), err=True)
+    lines = _printable(message).splitlines()
+    click.echo("\n".join(f"rank {rank}: {line}" if rank != "0" else line for line in lines), err=True)
     return code
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    click.echo(f"warning: {message}", err=True)
+    click.echo(f"warning: {_printable(str(message))}", err=True)
+
+
+def _printable(message: str) -> str:
+    """A message without what a terminal obeys: names in it may be a stranger's."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) != "Cc" else repr(c)[1:-1] for c in message)

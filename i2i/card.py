@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,28 +15,28 @@ def card(model: Model, pictures: Iterable[str] = ()) -> str:
     """README.md of a model's folder. pictures: names of files in it that show translations."""
     config = model.config
     height, width = config.image_size
-    install = " ".join(f'"{origin}"' for origin in (f"i2i=={config.versions['i2i']}", *config.plugins.values())
+    install = " ".join(shlex.quote(origin) for origin in (f"i2i=={config.versions['i2i']}", *config.plugins.values())
                        if "==" in origin)
     shown = "".join(f"\n![Translations]({picture})\n" for picture in pictures)
     facts = {"domains": ", ".join(config.domains), "translates into": ", ".join(config.targets),
              "size": f"{width} x {height} pixels", "styles from": " or ".join(config.guides),
              "method": config.method.use, "weights": _millions(model), **_training(config)}
-    rows = "".join(f"| {name} | {value} |\n" for name, value in facts.items())
+    rows = "".join(f"| {name} | {_text(value)} |\n" for name, value in facts.items())
     return f"""---
 library_name: i2i
 pipeline_tag: image-to-image
 tags: {json.dumps(["i2i", "image-to-image", "gan", config.method.use.partition("/")[0]])}
 ---
 
-# {model.name}
+# {_text(model.name)}
 
-Translates pictures into {_either(config.targets)}.
+Translates pictures into {_text(_either(config.targets))}.
 {shown}
 ## Use
 
 ```sh
 pip install {install}
-i2i translate . photo.jpg --domain {config.targets[-1]}
+i2i translate . photo.jpg --domain {shlex.quote(config.targets[-1])}
 ```
 
 ```python
@@ -58,9 +60,14 @@ Of the weights: not stated. Whoever shares them says it here, and names the pict
 
 
 def _call(config: Config) -> str:
-    domain = f'domain="{config.targets[-1]}"'
+    domain = f"domain={json.dumps(config.targets[-1], ensure_ascii=False)}"
     guided = {"latent": ", seed=3", "reference": ', reference="other.jpg"', "plain": ""}
     return domain + guided[next(iter(config.guides))]
+
+
+def _text(value: object) -> str:
+    """Names as Markdown that shows them, whatever is in them."""
+    return re.sub(r"([\\`*<>\[\]|])", r"\\\1", " ".join(str(value).split()))
 
 
 def _either(names: list[str]) -> str:
@@ -79,7 +86,7 @@ def _training(config: Config) -> dict[str, Any]:
 
 def _metrics(metrics: Mapping[str, Any]) -> str:
     """Every number of eval/*.json, with where it stands there."""
-    rows = "".join(f"| {' / '.join(place)} | {value:.4g} |\n" for place, value in _numbers(metrics))
+    rows = "".join(f"| {_text(' / '.join(place))} | {value:.4g} |\n" for place, value in _numbers(metrics))
     return f"\n## Metrics\n\n| | |\n|---|---|\n{rows}" if rows else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,22 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from i2i_core.errors import CheckpointError, UsageError
-from i2i_core.model import read
+from i2i_core.model import CONFIG, read, refuse
 
-FILES = ["config.json", "*.safetensors", "README.md", "recipe.yaml", "*.png"]
+CARD, RECIPE = "README.md", "recipe.yaml"
+FETCHED = [CONFIG, "*.safetensors", CARD, RECIPE, "*.png"]
 """What belongs to a model: patterns, at the top of its repository."""
+BELOW = "*/*"
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
-def pull(name: str, to: Path | None = None, revision: str | None = None) -> Path:
+def pull(name: str, to: Path | None = None, revision: str | None = None, overwrite: bool = False) -> Path:
     """Fetch the model `name` (OWNER/MODEL), and return its folder: `to`, else one in the hub's own cache (HF_HOME).
 
-    What is there already is not fetched again; with HF_HUB_OFFLINE nothing is. Raises UsageError, and CheckpointError
-    for what cannot be fetched or is no model.
+    What is there already is not fetched again; with HF_HUB_OFFLINE nothing is. overwrite: whether a model that is there
+    may be replaced; whatever else is there never is. Raises UsageError, and CheckpointError for what cannot be fetched
+    or is no model.
     """
     hub = _hub()
+    if to is not None and ((to / CONFIG).exists() or not (to / ".cache" / "huggingface").is_dir()):  # none cut short
+        refuse(to, CONFIG, "model", overwrite)
     with _explained(name, "fetched"):
-        folder = Path(hub.snapshot_download(name, revision=revision, local_dir=to, allow_patterns=FILES))
+        folder = Path(hub.snapshot_download(name, revision=revision, local_dir=to, allow_patterns=FETCHED,
+                                            ignore_patterns=BELOW))
     read(folder)
     return folder
 
@@ -32,13 +39,20 @@ def pull(name: str, to: Path | None = None, revision: str | None = None) -> Path
 def push(folder: Path, name: str, *, private: bool = True) -> str:
     """Send a model's folder to the repository `name`, making it if needed, and return its address.
 
-    Raises CheckpointError for a folder that is no sound model, before anything is sent.
+    Sends config.json and the files that it names, README.md and the pictures that it shows, and recipe.yaml. Raises
+    CheckpointError for a folder that is no sound model, and UsageError for a link, before anything is sent.
     """
-    read(folder)
+    model = read(folder)
+    card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
+    pictures = [path.name for path in folder.glob("*.png") if f"]({path.name})" in card]
+    names = [CONFIG, *model.config.files, CARD, RECIPE, *pictures]
+    if links := [name for name in names if (folder / name).is_symlink()]:
+        raise UsageError(f"{folder / links[0]} is a link, and what it leads to is not sent; put the file in its place")
     api = _hub().HfApi()
     with _explained(name, "sent"):
         api.create_repo(name, private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=FILES,
+        return str(api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(map(glob.escape, names)),
+                                     ignore_patterns=BELOW,
                                      commit_message="A model of i2i").repo_url)
 
 

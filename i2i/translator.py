@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -104,10 +105,11 @@ class Translator:
         """H and W that the networks see, and what can make a style: "latent", "reference", or only "plain"."""
         method, networks, tensors = _specs(model, plugins)
         facts = {"image_size": self.image_size, "num_domains": len(self.domains), "domains": self.domains}
-        self.networks = {name: self._placed(build(spec, facts)) for name, spec in networks.items()}
-        match({name: network.state_dict() for name, network in self.networks.items()},
-              {name: model.networks.get(name, {}) for name in self.networks},
+        sizes = {name: network.state_dict() for name, network in _without_memory(networks, facts, model).items()}
+        _without_memory(tensors, facts, model)
+        match(sizes, {name: model.networks.get(name, {}) for name in sizes},
               f"the weights of the model {model.name} do not fit its networks", "networks", "weights")
+        self.networks = {name: self._placed(build(spec, facts)) for name, spec in networks.items()}
         for name, network in self.networks.items():
             network.load_state_dict(dict(model.networks[name]))
         calls = {name: self._placed(build(spec, facts)) for name, spec in tensors.items()}
@@ -300,6 +302,20 @@ def _specs(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[
     found = [{name: _with_files(spec, model) for name, spec in specs.items() if spec} for specs in (networks, tensors)]
     assert method is not None
     return method, found[0], found[1]
+
+
+def _without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """Components whose tensors have only shapes: config.json may ask for sizes that no memory holds."""
+    found = {}
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # about weights that go nowhere
+        for name, spec in specs.items():
+            try:
+                found[name] = build(spec, facts)
+            except RuntimeError as error:
+                why = str(error).partition("\n")[0]
+                raise CheckpointError(f"the model {model.name} cannot be used: its {spec.entry.kind} {name} cannot be "
+                                      f"built ({why})") from error
+    return found
 
 
 def _with_files(spec: Spec, model: Model) -> Spec:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
@@ -62,9 +63,9 @@ def missing(before: Mapping[str, str], plugins: Plugins) -> list[str]:
         if name in errors:
             return f"plugin {name} ({origin}), which is not in use: {errors[name]}"
         if "==" in origin:
-            return f"plugin {name}, which is not installed; pip install {origin}"
+            return f"plugin {name}, which is not installed; pip install {shlex.quote(origin)}"
         option = "--plugin" if origin.endswith(".py") else "--registry"
-        return f"plugin {name}, which is not loaded; add {option} {origin}"
+        return f"plugin {name}, which is not loaded; add {option} {shlex.quote(origin)}"
 
     return [said(name, origin) for name, origin in before.items() if errors.get(name, "gone")]
 

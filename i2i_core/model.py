@@ -14,22 +14,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import safetensors.torch
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import Field, NonNegativeInt, ValidationError, ValidationInfo, field_validator
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from i2i_core import state, tensorfile
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
-from i2i_core.marks import Document, load_text
+from i2i_core.marks import MAX_BYTES, Document, load_text
+from i2i_core.names import FileName, Names
 from i2i_core.recipe import Section, Use
 from i2i_core.shape import shape_problems
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 Guide = Literal["latent", "reference", "plain"]
 """What makes a style: random numbers, a picture of the target domain, or nothing."""
+Side = Annotated[int, Field(ge=1, le=8192)]
+"""Pixels. A picture is padded to the size that config.json gives, whoever wrote that."""
 
 
 class File(Section):
@@ -46,18 +49,18 @@ class Config(Section):
     """The format of this file."""
     method: Use
     """The named tensors."""
-    image_size: tuple[PositiveInt, PositiveInt]
+    image_size: tuple[Side, Side]
     """H and W in pixels that the networks see."""
-    domains: list[str] = Field(min_length=2)
+    domains: Names[FileName] = Field(min_length=2)
     """In the order of the class index y."""
-    targets: list[str] = Field(min_length=1)
+    targets: Names[FileName]
     """The domains that it was trained to translate into."""
-    show: str
+    show: FileName
     """The tensor that is the translation."""
-    guides: dict[Guide, dict[str, str]] = Field(min_length=1)
+    guides: dict[Guide, dict[FileName, FileName]] = Field(min_length=1)
     """By what makes the style: which tensors the names of style codes then stand for, as in a phase's `where`."""
-    networks: dict[str, Use]
-    tensors: dict[str, Use] = {}
+    networks: dict[FileName, Use]
+    tensors: dict[FileName, Use] = {}
     plugins: dict[str, str] = {}
     """What brings each plugin of these components, as pip takes it."""
     versions: dict[str, str] = {}
@@ -66,6 +69,14 @@ class Config(Section):
     """What people want to know: steps, seed, data, metrics."""
     files: dict[str, File]
     """Every file that the model is read from."""
+
+    @field_validator("targets")
+    @classmethod
+    def _are_domains(cls, targets: list[str], info: ValidationInfo) -> list[str]:
+        for name in targets:
+            if name not in info.data.get("domains", targets):
+                raise ValueError(f"there is no domain {name}")
+        return targets
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,8 @@ class Model:
 def read(folder: Path) -> Model:
     """The model in a folder, its files verified; raises CheckpointError."""
     try:
-        document = load_text((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG))
+        with open(folder / CONFIG, encoding="utf-8") as file:
+            document = load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder} is no model: its {CONFIG} cannot be read ({error})") from None
     except RecipeError as error:
@@ -101,6 +113,8 @@ def read(folder: Path) -> Model:
             raise CheckpointError(f"the model {folder} lacks {name}; fetch it again")
         if _digest(folder / name) != expected:
             raise CheckpointError(f"the model {folder} is damaged: {name} does not match its checksum; fetch it again")
+        if not tensorfile.is_safetensors(_head(folder / name)):
+            raise CheckpointError(f"the model {folder} is refused: {name} is no .safetensors, and nothing else is read")
     networks: dict[str, dict[str, Tensor]] = {name: {} for name in config.networks}
     try:
         for place, tensor in safetensors.torch.load_file(folder / WEIGHTS).items():
@@ -197,16 +211,20 @@ def staged(folder: Path) -> Iterator[Path]:
 def _write_tensors(source: Path, target: Path) -> None:
     """Copy a file that a tensor reads; one that torch.save wrote becomes what needs no unpickling."""
     try:
-        with open(source, "rb") as file:
-            if tensorfile.is_safetensors(file.read(9)):
-                shutil.copyfile(source, target)
-                return
+        if tensorfile.is_safetensors(_head(source)):
+            shutil.copyfile(source, target)
+            return
         found = tensorfile.state_dict(tensorfile.read(source))
     except OSError as error:
         raise UsageError(f"the model reads {source}, which cannot be read: {error.strerror}") from None
     except ValueError as error:
         raise CheckpointError(str(error)) from None
     target.write_bytes(safetensors.torch.save({name: t.contiguous().clone() for name, t in found.items()}))
+
+
+def _head(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(9)
 
 
 def _digest(path: Path) -> File:

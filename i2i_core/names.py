@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -38,9 +39,18 @@ def _each_once(names: list[str]) -> list[str]:
     return names
 
 
+def file_name(name: str) -> str:
+    """A name that may be part of a file's, and be printed; raises ValueError for any other."""
+    if not re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]{1,200}", name):
+        raise ValueError(f"{name[:80]!r} cannot be part of a file's name: it is empty or long, or has a slash or a "
+                         f"control character")
+    return name
+
+
 NetworkName = Annotated[str, _named_in("networks", "network")]
 NetworkOrDefault = Annotated[str, _named_in("networks", "network", "default")]
 PhaseName = Annotated[str, _named_in("phases", "phase")]
 LossGroup = Annotated[str, _named_in("losses", "group of losses")]
+FileName = Annotated[str, AfterValidator(file_name)]
 _NAMES = shorthand(str, lambda name: [name], str | Annotated[list[str], Field(min_length=1)])
 Names = Annotated[list[Name], Field(min_length=1), _NAMES, AfterValidator(_each_once)]

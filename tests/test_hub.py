@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -48,6 +49,43 @@ def test_a_model_goes_to_a_hub_and_comes_back_the_same(hub, exported, tmp_path):
     assert {p.name for p in (tmp_path / "copy").iterdir() if p.is_file()} == names
     assert all((tmp_path / "copy" / name).read_bytes() == (exported / name).read_bytes() for name in names)
     assert not [asked for asked in hub.asked if "evil" in asked or "pytorch_model" in asked]
+
+
+def test_only_what_belongs_to_the_model_is_sent(hub, exported, tmp_path):
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    (model / "below").mkdir()
+    for name in (".env", "family.png", "below/samples-g_latent.png", "below/x.safetensors", "x.safetensors"):
+        (model / name).write_text("secret")
+    assert run(hub, tmp_path, "push", model, "me/alone")[0] == 0
+    assert hub.models["me/alone"].keys() == {p.name for p in exported.iterdir()}
+
+
+def test_a_link_is_not_sent(hub, exported, tmp_path):
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    (tmp_path / "key").write_text("secret")
+    (model / "README.md").unlink()
+    (model / "README.md").symlink_to(tmp_path / "key")
+    assert run(hub, tmp_path, "push", model, "me/linked") == (
+        2, "", f"{model / 'README.md'} is a link, and what it leads to is not sent; put the file in its place")
+    assert "me/linked" not in hub.models
+
+
+def test_a_model_is_fetched_over_nothing(hub, exported, tmp_path):
+    hub.models["me/there"] = {p.name: p.read_bytes() for p in exported.iterdir()}
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "README.md").write_text("dear")
+    assert run(hub, tmp_path, "pull", "me/there", "--to", mine, "--overwrite") == (
+        2, "", f"{mine} is there and holds no model; choose another folder with --to")
+    assert (mine / "README.md").read_text() == "dear"
+    model = Path(shutil.copytree(exported, tmp_path / "model"))
+    (model / "README.md").write_text("my licence")
+    assert run(hub, tmp_path, "pull", "me/there", "--to", model) == (
+        2, "", f"{model} already holds a model; choose another folder with --to, or allow it with --overwrite")
+    assert (model / "README.md").read_text() == "my licence"
+    assert run(hub, tmp_path, "pull", "me/there", "--to", model, "--overwrite")[0] == 0
+    (model / "config.json").unlink()  # as if it had been cut short
+    assert run(hub, tmp_path, "pull", "me/there", "--to", model)[0] == 0
 
 
 def test_python_loads_a_model_by_its_name_and_again_without_a_network(hub, exported, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import i2i
-from i2i_core.errors import CheckpointError, PluginError
+from i2i.card import card
+from i2i_core.errors import CheckpointError, I2IError, PluginError
 from i2i_core.model import read
 from i2i_core.plugins import discover
 from i2i_core.state import newest
@@ -39,6 +41,12 @@ def change(folder: Path, *place: str | int, to: object) -> None:
         data = data[key]
     data[place[-1]] = to
     (folder / "config.json").write_text(json.dumps(config, indent=1))
+
+
+def add(folder: Path, name: str) -> None:
+    """Make a file one that the model is read from."""
+    data = (folder / name).read_bytes()
+    change(folder, "files", name, to={"size": len(data), "sha256": hashlib.sha256(data).hexdigest()})
 
 
 def refused(folder: Path) -> str:
@@ -147,6 +155,73 @@ def test_files_that_are_missing(model):
     assert refused(model) == "the model MODEL lacks model.safetensors; fetch it again"
     change(model, "files", to={})
     assert refused(model).startswith("the model MODEL is damaged: model.safetensors cannot be read (")
+
+
+@pytest.mark.parametrize(("name", "shown"), [
+    ("../../x", "'../../x'"), ("a/b", "'a/b'"), ("..\\x", "'..\\\\x'"), ("con\0", "'con\\x00'"),
+    ("\x1b[2J", "'\\x1b[2J'"), ("two\nlines", "'two\\nlines'"), ("", "''")])
+def test_a_domain_cannot_lead_out_of_a_folder_or_command_a_terminal(model, name, shown):
+    change(model, "domains", 1, to=name)
+    why = f"domains.1: {shown} cannot be part of a file's name: it is empty or long, or has a slash or a control character"
+    assert why in refused(model)
+
+
+@pytest.mark.parametrize("place", ["networks", "tensors"])
+def test_no_part_of_a_model_is_called_as_if_it_were_elsewhere(model, place):
+    change(model, place, "../evil", to={"use": "stargan_v2/generator"})
+    assert "'../evil' cannot be part of a file's name" in refused(model)
+
+
+def test_targets_are_domains_and_each_is_there_once(model):
+    change(model, "targets", to=["flat", "photo"])
+    assert "targets: there is no domain photo" in refused(model)
+    change(model, "domains", to=["flat", "flat"])
+    assert "domains: it names flat twice" in refused(model)
+
+
+@pytest.mark.parametrize(("place", "to", "why"), [
+    (("image_size",), [10**9, 10**9], "image_size.0 should be less than or equal to 8192, not 1000000000"),
+    (("networks", "generator", "style_dim"), 10**11, "the weights of the model emoji do not fit its networks"),
+    (("networks", "generator", "style_dim"), 2**62, "its network generator cannot be built (Storage size calculation"),
+    (("tensors", "masks"), {"use": "fan_mask/heatmaps", "of": "x_real", "weights": "fan.safetensors",
+                            "stacks": 10**4}, "fan.safetensors lacks")])
+def test_sizes_that_no_memory_holds_are_refused_before_any_is_taken(model, place, to, why):
+    save_file({"a": torch.ones(1)}, model / "fan.safetensors")
+    add(model, "fan.safetensors")
+    change(model, *place, to=to)
+    with pytest.raises(I2IError) as error:
+        i2i.load(model)
+    assert why in str(error.value)
+
+
+def test_a_pickle_in_a_model_is_not_even_tried(model):
+    torch.save({"a": torch.ones(1)}, model / "fan.safetensors")
+    add(model, "fan.safetensors")
+    assert refused(model) == "the model MODEL is refused: fan.safetensors is no .safetensors, and nothing else is read"
+
+
+def test_of_a_huge_config_only_the_beginning_is_read(model):
+    with open(model / "config.json", "wb") as file:
+        file.truncate(2**40)  # which takes no disk
+    assert "config.json: a file may have at most 1048576 bytes" in refused(model)
+
+
+def test_messages_carry_nothing_that_a_terminal_or_a_shell_obeys(model, call):
+    change(model, "networks", "generator", to={"use": "evil/g"})
+    change(model, "plugins", to={"evil": "evil==1; curl x | sh \x1b[2J"})
+    answer = call("translate", model, "photo.jpg")
+    assert (answer.code, answer.err) == (5, "the model emoji needs plugin evil, which is not installed; pip install "
+                                            "'evil==1; curl x | sh \\x1b[2J'\n")
+
+
+def test_names_are_text_in_a_card(model):
+    domains = ["flat", '"; rm -rf ~ | <b> `x` [y](z)']
+    change(model, "domains", to=domains)
+    change(model, "targets", to=domains)
+    told = card(read(model))
+    assert "--domain '\"; rm -rf ~ | <b> `x` [y](z)'\n" in told
+    assert 'domain="\\"; rm -rf ~ | <b> `x` [y](z)"' in told
+    assert '| domains | flat, "; rm -rf ~ \\| \\<b\\> \\`x\\` \\[y\\](z) |\n' in told
 
 
 def test_a_model_names_no_file_outside_of_its_folder(model):

@@ -9,6 +9,7 @@ from i2i_core.check import Checked
 from i2i_core.components import Spec, build
 from i2i_core.errors import DataError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import Dataset
+from i2i_core.names import file_name
 from i2i_core.recipe import Recipe
 
 
@@ -49,6 +50,10 @@ def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
         raise DataError(f"{spec.mark}: {spec.entry.name} has only the domain {', '.join(dataset.domains)}, and a "
                         f"translation needs two; add a second one")
     for y, domain in enumerate(dataset.domains):
+        try:
+            file_name(domain)
+        except ValueError as error:
+            raise DataError(f"{spec.mark}: the domain {error}; call it otherwise") from None
         if dataset.count(y) == 0:
             raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
     return dataset
