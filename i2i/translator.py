@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,13 +13,13 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
+from i2i.building import specs_of, without_memory
 from i2i.fitting import Fit, fit, to_picture
 from i2i_core.check import EVERY_FIELD, definitions
-from i2i_core.components import Checker, Spec, build
+from i2i_core.components import build
 from i2i_core.data.batches import to_device
 from i2i_core.draws import Draws
-from i2i_core.environment import missing
-from i2i_core.errors import CheckpointError, PluginError, RecipeError, UsageError, did_you_mean
+from i2i_core.errors import CheckpointError, UsageError, did_you_mean
 from i2i_core.model import CONFIG, Guide, Model, read
 from i2i_core.pictures import as_rgb, read_picture
 from i2i_core.plugins import Plugins, discover
@@ -103,10 +102,10 @@ class Translator:
         """Names, in the order of the class index y, and those that pictures can be translated into."""
         self.image_size, self.guides = config.image_size, config.guides
         """H and W that the networks see, and what can make a style: "latent", "reference", or only "plain"."""
-        method, networks, tensors = _specs(model, plugins)
+        method, networks, tensors = specs_of(model, plugins)
         facts = {"image_size": self.image_size, "num_domains": len(self.domains), "domains": self.domains}
-        sizes = {name: network.state_dict() for name, network in _without_memory(networks, facts, model).items()}
-        _without_memory(tensors, facts, model)
+        sizes = {name: network.state_dict() for name, network in without_memory(networks, facts, model).items()}
+        without_memory(tensors, facts, model)
         match(sizes, {name: model.networks.get(name, {}) for name in sizes},
               f"the weights of the model {model.name} do not fit its networks", "networks", "weights")
         self.networks = {name: self._placed(build(spec, facts)) for name, spec in networks.items()}
@@ -286,45 +285,3 @@ def _usable(device: str | torch.device) -> torch.device:
         return torch.empty(0, device=device).device
     except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
         raise UsageError(f"the device {device} cannot be used here: {str(error).partition('. ')[0]}") from None
-
-
-def _specs(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[str, Spec]]:
-    """The method, networks and tensors that a model names, with the paths of its files."""
-    config, checker = model.config, Checker(plugins, model.document)
-    method = checker.check("method", {"use": config.method.use}, ("method",))
-    networks, tensors = ({name: checker.check(kind, {"use": use.use, **use.params}, (f"{kind}s", name))
-                          for name, use in uses.items()}
-                         for kind, uses in (("network", config.networks), ("tensor", config.tensors)))
-    if checker.problems:
-        if gone := missing(config.plugins, plugins):
-            raise PluginError("\n".join(f"the model {model.name} needs {what}" for what in gone))
-        raise CheckpointError(f"the model {model.name} cannot be used.\n{RecipeError(checker.problems)}")
-    found = [{name: _with_files(spec, model) for name, spec in specs.items() if spec} for specs in (networks, tensors)]
-    assert method is not None
-    return method, found[0], found[1]
-
-
-def _without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: Model) -> dict[str, Any]:
-    """Components whose tensors have only shapes: config.json may ask for sizes that no memory holds."""
-    found = {}
-    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # about weights that go nowhere
-        for name, spec in specs.items():
-            try:
-                found[name] = build(spec, facts)
-            except RuntimeError as error:
-                why = str(error).partition("\n")[0]
-                raise CheckpointError(f"the model {model.name} cannot be used: its {spec.entry.kind} {name} cannot be "
-                                      f"built ({why})") from error
-    return found
-
-
-def _with_files(spec: Spec, model: Model) -> Spec:
-    """Paths in a model are names of its files, and lead nowhere else."""
-    for key, value in spec.params.items():
-        if isinstance(value, Spec):
-            _with_files(value, model)
-        elif isinstance(value, Path):
-            if str(value) not in model.files:
-                raise CheckpointError(f"the model {model.name} reads {value}, which is no file of it")
-            spec.params[key] = model.files[str(value)]
-    return spec

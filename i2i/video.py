@@ -26,7 +26,7 @@ def check(path: Path) -> None:
 
 
 def write(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
-    """Write `count` RGB frames of one size; no more than one of them is kept. Raises DiskError."""
+    """Write `count` RGB frames of one size; no more than one of them is kept. Raises UsageError, DiskError."""
     (_write_mp4 if path.suffix.lower() == ".mp4" else _write_webp)(path, frames, count, fps)
 
 
@@ -56,8 +56,11 @@ def _even(picture: Image.Image) -> Image.Image:
 
 
 def _write_webp(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
-    file = io.BytesIO()
-    _Stream(frames, count).save(file, "webp", save_all=True, duration=1000 / fps, loop=0, quality=90, method=4)
+    file, stream = io.BytesIO(), _Stream(frames, count)
+    if max(stream.size) > MAX_WEBP:
+        raise UsageError(f"{path} would be {stream.width} x {stream.height} pixels, and WebP allows {MAX_WEBP} on a "
+                         f"side; take fewer pictures, or name a .mp4")
+    stream.save(file, "webp", save_all=True, duration=1000 / fps, loop=0, quality=90, method=4)
     state.write_file(path, file.getvalue())
 
 

@@ -130,6 +130,8 @@ def _portable(keys: Any, files: dict[str, Path]) -> Any:
     """A component's keys with the names of files in the model's folder instead of paths, which go into `files`."""
     if isinstance(keys, Mapping):
         return {key: _portable(value, files) for key, value in keys.items()}
+    if isinstance(keys, list | tuple):
+        return [_portable(value, files) for value in keys]
     if not isinstance(keys, Path):
         return keys
     stem = keys.stem

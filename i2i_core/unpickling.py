@@ -50,8 +50,9 @@ def read_apart(path: Path) -> dict[str, Tensor]:
     with tempfile.TemporaryDirectory(prefix="i2i-checkpoint-") as folder:
         target = Path(folder) / "tensors.safetensors"
         command = [sys.executable, "-P", "-m", __name__, str(path), str(target)]  # -P: nothing from the current folder
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-                              env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+                              errors="replace", env=env)
         if done.returncode:
             raise CheckpointError(done.stdout.strip() or _killed(path, size, -done.returncode))
         return load_file(target)

@@ -123,8 +123,8 @@ def test_an_empty_domain_is_named(tmp_path: Path, root: Path) -> None:
 
 def test_a_domain_is_called_what_a_file_and_a_terminal_can_bear(tmp_path: Path, root: Path) -> None:
     picture(root / "two\x1b[2J" / "a.png")
-    assert (r"the domain 'two\x1b[2J' cannot be part of a file's name: it is empty or long, or has a slash or a control "
-            "character; call it otherwise") in refusal(tmp_path, root)
+    assert (r"the domain 'two\x1b[2J' cannot be part of a file's name: it is empty or long, or has a slash or a "
+            "control character; call it otherwise") in refusal(tmp_path, root)
 
 
 def test_held_out_pictures_of_other_domains_are_refused(tmp_path: Path, root: Path) -> None:

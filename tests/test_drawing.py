@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2i import video as film
+from i2i_core.errors import UsageError
+
 
 def test_a_grid_has_sources_on_top_and_a_row_per_style(i2i, tiny_model, pictures):
     answer = i2i("grid", tiny_model, pictures, "--styles", 2)
@@ -46,6 +49,14 @@ def test_a_video_goes_from_style_to_style_and_back(i2i, tiny_model, pictures, ou
     still = [np.asarray(frame).astype(int)[:32] for frame in frames]
     assert abs(pixels[0] - pixels[4]).mean() > 2 * abs(still[0] - still[4]).mean()
     assert abs(pixels[0] - pixels[7]).mean() < abs(pixels[0] - pixels[4]).mean()  # nearly back
+
+
+def test_frames_that_webp_cannot_hold_are_told(tmp_path):
+    wide = Image.new("RGB", (16384, 8))
+    with pytest.raises(UsageError) as error:
+        film.write(tmp_path / "v.webp", iter([wide, wide]), 2, 8)
+    assert str(error.value) == (f"{tmp_path / 'v.webp'} would be 16384 x 8 pixels, and WebP allows 16383 on a side; "
+                                f"take fewer pictures, or name a .mp4")
 
 
 def test_references_slide_by_in_a_video(i2i, tiny_model, pictures):

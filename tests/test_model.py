@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 import i2i
 from i2i.card import card
 from i2i_core.errors import CheckpointError, I2IError, PluginError
-from i2i_core.model import read
+from i2i_core.model import read, write
 from i2i_core.plugins import discover
 from i2i_core.state import newest
 
@@ -162,8 +162,8 @@ def test_files_that_are_missing(model):
     ("\x1b[2J", "'\\x1b[2J'"), ("two\nlines", "'two\\nlines'"), ("", "''")])
 def test_a_domain_cannot_lead_out_of_a_folder_or_command_a_terminal(model, name, shown):
     change(model, "domains", 1, to=name)
-    why = f"domains.1: {shown} cannot be part of a file's name: it is empty or long, or has a slash or a control character"
-    assert why in refused(model)
+    assert (f"domains.1: {shown} cannot be part of a file's name: it is empty or long, or has a slash or a control "
+            "character") in refused(model)
 
 
 @pytest.mark.parametrize("place", ["networks", "tensors"])
@@ -273,3 +273,35 @@ def test_a_model_of_a_plugin_that_is_not_installed_says_what_to_install(model, t
         i2i.load(model, plugins=discover(tmp_path / "none.yaml"))
     assert str(error.value) == ("the model emoji needs plugin stargan_v2, which is not installed; "
                                 "pip install i2i-stargan-v2==0.1.0")
+
+
+def test_paths_in_lists_are_files_of_the_model_too(model, tmp_path):
+    (tmp_path / "listed.py").write_text("""
+from pathlib import Path
+
+from i2i_core import hookimpl
+
+
+@hookimpl
+def i2i_components(registry):
+    registry.tensor("sizes", "listed:Sizes")
+
+
+class Sizes:
+    def __init__(self, *, paths: list[Path]):
+        self.found = [path.read_bytes() for path in paths]
+
+    def __call__(self, x_real):
+        return None
+""")
+    change(model, "tensors", to={"masks": {"use": "listed/sizes", "paths": ["/etc/hostname"]}})
+    plugins = discover(files=[tmp_path / "listed.py"])
+    with pytest.raises(CheckpointError) as error:
+        i2i.load(model, plugins=plugins)
+    assert str(error.value) == "the model emoji reads /etc/hostname, which is no file of it"
+    save_file({"a": torch.ones(1)}, model / "a.safetensors")
+    add(model, "a.safetensors")
+    change(model, "tensors", "masks", "paths", to=["a.safetensors"])
+    i2i.load(model, plugins=plugins)
+    write(read(model), tmp_path / "copy", {})
+    assert (tmp_path / "copy" / "a.safetensors").exists()

@@ -1,0 +1,66 @@
+"""From what a model names to what can be built, before any of it is: a model is a stranger's."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from i2i_core.components import Checker, Spec, build
+from i2i_core.environment import missing
+from i2i_core.errors import CheckpointError, PluginError, RecipeError
+from i2i_core.model import Model
+from i2i_core.plugins import Plugins
+
+
+def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[str, Spec]]:
+    """The method, networks and tensors that a model names, with the paths of its files."""
+    config, checker = model.config, Checker(plugins, model.document)
+    method = checker.check("method", {"use": config.method.use}, ("method",))
+    networks, tensors = ({name: checker.check(kind, {"use": use.use, **use.params}, (f"{kind}s", name))
+                          for name, use in uses.items()}
+                         for kind, uses in (("network", config.networks), ("tensor", config.tensors)))
+    if checker.problems:
+        if gone := missing(config.plugins, plugins):
+            raise PluginError("\n".join(f"the model {model.name} needs {what}" for what in gone))
+        raise CheckpointError(f"the model {model.name} cannot be used.\n{RecipeError(checker.problems)}")
+    found = [{name: _with_files(spec, model) for name, spec in specs.items() if spec} for specs in (networks, tensors)]
+    assert method is not None
+    return method, found[0], found[1]
+
+
+def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: Model) -> dict[str, Any]:
+    """Components whose tensors have only shapes: config.json may ask for sizes that no memory holds."""
+    found = {}
+    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # about weights that go nowhere
+        for name, spec in specs.items():
+            try:
+                found[name] = build(spec, facts)
+            except RuntimeError as error:
+                why = str(error).partition("\n")[0]
+                raise CheckpointError(f"the model {model.name} cannot be used: its {spec.entry.kind} {name} cannot be "
+                                      f"built ({why})") from error
+    return found
+
+
+def _with_files(spec: Spec, model: Model) -> Spec:
+    """Paths in a model are names of its files, and lead nowhere else."""
+    spec.params = {key: _with_file(value, model) for key, value in spec.params.items()}
+    return spec
+
+
+def _with_file(value: Any, model: Model) -> Any:
+    if isinstance(value, Spec):
+        return _with_files(value, model)
+    if isinstance(value, Mapping):
+        return {key: _with_file(inner, model) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_with_file(inner, model) for inner in value)
+    if not isinstance(value, Path):
+        return value
+    if str(value) not in model.files:
+        raise CheckpointError(f"the model {model.name} reads {value}, which is no file of it")
+    return model.files[str(value)]
