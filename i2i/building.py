@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from i2i_core.components import Checker, Spec, build
 from i2i_core.environment import missing
@@ -35,7 +37,7 @@ def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dic
 def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: Model) -> dict[str, Any]:
     """Components whose tensors have only shapes: config.json may ask for sizes that no memory holds."""
     found = {}
-    with torch.device("meta"), warnings.catch_warnings(action="ignore"):  # about weights that go nowhere
+    with torch.device("meta"), _Unfilled(), warnings.catch_warnings(action="ignore"):  # about weights that go nowhere
         for name, spec in specs.items():
             try:
                 found[name] = build(spec, facts)
@@ -44,6 +46,13 @@ def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: M
                 raise CheckpointError(f"the model {model.name} cannot be used: its {spec.entry.kind} {name} cannot be "
                                       f"built ({why})") from error
     return found
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves out random numbers: on the meta device torch would import its compiler for them, which takes a second."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return args[0] if function in (Tensor.normal_, Tensor.uniform_) else function(*args, **(kwargs or {}))
 
 
 def _with_files(spec: Spec, model: Model) -> Spec:

@@ -159,8 +159,9 @@ def test_it_loads_nothing_and_runs_nothing_but_its_own(page: Page) -> None:
 
 
 def test_what_a_run_calls_things_is_text(i2i, toy, tmp_path: Path) -> None:
-    domain = json.dumps(f"data.domains=[{json.dumps(HOSTILE)}, b]")[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    assert i2i("train", "--recipe", "toy.yaml", *toy, "--run-dir", "run", "--set", domain).code == 0
+    domain = HOSTILE.replace("/", "")  # which no name of a domain may hold
+    assert i2i("train", "--recipe", "toy.yaml", *toy, "--run-dir", "run",
+               "--set", f"data.domains=[{json.dumps(domain)}, b]").code == 0
     (tmp_path / "run" / "status.json").write_text(json.dumps({"status": HOSTILE, "step": 3, "message": HOSTILE}))
     (tmp_path / "run" / "eval").mkdir()
     (tmp_path / "run" / "eval" / "own.json").write_text(json.dumps({HOSTILE: {HOSTILE: HOSTILE}}))
@@ -172,7 +173,7 @@ def test_what_a_run_calls_things_is_text(i2i, toy, tmp_path: Path) -> None:
     page = Page(tmp_path / "<b>&amp;" / "<i>" / "report.html")
     assert page.texts("h1") == ["<i>"]
     assert page.texts("title") == ["<i> · i2i"]
-    assert page.texts("p", class_="lead")[0].startswith(f"toy/method on toy/noise ({HOSTILE}, b) at ")
+    assert page.texts("p", class_="lead")[0].startswith(f"toy/method on toy/noise ({domain}, b) at ")
     assert page.texts("p", class_="message") == [HOSTILE]
     assert f"{HOSTILE} {HOSTILE}" in page.texts("tr")
     assert len(page.texts("script")) == 2 and len(page.texts("b")) == 0
