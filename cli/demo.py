@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Callable
+from functools import wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +17,22 @@ if TYPE_CHECKING:
     from i2i import Translator
 
 
+def with_gradio(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Tell that gradio is not there before a model is loaded for it."""
+
+    @wraps(function)
+    def wrapped(**rest: Any) -> Any:
+        from i2i_core.errors import UsageError
+
+        if find_spec("gradio") is None:
+            raise UsageError('the page needs gradio; pip install "i2i[demo]"')
+        return function(**rest)
+
+    return wrapped
+
+
 @verb
+@with_gradio
 @with_model
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the page; the default is a free one.")
 @click.option("--open", "in_browser", is_flag=True, help="Open the page in the browser.")
@@ -28,10 +45,6 @@ def demo(model: Translator, port: int | None, in_browser: bool) -> None:
     \b
     i2i demo models/emoji --open
     """
-    from i2i_core.errors import UsageError
-
-    if find_spec("gradio") is None:
-        raise UsageError('the page needs gradio; pip install "i2i[demo]"')
     from i2i.demo.server import serve
 
     def opened(address: str) -> None:

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from .common import verb
+from .common import verb, with_overwrite
 
 
 @verb
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The page; the default is RUN/report.html.")
-@click.option("--overwrite", is_flag=True, help="Replace the page if it is there.")
+@with_overwrite
 def report(run: Path, to: Path | None, overwrite: bool) -> None:
     """Write a page about a run, to look at and to share.
 

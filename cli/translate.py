@@ -44,7 +44,7 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
     i2i translate models/emoji photo.jpg --domain flat --reference other.png --out flat.png
     """
     from i2i_core.errors import DataError, UsageError
-    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing
+    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
 
     one_file, found, styles = is_one_file(out), find_pictures(pictures), choose(model)
     if one_file:
@@ -53,8 +53,8 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
                              f"name a folder with --out")
         targets = {path: [out] for path in found}
     else:
-        targets = {path: [out / place.parent / f"{place.stem}-{chosen.name}.png" for chosen in styles]
-                   for path, place in found.items()}
+        targets = {path: [out / f"{place}-{chosen.name}.png" for chosen in styles]
+                   for path, place in without_suffixes(found).items()}
     written: dict[Path, Path] = {}
     for source, files in targets.items():
         for file in files:
@@ -81,7 +81,8 @@ def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list
     import torch
     from PIL import Image
 
-    from i2i.fitting import Box, fit, to_picture
+    from i2i.fitting import Box, fit
+    from i2i_core.data.batches import to_picture
     from i2i_core.errors import DataError
     from i2i_core.pictures import read_picture, write_picture
 

@@ -71,8 +71,7 @@ def with_styles(function: Function) -> Function:
                 references: tuple[str, ...], **rest: Any) -> Any:
         if references and (seed is not None or count is not None):
             raise click.UsageError("--seed and --styles are for styles from latents; each --reference is one style")
-        seeds = range(seed or 0, (seed or 0) + (count or 1))
-        return function(choose=functools.partial(choose_styles, domains=domains, seeds=seeds, psi=psi,
+        return function(choose=functools.partial(choose_styles, domains=domains, seed=seed, count=count, psi=psi,
                                                  references=references), **rest)
 
     return wrapped
@@ -90,7 +89,7 @@ class Chosen:
     reference: Path | None = None
 
 
-def choose_styles(model: Translator, domains: Sequence[str], seeds: Sequence[int], psi: float,
+def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, count: int | None, psi: float,
                   references: Sequence[str]) -> list[Chosen]:
     """The styles that options choose, domain by domain."""
     from i2i.fitting import fit
@@ -99,6 +98,9 @@ def choose_styles(model: Translator, domains: Sequence[str], seeds: Sequence[int
 
     if references and not domains and len(model.targets) > 1:
         raise UsageError(f"name the domain of the references with --domain: {', '.join(model.targets)}")
+    if "plain" in model.guides and (seed is not None or count is not None):
+        raise UsageError("the model has one style of each domain; leave --seed and --styles out")
+    seeds = range(seed or 0, (seed or 0) + (count or 1))
     paths = list(find_pictures(references))
     found, first = [], (domains or model.targets)[0]
     for domain in domains or model.targets:
@@ -111,7 +113,7 @@ def choose_styles(model: Translator, domains: Sequence[str], seeds: Sequence[int
             found.append(Chosen(f"{domain}-{path.stem}{f'-{number}' * again}", path.stem, style, path))
         if not paths:
             named = [(f"-{seed}", f"seed {seed}") for seed in seeds] if "latent" in model.guides else [("", "")]
-            styles = model.styles(domain, seeds=seeds[: len(named)], psi=psi)
+            styles = model.styles(domain, seeds=seeds, psi=psi)
             found += [Chosen(f"{domain}{name}", label, style)
                       for (name, label), style in zip(named, styles, strict=True)]
     return found
@@ -150,7 +152,7 @@ class Loaded:
         return self._pictures(self._sources.into(style))
 
     def _pictures(self, made: Tensor) -> list[Image.Image]:
-        from i2i.fitting import to_picture
+        from i2i_core.data.batches import to_picture
 
         return [to_picture(x, box) for x, box in zip(made, self._boxes, strict=True)]
 

@@ -48,6 +48,8 @@ def video(model: Translator, choose: Callable[[Translator], list[Chosen]], pictu
     if not overwrite:
         refuse_existing([out])
     styles = choose(model)
+    if not styles[0].style.codes:
+        raise UsageError("the model has no style codes, so there is no way from style to style to show")
     if len(styles) < 2:
         raise UsageError("a video goes from style to style; name two or more with --styles, --domain or --reference")
     steps = max(1, round(seconds * fps))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from i2i_core.data.batches import to_tensor
+from i2i_core.data.batches import to_picture, to_tensor
 
 Fit = Literal["keep", "crop", "stretch"]
 """keep: the whole picture in its aspect, its edges mirrored outside of it while it is translated; crop: the middle, in
@@ -33,13 +33,6 @@ def fit(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[Tensor, 
     pads = ((0, 0), (top, height - inner[0] - top), (left, width - inner[1] - left))
     padded = np.pad(to_tensor(picture, inner).numpy(), pads, mode="symmetric")
     return torch.from_numpy(padded), (left, top, left + inner[1], top + inner[0])
-
-
-def to_picture(x: Tensor, box: Box | None = None) -> Image.Image:
-    """(3, H, W) in [-1, 1], or the part `box` of it, as an RGB picture."""
-    pixels = x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    picture = Image.fromarray(pixels)
-    return picture.crop(box) if box is not None else picture
 
 
 def shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:

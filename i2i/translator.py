@@ -12,12 +12,13 @@ from typing import Any, get_args
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from i2i.building import specs_of, without_memory
-from i2i.fitting import Fit, fit, to_picture
+from i2i.fitting import Fit, fit
 from i2i_core.check import EVERY_FIELD, definitions
 from i2i_core.components import build
-from i2i_core.data.batches import to_device
+from i2i_core.data.batches import to_device, to_picture
 from i2i_core.draws import Draws
 from i2i_core.errors import CheckpointError, UsageError, did_you_mean
 from i2i_core.model import CONFIG, Guide, Model, read
@@ -104,13 +105,18 @@ class Translator:
         """H and W that the networks see, and what can make a style: "latent", "reference", or only "plain"."""
         method, networks, tensors = specs_of(model, plugins)
         facts = {"image_size": self.image_size, "num_domains": len(self.domains), "domains": self.domains}
-        sizes = {name: network.state_dict() for name, network in without_memory(networks, facts, model).items()}
         without_memory(tensors, facts, model)
-        match(sizes, {name: model.networks.get(name, {}) for name in sizes},
-              f"the weights of the model {model.name} do not fit its networks", "networks", "weights")
-        self.networks = {name: self._placed(build(spec, facts)) for name, spec in networks.items()}
-        for name, network in self.networks.items():
+        for name, network in without_memory(networks, facts, model).items():
+            theirs = model.networks.get(name, {})
+            ours = {key: theirs.get(key, torch.empty(0)) if is_lazy(tensor) else tensor  # sized by its weights
+                    for key, tensor in network.state_dict().items()}
+            match({name: ours}, {name: theirs}, f"the weights of the model {model.name} do not fit its networks",
+                  "networks", "weights")
+        self.networks: dict[str, nn.Module] = {}
+        for name, spec in networks.items():
+            network = build(spec, facts).to(device, dtype)  # before its weights, which may be more precise than its own
             network.load_state_dict(dict(model.networks[name]))
+            self.networks[name] = self._placed(network)
         calls = {name: self._placed(build(spec, facts)) for name, spec in tensors.items()}
         self._definitions = definitions(method_tensors(method.target), tensors, calls)
         self._face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
@@ -161,6 +167,8 @@ class Translator:
         """Styles of a domain: one of each seed, then one of each reference picture."""
         if not math.isfinite(psi):
             raise UsageError(f"psi is {psi}; it should be a number from 0, the mean style, to 1, a style as trained")
+        if psi != 1 and not self.guides.get("latent"):
+            raise UsageError("psi leads to the mean of styles from latents, and the model has none; leave it out")
         y = self.domain(domain)
         found = []
         if seeds:

@@ -101,6 +101,8 @@ def read(folder: Path) -> Model:
     try:
         with open(folder / CONFIG, encoding="utf-8") as file:
             document = load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no model: there is no {folder / CONFIG}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder} is no model: its {CONFIG} cannot be read ({error})") from None
     except RecipeError as error:
@@ -199,11 +201,12 @@ def staged(folder: Path) -> Iterator[Path]:
             shutil.rmtree(stage, ignore_errors=True)
             stage.mkdir(parents=True)
             yield stage
+            old = folder.with_name(f".old-{folder.name}")
+            shutil.rmtree(old, ignore_errors=True)
             if folder.exists():
-                old = folder.with_name(f".old-{folder.name}")
                 os.rename(folder, old)
-                shutil.rmtree(old)
             os.rename(stage, folder)
+            shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(stage, ignore_errors=True)
 

@@ -6,7 +6,8 @@ import glob
 import io
 import os
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,12 @@ def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
             raise DataError(f"there are no pictures in {name}; known are {', '.join(sorted(SUFFIXES))}")
         found |= {path: place for path, place in places.items() if path not in found}
     return found
+
+
+def without_suffixes(places: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Places of what pictures become, without suffix; where that would be one for two (a.jpg, a.png), with it."""
+    plain = Counter(place.with_suffix("") for place in {*places.values()})
+    return {path: short if plain[short := place.with_suffix("")] == 1 else place for path, place in places.items()}
 
 
 def read_picture(path: Path) -> Image.Image:

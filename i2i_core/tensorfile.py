@@ -46,7 +46,7 @@ def is_safetensors(head: bytes) -> bool:
 def state_dict(content: Any) -> dict[str, Tensor]:
     """The tensors of a state dict, bare or under "state_dict", without "module." in front of their names.
 
-    None if `content` is something else.
+    There are none in anything else.
     """
     if isinstance(content, Mapping):
         content = content.get("state_dict", content)

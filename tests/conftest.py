@@ -131,7 +131,7 @@ def call() -> Callable[..., Answer]:
 def tiny_model(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory, call: Callable[..., Answer]) -> Path:
     """What `i2i export` makes of it."""
     folder = tmp_path_factory.mktemp("models") / "emoji"
-    assert call("export", tiny_run, "--to", folder).code == 0
+    assert call("export", tiny_run, "--to", folder) == Answer(0, f"{folder}\n", "")
     return folder
 
 

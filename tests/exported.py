@@ -1,4 +1,4 @@
-"""Models as recipes start them, real pictures, and files run as by programs that know nothing of i2i."""
+"""Real pictures, and files of models run as by programs that know nothing of i2i."""
 
 from __future__ import annotations
 
@@ -9,13 +9,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from i2i.translator import Translator
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
 from i2i_core.data.batches import to_tensor
-from i2i_core.export import of_recipe
-from i2i_core.plugins import discover
-from i2i_core.run import Run
 from i2i_emoji.drawings import Drawings
 from tests.runs import TINY
 
@@ -24,16 +18,6 @@ SMALL = (*TINY, f"data.image_size={SIZE}")
 EMOJI = "data={use: emoji/drawings, image_size: 16, batch_size: 2, targets: {flat: high_contrast}}"
 CYCLEGAN = ("cyclegan.yaml", EMOJI, "networks.G={use: classics/resnet, width: 4, blocks: 2}")
 PLAIN = ("networks.generator.skip=null", "tensors.masks=null", "tensors.fake_masks=null")
-
-
-def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translator:
-    """The model that a recipe starts from."""
-    plugins = discover(files=files)
-    checked = load(recipe, [*sets, "hooks.true_pairs=null", "seed=1"], plugins)
-    run = Run(checked, make_accelerator("fp32"), None)
-    run.start()
-    states = {name: network.state_dict() for name, network in run.networks.items()}
-    return Translator(of_recipe(checked, list(run.data.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
 
 
 def emoji(count: int, size: int = SIZE) -> Tensor:

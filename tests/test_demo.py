@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from fastapi.testclient import TestClient
 from gradio.utils import get_upload_folder
 from PIL import Image
@@ -21,12 +20,10 @@ import i2i
 from i2i.demo import markup, page, server
 from i2i.demo.visit import Choice, Visit
 from i2i.translator import Translator
-from i2i_core.check import load as load_recipe
 from i2i_core.errors import DataError, UsageError
-from i2i_core.export import of_recipe
-from i2i_core.plugins import discover
-from i2i_core.run import build_networks
 from i2i_emoji.drawings import Drawings
+
+from .models import untrained
 
 PORT = 7999
 
@@ -39,12 +36,7 @@ def model(tiny_run) -> Translator:
 @pytest.fixture(scope="module")
 def plain() -> Translator:
     """A model without styles and masks."""
-    plugins = discover()
-    checked = load_recipe("cyclegan.yaml", [f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")], plugins)
-    domains = ["flat", "high_contrast"]
-    facts = {"image_size": (64, 64), "num_domains": 2, "domains": domains}
-    networks = {name: network.state_dict() for name, network in build_networks(checked, facts, 0).items()}
-    return Translator(of_recipe(checked, domains, networks, plugins, "cyclegan"), plugins, torch.device("cpu"))
+    return untrained("cyclegan.yaml", *(f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")))
 
 
 @pytest.fixture

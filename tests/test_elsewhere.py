@@ -24,7 +24,8 @@ from i2i_core.data.batches import to_tensor
 from i2i_core.model import write as write_model
 from i2i_emoji.drawings import Drawings
 from i2i_fan_mask.fan import FAN
-from tests.exported import CYCLEGAN, EMOJI, PLAIN, SIZE, SMALL, emoji, run_file, translated, untrained
+from tests.exported import CYCLEGAN, EMOJI, PLAIN, SIZE, SMALL, emoji, run_file, translated
+from tests.models import untrained
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "elsewhere.md"
 

@@ -16,7 +16,8 @@ from i2i.elsewhere import export, write
 from i2i.onnx_norms import NORMS
 from i2i.parts import parts
 from i2i_core.errors import PluginError, UsageError
-from tests.exported import CYCLEGAN, SMALL, emoji, translated, untrained
+from tests.exported import CYCLEGAN, SMALL, emoji, translated
+from tests.models import untrained
 
 TWO_WAYS = """
 from torch import nn

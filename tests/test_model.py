@@ -22,18 +22,10 @@ from i2i_core.plugins import discover
 from i2i_core.state import newest
 
 
-@pytest.fixture(scope="module")
-def exported(tiny_run, tmp_path_factory, call) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "emoji"
-    answer = call("export", tiny_run, "--to", folder)
-    assert (answer.code, answer.out) == (0, f"{folder}\n"), answer.err
-    return folder
-
-
 @pytest.fixture
-def model(exported, tmp_path) -> Path:
+def model(tiny_model, tmp_path) -> Path:
     """A copy to spoil."""
-    return Path(shutil.copytree(exported, tmp_path / "emoji"))
+    return Path(shutil.copytree(tiny_model, tmp_path / "emoji"))
 
 
 def change(folder: Path, *place: str | int, to: object) -> None:
@@ -58,32 +50,32 @@ def refused(folder: Path) -> str:
     return str(error.value).replace(str(folder), "MODEL")
 
 
-def test_a_model_holds_what_a_translation_needs_and_nothing_else(exported):
-    assert sorted(p.name for p in exported.iterdir()) == [
+def test_a_model_holds_what_a_translation_needs_and_nothing_else(tiny_model):
+    assert sorted(p.name for p in tiny_model.iterdir()) == [
         "README.md", "config.json", "model.safetensors", "recipe.yaml", "samples-g_latent.png",
         "samples-g_reference.png"]
-    config = json.loads((exported / "config.json").read_text())
+    config = json.loads((tiny_model / "config.json").read_text())
     assert sorted(config["networks"]) == ["generator", "mapping_network", "style_encoder"]  # no discriminator
     assert config["tensors"] == {"masks": {"use": "fan_mask/everywhere", "of": "x_real"}}
     assert config["guides"] == {"latent": {"s_trg": "s_latent"}, "reference": {"s_trg": "s_reference"}}
     assert (config["domains"], config["image_size"], config["show"]) == (["flat", "high_contrast"], [32, 32], "x_fake")
     assert config["plugins"].keys() == {"stargan_v2", "fan_mask"}
     assert config["training"]["steps"] == 2
-    with safe_open(exported / "model.safetensors", "pt") as file:
+    with safe_open(tiny_model / "model.safetensors", "pt") as file:
         assert {name.partition(".")[0] for name in file.keys()} == {*config["networks"]}  # noqa: SIM118
 
 
-def test_the_weights_are_the_averages(exported, tiny_run):
+def test_the_weights_are_the_averages(tiny_model, tiny_run):
     saved = newest(tiny_run / "checkpoints", print).parts()
-    found = load_file(exported / "model.safetensors")
+    found = load_file(tiny_model / "model.safetensors")
     for network in ("generator", "mapping_network", "style_encoder"):
         trained = saved[f"networks/{network}"]
         assert all(torch.equal(found[f"{network}.{name}"], saved["hooks/ema"][f"{network}/{name}"]) for name in trained)
         assert not all(torch.equal(found[f"{network}.{name}"], tensor) for name, tensor in trained.items())
 
 
-def test_the_card_says_how_to_use_it_and_leaves_the_licence_to_its_owner(exported):
-    card = (exported / "README.md").read_text()
+def test_the_card_says_how_to_use_it_and_leaves_the_licence_to_its_owner(tiny_model):
+    card = (tiny_model / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: i2i\npipeline_tag: image-to-image\n")
     assert "Translates pictures into flat or high_contrast." in card
     assert 'model("photo.jpg", domain="high_contrast", seed=3).save("translated.png")' in card
@@ -303,6 +295,6 @@ class Sizes:
     assert (tmp_path / "copy" / "a.safetensors").exists()
 
 
-def test_loading_a_model_does_not_wait_for_the_compiler(exported):
-    code = f"import sys, i2i; i2i.load({str(exported)!r}); sys.exit('torch._dynamo' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=exported).returncode == 0
+def test_loading_a_model_does_not_wait_for_the_compiler(tiny_model):
+    code = f"import sys, i2i; i2i.load({str(tiny_model)!r}); sys.exit('torch._dynamo' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=tiny_model).returncode == 0

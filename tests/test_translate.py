@@ -17,6 +17,9 @@ from PIL import Image
 
 from i2i_cli.using import with_model
 from i2i_core.errors import OutOfMemory
+from i2i_core.model import write
+
+from .models import untrained
 
 
 def files(folder: str | Path) -> list[str]:
@@ -75,6 +78,12 @@ def test_nothing_is_overwritten_unless_told(i2i, tiny_model, pictures):
         answer = i2i(verb, tiny_model, "pictures/a.png")
         assert (answer.code, answer.err) == (2, f"{out} would be overwritten; choose another place, or allow it with "
                                                 f"--overwrite\n")
+
+
+def test_pictures_that_differ_by_their_suffix_alone_keep_it(i2i, tiny_model, pictures):
+    Image.open("pictures/a.png").save("pictures/a.jpg")
+    assert i2i("translate", tiny_model, pictures, "--domain", "flat").code == 0
+    assert files("translated") == ["a.jpg-flat-0.png", "a.png-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
 
 
 def test_pictures_that_would_share_a_file_are_told(i2i, tiny_model, pictures):
@@ -235,3 +244,19 @@ def test_a_picture_without_a_face_is_told_where_masks_need_one(i2i, tiny_model, 
     todo = "so the model's masks are empty there; i2i align crops faces"
     assert (answer.code, answer.err.splitlines()) == (0, [
         f"warning: no face is found in reference.png, {todo}", f"warning: no face is found in pictures/a.png, {todo}"])
+
+
+def test_a_model_without_styles_has_none_to_choose(i2i, pictures):
+    write(untrained("cut.yaml", "data.image_size=32", "networks.generator.width=4").model, Path("cut"), {})
+    assert i2i("translate", "cut", "pictures/a.png").out == "translated: 1 translation\n"
+    assert files("translated") == ["a-high_contrast.png"]
+    for option in ("--seed", "--styles"):
+        answer = i2i("translate", "cut", "pictures/a.png", option, 2, "--out", "more")
+        assert (answer.code, answer.err) == (2, "the model has one style of each domain; leave --seed and --styles "
+                                                "out\n")
+    answer = i2i("translate", "cut", "pictures/a.png", "--psi", 0.5, "--out", "more")
+    assert (answer.code, answer.err) == (2, "psi leads to the mean of styles from latents, and the model has none; "
+                                            "leave it out\n")
+    answer = i2i("video", "cut", "pictures/a.png")
+    assert (answer.code, answer.err) == (2, "the model has no style codes, so there is no way from style to style to "
+                                            "show\n")

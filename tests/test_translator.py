@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,16 @@ import torch
 from PIL import Image
 
 import i2i
-from i2i.fitting import fit, to_picture
+from i2i.fitting import fit
 from i2i.style_map import style_map
 from i2i.translator import Translator
-from i2i_core.check import load as load_recipe
+from i2i_core.data.batches import to_picture
 from i2i_core.draws import Draws
-from i2i_core.errors import DataError, UsageError
-from i2i_core.export import of_recipe
+from i2i_core.errors import CheckpointError, DataError, UsageError
 from i2i_core.plugins import discover
-from i2i_core.run import build_networks
 from i2i_emoji.drawings import Drawings
+
+from .models import untrained
 
 SIZE = 32
 
@@ -209,20 +210,10 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
                                 f"run's, or OWNER/MODEL on a hub")
 
 
-def untrained(recipe: str, *sets: str) -> Translator:
-    """A model of a bundled recipe as it is before training."""
-    plugins = discover()
-    checked = load_recipe(recipe, (*sets, "data.image_size=32"), plugins)
-    domains = list({name for pair in checked.recipe.data.targets.items() for name in (pair[0], *pair[1])})
-    networks = build_networks(checked, {"image_size": (32, 32), "num_domains": 2, "domains": domains}, 0)
-    states = {name: network.state_dict() for name, network in networks.items()}
-    return Translator(of_recipe(checked, domains, states, plugins, recipe), plugins, torch.device("cpu"))
-
-
 @pytest.mark.parametrize(("recipe", "networks"), [
     ("cyclegan.yaml", {"G"}), ("cut.yaml", {"generator"}), ("fastcut.yaml", {"generator"})])
 def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
-    model = untrained(recipe)
+    model = untrained(recipe, "data.image_size=32")
     assert sorted(model.domains) == ["flat", "high_contrast"]
     assert (model.targets, model.guides, model.networks.keys()) == (("high_contrast",), {"plain": {}}, networks)
     picture = drawings.picture(0, 3)
@@ -232,17 +223,53 @@ def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
     with pytest.raises(UsageError) as error:
         model(picture, reference=picture)
     assert str(error.value) == "the model takes no styles from references; leave the reference out"
+    with pytest.raises(UsageError) as error:
+        model(picture, psi=0.5)
+    assert str(error.value) == "psi leads to the mean of styles from latents, and the model has none; leave it out"
     with pytest.raises(UsageError):
         style_map(model, "high_contrast", 3, 1.0)
 
 
 def test_a_method_that_draws_without_a_style_code_draws_by_the_seed(drawings):
-    model = untrained("pix2pix.yaml", "networks.generator.levels=4")
+    model = untrained("pix2pix.yaml", "data.image_size=32", "networks.generator.levels=4")
     assert model.guides == {"latent": {}}
     picture = drawings.picture(0, 3)
     one, same, other = (pixels(model(picture, seed=seed)) for seed in (1, 1, 2))
     assert (one == same).all()
     assert (one != other).any()
+
+
+LAZY = '''
+"""A network that learns its sizes from what it is given."""
+from i2i_core import hookimpl
+
+
+@hookimpl
+def i2i_components(registry):
+    registry.network("recolour", "lazy_net:recolour")
+
+
+def recolour():
+    """Two convolutions."""
+    from torch import nn
+
+    return nn.Sequential(nn.LazyConv2d(4, 1), nn.Conv2d(4, 3, 1))
+'''
+
+
+def test_lazy_layers_take_their_sizes_from_the_weights(tmp_path, drawings):
+    (tmp_path / "lazy_net.py").write_text(LAZY)
+    model = untrained("cyclegan.yaml", "data.image_size=32", "networks.G={use: lazy_net/recolour}",
+                      *(f"networks.{name}.width=4" for name in ("F", "D_X", "D_Y")), files=(tmp_path / "lazy_net.py",))
+    x_real = tensor(drawings.picture(0, 3)).float() / 127.5 - 1
+    with torch.no_grad():
+        expected = model.networks["G"](x_real)
+    assert torch.equal(model.sources(x_real).into(model.styles(None, seeds=[0])[0]), expected)
+    networks = {"G": {name: t for name, t in model.model.networks["G"].items() if name != "0.weight"}}
+    with pytest.raises(CheckpointError) as error:
+        Translator(replace(model.model, networks=networks), discover(files=(tmp_path / "lazy_net.py",)), model.device)
+    assert str(error.value) == ("the weights of the model tiny do not fit its networks. only in the networks: "
+                                "G: 0.weight [0]")
 
 
 def test_importing_i2i_is_light():

@@ -59,7 +59,7 @@ class Page:
                 self.first = Picker(self, 0, "Style", guides)
                 self.psi = gr.Slider(0, 1, 1, step=0.05, label="Distance from the mean style, ψ",
                                      info="0: the domain's mean style. 1: styles as the model makes them.",
-                                     visible="latent" in model.guides)
+                                     visible=bool(model.guides.get("latent")))
                 self.blend = gr.Checkbox(label="Blend with a second style", visible=bool(guides))
                 with gr.Column(visible=False, elem_classes="parts") as second:
                     self.share = gr.Slider(0, 1, 0.5, step=0.01, label="Blend",

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from i2i import Style, Translator
-from i2i.fitting import fit, to_picture
+from i2i.fitting import fit
+from i2i_core.data.batches import to_picture
 from i2i_core.errors import UsageError
 from i2i_core.pictures import read_picture
 

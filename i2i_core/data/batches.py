@@ -72,6 +72,13 @@ def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, fli
     return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
 
 
+def to_picture(x: Tensor, box: tuple[int, int, int, int] | None = None) -> Image.Image:
+    """(3, H, W) in [-1, 1] as an RGB picture, or what lies between the pixels left, top, right and bottom of it."""
+    pixels = x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    picture = Image.fromarray(pixels)
+    return picture.crop(box) if box is not None else picture
+
+
 def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str]) -> dict[int, tuple[int, ...]]:
     """By the number of each domain that gives sources: those that its pictures are translated into (`data.targets`)."""
     if not isinstance(targets, str):

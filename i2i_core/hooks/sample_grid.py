@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from i2i_core import state
-from i2i_core.data.batches import to_device, to_tensor
+from i2i_core.data.batches import to_device, to_picture, to_tensor
 from i2i_core.draws import Draws
 from i2i_core.names import PhaseName
 
@@ -84,10 +84,9 @@ def png(cells: Tensor, gap: int = 2) -> bytes:
     """Pictures in [-1, 1], (rows, columns, 3, H, W), as one on white, `gap` pixels apart."""
     rows, columns, _, height, width = cells.shape
     sheet = Image.new("RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), "white")
-    pixels = cells.add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
     for row, column in np.ndindex(rows, columns):
         place = (column * (width + gap) + gap, row * (height + gap) + gap)
-        sheet.paste(Image.fromarray(pixels[row, column]), place)
+        sheet.paste(to_picture(cells[row, column]), place)
     file = io.BytesIO()
     sheet.save(file, "png")
     return file.getvalue()

@@ -98,7 +98,7 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
 def _places(pictures: str, out: Path, overwrite: bool) -> dict[Path, Path]:
     """Where the answer to each picture goes: OUT itself, or below it by the same path as below IN."""
     from i2i_core.errors import UsageError
-    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing
+    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
 
     found = find_pictures([pictures])
     if is_one_file(out):
@@ -106,9 +106,7 @@ def _places(pictures: str, out: Path, overwrite: bool) -> dict[Path, Path]:
             raise UsageError(f"{out} is one picture and {pictures} names {len(found)}; name a folder instead")
         places = dict.fromkeys(found, out)
     else:
-        plain = [place.with_suffix(".png") for place in found.values()]
-        places = {path: out / (short if plain.count(short) == 1 else f"{place}.png")  # a.jpg beside a.webp
-                  for (path, place), short in zip(found.items(), plain, strict=True)}
+        places = {path: out / f"{place}.png" for path, place in without_suffixes(found).items()}
     if not overwrite:
         refuse_existing(places.values())
     return places

@@ -207,7 +207,6 @@ def test_a_skip_needs_its_plugin_and_masks_need_fan_or_what_replaces_it(flat, gi
                             "--fan wing.ckpt")
 
 
-@pytest.mark.skipif(discover().registry.get("tensor", "fan_mask/face68") is None, reason="there is no face68")
 def test_without_fan_masks_come_from_face68(flat, given, tmp_path: Path) -> None:
     given(flat("celeba64", EMA))
     answer = call("nets.ckpt", "--to", tmp_path / "model")

@@ -1,0 +1,24 @@
+"""Models as recipes start them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from i2i.translator import Translator
+from i2i_core.check import load
+from i2i_core.compute import make_accelerator
+from i2i_core.export import of_recipe
+from i2i_core.plugins import discover
+from i2i_core.run import Run
+
+
+def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translator:
+    """The model that a recipe starts from."""
+    plugins = discover(files=files)
+    checked = load(recipe, [*sets, "hooks.true_pairs=null", "seed=1"], plugins)
+    run = Run(checked, make_accelerator("fp32"), None)
+    run.start()
+    states = {name: network.state_dict() for name, network in run.networks.items()}
+    return Translator(of_recipe(checked, list(run.data.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
