@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import verb, with_overwrite
-from .using import Chosen, Loaded, progress, with_fit, with_model, with_styles
+from .using import Chosen, progress, read_sources, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
     from i2i import Translator
@@ -43,15 +43,15 @@ def grid(model: Translator, choose: Callable[[Translator], list[Chosen]], pictur
         refuse_existing([out])
     height, width = model.image_size
     styles = choose(model)
-    sources = Loaded(model, pictures, fit_by)
-    rows: list[list[Cell]] = [[None, None, *(labelled(name, width) for name in sources.names)],
+    paths, sources = read_sources(model, pictures, fit_by)
+    rows: list[list[Cell]] = [[None, None, *(labelled(path.stem, width) for path in paths)],
                               [None, None, *sources.pictures()]]
     with progress(len(styles), "drawing") as advance:
         for chosen in styles:
             domain = model.domains[chosen.style.domain]
             reference = shrunk(read_picture(chosen.reference), model.image_size) if chosen.reference else None
             rows.append([f"{domain}\n{labelled(chosen.label, width)}".strip(), reference,
-                         *sources.into(chosen.style)])
+                         *sources.translated(chosen.style)])
             advance()
     write_picture(out, sheet(rows, (width, height)))
     click.echo(out)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import verb, with_overwrite
-from .using import Loaded, finite, progress, with_fit, with_model
+from .using import finite, progress, read_sources, with_fit, with_model
 
 if TYPE_CHECKING:
     from i2i import Translator
@@ -46,9 +46,9 @@ def styles(model: Translator, picture: str, domains: tuple[str, ...], cells: int
     check_suffix(out)
     if not overwrite:
         refuse_existing([out])
-    source = Loaded(model, [picture], fit_by)
-    if len(source.names) > 1:
-        raise UsageError(f"{picture} names {len(source.names)} pictures, and a map shows one; name a file")
+    paths, source = read_sources(model, [picture], fit_by)
+    if len(paths) > 1:
+        raise UsageError(f"{picture} names {len(paths)} pictures, and a map shows one; name a file")
     names = domains or model.targets
     maps: list[Cell] = []
     with progress(len(names) * cells**2, "drawing") as advance:
@@ -58,7 +58,7 @@ def styles(model: Translator, picture: str, domains: tuple[str, ...], cells: int
             for row in found.styles:
                 rows.append([])
                 for style in row:
-                    rows[-1] += source.into(style)
+                    rows[-1] += source.translated(style)
                     advance()
             across, down = found.explained
             said = f"{name}: {across:.0%} of the variance across, {down:.0%} down; deviation {found.deviation:.2g}"

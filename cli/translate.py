@@ -116,8 +116,8 @@ def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list
                     fitted[path] = found
             if not fitted:
                 continue
-            warn_of_faces(model, {path: x for path, (x, _, _) in fitted.items()})
             sources = model.sources(torch.stack([x for x, _, _ in fitted.values()]))
+            warn_of_faces(model, list(fitted), sources.x_real)
             for number, chosen in enumerate(styles):
                 made = sources.into(chosen.style)
                 written()  # those before: no more than a batch waits

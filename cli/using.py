@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +15,9 @@ import click
 from .common import with_plugins
 
 if TYPE_CHECKING:
-    from PIL import Image
     from torch import Tensor
 
-    from i2i import Style, Translator
+    from i2i import Sources, Style, Translator
     from i2i.fitting import Fit
 
 Function = Callable[..., Any]
@@ -92,7 +91,6 @@ class Chosen:
 def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, count: int | None, psi: float,
                   references: Sequence[str]) -> list[Chosen]:
     """The styles that options choose, domain by domain."""
-    from i2i.fitting import fit
     from i2i_core.errors import UsageError
     from i2i_core.pictures import find_pictures, read_picture
 
@@ -108,7 +106,7 @@ def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, c
             picture = read_picture(path)
             (style,) = model.styles(domain, references=[picture], psi=psi)
             if domain == first:
-                warn_of_faces(model, {path: fit(picture, model.image_size, "stretch")[0]})
+                warn_of_faces(model, [path], model.sources([picture], "stretch").x_real)
             again = any(path.stem == other.stem for other in paths[:number])
             found.append(Chosen(f"{domain}-{path.stem}{f'-{number}' * again}", path.stem, style, path))
         if not paths:
@@ -119,42 +117,21 @@ def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, c
     return found
 
 
-def warn_of_faces(model: Translator, pictures: Mapping[Path, Tensor]) -> None:
-    """Say which of the pictures (3, H, W) lack the face that the model's masks are drawn around."""
-    import torch
-
-    for number in model.without_face(torch.stack(list(pictures.values()))):
-        click.echo(f"warning: no face is found in {list(pictures)[number]}, so the model's masks are empty there; "
+def warn_of_faces(model: Translator, paths: Sequence[Path], x: Tensor) -> None:
+    """Say which of the pictures (N, 3, H, W) lack the face that the model's masks are drawn around."""
+    for number in model.without_face(x):
+        click.echo(f"warning: no face is found in {paths[number]}, so the model's masks are empty there; "
                    f"i2i align crops faces", err=True)
 
 
-class Loaded:
-    """Pictures that are translated all at once, encoded."""
+def read_sources(model: Translator, named: Sequence[str], fit_by: Fit) -> tuple[list[Path], Sources]:
+    """The pictures that files, folders and globs name, to be translated all at once."""
+    from i2i_core.pictures import find_pictures
 
-    def __init__(self, model: Translator, named: Sequence[str], fit_by: Fit) -> None:
-        import torch
-
-        from i2i.fitting import fit
-        from i2i_core.pictures import find_pictures, read_picture
-
-        paths = list(find_pictures(named))
-        fitted = [fit(read_picture(path), model.image_size, fit_by) for path in paths]
-        self.names, self._boxes = [path.stem for path in paths], [box for _, box in fitted]
-        warn_of_faces(model, {path: x for path, (x, _) in zip(paths, fitted, strict=True)})
-        self._sources = model.sources(torch.stack([x for x, _ in fitted]))
-
-    def pictures(self) -> list[Image.Image]:
-        """As the networks see them, without mirrored edges."""
-        return self._pictures(self._sources.x_real)
-
-    def into(self, style: Style) -> list[Image.Image]:
-        """Their translations."""
-        return self._pictures(self._sources.into(style))
-
-    def _pictures(self, made: Tensor) -> list[Image.Image]:
-        from i2i_core.data.batches import to_picture
-
-        return [to_picture(x, box) for x, box in zip(made, self._boxes, strict=True)]
+    paths = list(find_pictures(named))
+    sources = model.sources(paths, fit_by)
+    warn_of_faces(model, paths, sources.x_real)
+    return paths, sources
 
 
 with_fit = click.option("--fit", "fit_by", type=click.Choice(["keep", "crop", "stretch"]), default="keep",

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import verb, with_overwrite
-from .using import Chosen, Loaded, finite, progress, with_fit, with_model, with_styles
+from .using import Chosen, finite, progress, read_sources, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from i2i import Translator
+    from i2i import Sources, Translator
     from i2i.fitting import Fit
 
 
@@ -53,13 +53,13 @@ def video(model: Translator, choose: Callable[[Translator], list[Chosen]], pictu
     if len(styles) < 2:
         raise UsageError("a video goes from style to style; name two or more with --styles, --domain or --reference")
     steps = max(1, round(seconds * fps))
-    sources = Loaded(model, pictures, fit_by)
+    _, sources = read_sources(model, pictures, fit_by)
     with progress(len(styles) * steps, "filming") as advance:
         film.write(out, _frames(model, sources, styles, steps, advance), len(styles) * steps, fps)
     click.echo(out)
 
 
-def _frames(model: Translator, sources: Loaded, styles: list[Chosen], steps: int,
+def _frames(model: Translator, sources: Sources, styles: list[Chosen], steps: int,
             advance: Callable[[], None]) -> Iterator[Image.Image]:
     """The sources on top, below them their translations, at the left of these the reference."""
     from i2i.fitting import shrunk
@@ -75,7 +75,7 @@ def _frames(model: Translator, sources: Loaded, styles: list[Chosen], steps: int
             share = step / steps
             share *= share * (3 - 2 * share)  # slowly away from a style and slowly to the next
             left = [_between(window[0], window[1], share, (width, height))] if window else []
-            row = sources.into(chosen.style.towards(following.style, share))
+            row = sources.translated(chosen.style.towards(following.style, share))
             yield sheet([[*corner, *sources.pictures()], [*left, *row]], (width, height))
             advance()
 

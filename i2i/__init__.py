@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from i2i_core import __version__
 
 if TYPE_CHECKING:
-    from i2i.translator import Style, Translator, load
+    from i2i.translator import Sources, Style, Translator, load
 
-__all__ = ["Style", "Translator", "__version__", "load"]
+__all__ = ["Sources", "Style", "Translator", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:

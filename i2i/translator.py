@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from i2i.building import specs_of, without_memory
-from i2i.fitting import Fit, fit
+from i2i.fitting import Box, Fit, fit
 from i2i_core.check import EVERY_FIELD, definitions
 from i2i_core.components import build
 from i2i_core.data.batches import to_device, to_picture
@@ -139,17 +139,11 @@ class Translator:
         """
         if seed is not None and reference is not None:
             raise UsageError("a style comes from a seed or from a reference; leave one of them out")
-        if fit_by not in get_args(Fit):
-            raise UsageError(f"fit_by cannot be {fit_by} ({did_you_mean(str(fit_by), get_args(Fit))})")
         if isinstance(picture, Image.Image | str | Path) or not isinstance(picture, Iterable):
             return self([picture], domain=domain, reference=reference, seed=seed, psi=psi, fit_by=fit_by)[0]
         references = [] if reference is None else [reference]
         (style,) = self.styles(domain, seeds=[seed or 0] if reference is None else [], references=references, psi=psi)
-        fitted = [fit(opened(p), self.image_size, fit_by) for p in picture]
-        if not fitted:
-            return []
-        made = self.sources(torch.stack([x for x, _ in fitted])).into(style)
-        return [to_picture(x, box) for x, (_, box) in zip(made, fitted, strict=True)]
+        return self.sources(picture, fit_by).translated(style)
 
     def domain(self, name: str | None) -> int:
         """The class index of a domain that can be translated into; raises UsageError."""
@@ -202,9 +196,18 @@ class Translator:
         made = Values({**self.networks, **fields}, draws).of(term.arguments)
         return {alias: made[name] for alias, name in where.items()}
 
-    def sources(self, pictures: Tensor) -> Sources:
-        """Pictures to translate, (N, 3, H, W) of the networks' size: uint8, or from -1 to 1."""
-        return Sources(self, self._tensor(pictures))
+    def sources(self, pictures: Iterable[Picture] | Tensor, fit_by: Fit = "keep") -> Sources:
+        """Pictures to translate into several styles; as a tensor (N, 3, H, W) of the networks' size uint8, or -1 to 1.
+
+        Raises UsageError and DataError.
+        """
+        if fit_by not in get_args(Fit):
+            raise UsageError(f"fit_by cannot be {fit_by} ({did_you_mean(str(fit_by), get_args(Fit))})")
+        if isinstance(pictures, Tensor):
+            return Sources(self, self._tensor(pictures), [(0, 0, *self.image_size[::-1])] * len(pictures))
+        fitted = [fit(opened(picture), self.image_size, fit_by) for picture in pictures]
+        x_real = torch.stack([x for x, _ in fitted]) if fitted else torch.empty(0, 3, *self.image_size)
+        return Sources(self, self._tensor(x_real), [box for _, box in fitted])
 
     def without_face(self, pictures: Tensor) -> list[int]:
         """Which of the pictures (N, 3, H, W) lack the face that the model's masks look for, if they look for one."""
@@ -233,9 +236,19 @@ class Translator:
 class Sources:
     """Pictures to translate: what does not depend on the style is computed once, whatever the number of styles."""
 
-    def __init__(self, translator: Translator, x_real: Tensor) -> None:
-        self.translator, self.x_real = translator, x_real
+    def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[Box]) -> None:
+        """boxes: where in (H, W) each picture is."""
+        self.translator, self.x_real, self.boxes = translator, x_real, boxes
         self._values: dict[frozenset[str], tuple[PlannedTerm, Values, list[Node]]] = {}
+
+    def pictures(self) -> list[Image.Image]:
+        """As the networks see them, without mirrored edges."""
+        return [to_picture(x, box) for x, box in zip(self.x_real, self.boxes, strict=True)]
+
+    def translated(self, style: Style) -> list[Image.Image]:
+        """Their translations."""
+        made = self.into(style) if self.boxes else self.x_real
+        return [to_picture(x, box) for x, box in zip(made, self.boxes, strict=True)]
 
     @torch.no_grad()
     def into(self, style: Style) -> Tensor:

@@ -45,10 +45,10 @@ class Visit:
 
     def bring(self, file: Path, name: str) -> None:
         """The picture to translate; raises DataError."""
-        x, box = fit(read_picture(file), self.model.image_size, "keep")
+        sources = self.model.sources([file])
         with _one_at_a_time:
-            self.name, self.source, self.box = Path(name).stem, to_picture(x / 127.5 - 1, box), box
-            self.sources = self.model.sources(x[None])
+            self.name, self.sources = Path(name).stem, sources
+            (self.source,) = sources.pictures()
 
     def bring_reference(self, slot: int, file: Path) -> None:
         """A picture whose style to take; raises DataError."""
@@ -66,7 +66,8 @@ class Visit:
         with _one_at_a_time:
             first, *others = (self.style(domain, psi, choice) for choice in choices)
             style = first.towards(others[0], share) if others else first
-            return to_picture(self.sources.into(style)[0], self.box)
+            (made,) = self.sources.translated(style)
+        return made
 
     def _style(self, domain: str, psi: float, choice: Choice) -> Style:
         if not choice.reference:
@@ -87,7 +88,7 @@ class Visit:
         """mask: (1, 1, any, any) in [0, 1]."""
         size = self.model.image_size
         share = torch.nn.functional.interpolate(mask.float(), size=size, mode="bilinear", align_corners=False)
-        left, top, right, bottom = self.box
+        ((left, top, right, bottom),) = self.sources.boxes
         shares = share[0, 0, top:bottom, left:right, None].cpu().numpy() * 0.6
         grey = np.asarray(self.source.convert("L"))[..., None]
         return Image.fromarray((grey * (1 - shares) + MASK_COLOUR * shares).round().astype(np.uint8))
