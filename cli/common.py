@@ -84,6 +84,10 @@ with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is
 with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 
 
+def warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
+
+
 def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 

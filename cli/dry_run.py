@@ -20,9 +20,8 @@ from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
 from i2i_core.registry import Entry
 
 from . import launch
-from .common import grid, show
+from .common import grid, show, warn
 from .memory import Forecast, NotPredicted, device_memory
-from .train import warn
 
 if TYPE_CHECKING:
     from i2i_core.plugins import Plugins

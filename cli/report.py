@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .common import verb, with_overwrite
+from .common import verb, warn, with_overwrite
 
 
 @verb
@@ -31,6 +31,6 @@ def report(run: Path, to: Path | None, overwrite: bool) -> None:
     told = read(run)
     if not overwrite:
         refuse_existing([target])
-    html = page(told, warn=lambda message: click.echo(f"warning: {message}", err=True))
+    html = page(told, warn)
     state.write_file(target, html.encode("utf-8", "replace"))  # a name may be no Unicode
     click.echo(target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_plugins, with_sets
+from .common import verb, warn, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.plugins import Plugins
@@ -64,7 +64,3 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
             click.echo(f"checkpoint  {checkpoint}")
         for picture in sorted((run.folder / "samples").glob(f"step-{run.step:08d}-*.png")):
             click.echo(f"picture     {picture}")
-
-
-def warn(message: str) -> None:
-    click.echo(f"warning: {message}", err=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import with_plugins
+from .common import warn, with_plugins
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -120,8 +120,7 @@ def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, c
 def warn_of_faces(model: Translator, paths: Sequence[Path], x: Tensor) -> None:
     """Say which of the pictures (N, 3, H, W) lack the face that the model's masks are drawn around."""
     for number in model.without_face(x):
-        click.echo(f"warning: no face is found in {paths[number]}, so the model's masks are empty there; "
-                   f"i2i align crops faces", err=True)
+        warn(f"no face is found in {paths[number]}, so the model's masks are empty there; i2i align crops faces")
 
 
 def read_sources(model: Translator, named: Sequence[str], fit_by: Fit) -> tuple[list[Path], Sources]:
