@@ -43,7 +43,10 @@ def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"],
     """
     from dataclasses import replace
 
+    import torch
+
     from i2i.card import card
+    from i2i.translator import Translator
     from i2i_core.errors import UsageError
     from i2i_core.export import of_run
     from i2i_core.model import CONFIG, write
@@ -54,6 +57,7 @@ def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"],
     if (run / CONFIG).is_file():
         raise UsageError(f"{run} is a model already; copy its folder, or name what it is to become with --as")
     model = replace(of_run(run, plugins, step, show), name=to.resolve().name)
+    Translator(model, plugins, torch.device("cpu")).try_out()
     steps = model.config.training["steps"]
     pictures = {path.name.replace(f"step-{steps:08d}", "samples"): path.read_bytes()
                 for path in sorted((run / "samples").glob(f"step-{steps:08d}-*.png"))}
@@ -67,15 +71,17 @@ def _for_elsewhere(plugins: Plugins, run: Path, to: Path, kind: Kind, step: int 
     import torch
 
     from i2i.elsewhere import write
+    from i2i.loading import find
     from i2i.translator import Translator
     from i2i_core.errors import UsageError
     from i2i_core.export import of_run
-    from i2i_core.model import CONFIG, read
+    from i2i_core.model import CONFIG
 
-    is_model = (run / CONFIG).is_file()
-    if is_model and (step is not None or show != SHOW):
+    as_found = step is None and show == SHOW
+    if not as_found and (run / CONFIG).is_file():
         raise UsageError(f"{run} is a model, whose step and tensor are chosen; --step and --show are for a run")
-    model = Translator(read(run) if is_model else of_run(run, plugins, step, show), plugins, torch.device("cpu"))
+    made = find(run, plugins) if as_found else of_run(run, plugins, step, show)
+    model = Translator(made, plugins, torch.device("cpu"))
 
     def each(parts: list[Part]) -> Iterator[Part]:
         with progress(len(parts), "exporting") as advance:

@@ -41,7 +41,7 @@ def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: M
         for name, spec in specs.items():
             try:
                 found[name] = build(spec, facts)
-            except RuntimeError as error:
+            except (RuntimeError, TypeError) as error:
                 why = str(error).partition("\n")[0]
                 raise CheckpointError(f"the model {model.name} cannot be used: its {spec.entry.kind} {name} cannot be "
                                       f"built ({why})") from error

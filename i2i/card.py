@@ -94,5 +94,5 @@ def _numbers(data: Any, place: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str
     if isinstance(data, Mapping):
         for key, value in data.items():
             yield from _numbers(value, (*place, str(key)))
-    elif isinstance(data, int | float):
+    elif isinstance(data, int | float) and not isinstance(data, bool):
         yield place, data

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from i2i_core.errors import CheckpointError, UsageError
-from i2i_core.model import CONFIG, read, refuse
+from i2i_core.model import CARD, CONFIG, RECIPE, own_files, read, refuse
 
-CARD, RECIPE = "README.md", "recipe.yaml"
 FETCHED = [CONFIG, "*.safetensors", CARD, RECIPE, "*.png"]
 """What belongs to a model: patterns, at the top of its repository."""
 BELOW = "*/*"
@@ -27,7 +26,7 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
     or is no model.
     """
     hub = _hub()
-    if to is not None and ((to / CONFIG).exists() or not (to / ".cache" / "huggingface").is_dir()):  # none cut short
+    if to is not None and not _begun(to):
         refuse(to, CONFIG, "model", overwrite)
     with _explained(name, "fetched"):
         folder = Path(hub.snapshot_download(name, revision=revision, local_dir=to, allow_patterns=FETCHED,
@@ -36,16 +35,21 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
     return folder
 
 
+def _begun(to: Path) -> bool:
+    """Whether all that a folder holds was fetched before, and that was cut short."""
+    fetched = to / ".cache" / "huggingface" / "download"
+    return fetched.is_dir() and not (to / CONFIG).exists() and all(
+        (fetched / f"{path.name}.metadata").is_file() for path in to.iterdir() if path.name != ".cache")
+
+
 def push(folder: Path, name: str, *, private: bool = True) -> str:
     """Send a model's folder to the repository `name`, making it if needed, and return its address.
 
     Sends config.json and the files that it names, README.md and the pictures that it shows, and recipe.yaml. Raises
     CheckpointError for a folder that is no sound model, and UsageError for a link, before anything is sent.
     """
-    model = read(folder)
-    card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
-    pictures = [path.name for path in folder.glob("*.png") if f"]({path.name})" in card]
-    names = [CONFIG, *model.config.files, CARD, RECIPE, *pictures]
+    read(folder)
+    names = own_files(folder)
     if links := [name for name in names if (folder / name).is_symlink()]:
         raise UsageError(f"{folder / links[0]} is a link, and what it leads to is not sent; put the file in its place")
     api = _hub().HfApi()
@@ -82,5 +86,5 @@ def _explained(name: str, what: str) -> Iterator[None]:
         raise CheckpointError(f"{name} cannot be {what}: HF_HUB_OFFLINE is set") from None
     except errors.LocalEntryNotFoundError:
         raise CheckpointError(f"{name} cannot be {what}: the hub cannot be reached, and the cache lacks it") from None
-    except (OSError, ValueError) as error:
+    except Exception as error:  # of any library below
         raise CheckpointError(f"{name} cannot be {what}: {' '.join(str(error).split())}") from None

@@ -7,7 +7,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-INK, FAINT, PAPER = "#1a1a1a", "#8a8a8a", "white"
+INK, PAPER = "#1a1a1a", "white"
 Cell = Image.Image | str | None
 """A picture, a label or nothing."""
 

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from i2i.translator import Style, Translator
+from i2i.translator import MEAN_OF, Style, Translator
 from i2i_core.errors import UsageError
-
-SAMPLES = 1024
-"""Styles from latents of which the plane is found."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +27,13 @@ def style_map(model: Translator, domain: str, cells: int, reach: float) -> Style
     y = model.domain(domain)
     if not model.guides.get("latent"):
         raise UsageError("the model has no styles from latents to make a map of")
-    codes = model.sample_codes(y, SAMPLES)
+    codes = model.sample_codes(y, MEAN_OF)
     flat = torch.cat([code.flatten(1) for code in codes.values()], dim=1).double()
     mean = flat.mean(0)
     _, singular, axes = torch.linalg.svd(flat - mean, full_matrices=False)
     variances = singular.square() / (len(flat) - 1)
+    if len(variances) == 1:  # codes of one number: a line
+        variances, axes = (torch.cat([found, torch.zeros_like(found)]) for found in (variances, axes))
     total = variances.sum().clamp_min(torch.finfo(flat.dtype).tiny)
     steps = torch.linspace(-reach, reach, cells).tolist()
 

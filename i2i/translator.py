@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -20,10 +20,10 @@ from i2i_core.check import EVERY_FIELD, definitions
 from i2i_core.components import build
 from i2i_core.data.batches import to_device, to_picture
 from i2i_core.draws import Draws
-from i2i_core.errors import CheckpointError, UsageError, did_you_mean
-from i2i_core.model import CONFIG, Guide, Model, read
-from i2i_core.pictures import as_rgb, read_picture
-from i2i_core.plugins import Plugins, discover
+from i2i_core.errors import CheckpointError, DataError, UsageError, did_you_mean
+from i2i_core.model import Guide, Model
+from i2i_core.pictures import as_rgb, read_picture, why_broken
+from i2i_core.plugins import Plugins
 from i2i_core.state import match
 from i2i_core.tensors import (
     Definition,
@@ -58,29 +58,6 @@ class Style:
         """The style on the straight line from this one (0) to `other` (1); beyond them it goes on."""
         codes = {name: torch.lerp(code, other.codes[name], share) for name, code in self.codes.items()}
         return Style(self.domain if share < 0.5 else other.domain, codes, self.seed)
-
-
-def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:
-    """The model in a folder that `i2i export` wrote, in that of a run, or of that name (OWNER/MODEL) on a hub.
-
-    device: by default an accelerator where there is one. Raises an I2IError saying what is wrong with the model.
-    """
-    from i2i import hub
-    from i2i_core.export import of_run
-
-    folder, plugins = Path(model), plugins or discover()
-    if not folder.is_dir():
-        if not hub.NAME.fullmatch(str(model)) or folder.parent.is_dir():  # a slip in a path is no name on a hub
-            raise UsageError(f"there is no model {model}: name a folder that i2i export wrote, a run's, or OWNER/MODEL "
-                             f"on a hub")
-        folder = hub.pull(str(model))
-    is_model, is_run = (folder / CONFIG).is_file(), (folder / "checkpoints").is_dir()
-    if not is_model and not is_run:
-        raise CheckpointError(f"{folder} is no model, which has a {CONFIG}, and no run, which has checkpoints")
-    found = read(folder) if is_model else of_run(folder, plugins)
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    return Translator(found, plugins, _usable(device or "cpu"))
 
 
 class Translator:
@@ -177,7 +154,9 @@ class Translator:
                 given = {"x_ref": x_ref, "x_ref2": x_ref}
                 codes = self._codes("reference", y, given, self._draws(0, 1))
                 found.append(Style(y, codes or {"x_ref": x_ref}))
-        return found if psi == 1 else [self.mean_style(y).towards(style, psi) for style in found]
+        if psi == 1:
+            return found
+        return [replace(self.mean_style(y).towards(style, psi), seed=style.seed) for style in found]
 
     def _mean_style(self, y: int) -> Style:
         """The mean of a domain's styles from latents: where `psi` 0 leads."""
@@ -208,6 +187,13 @@ class Translator:
         fitted = [fit(opened(picture), self.image_size, fit_by) for picture in pictures]
         x_real = torch.stack([x for x, _ in fitted]) if fitted else torch.empty(0, 3, *self.image_size)
         return Sources(self, self._tensor(x_real), [box for _, box in fitted])
+
+    def try_out(self) -> None:
+        """Translate a blank picture in each way that there is; raises UsageError if that makes no picture."""
+        blank = self.sources(torch.zeros(1, 3, *self.image_size))
+        for guide in self.guides:
+            given: dict[str, Any] = {"references": blank.pictures()} if guide == "reference" else {"seeds": [0]}
+            blank.into(self.styles(self.targets[0], **given)[0])
 
     def without_face(self, pictures: Tensor) -> list[int]:
         """Which of the pictures (N, 3, H, W) lack the face that the model's masks look for, if they look for one."""
@@ -262,7 +248,10 @@ class Sources:
                         "y_trg": torch.full((count,), style.domain, device=model.device),
                         **{name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()}}
         (x_fake,) = values.of(term.arguments).values()
-        return x_fake  # type: ignore[no-any-return]
+        if not isinstance(x_fake, Tensor) or x_fake.shape != self.x_real.shape:
+            raise UsageError(f"the tensor {model.model.config.show} is no translation, which would be pictures of the "
+                             f"size of x_real")
+        return x_fake
 
     @torch.no_grad()
     def tensor(self, name: str) -> Any:
@@ -297,12 +286,7 @@ def opened(picture: Picture) -> Image.Image:
     if not isinstance(picture, Image.Image):
         raise UsageError(f"a picture is a path or a PIL image, not {type(picture).__name__}; PIL.Image.fromarray makes "
                          f"one of an array")
-    return as_rgb(ImageOps.exif_transpose(picture))
-
-
-def _usable(device: str | torch.device) -> torch.device:
-    """The device, if it can be used; raises UsageError."""
     try:
-        return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
-        raise UsageError(f"the device {device} cannot be used here: {str(error).partition('. ')[0]}") from None
+        return as_rgb(ImageOps.exif_transpose(picture))
+    except Exception as error:  # a file that Pillow has not yet decoded may be anything
+        raise DataError(f"the picture cannot be used: {why_broken(error)}") from error

@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -13,8 +14,8 @@ from PIL import Image
 from i2i_core import state
 from i2i_core.errors import UsageError
 
-MAX_WEBP = 16383
-"""Pixels on a side that the format allows."""
+MOST = 16383
+"""Pixels on a side that both formats allow."""
 
 
 def check(path: Path) -> None:
@@ -27,6 +28,12 @@ def check(path: Path) -> None:
 
 def write(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
     """Write `count` RGB frames of one size; no more than one of them is kept. Raises UsageError, DiskError."""
+    first = next(frames)
+    if max(first.size) > MOST:
+        raise UsageError(f"{path} would be {first.width} x {first.height} pixels, and videos have at most {MOST} on a "
+                         f"side; take fewer pictures")
+    frames = chain([first], frames)
+    del first
     (_write_mp4 if path.suffix.lower() == ".mp4" else _write_webp)(path, frames, count, fps)
 
 
@@ -57,9 +64,6 @@ def _even(picture: Image.Image) -> Image.Image:
 
 def _write_webp(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
     file, stream = io.BytesIO(), _Stream(frames, count)
-    if max(stream.size) > MAX_WEBP:
-        raise UsageError(f"{path} would be {stream.width} x {stream.height} pixels, and WebP allows {MAX_WEBP} on a "
-                         f"side; take fewer pictures, or name a .mp4")
     stream.save(file, "webp", save_all=True, duration=1000 / fps, loop=0, quality=90, method=4)
     state.write_file(path, file.getvalue())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,19 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = 
         raise UsageError(f"{folder} is no run's folder: it has no recipe.yaml")
     checked = environment.load_again(folder / "recipe.yaml", (), plugins, folder)
     checkpoint = _checkpoint(folder / "checkpoints", step)
-    parts = checkpoint.parts()
+    try:
+        parts = checkpoint.parts()
+    except FileNotFoundError:
+        raise CheckpointError(f"{checkpoint.path} is gone: the run goes on, and keeps only newer ones; try again"
+                              ) from None
     networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
     for hook in checked.hooks:
         for name, tensors in _averages(parts.get(f"hooks/{hook}", {})).items():
             if name in networks and tensors.keys() == networks[name].keys():
                 networks[name] = tensors
-    metrics = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("eval/*.json"))}
     recipe = checked.recipe
     training = {"seed": recipe.seed, "data": recipe.data.use, "steps": checkpoint.step,
-                "metrics": metrics if checkpoint.step == recipe.steps else {}}
+                "metrics": _measured(folder) if checkpoint.step == recipe.steps else {}}
     return of_recipe(checked, checkpoint.info["domains"], networks, plugins, folder.name, show, training)
 
 
@@ -56,6 +60,15 @@ def _checkpoint(folder: Path, step: int | None) -> state.Checkpoint:
         known = ", ".join(map(str, sorted(steps)))
         raise UsageError(f"there is no checkpoint of step {step} in {folder}; there are {known or 'none'}")
     return state.verify(steps[step])
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """What a run's files in eval/ hold, by their names; one that cannot be read says nothing."""
+    found = {}
+    for path in sorted(folder.glob("eval/*.json")):
+        with suppress(OSError, ValueError, RecursionError):
+            found[path.stem] = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)  # NaN
+    return found
 
 
 def _averages(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -28,7 +28,7 @@ from i2i_core.names import FileName, Names
 from i2i_core.recipe import Section, Use
 from i2i_core.shape import shape_problems
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, CARD, RECIPE = "config.json", "model.safetensors", "README.md", "recipe.yaml"
 Guide = Literal["latent", "reference", "plain"]
 """What makes a style: random numbers, a picture of the target domain, or nothing."""
 Side = Annotated[int, Field(ge=1, le=8192)]
@@ -124,7 +124,8 @@ def read(folder: Path) -> Model:
             networks.setdefault(network, {})[name] = tensor
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"the model {folder} is damaged: {WEIGHTS} cannot be read ({error})") from None
-    return Model(folder.name, document, networks, {name: folder / name for name in config.files if name != WEIGHTS})
+    files = {name: folder / name for name in config.files if name != WEIGHTS}
+    return Model(folder.resolve().name, document, networks, files)
 
 
 def read_config(document: Document) -> Config:
@@ -163,10 +164,11 @@ def start_from(folder: Path, networks: Mapping[str, nn.Module], domains: Sequenc
 def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bool = False) -> None:
     """Write a model and `others` (a card, pictures) as `folder`, which is there wholly or not at all.
 
-    overwrite: whether a model that is there may be replaced; whatever else is there never is. Raises UsageError and
-    DiskError.
+    overwrite: whether a model that is there may be replaced; a folder that holds anything else never is. Raises
+    UsageError and DiskError.
     """
     refuse(folder, CONFIG, "model", overwrite)
+    refuse_others(folder, CONFIG, "model")
     with staged(folder) as stage:
         flat = {f"{network}.{name}": tensor.contiguous().clone() for network, tensors in model.networks.items()
                 for name, tensor in tensors.items()}
@@ -180,21 +182,47 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
             (stage / name).write_bytes(content)
 
 
+def own_files(folder: Path, mark: str = CONFIG) -> list[str]:
+    """The names of a model's files: `mark`, those that it names, the recipe, the card and the pictures in it.
+
+    There are none where `mark` is not there, or is nothing of ours.
+    """
+    try:
+        about = json.loads((folder / mark).read_text(encoding="utf-8"))
+        card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
+        pictures = [path.name for path in folder.glob("*.png")
+                    if path.name.startswith("samples-") or f"]({path.name})" in card]
+        return [mark, *about["files"], CARD, RECIPE, *pictures]
+    except (OSError, ValueError, RecursionError, TypeError, KeyError):
+        return []
+
+
 def refuse(folder: Path, mark: str, what: str, overwrite: bool) -> None:
-    """Raise UsageError for a folder that is there, unless it is empty, or has the file `mark` and may be replaced.
+    """Raise UsageError for a folder that is there, unless it is empty, or is what has the file `mark` and may change.
 
     what: that which such a folder holds.
     """
-    if folder.exists() and not ((folder / mark).is_file() or (folder.is_dir() and not any(folder.iterdir()))):
+    if folder.exists() and not (own_files(folder, mark) or (folder.is_dir() and not any(folder.iterdir()))):
         raise UsageError(f"{folder} is there and holds no {what}; choose another folder with --to")
     if (folder / mark).exists() and not overwrite:
         raise UsageError(f"{folder} already holds a {what}; choose another folder with --to, or allow it with "
                          f"--overwrite")
 
 
+def refuse_others(folder: Path, mark: str, what: str) -> None:
+    """Raise UsageError for a folder that cannot be replaced: by what else it holds, or by who is in it."""
+    others = {path.name for path in folder.iterdir()} - {*own_files(folder, mark)} if folder.exists() else ()
+    if others:
+        raise UsageError(f"{folder} holds {min(others)} besides a {what}; take it out, or choose another folder with "
+                         f"--to")
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise UsageError(f"{folder} is the folder that you are in, or holds it; choose another one with --to")
+
+
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
     """A folder to fill, which then becomes `folder`, in place of one that is there; raises DiskError."""
+    folder = folder.resolve()  # not a link to it
     stage = folder.with_name(f".stage-{folder.name}")
     with state.writing(folder):
         try:

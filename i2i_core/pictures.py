@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import io
+import math
 import os
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -23,6 +23,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
 """A header that announces more is refused before anything is decoded."""
+MOST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
+"""Pixels on a side that formats allow."""
 SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
 
 
@@ -54,8 +56,10 @@ def open_picture(path: Path) -> Image.Image:
 def as_rgb(picture: Image.Image) -> Image.Image:
     """A decoded picture of any mode as RGB: transparent parts on white, 16-bit grey scaled; itself, if it is RGB."""
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
-        grey = np.asarray(picture, dtype=np.float64)
-        top = 65535.0 if picture.mode.startswith("I") else max(1.0, float(grey.max(initial=1.0)))
+        grey = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0.0, neginf=0.0)
+        top = 65535.0 if picture.mode.startswith("I") else float(grey.max(initial=1.0))
+        if isinstance(clear := picture.info.get("transparency"), int):  # the grey that is
+            grey = np.where(grey == clear, top, grey)
         picture = Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
         layer = picture.convert("RGBA")
@@ -100,9 +104,9 @@ def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
 
 
 def without_suffixes(places: Mapping[Path, Path]) -> dict[Path, Path]:
-    """Places of what pictures become, without suffix; where that would be one for two (a.jpg, a.png), with it."""
-    plain = Counter(place.with_suffix("") for place in {*places.values()})
-    return {path: short if plain[short := place.with_suffix("")] == 1 else place for path, place in places.items()}
+    """Places of what pictures become, without suffix; with it, where two would have the same one (a.jpg, a.png)."""
+    plain = {path: place.with_suffix("") for path, place in places.items()}
+    return plain if len({*plain.values()}) == len({*places.values()}) else {**places}
 
 
 def read_picture(path: Path) -> Image.Image:
@@ -115,9 +119,15 @@ def read_picture(path: Path) -> Image.Image:
 
 
 def write_picture(path: Path, picture: Image.Image) -> None:
-    """Replace a picture in one step, in the format of its suffix, making its folder if needed; raises DiskError."""
-    file = io.BytesIO()
-    picture.save(file, Image.registered_extensions()[path.suffix.lower()], **SAVING.get(path.suffix.lower(), {}))
+    """Replace a picture in one step, in the format of its suffix, making its folder if needed.
+
+    Raises DiskError, and UsageError for a picture that is too large for the format.
+    """
+    suffix, file = path.suffix.lower(), io.BytesIO()
+    if max(picture.size) > (most := MOST.get(suffix, math.inf)):
+        raise UsageError(f"{path} would be {picture.width} x {picture.height} pixels, and {suffix} allows {most} on a "
+                         f"side; name a .png")
+    picture.save(file, Image.registered_extensions()[suffix], **SAVING.get(suffix, {}))
     state.write_file(path, file.getvalue())
 
 

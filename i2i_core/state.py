@@ -105,7 +105,7 @@ def prune(folder: Path, keep: int, step: int) -> None:
 
 def checkpoints(folder: Path) -> list[Path]:
     """Committed checkpoints, newest first."""
-    return sorted(folder.glob("step-*"), reverse=True)
+    return sorted((path for path in folder.glob("step-*") if path.name[5:].isdecimal()), reverse=True)
 
 
 def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:

@@ -44,7 +44,9 @@ def is_safetensors(head: bytes) -> bool:
 
 
 def state_dict(content: Any) -> dict[str, Tensor]:
-    """The tensors of a state dict, bare or under "state_dict", without "module." in front of their names.
+    """The tensors of a state dict, without "module." in front of their names.
+
+    It may be bare, under "state_dict", or flat with "state_dict/" in front of the names.
 
     There are none in anything else.
     """
@@ -52,4 +54,5 @@ def state_dict(content: Any) -> dict[str, Tensor]:
         content = content.get("state_dict", content)
     if not isinstance(content, Mapping):
         return {}
-    return {str(name).removeprefix("module."): t for name, t in content.items() if isinstance(t, Tensor)}
+    return {str(name).removeprefix("state_dict/").removeprefix("module."): tensor
+            for name, tensor in content.items() if isinstance(tensor, Tensor)}

@@ -1,7 +1,7 @@
-"""What a stranger's checkpoint holds, read by a process of its own that can do little else.
+"""What a stranger's checkpoint holds, read by a process of its own with limits.
 
 `weights_only=True` executes nothing that a pickle asks for. Should that fail one day, or a small file want a huge
-memory, it costs this process, which has limits; what comes back is safetensors, never a pickle.
+memory, it costs this process, whose time, memory and files are limited; what comes back is safetensors, never a pickle.
 """
 
 from __future__ import annotations

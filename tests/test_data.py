@@ -237,6 +237,19 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
     assert (pixels(picture(tmp_path / "lossless.webp", (0, 0, 0, 0), mode="RGBA", lossless=True)) == 255).all()
 
 
+def test_sixteen_bits_of_grey_with_a_transparent_one_and_numbers_that_are_none(tmp_path: Path) -> None:
+    grey = np.full((8, 8), 1000, np.uint16)
+    grey[4:] = 30000
+    Image.fromarray(grey).save(tmp_path / "g.png", transparency=1000)
+    shades = np.asarray(open_picture(tmp_path / "g.png"))
+    assert set(shades[:4].flat) == {255} and set(shades[4:].flat) == {117}
+    floats = np.full((8, 8), 0.5, np.float32)
+    floats[0, 0], floats[0, 1] = np.nan, np.inf
+    Image.fromarray(floats).save(tmp_path / "f.tiff")
+    shades = np.asarray(open_picture(tmp_path / "f.tiff"))
+    assert set(shades[0, :2].flat) == {0} and set(shades[1:].flat) == {128}
+
+
 def test_a_palette_with_a_transparent_colour_is_white_there(tmp_path: Path) -> None:
     palette = Image.new("P", (16, 16), 0)
     palette.putpalette([10, 20, 30, 200, 100, 50])

@@ -1,31 +1,27 @@
-"""i2i demo: what the page makes of a visitor's pictures, who may see it, and what is left of an upload."""
+"""i2i demo: what the page makes of a visitor's pictures, and what is left of an upload."""
 
 from __future__ import annotations
 
-import socket
 import struct
-import sys
+import threading
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
-from gradio.utils import get_upload_folder
+import torch
 from PIL import Image
 
 import i2i
-from i2i.demo import markup, page, server
+from i2i.demo import markup, page
+from i2i.demo import visit as visit_module
 from i2i.demo.visit import Choice, Visit
 from i2i.translator import Translator
 from i2i_core.errors import DataError, UsageError
 from i2i_emoji.drawings import Drawings
 
 from .models import untrained
-
-PORT = 7999
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +49,6 @@ def visit(model, pictures) -> Visit:
     visit = Visit(model)
     visit.bring(pictures["penguin"], "penguin.png")
     return visit
-
-
-@pytest.fixture(scope="module")
-def client(model, tmp_path_factory) -> Iterator[TestClient]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        with TestClient(server.application(model, PORT), f"http://127.0.0.1:{PORT}") as client:
-            yield client
 
 
 def pixels(picture: Image.Image) -> np.ndarray:
@@ -117,6 +105,30 @@ def test_masks_are_orange_where_they_are_one(visit):
     grey = pixels(visit.source.convert("L"))[..., None]
     assert np.abs(pixels(full) - (0.4 * grey + 0.6 * np.array([255, 64, 0]))).max() <= 1  # the quick start's are ones
     assert same(full, no_mouth)
+
+
+def test_masks_lie_where_the_model_has_them(visit, monkeypatch):
+    left, nothing = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    left[..., :16] = 1
+    left[:, :, :5] = 0  # the mirrored edge above the picture, which is 90 x 60
+    grey = pixels(visit.source.convert("L"))[..., None]
+    for masks in ((left, nothing), left):
+        monkeypatch.setattr(visit.sources, "tensor", lambda name, masks=masks: masks)
+        shown, *others = visit.masks()
+        assert np.abs(pixels(shown)[:, :16] - (0.4 * grey + 0.6 * np.array([255, 64, 0]))[:, :16]).max() <= 1
+        for untouched in (pixels(shown)[:, 16:] - grey[:, 16:], *(pixels(other) - grey for other in others)):
+            assert np.abs(untouched).max() == 0
+
+
+def test_a_reference_waits_for_a_translation_under_way(visit, pictures):
+    with visit_module._one_at_a_time:
+        bringing = threading.Thread(target=visit.bring_reference, args=(0, pictures["castle"]))
+        bringing.start()
+        bringing.join(0.2)
+        assert bringing.is_alive()
+        assert 0 not in visit.references
+    bringing.join()
+    assert 0 in visit.references
 
 
 def shown(model: Translator) -> dict[str, bool]:
@@ -212,68 +224,6 @@ def test_what_is_no_picture_is_told_and_deleted(model, uploads, name):
     assert page.received(upload(uploads, name, write), visit.bring) == f'<p role="alert">{sentence}</p>'
     assert not visit.ready
     assert list(uploads.iterdir()) == []
-
-
-# The server.
-
-
-def test_the_page_loads_nothing_from_elsewhere(client):
-    answer = client.get("/")
-    assert answer.status_code == 200
-    assert answer.headers["content-security-policy"].startswith("default-src 'self' 'unsafe-inline' 'unsafe-eval';")
-    assert client.get("/docs").status_code == 404  # fetches its scripts from elsewhere
-
-
-@pytest.mark.parametrize(("header", "value", "code"), [
-    ("host", f"127.0.0.1:{PORT}", 200), ("host", "elsewhere.example", 400), ("origin", f"http://localhost:{PORT}", 200),
-    ("origin", "http://elsewhere.example", 403), ("origin", f"http://127.0.0.1:{PORT + 1}", 403),
-    ("origin", "null", 403)])
-def test_other_sites_are_refused(client, header, value, code):
-    assert client.get("/", headers={header: value}).status_code == code
-
-
-def test_uploads_have_at_most_10_mb(client):
-    sizes = {"small": 10 * 2**20 - 1000, "large": 11 * 2**20}
-    codes = {name: client.post("/gradio_api/upload", files={"files": ("a.png", bytes(size))}).status_code
-             for name, size in sizes.items()}
-    assert codes == {"small": 200, "large": 413}
-
-
-def test_no_file_of_the_machine_is_served(client, tiny_run):
-    for path in (tiny_run / "recipe.yaml", Path("/etc/hostname"), Path(server.__file__)):
-        assert client.get(f"/gradio_api/file={path}").status_code == 403
-
-
-def test_a_request_cannot_name_a_file_that_is_no_upload(client, model, tmp_path):
-    mine = tmp_path / "mine" / "castle.png"
-    mine.parent.mkdir()
-    Image.new("RGB", (20, 20), "red").save(mine)
-    page_config = client.get("/config").json()
-    for event in page_config["dependencies"]:
-        for named in ({"path": str(mine)}, {"path": str(mine), "meta": {"_type": "gradio.FileData"}}):
-            asked = {"data": [named] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "a"}
-            client.post("/gradio_api/queue/join", json=asked).raise_for_status()
-            client.get("/gradio_api/queue/data", params={"session_hash": "a"})
-    assert mine.exists()
-    assert not [file for file in Path(get_upload_folder()).rglob("*") if file.name == mine.name]
-    with pytest.raises(PermissionError):
-        page.received({"path": str(mine)}, Visit(model).bring)
-
-
-def test_a_port_in_use_is_told(i2i, tiny_run):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        answer = i2i("demo", tiny_run, "--port", port)
-    assert (answer.code, answer.err) == (2, f"port {port} cannot be had (Address already in use); choose another with "
-                                            f"--port, or leave it out\n")
-
-
-def test_without_gradio_the_command_says_what_to_install(i2i, tiny_run, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    answer = i2i("demo", tiny_run)
-    assert (answer.code, answer.err) == (2, 'the page needs gradio; pip install "i2i[demo]"\n')
 
 
 def test_a_picture_that_is_gone_is_told(model, tmp_path):

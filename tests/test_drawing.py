@@ -8,11 +8,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2i import Translator, load
 from i2i import video as film
+from i2i.fitting import shrunk
+from i2i.style_map import style_map
 from i2i_core.errors import UsageError
+from i2i_core.pictures import open_picture
 
 
-def test_a_grid_has_sources_on_top_and_a_row_per_style(i2i, tiny_model, pictures):
+@pytest.fixture(scope="module")
+def model(tiny_model) -> Translator:
+    return load(tiny_model, device="cpu")
+
+
+def ends_with(grid: Image.Image, picture: Image.Image) -> bool:
+    """Whether it is the cell at the bottom right, which is as high as its label wants."""
+    right, bottoms = grid.width - 4, range(grid.height - 14, grid.height - 3)
+    return any(same(grid.crop((right - 32, bottom - 32, right, bottom)), picture) for bottom in bottoms)
+
+
+def same(one: Image.Image, other: Image.Image) -> bool:
+    """Up to what a batch of another size rounds."""
+    return one.size == other.size and abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
+
+
+def test_a_grid_has_sources_on_top_and_a_row_per_style(i2i, tiny_model, model, pictures):
     answer = i2i("grid", tiny_model, pictures, "--styles", 2)
     assert (answer.code, answer.out) == (0, "grid.png\n")
     grid = Image.open("grid.png")
@@ -20,6 +40,8 @@ def test_a_grid_has_sources_on_top_and_a_row_per_style(i2i, tiny_model, pictures
                  "--out", "references.webp")
     assert answer.code == 0
     other = Image.open("references.webp")
+    assert ends_with(grid, model("pictures/more/c.jpg", domain="high_contrast", seed=1))
+    assert ends_with(other, model("pictures/a.png", domain="high_contrast", reference="reference.png"))
     assert grid.size[0] > 3 * 32 and grid.size[1] > 5 * 32  # labels, 3 sources; 4 styles below them
     assert other.size[0] > 2 * 32 and 2 * 32 < other.size[1] < 4 * 32
     assert i2i("grid", tiny_model, pictures, "--out", "grid.txt").err == (
@@ -51,12 +73,13 @@ def test_a_video_goes_from_style_to_style_and_back(i2i, tiny_model, pictures, ou
     assert abs(pixels[0] - pixels[7]).mean() < abs(pixels[0] - pixels[4]).mean()  # nearly back
 
 
-def test_frames_that_webp_cannot_hold_are_told(tmp_path):
+def test_frames_that_a_video_cannot_hold_are_told(tmp_path):
     wide = Image.new("RGB", (16384, 8))
-    with pytest.raises(UsageError) as error:
-        film.write(tmp_path / "v.webp", iter([wide, wide]), 2, 8)
-    assert str(error.value) == (f"{tmp_path / 'v.webp'} would be 16384 x 8 pixels, and WebP allows 16383 on a side; "
-                                f"take fewer pictures, or name a .mp4")
+    for path in (tmp_path / "v.webp", tmp_path / "v.mp4"):
+        with pytest.raises(UsageError) as error:
+            film.write(path, iter([wide, wide]), 2, 8)
+        assert str(error.value) == (f"{path} would be 16384 x 8 pixels, and videos have at most 16383 on a side; take "
+                                    f"fewer pictures")
 
 
 def test_references_slide_by_in_a_video(i2i, tiny_model, pictures):
@@ -65,6 +88,13 @@ def test_references_slide_by_in_a_video(i2i, tiny_model, pictures):
     with Image.open("video.webp") as file:
         assert file.n_frames == 6
         assert file.size[0] == 2 * 32 + 3 * 4
+        references = [np.asarray(shrunk(open_picture(pictures / name), (32, 32)))
+                      for name in ("a.png", "b.webp", "more/c.jpg")]
+        for number in range(3):
+            file.seek(2 * number)
+            window = np.asarray(file.convert("RGB").crop((4, 40, 36, 72))).astype(int)
+            differences = [np.abs(window - reference).mean() for reference in references]
+            assert differences[number] == min(differences) < 10
 
 
 def test_a_video_keeps_no_frames(tiny_model, pictures):
@@ -99,12 +129,18 @@ def test_what_a_video_needs(i2i, tiny_model, pictures, monkeypatch):
         'mp4 needs PyAV: pip install "i2i[video]", or name a .webp\n')
 
 
-def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, tiny_model, pictures):
+def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, tiny_model, model, pictures):
     answer = i2i("styles", tiny_model, "pictures/a.png", "--cells", 3)
     assert (answer.code, answer.out) == (0, "styles.png\n")
     assert i2i("styles", tiny_model, "pictures/a.png", "--cells", 3, "--domain", "flat", "--out", "one.png").code == 0
     both, one = Image.open("styles.png"), Image.open("one.png")
     assert both.height - 2 <= one.height > 3 * 32
+    left, top = (one.width - 96) // 2, 16 + (200 - 96) // 2
+    drawn = style_map(model, "flat", 3, 2.0).styles
+    for n in range(9):
+        row, column = divmod(n, 3)
+        cell = one.crop((left + 32 * column, top + 32 * row, left + 32 * (column + 1), top + 32 * (row + 1)))
+        assert same(cell, model.sources(["pictures/a.png"]).translated(drawn[row][column])[0])
     assert both.width > 1.5 * one.width
     answer = i2i("styles", tiny_model, pictures, "--out", "all.png")
     assert (answer.code, answer.err) == (2, "pictures names 3 pictures, and a map shows one; name a file\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -71,14 +72,20 @@ def test_a_model_is_fetched_over_nothing(hub, tiny_model, tmp_path):
     assert run(hub, tmp_path, "pull", "me/there", "--to", mine, "--overwrite") == (
         2, "", f"{mine} is there and holds no model; choose another folder with --to")
     assert (mine / "README.md").read_text() == "dear"
+    (mine / ".cache" / "huggingface" / "hub").mkdir(parents=True)  # a home, where the hub's own cache lies
+    (mine / ".cache" / "huggingface" / "download").mkdir()
+    assert run(hub, tmp_path, "pull", "me/there", "--to", mine)[0] == 2
+    assert (mine / "README.md").read_text() == "dear"
     model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     (model / "README.md").write_text("my licence")
     assert run(hub, tmp_path, "pull", "me/there", "--to", model) == (
         2, "", f"{model} already holds a model; choose another folder with --to, or allow it with --overwrite")
     assert (model / "README.md").read_text() == "my licence"
     assert run(hub, tmp_path, "pull", "me/there", "--to", model, "--overwrite")[0] == 0
-    (model / "config.json").unlink()  # as if it had been cut short
-    assert run(hub, tmp_path, "pull", "me/there", "--to", model)[0] == 0
+    assert run(hub, tmp_path, "pull", "me/there", "--to", tmp_path / "new")[0] == 0
+    (tmp_path / "new" / "config.json").unlink()  # as if it had been cut short
+    assert run(hub, tmp_path, "pull", "me/there", "--to", tmp_path / "new")[0] == 0
+    assert (tmp_path / "new" / "config.json").exists()
 
 
 def test_python_loads_a_model_by_its_name_and_again_without_a_network(hub, tiny_model, tmp_path):
@@ -101,6 +108,18 @@ def test_what_a_hub_does_not_give_is_one_sentence(hub, tiny_model, tmp_path):
     code, _, error = run(hub, tmp_path, "pull", "me/spoilt", "--to", tmp_path / "spoilt")
     assert (code, error) == (4, f"the model {tmp_path / 'spoilt'} is damaged: model.safetensors does not match its "
                                 f"checksum; fetch it again")
+
+
+def test_without_a_network_a_model_is_not_sent_and_a_path_may_be_a_slip(hub, tiny_model, tmp_path):
+    with socket.socket() as closed:  # a port where nobody listens
+        closed.bind(("127.0.0.1", 0))
+        nowhere = {"HF_ENDPOINT": f"http://127.0.0.1:{closed.getsockname()[1]}"}
+        code, out, error = run(hub, tmp_path, "push", tiny_model, "me/emoji", **nowhere)
+        assert (code, out) == (4, "")
+        assert error.startswith("me/emoji cannot be sent: ")
+        code, _, error = run(hub, tmp_path, "translate", "models/emojii", tmp_path, **nowhere)
+    assert (code, error) == (4, "there is no folder models/emojii, and as a model on a hub: models/emojii cannot be "
+                                "fetched: the hub cannot be reached, and the cache lacks it")
 
 
 def test_a_name_that_is_none_and_a_folder_that_is_no_model(i2i, tmp_path):

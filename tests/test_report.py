@@ -180,6 +180,13 @@ def test_what_a_run_calls_things_is_text(i2i, toy, tmp_path: Path) -> None:
     assert any(line["name"] == HOSTILE.partition("/")[2] for chart in page.charts() for line in chart["lines"])
 
 
+def test_a_picture_of_any_height_is_shown(i2i, run: Path, tmp_path: Path) -> None:
+    tall = Path(shutil.copytree(run, tmp_path / "tall"))
+    Image.new("RGB", (100, 17000), "red").save(tall / "samples" / "step-00000001-tall.png")
+    assert i2i("report", tall, "--to", tmp_path / "tall.html").code == 0
+    assert "tall" in Page(tmp_path / "tall.html").texts("h3")
+
+
 def test_a_run_that_has_only_begun_has_a_page(i2i, run: Path, tmp_path: Path) -> None:
     begun = tmp_path / "begun"
     begun.mkdir()

@@ -15,6 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
+from i2i import load
 from i2i_cli.using import with_model
 from i2i_core.errors import OutOfMemory
 from i2i_core.model import write
@@ -43,8 +44,6 @@ def test_globs_seeds_and_one_domain(i2i, tiny_model, pictures):
 
 
 def test_the_command_and_python_make_the_same_picture(i2i, tiny_model, pictures):
-    from i2i import load
-
     assert i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--seed", 4, "--psi", 0.5,
                "--out", "one.png").code == 0
     made = load(tiny_model, device="cpu")("pictures/a.png", domain="flat", seed=4, psi=0.5)
@@ -56,6 +55,8 @@ def test_references_give_the_style_and_the_name(i2i, tiny_model, pictures):
                  "--reference", "pictures/more")
     assert answer.code == 0
     assert files("translated") == ["a-high_contrast-c.png", "a-high_contrast-reference.png"]
+    made = load(tiny_model, device="cpu")("pictures/a.png", domain="high_contrast", reference="reference.png")
+    assert (np.asarray(made) == np.asarray(Image.open("translated/a-high_contrast-reference.png"))).all()
     Image.open("reference.png").save("pictures/more/reference.png")
     answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "reference.png",
                  "--reference", "pictures/more/reference.png", "--out", "alike")
@@ -83,7 +84,7 @@ def test_nothing_is_overwritten_unless_told(i2i, tiny_model, pictures):
 def test_pictures_that_differ_by_their_suffix_alone_keep_it(i2i, tiny_model, pictures):
     Image.open("pictures/a.png").save("pictures/a.jpg")
     assert i2i("translate", tiny_model, pictures, "--domain", "flat").code == 0
-    assert files("translated") == ["a.jpg-flat-0.png", "a.png-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
+    assert files("translated") == ["a.jpg-flat-0.png", "a.png-flat-0.png", "b.webp-flat-0.png", "more/c.jpg-flat-0.png"]
 
 
 def test_pictures_that_would_share_a_file_are_told(i2i, tiny_model, pictures):
@@ -244,6 +245,14 @@ def test_a_picture_without_a_face_is_told_where_masks_need_one(i2i, tiny_model, 
     todo = "so the model's masks are empty there; i2i align crops faces"
     assert (answer.code, answer.err.splitlines()) == (0, [
         f"warning: no face is found in reference.png, {todo}", f"warning: no face is found in pictures/a.png, {todo}"])
+
+
+def test_what_is_too_large_for_a_format_is_told(i2i, tiny_model, pictures):
+    Image.new("RGB", (16400, 8), "red").save("wide.png")
+    answer = i2i("translate", tiny_model, "wide.png", "--domain", "flat", "--original-size", "--out", "wide.webp")
+    assert (answer.code, answer.err) == (2, "wide.webp would be 16400 x 8 pixels, and .webp allows 16383 on a side; "
+                                            "name a .png\n")
+    assert not Path("wide.webp").exists()
 
 
 def test_a_model_without_styles_has_none_to_choose(i2i, pictures):

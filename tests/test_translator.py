@@ -230,6 +230,43 @@ def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
         style_map(model, "high_contrast", 3, 1.0)
 
 
+def test_psi_keeps_the_seed(model):
+    assert [style.seed for style in model.styles("flat", seeds=[5, 6], psi=0.5)] == [5, 6]
+
+
+def test_a_model_that_has_only_references_has_no_psi(model, drawings):
+    document = replace(model.model.document, data={**model.model.document.data, "guides": {
+        "reference": model.model.document.data["guides"]["reference"]}})
+    alone = Translator(replace(model.model, document=document), discover(), model.device)
+    picture = drawings.picture(0, 3)
+    assert alone(picture, domain="flat", reference=picture).size == (SIZE, SIZE)
+    for keys, said in (({"reference": picture, "psi": 0.5}, "psi leads to the mean of styles from latents, and the "
+                                                            "model has none; leave it out"),
+                       ({"seed": 1}, "the model takes no styles from latents; name a reference")):
+        with pytest.raises(UsageError) as error:
+            alone(picture, domain="flat", **keys)
+        assert str(error.value) == said
+
+
+def test_styles_of_one_number_lie_on_a_line():
+    model = untrained("stargan_v2.yaml", "data.image_size=32", "networks.generator.channel_base=128",
+                      "networks.style_encoder.channel_base=128", "networks.discriminator.channel_base=128",
+                      "networks.generator.max_channels=16", *(f"networks.{name}.style_dim=1" for name in (
+                          "generator", "mapping_network", "style_encoder")))
+    found = style_map(model, model.targets[0], 3, 1.0)
+    assert found.explained == (1.0, 0.0)
+    assert torch.equal(found.styles[0][0].codes["s_trg"], found.styles[2][0].codes["s_trg"])
+
+
+def test_a_picture_that_pillow_has_not_decoded_yet_may_be_cut(model, tmp_path):
+    path = tmp_path / "noise.png"
+    Image.effect_noise((64, 64), 50).save(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with Image.open(path) as picture, pytest.raises(DataError) as error:
+        model(picture, domain="flat")
+    assert str(error.value) == "the picture cannot be used: cut short"
+
+
 def test_a_method_that_draws_without_a_style_code_draws_by_the_seed(drawings):
     model = untrained("pix2pix.yaml", "data.image_size=32", "networks.generator.levels=4")
     assert model.guides == {"latent": {}}

@@ -79,7 +79,7 @@ class Page:
         brought = brought.then(**show, **BUSY)
         self.blend.input(lambda on: gr.Column(visible=on), self.blend, second, **QUIET)
         for picker in pickers:
-            brought = picker.connect(self, brought, show)
+            brought = picker.connect(brought, show)
         gr.on([part.input for part in (self.domain, self.psi, self.blend, self.share)], **show, **LIVE)
 
     def _bring(self, upload: dict[str, Any] | None, visit: Visit | None) -> Any:
@@ -116,8 +116,9 @@ class Picker:
         with gr.Column(visible=guides[:1] == [REFERENCE], elem_classes="parts") as self.reference:
             self.picture, self.said = drop("Reference" if slot == 0 else "Second reference")
 
-    def connect(self, page: Page, brought: Any, show: dict[str, Any]) -> Any:
+    def connect(self, brought: Any, show: dict[str, Any]) -> Any:
         """Make its parts act; the grid follows after `brought`. Returns what to act after the grid."""
+        page = self.page
         draw = {"fn": self._draw, "outputs": self.grid,
                 "inputs": [page.visit, page.domain, page.psi, page.blend, self.guide, self.seed, self.start]}
         gr.on([page.domain.input, page.psi.input, page.blend.input, self.guide.input], **draw, **LIVE)

@@ -37,6 +37,7 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port or 0))
+            listening.listen()  # before anyone is told the address
         except OSError as error:
             raise UsageError(f"port {port} cannot be had ({error.strerror}); choose another with --port, or leave it "
                              f"out") from None

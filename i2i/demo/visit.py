@@ -53,8 +53,9 @@ class Visit:
     def bring_reference(self, slot: int, file: Path) -> None:
         """A picture whose style to take; raises DataError."""
         x, _ = fit(read_picture(file), self.model.image_size, "stretch")
-        self.references[slot] = to_picture(x / 127.5 - 1)
-        self.style.cache_clear()
+        with _one_at_a_time:  # else a translation under way would remember the style of the one before
+            self.references[slot] = to_picture(x / 127.5 - 1)
+            self.style.cache_clear()
 
     @property
     def ready(self) -> bool:
@@ -82,7 +83,7 @@ class Visit:
             return []
         with _one_at_a_time:
             masks = self.sources.tensor("masks")
-        return [self._under(mask) for mask in masks]
+        return [self._under(mask) for mask in ([masks] if isinstance(masks, torch.Tensor) else masks)]
 
     def _under(self, mask: torch.Tensor) -> Image.Image:
         """mask: (1, 1, any, any) in [0, 1]."""

@@ -21,8 +21,8 @@ from i2i_core.errors import DataError
 from i2i_core.pictures import read_picture
 
 ASSETS = Path(__file__).parent
-WIDE, MOST_WIDE = 700, 1200
-"""Up to this many pixels wide, pictures are shown at twice their size; wider than the second, they are made smaller."""
+WIDE, MOST_WIDE, MOST_HIGH = 700, 1200, 16383
+"""Up to this many pixels wide, pictures are shown at twice their size; larger ones than the others are made smaller."""
 
 
 def page(told: Told, warn: Callable[[str], None]) -> str:
@@ -101,7 +101,7 @@ def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]
         except DataError as error:
             warn(str(error))
             continue
-        picture.thumbnail((MOST_WIDE, picture.height), Image.Resampling.LANCZOS)
+        picture.thumbnail((MOST_WIDE, MOST_HIGH), Image.Resampling.LANCZOS)
         scale = 2 if picture.width <= WIDE else 1
         images.append(tag("img", src=_uri(picture), width=scale * picture.width, height=scale * picture.height,
                           data_step=step, alt=f"{family.name} after step {step:,}", decoding="sync", hidden=""))

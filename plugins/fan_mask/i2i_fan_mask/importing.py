@@ -27,6 +27,7 @@ def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
     from i2i_core.errors import CheckpointError
     from i2i_core.pictures import refuse_existing
     from i2i_core.state import write_file
+    from i2i_core.tensorfile import state_dict
     from i2i_core.unpickling import read_apart
 
     from .fan import FAN
@@ -34,8 +35,7 @@ def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
 
     if not overwrite:
         refuse_existing([to])
-    found = {name.removeprefix("state_dict/").removeprefix("module."): tensor
-             for name, tensor in read_apart(checkpoint).items()}
+    found = state_dict(read_apart(checkpoint))
     there = sum(f"m{n}.coordconv.conv.weight" in found for n in range(len(found)))
     if 0 < there < stacks:
         raise CheckpointError(f"{checkpoint} holds {there} of FAN's hourglasses, not {stacks}")

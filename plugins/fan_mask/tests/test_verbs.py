@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -70,6 +71,9 @@ def test_globs_name_pictures_and_equal_names_do_not_collide(i2i, photos, tmp_pat
     (photos / "val/two.jpg").rename(photos / "train/one.jpg")
     assert i2i("align", "photos/*/*", "aligned")[0] == 0
     assert files(tmp_path / "aligned") == ["train/one.jpg.png", "train/one.png.png"]
+    shutil.copy(photos / "train/one.png", photos / "train/one.jpg.png")
+    assert i2i("align", "photos", "more")[0] == 0
+    assert files(tmp_path / "more") == ["train/one.jpg.png", "train/one.jpg.png.png", "train/one.png.png"]
 
 
 def test_what_cannot_be_aligned_is_named_and_the_others_go_on(i2i, photos, tmp_path):

@@ -20,6 +20,7 @@ FAN = "fan.safetensors"
 HOW_TO_TRAIN = """\
 # StarGAN v2 as imported from {file}: {what}.
 # To train on: i2i train --recipe {to}/recipe.yaml --set data.root=FOLDER --set data.validation.root=FOLDER
+# Paths are as seen from where that is typed: it finds the weights in {to}.
 """
 
 
@@ -54,9 +55,13 @@ def command(checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w
 
     plugins = discover()
     original = understood(read_apart(checkpoint), str(checkpoint), w_hpf)
-    names = domains.split(",") if domains else original.domains
-    if len(set(names)) != original.num_domains:
-        raise UsageError(f"{checkpoint} has {original.num_domains} domains, and --domains names {len(set(names))}")
+    names = [name.strip() for name in domains.split(",")] if domains else original.domains
+    if len(names) != original.num_domains:
+        raise UsageError(f"{checkpoint} has {original.num_domains} domains, and --domains names {len(names)}")
+    if again := [name for n, name in enumerate(names) if name in names[:n]]:
+        raise UsageError(f"--domains names {again[0]} twice")
+    if w_hpf is not None and not original.w_hpf:
+        raise UsageError(f"{checkpoint} has a generator without masks, whose w_hpf is 0; leave --w-hpf out")
     with tempfile.TemporaryDirectory(prefix="i2i-import-") as folder:
         masks = _masks(original, checkpoint, fan, Path(folder), plugins)
         recipe = _recipe(original, masks)
@@ -73,18 +78,22 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
     """The component that makes the masks of the generator's skip; FAN's weights go into `folder`."""
     from safetensors.torch import save_file
 
-    from i2i_core.errors import PluginError, UsageError
+    from i2i_core.errors import CheckpointError, PluginError, UsageError
+    from i2i_core.tensorfile import state_dict
     from i2i_core.unpickling import read_apart
 
     if not original.w_hpf:
+        if fan is not None:
+            raise UsageError(f"{checkpoint} has a generator without masks, for which there is nothing to do for --fan")
         return {}
     if plugins.registry.get("network", "fan_mask/high_pass") is None:
         raise PluginError(f"{checkpoint} has a generator with masks, for which the plugin fan_mask is needed; "
                           f"pip install {plugins.index.get('fan_mask', 'i2i-fan-mask')}")
     found = original.fan
     if fan is not None:
-        found = {name.removeprefix("state_dict/").removeprefix("module."): tensor
-                 for name, tensor in read_apart(fan).items()}
+        found = state_dict(read_apart(fan))
+        if not found:
+            raise CheckpointError(f"{fan} holds no weights of FAN")
     if found:
         save_file({name: tensor.contiguous() for name, tensor in found.items()}, folder / FAN)
         return {"use": "fan_mask/heatmaps", "weights": str(folder / FAN)}

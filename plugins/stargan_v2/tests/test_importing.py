@@ -171,9 +171,15 @@ def test_tensors_that_do_not_fit_together_are_said(flat, given, tmp_path: Path) 
 
 def test_the_names_of_domains_must_be_as_many_as_the_domains(flat, given, tmp_path: Path) -> None:
     given(flat("afhq64", EMA))
-    for names in ("cat,dog", "cat,dog,dog"):
-        assert str(error("nets.ckpt", "--to", tmp_path / "model", "--domains", names)) == (
-            "nets.ckpt has 3 domains, and --domains names 2")
+    for arguments, said in (
+            (("--domains", "cat,dog"), "nets.ckpt has 3 domains, and --domains names 2"),
+            (("--domains", "cat,dog,wild,cat"), "nets.ckpt has 3 domains, and --domains names 4"),
+            (("--domains", "cat,dog, dog"), "--domains names dog twice"),
+            (("--fan", "x"), "nets.ckpt has a generator without masks, for which there is nothing to do for --fan"),
+            (("--w-hpf", "3"), "nets.ckpt has a generator without masks, whose w_hpf is 0; leave --w-hpf out")):
+        assert str(error("nets.ckpt", "--to", tmp_path / "model", *arguments)) == said
+    assert call("nets.ckpt", "--to", tmp_path / "model", "--domains", "a, b ,c").exit_code == 0
+    assert read(tmp_path / "model").config.domains == ["a", "b", "c"]
 
 
 @pytest.fixture

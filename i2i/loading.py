@@ -1,0 +1,52 @@
+"""Where a model comes from: a folder, a run, or a hub."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from i2i import hub
+from i2i.translator import Translator
+from i2i_core.errors import CheckpointError, UsageError
+from i2i_core.export import of_run
+from i2i_core.model import CONFIG, Model, read
+from i2i_core.plugins import Plugins, discover
+
+
+def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:
+    """The model in a folder that `i2i export` wrote, in that of a run, or of that name (OWNER/MODEL) on a hub.
+
+    device: by default an accelerator where there is one. Raises an I2IError saying what is wrong with the model.
+    """
+    plugins = plugins or discover()
+    if device is None:
+        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
+    return Translator(find(model, plugins), plugins, _usable(device or "cpu"))
+
+
+def find(model: str | Path, plugins: Plugins) -> Model:
+    """What `load` makes a translator of."""
+    folder = Path(model)
+    if not folder.is_dir():
+        if not hub.NAME.fullmatch(str(model)) or folder.parent.is_dir():  # a slip in a path is no name on a hub
+            raise UsageError(f"there is no model {model}: name a folder that i2i export wrote, a run's, or OWNER/MODEL "
+                             f"on a hub")
+        try:
+            return replace(read(hub.pull(str(model))), name=folder.name)
+        except CheckpointError as error:
+            raise CheckpointError(f"there is no folder {model}, and as a model on a hub: {error}") from error
+    if (folder / CONFIG).is_file():
+        return read(folder)
+    if not (folder / "checkpoints").is_dir():
+        raise CheckpointError(f"{folder} is no model, which has a {CONFIG}, and no run, which has checkpoints")
+    return of_run(folder, plugins)
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """The device, if it can be used; raises UsageError."""
+    try:
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
+        raise UsageError(f"the device {device} cannot be used here: {str(error).partition('. ')[0]}") from None
