@@ -229,7 +229,7 @@ def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, mon
     fan = nets("celeba64", ("fan",), "")["fan"]
     files = {"nets.ckpt": flat("celeba64", EMA),
              "wing.ckpt": {f"state_dict/module.{name}": tensor for name, tensor in fan.items()},
-             "bad.ckpt": {"state_dict/l0.bias": torch.zeros(99)}}
+             "bad.ckpt": {"state_dict/l0.bias": torch.zeros(99)}, "empty.ckpt": {}}
     monkeypatch.setattr("i2i_core.unpickling.read_apart", lambda path: files[str(path)])
     assert call("nets.ckpt", "--to", tmp_path / "model", "--fan", "wing.ckpt").exit_code == 0
     found = load_file(tmp_path / "model" / "fan.safetensors")
@@ -238,6 +238,8 @@ def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, mon
     assert str(error("nets.ckpt", "--to", tmp_path / "model", "--fan", "bad.ckpt")) == (
         "nets.ckpt cannot be used: tensor fan_mask/heatmaps: bad.ckpt lacks 335 of FAN's 336 tensors, first "
         "conv1.conv.weight")
+    assert str(error("nets.ckpt", "--to", tmp_path / "model", "--fan", "empty.ckpt")) == (
+        "empty.ckpt holds no weights of FAN")
 
 
 def test_nothing_is_overwritten_unless_told(flat, given, small: dict[str, Path], tmp_path: Path) -> None:
