@@ -27,7 +27,7 @@ from i2i.parts import Part, parts
 from i2i.translator import Translator
 from i2i_core import __version__
 from i2i_core.errors import PluginError, UsageError
-from i2i_core.model import refuse, staged
+from i2i_core.model import refuse, refuse_others, staged
 
 ABOUT = "model.json"
 Kind = Literal["onnx", "torch-export"]
@@ -46,6 +46,7 @@ def write(model: Translator, folder: Path, kind: Kind, overwrite: bool = False,
     Raises UsageError, DiskError, and PluginError for a component that cannot be exported.
     """
     refuse(folder, ABOUT, "model in parts", overwrite)
+    refuse_others(folder, ABOUT, "model in parts")
     if kind == "onnx" and (gone := [name for name in NEEDED if find_spec(name) is None]):
         raise UsageError(f'ONNX needs {" and ".join(gone)}: pip install "i2i[export]"')
     order = parts(model)

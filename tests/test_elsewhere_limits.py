@@ -121,6 +121,12 @@ def test_what_is_there_is_only_replaced_if_told(tmp_path: Path) -> None:
         write(model, folder, "torch-export", overwrite=True)
     assert str(error.value) == f"{folder} is there and holds no model in parts; choose another folder with --to"
     (folder / "mine.json").rename(folder / "model.json")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError) as error:
+        write(model, folder, "torch-export", overwrite=True)
+    assert str(error.value) == (f"{folder} holds notes.txt besides a model in parts; take it out, or choose another "
+                                f"folder with --to")
+    (folder / "notes.txt").unlink()
     write(model, folder, "torch-export", overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "x_fake.pt2"]
 
