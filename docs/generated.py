@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+import i2i
 import i2i_core
 from i2i_core import hookspecs, registry
 from i2i_core.interfaces import EVENTS, Hook
@@ -21,6 +22,7 @@ from i2i_core.plugins import BUNDLED, load_registry_file
 from i2i_core.recipe import Recipe
 
 CORE = Path(i2i_core.__file__).parent
+USING = Path(i2i.__file__).parent
 Schema = Mapping[str, Any]
 
 
@@ -167,6 +169,32 @@ def run_members() -> Iterator[str]:
             yield f"- `run.{name}({ast.unparse(node.args).removeprefix('self').lstrip(', ')})`: {doc}"
 
 
+# Python, from the source of `i2i`, since importing it would import torch.
+
+
+def python_api() -> Iterator[str]:
+    """`i2i.load`, and the classes of what it gives."""
+    loading, translator = ((USING / f"{name}.py").read_text(encoding="utf-8") for name in ("loading", "translator"))
+    load = next(node for node in ast.parse(loading).body if isinstance(node, ast.FunctionDef) and node.name == "load")
+    yield _member("i2i.load", load, "###")
+    for name in ("Translator", "Sources", "Style"):
+        node = _class(translator, name)
+        methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
+        yield f"### {name}\n\n{ast.get_docstring(node)}\n"
+        for part in (node, *(method for method in methods if method.name == "__init__")):
+            yield from (f"- `{attribute}`: {doc}" for attribute, doc in _attribute_docs(part))
+        yield ""
+        for method in methods:
+            if method.name == "__call__" or not method.name.startswith("_"):
+                yield _member(f"{name}.{method.name}".removesuffix(".__call__"), method, "####")
+
+
+def _member(name: str, node: ast.FunctionDef, heading: str) -> str:
+    arguments = ast.unparse(node.args).removeprefix("self").lstrip(", ")
+    given = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    return f"{heading} `{name}`\n\n```python\n{name}({arguments}){given}\n```\n\n{ast.get_docstring(node) or ''}\n"
+
+
 def _function(name: str, signature: inspect.Signature, doc: str | None) -> str:
     said = re.sub(r"'([^']*)'", r"\1", str(signature))  # annotations are text
     return f"### `{name}`\n\n```python\ndef {name}{said}\n```\n\n{inspect.cleandoc(doc or '')}\n"
@@ -188,4 +216,4 @@ def _attribute_docs(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str,
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "recipe": recipe_keys, "components": components, "hookspecs": hookspec_list, "events": event_list,
-    "kinds": kind_list, "run": run_members}
+    "kinds": kind_list, "run": run_members, "python": python_api}

@@ -66,6 +66,8 @@ class Translator:
         model = i2i.load("models/emoji")
         model(picture, domain="line_art", seed=3)
         model(picture, domain="line_art", reference=other)
+
+    Pictures of any size come in and go out; for many styles of the same pictures there are `sources`.
     """
 
     def __init__(self, model: Model, plugins: Plugins, device: torch.device,
@@ -76,10 +78,14 @@ class Translator:
         """
         config = model.config
         self.model, self.device, self.dtype = model, device, dtype
-        self.domains, self.targets = tuple(config.domains), tuple(config.targets)
-        """Names, in the order of the class index y, and those that pictures can be translated into."""
-        self.image_size, self.guides = config.image_size, config.guides
-        """H and W that the networks see, and what can make a style: "latent", "reference", or only "plain"."""
+        self.domains = tuple(config.domains)
+        """Names, in the order of the class index y."""
+        self.targets = tuple(config.targets)
+        """The names of those that pictures can be translated into."""
+        self.image_size = config.image_size
+        """H and W that the networks see."""
+        self.guides = config.guides
+        """What can make a style, "latent", "reference" or "plain" (nothing), and which tensors its codes are then."""
         method, networks, tensors = specs_of(model, plugins)
         facts = {"image_size": self.image_size, "num_domains": len(self.domains), "domains": self.domains}
         without_memory(tensors, facts, model)
@@ -98,6 +104,7 @@ class Translator:
         self._definitions = definitions(method_tensors(method.target), tensors, calls)
         self._face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
         self.mean_style = cache(self._mean_style)
+        """`mean_style(y)`: the mean of a domain's styles from latents, where `psi` 0 leads."""
 
     def _placed(self, made: Any) -> Any:
         if isinstance(made, nn.Module):
@@ -159,7 +166,6 @@ class Translator:
         return [replace(self.mean_style(y).towards(style, psi), seed=style.seed) for style in found]
 
     def _mean_style(self, y: int) -> Style:
-        """The mean of a domain's styles from latents: where `psi` 0 leads."""
         return Style(y, {name: code.mean(0, keepdim=True) for name, code in self.sample_codes(y, MEAN_OF).items()})
 
     @torch.no_grad()
@@ -223,8 +229,11 @@ class Sources:
     """Pictures to translate: what does not depend on the style is computed once, whatever the number of styles."""
 
     def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[Box]) -> None:
-        """boxes: where in (H, W) each picture is."""
-        self.translator, self.x_real, self.boxes = translator, x_real, boxes
+        self.translator = translator
+        self.x_real = x_real
+        """(N, 3, H, W) in [-1, 1]."""
+        self.boxes = boxes
+        """Where in (H, W) each picture is: left, top, right, bottom, in pixels."""
         self._values: dict[frozenset[str], tuple[PlannedTerm, Values, list[Node]]] = {}
 
     def pictures(self) -> list[Image.Image]:

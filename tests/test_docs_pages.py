@@ -242,7 +242,8 @@ def test_generated_parts_are_filled_in(site: Path) -> None:
     assert "<!-- generated" not in events + reference
     for name in ("i2i_components", "i2i_check", "run_start", "run_end", "registry.dataset", "run.eval_networks"):
         assert name in events
-    for name in ("batch_size", "stargan_v2/generator", "gan/hinge", "earth/tiles", "fan_mask/high_pass"):
+    for name in ("batch_size", "stargan_v2/generator", "gan/hinge", "earth/tiles", "fan_mask/high_pass",
+                 "Sources.translated", "mean_style(y)"):
         assert name in reference
 
 
