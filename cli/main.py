@@ -71,6 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = SimpleNamespace(verbose=False)
     warnings.showwarning = _show_warning
     try:
+        if "" in (sys.argv[1:] if arguments is None else arguments):
+            raise click.UsageError("one of the arguments is empty; perhaps a variable of the shell is not set")
         code = cli.main(arguments, prog_name="i2i", standalone_mode=False, obj=options)
     except (click.Abort, KeyboardInterrupt):
         code = _say("interrupted", 130)

@@ -35,8 +35,8 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
 
     PICTURES are files, folders and globs; MODEL is a folder that `i2i export` wrote, or that of a run. Each picture is
     translated into a style of each domain. Translations are called PICTURE-DOMAIN-SEED.png, or by the reference instead
-    of the seed, and keep their places in a folder. A picture that cannot be read is named and left out; the exit code
-    is then 3.
+    of the seed, with PICTURE's ending where two would be called alike, and keep their places in a folder. A picture
+    that cannot be read is named and left out; the exit code is then 3.
 
     \b
     i2i translate models/emoji photo.jpg
@@ -81,6 +81,7 @@ def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list
     import torch
     from PIL import Image
 
+    from i2i import fitting
     from i2i.fitting import Box, fit
     from i2i_core.data.batches import to_picture
     from i2i_core.errors import DataError
@@ -91,7 +92,7 @@ def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list
             picture = read_picture(path)
         except DataError as error:
             return error
-        return *fit(picture, model.image_size, fit_by), picture.size
+        return *fit(picture, model.image_size, fit_by), fitting.original_size(picture, model.image_size, fit_by)
 
     def write(path: Path, x: torch.Tensor, box: Box, size: tuple[int, int]) -> None:
         made = to_picture(x, box)

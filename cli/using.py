@@ -120,7 +120,7 @@ def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, c
 def warn_of_faces(model: Translator, paths: Sequence[Path], x: Tensor) -> None:
     """Say which of the pictures (N, 3, H, W) lack the face that the model's masks are drawn around."""
     for number in model.without_face(x):
-        warn(f"no face is found in {paths[number]}, so the model's masks are empty there; i2i align crops faces")
+        warn(f"no face is found in {paths[number]}, and the model was trained on faces; i2i align crops them")
 
 
 def read_sources(model: Translator, named: Sequence[str], fit_by: Fit) -> tuple[list[Path], Sources]:

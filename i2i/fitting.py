@@ -35,6 +35,14 @@ def fit(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[Tensor, 
     return torch.from_numpy(padded), (left, top, left + inner[1], top + inner[0])
 
 
+def original_size(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[int, int]:
+    """Width and height in the picture's pixels of what `fit` takes of it."""
+    if how != "crop":
+        return picture.size
+    scale = max(size[1] / picture.width, size[0] / picture.height)
+    return max(1, round(size[1] / scale)), max(1, round(size[0] / scale))
+
+
 def shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     """A picture in its aspect that fits into (H, W), for people."""
     x, (left, top, right, bottom) = fit(picture, size, "keep")

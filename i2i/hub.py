@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,11 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
     if to is not None and not _begun(to):
         refuse(to, CONFIG, "model", overwrite)
     with _explained(name, "fetched"):
-        folder = Path(hub.snapshot_download(name, revision=revision, local_dir=to, allow_patterns=FETCHED,
-                                            ignore_patterns=BELOW))
+        fetch = partial(hub.snapshot_download, name, revision=revision, allow_patterns=FETCHED, ignore_patterns=BELOW)
+        if to is not None and hub.constants.HF_HUB_OFFLINE:  # the hub's library looks into its cache for no folder
+            folder = Path(shutil.copytree(fetch(), to, dirs_exist_ok=True))
+        else:
+            folder = Path(fetch(local_dir=to))
     read(folder)
     return folder
 

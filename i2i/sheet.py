@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
 INK, PAPER = "#1a1a1a", "white"
+FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc",
+         "DroidSansFallbackFull.ttf", "msyh.ttc", "Arial Unicode.ttf")
+"""For letters that Pillow's own font lacks: of Linux, Windows and macOS, those with Chinese ones last."""
 Cell = Image.Image | str | None
 """A picture, a label or nothing."""
 
@@ -18,7 +22,7 @@ def sheet(rows: Sequence[Sequence[Cell]], size: tuple[int, int], gap: int = 4) -
     A row or column of texts alone is only as high or wide as they are; rows may be of different lengths.
     """
     columns = max(map(len, rows))
-    font = _font(max(12, size[1] // 14))
+    font = _font(max(12, size[1] // 14), "".join(cell for row in rows for cell in row if isinstance(cell, str)))
     widths, heights = [0] * columns, [0] * len(rows)
     for r, row in enumerate(rows):
         for c, cell in enumerate(row):
@@ -41,9 +45,9 @@ def sheet(rows: Sequence[Sequence[Cell]], size: tuple[int, int], gap: int = 4) -
 
 
 def labelled(name: str, width: int) -> str:
-    """A name that fits above a picture: cut, if it is too long."""
+    """A name that fits above a picture; of one that is too long the middle is left out, since names end in numbers."""
     fits = max(6, width // 7)
-    return name if len(name) <= fits else f"{name[: fits - 1]}…"
+    return name if len(name) <= fits else f"{name[: fits // 2]}…{name[-((fits - 1) // 2) :]}"
 
 
 def _extent(cell: Cell, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, size: tuple[int, int]) -> tuple[int, int]:
@@ -56,5 +60,16 @@ def _extent(cell: Cell, font: ImageFont.ImageFont | ImageFont.FreeTypeFont, size
 
 
 @cache
-def _font(size: int) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+def _font(size: int, text: str) -> ImageFont.ImageFont | ImageFont.FreeTypeFont:
+    """Pillow's own font, which has few but English letters, or else one of the system that has those of the text."""
+    own = ImageFont.load_default(size)
+    fonts = [own]
+    for name in FONTS:
+        with suppress(OSError):
+            fonts.append(ImageFont.truetype(name, size))
+    return next((font for font in fonts if _has(font, text)), own)
+
+
+def _has(font: ImageFont.ImageFont | ImageFont.FreeTypeFont, text: str) -> bool:
+    missing = bytes(font.getmask("\U0010fffe"))
+    return all(bytes(font.getmask(letter)) != missing for letter in {*text} if not letter.isspace())

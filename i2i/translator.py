@@ -121,9 +121,11 @@ class Translator:
         RGB as files do. fit_by: how one comes to the networks' size and back, see `i2i.fitting.Fit`. Raises UsageError
         and DataError.
         """
+        if seed is not None and not isinstance(seed, int):
+            raise UsageError(f"a seed is a whole number, not {seed!r}")
         if seed is not None and reference is not None:
             raise UsageError("a style comes from a seed or from a reference; leave one of them out")
-        if isinstance(picture, Image.Image | str | Path) or not isinstance(picture, Iterable):
+        if isinstance(picture, Image.Image | str | bytes | Path) or not isinstance(picture, Iterable):
             return self([picture], domain=domain, reference=reference, seed=seed, psi=psi, fit_by=fit_by)[0]
         references = [] if reference is None else [reference]
         (style,) = self.styles(domain, seeds=[seed or 0] if reference is None else [], references=references, psi=psi)
@@ -295,6 +297,8 @@ def opened(picture: Picture) -> Image.Image:
     if not isinstance(picture, Image.Image):
         raise UsageError(f"a picture is a path or a PIL image, not {type(picture).__name__}; PIL.Image.fromarray makes "
                          f"one of an array")
+    if 0 in picture.size:
+        raise DataError("the picture cannot be used: it has no pixels")
     try:
         return as_rgb(ImageOps.exif_transpose(picture))
     except Exception as error:  # a file that Pillow has not yet decoded may be anything

@@ -113,9 +113,13 @@ def read(folder: Path) -> Model:
             raise CheckpointError(f"{folder / CONFIG} names the file {name}, which is not in its folder")
         if not (folder / name).is_file():
             raise CheckpointError(f"the model {folder} lacks {name}; fetch it again")
-        if _digest(folder / name) != expected:
+        try:
+            digest, head = _digest(folder / name), _head(folder / name)
+        except OSError as error:
+            raise CheckpointError(f"{folder / name} cannot be read: {error.strerror}") from None
+        if digest != expected:
             raise CheckpointError(f"the model {folder} is damaged: {name} does not match its checksum; fetch it again")
-        if not tensorfile.is_safetensors(_head(folder / name)):
+        if not tensorfile.is_safetensors(head):
             raise CheckpointError(f"the model {folder} is refused: {name} is no .safetensors, and nothing else is read")
     networks: dict[str, dict[str, Tensor]] = {name: {} for name in config.networks}
     try:
@@ -144,6 +148,8 @@ def start_from(folder: Path, networks: Mapping[str, nn.Module], domains: Sequenc
 
     domains: of the data that they will see; warns where the model saw others. Raises CheckpointError.
     """
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"there is no model in {folder}, as seen from {Path.cwd()}, for this run to start from")
     model = read(folder)
     found = {name: tensors for name, tensors in model.networks.items() if name in networks and tensors}
     if not found:
@@ -172,6 +178,9 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
     with staged(folder) as stage:
         flat = {f"{network}.{name}": tensor.contiguous().clone() for network, tensors in model.networks.items()
                 for name, tensor in tensors.items()}
+        if broken := [name for name, tensor in flat.items() if tensor.isnan().any()]:
+            raise CheckpointError(f"{len(broken)} of the weights are not numbers (NaN), first {broken[0]}: it would "
+                                  f"translate into nothing")
         (stage / WEIGHTS).write_bytes(safetensors.torch.save(flat, {"format": "pt"}))
         for name, path in model.files.items():
             _write_tensors(path, stage / name)

@@ -29,9 +29,9 @@ SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Files with a picture's suffix below `folder`, sorted, without hidden ones."""
+    """Files with a picture's suffix below `folder`, sorted, without hidden ones; raises DataError."""
     found, seen = [], set[str]()
-    for base, folders, names in os.walk(folder, followlinks=True):
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
         if (real := os.path.realpath(base)) in seen:  # links may lead in circles
             folders.clear()
             continue
@@ -41,6 +41,10 @@ def picture_files(folder: Path) -> list[Path]:
     return sorted(found)
 
 
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"the folder {error.filename} cannot be read: {(error.strerror or '').lower()}")
+
+
 def open_picture(path: Path) -> Image.Image:
     """Decode a picture as RGB: transparent parts on white, 16-bit grey scaled, rotated as its EXIF data says.
 
@@ -48,7 +52,7 @@ def open_picture(path: Path) -> Image.Image:
     """
     with Image.open(path, formats=FORMATS) as file:
         if file.width * file.height > MAX_PIXELS:
-            raise ValueError(f"{file.width} x {file.height} pixels")
+            raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
         ImageOps.exif_transpose(file, in_place=True)
     return as_rgb(file)
 
@@ -72,7 +76,7 @@ def why_broken(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return f"no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
     if isinstance(error, Image.DecompressionBombError):  # Pillow's own limit, above ours
-        return f"more than {MAX_PIXELS} pixels"
+        return f"it has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, OSError) and error.strerror:  # whose text would repeat the path
         return error.strerror.lower()
     return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import struct
 import threading
 import zlib
@@ -187,7 +189,7 @@ GOOD = {"grey16.png": (lambda file: Image.fromarray(np.full((20, 20), 40000, np.
 BAD = {"notes.png": (lambda file: file.write_text("no"),
                      "notes.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
        "animated.gif": (animated, "animated.gif cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
-       "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels")}
+       "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000")}
 
 
 @pytest.fixture
@@ -215,6 +217,21 @@ def test_pictures_of_any_kind_are_read_and_their_upload_deleted(model, uploads, 
     assert np.abs(pixels(visit.source) - colour).max() <= 2
     assert visit.name == Path(name).stem
     assert list(uploads.iterdir()) == []
+
+
+def test_what_shows_no_face_is_told_where_masks_need_one(tiny_model, uploads, tmp_path):
+    masked = Path(shutil.copytree(tiny_model, tmp_path.with_name("masked")))
+    config = json.loads((masked / "config.json").read_text())
+    config["tensors"]["masks"] = {"use": "fan_mask/face68", "of": "x_real"}
+    (masked / "config.json").write_text(json.dumps(config))
+    visit = Visit(i2i.load(masked, device="cpu"))
+    said = '<p role="alert">No face is found in wall.png, and the model was trained on faces.</p>'
+    wall = Image.new("RGB", (40, 40), "grey")
+    assert page.received(upload(uploads, "wall.png", wall.save), visit.bring) == said
+    assert page.received(upload(uploads, "wall.png", wall.save), lambda file, _: visit.bring_reference(0, file)) == said
+    assert visit.ready and 0 in visit.references  # it is translated all the same
+    face = Image.open(Path(__file__).resolve().parents[1] / "plugins/fan_mask/tests/astronaut.png")
+    assert page.received(upload(uploads, "face.png", face.save), visit.bring) == ""
 
 
 @pytest.mark.parametrize("name", BAD)

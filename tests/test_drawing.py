@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFont
 
 from i2i import Translator, load
 from i2i import video as film
 from i2i.fitting import shrunk
+from i2i.sheet import labelled, sheet
 from i2i.style_map import style_map
 from i2i_core.errors import UsageError
 from i2i_core.pictures import open_picture
@@ -71,6 +72,16 @@ def test_a_video_goes_from_style_to_style_and_back(i2i, tiny_model, pictures, ou
     still = [np.asarray(frame).astype(int)[:32] for frame in frames]
     assert abs(pixels[0] - pixels[4]).mean() > 2 * abs(still[0] - still[4]).mean()
     assert abs(pixels[0] - pixels[7]).mean() < abs(pixels[0] - pixels[4]).mean()  # nearly back
+
+
+def test_labels_of_any_language_and_length_can_be_told_apart():
+    assert (labelled("kitten", 64), labelled("a_very_long_name_17", 64)) == ("kitten", "a_ve…e_17")
+    boxes, umlauts = (sheet([[text]], (64, 64)) for text in ("\U0010fffe" * 3, "üöä"))
+    try:
+        ImageFont.truetype("DejaVuSans.ttf")
+    except OSError:
+        pytest.skip("there is no font for other letters here")
+    assert boxes.tobytes() != umlauts.tobytes()
 
 
 def test_frames_that_a_video_cannot_hold_are_told(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from i2i_core.model import read
+from i2i_core.errors import CheckpointError
+from i2i_core.model import read, write
 from i2i_core.state import newest
 
 
@@ -123,6 +125,17 @@ def test_what_shows_no_pictures_is_not_exported(call, tiny_run, tmp_path):
         assert (answer.code, answer.err) == (2, f"the tensor {name} is no translation, which would be pictures of the "
                                                 f"size of x_real\n")
     assert not (tmp_path / "m").exists()
+
+
+def test_weights_that_are_no_numbers_are_not_exported(tiny_model, tmp_path):
+    model = read(tiny_model)
+    networks = {name: {**tensors} for name, tensors in model.networks.items()}
+    networks["generator"]["from_rgb.bias"] = torch.full_like(networks["generator"]["from_rgb.bias"], torch.nan)
+    with pytest.raises(CheckpointError) as error:
+        write(replace(model, networks=networks), tmp_path / "m", {})
+    assert str(error.value) == ("1 of the weights are not numbers (NaN), first generator.from_rgb.bias: it would "
+                                "translate into nothing")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_people_leave_in_a_run_does_not_stop_its_export(call, tiny_run, tmp_path):

@@ -97,6 +97,15 @@ def test_python_loads_a_model_by_its_name_and_again_without_a_network(hub, tiny_
     assert hub.asked == []
 
 
+def test_without_a_network_a_folder_is_filled_from_the_cache(hub, tiny_model, tmp_path):
+    hub.models["me/kept"] = {p.name: p.read_bytes() for p in tiny_model.iterdir()}
+    assert run(hub, tmp_path, "pull", "me/kept")[0] == 0
+    assert run(hub, tmp_path, "pull", "me/kept", "--to", tmp_path / "copy", HF_HUB_OFFLINE="1") == (
+        0, f"{tmp_path / 'copy'}\n", "")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "copy").iterdir()} == hub.models["me/kept"]
+    assert not [p for p in (tmp_path / "copy").iterdir() if p.is_symlink()]
+
+
 def test_what_a_hub_does_not_give_is_one_sentence(hub, tiny_model, tmp_path):
     assert run(hub, tmp_path, "pull", "me/nothing") == (
         4, "", "there is no model me/nothing on the hub, or it is not yours to see; for a private one log in with hf "

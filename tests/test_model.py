@@ -61,6 +61,16 @@ def test_weights_that_are_cut_or_tampered_with_are_refused(model, spoil):
     assert refused(model) == "the model MODEL is damaged: model.safetensors does not match its checksum; fetch it again"
 
 
+def test_a_file_that_may_not_be_read_is_told(model, monkeypatch):
+    def denied(path, *mode, **how):
+        if Path(path).name == "model.safetensors":
+            raise PermissionError(13, "Permission denied")
+        return open(path, *mode, **how)
+
+    monkeypatch.setattr("i2i_core.model.open", denied, raising=False)  # nothing is denied to root
+    assert refused(model) == "MODEL/model.safetensors cannot be read: Permission denied"
+
+
 def test_files_that_are_missing(model):
     (model / "model.safetensors").unlink()
     assert refused(model) == "the model MODEL lacks model.safetensors; fetch it again"

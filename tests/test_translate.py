@@ -187,7 +187,7 @@ def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, tiny_mod
     answer = i2i("translate", tiny_model, pictures, "--domain", "flat", "--batch", 2)
     assert (answer.code, answer.out) == (3, "translated: 3 translations\n")
     assert answer.err.splitlines() == [
-        "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels",
+        "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000",
         "pictures/cut.png cannot be used as a picture: cut short",
         "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
         "3 of 6 pictures could not be read"]
@@ -242,9 +242,25 @@ def test_a_picture_without_a_face_is_told_where_masks_need_one(i2i, tiny_model, 
     face = Path(__file__).resolve().parents[1] / "plugins/fan_mask/tests/astronaut.png"
     answer = i2i("translate", masked, face, "pictures/a.png", "--domain", "flat", "--reference", "reference.png",
                  "--reference", face, "--original-size")
-    todo = "so the model's masks are empty there; i2i align crops faces"
+    todo = "and the model was trained on faces; i2i align crops them"
     assert (answer.code, answer.err.splitlines()) == (0, [
         f"warning: no face is found in reference.png, {todo}", f"warning: no face is found in pictures/a.png, {todo}"])
+
+
+def test_a_crop_keeps_its_aspect_at_the_original_size(i2i, tiny_model, pictures):
+    Image.new("RGB", (300, 170), "red").save("wide.png")
+    for fit, size in (("crop", (170, 170)), ("keep", (300, 170)), ("stretch", (300, 170))):
+        assert i2i("translate", tiny_model, "wide.png", "--domain", "flat", "--fit", fit, "--original-size", "--out",
+                   f"{fit}.png").code == 0
+        assert Image.open(f"{fit}.png").size == size
+
+
+def test_an_argument_that_is_empty_is_told(i2i, tiny_model, pictures):
+    for arguments in (("", pictures), (tiny_model, ""), (tiny_model, pictures, "--out", "")):
+        answer = i2i("translate", *arguments)
+        assert answer.code == 2
+        assert answer.err.endswith("one of the arguments is empty; perhaps a variable of the shell is not set\n")
+    assert sorted(path.name for path in Path().iterdir()) == ["pictures", "reference.png"]
 
 
 def test_what_is_too_large_for_a_format_is_told(i2i, tiny_model, pictures):

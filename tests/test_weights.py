@@ -108,7 +108,7 @@ def test_weights_that_do_not_fit_are_one_sentence(model: Path) -> None:
 
 def test_what_is_no_model_and_a_model_of_other_networks_are_said(model: Path, tmp_path: Path) -> None:
     assert refusal(f"weights={tmp_path}") == (
-        f"{tmp_path} is no model: there is no {tmp_path / 'config.json'}")
+        f"there is no model in {tmp_path}, as seen from {Path.cwd()}, for this run to start from")
     found = read(model)
     networks: dict[str, dict[str, Tensor]] = {"F": dict(found.networks["generator"])}
     data: Any = {**found.document.data, "networks": {"F": found.document.data["networks"]["generator"]}}

@@ -151,9 +151,10 @@ class Picker:
             return gr.skip()
         visit = visit or Visit(self.page.model)
         problem = received(upload, lambda file, _: visit.bring_reference(self.slot, file))
-        if problem:
+        if self.slot not in visit.references:
             return visit, None, problem
-        return visit, None, figures([(visit.references[self.slot], "", "The reference, as the model sees it")])
+        shown = figures([(visit.references[self.slot], "", "The reference, as the model sees it")])
+        return visit, None, problem + shown
 
 
 def drop(label: str) -> tuple[gr.Image, gr.HTML]:
@@ -163,8 +164,8 @@ def drop(label: str) -> tuple[gr.Image, gr.HTML]:
     return picture, gr.HTML(elem_classes="said")
 
 
-def received(upload: dict[str, Any], take: Callable[[Path, str], None]) -> str:
-    """Give an upload to `take` and delete it; what to say of one that is no picture.
+def received(upload: dict[str, Any], take: Callable[[Path, str], bool]) -> str:
+    """Give an upload to `take` and delete it; what to say of one that is no picture, or not such as it should be.
 
     Raises PermissionError for a path that no upload has: a request may name any, and it would be shown and deleted.
     """
@@ -172,11 +173,11 @@ def received(upload: dict[str, Any], take: Callable[[Path, str], None]) -> str:
     if not file.is_relative_to(Path(get_upload_folder()).resolve()):
         raise PermissionError(f"{file} is no upload")
     try:
-        take(file, name)
+        known = take(file, name)
     except DataError as error:
         return said(str(error).replace(str(file), name))
     finally:
         file.unlink(missing_ok=True)
         with suppress(OSError):
             file.parent.rmdir()
-    return ""
+    return "" if known else said(f"No face is found in {name}, and the model was trained on faces.")

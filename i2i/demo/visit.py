@@ -12,10 +12,7 @@ import torch
 from PIL import Image
 
 from i2i import Style, Translator
-from i2i.fitting import fit
-from i2i_core.data.batches import to_picture
 from i2i_core.errors import UsageError
-from i2i_core.pictures import read_picture
 
 SEEDS = 8
 """Styles from latents to choose from at a time."""
@@ -43,19 +40,21 @@ class Visit:
         self.references: dict[int, Image.Image] = {}
         self.style = lru_cache(maxsize=64)(self._style)
 
-    def bring(self, file: Path, name: str) -> None:
-        """The picture to translate; raises DataError."""
+    def bring(self, file: Path, name: str) -> bool:
+        """The picture to translate; whether it is such as the model knows (a face, say). Raises DataError."""
         sources = self.model.sources([file])
         with _one_at_a_time:
             self.name, self.sources = Path(name).stem, sources
             (self.source,) = sources.pictures()
+            return not self.model.without_face(sources.x_real)
 
-    def bring_reference(self, slot: int, file: Path) -> None:
-        """A picture whose style to take; raises DataError."""
-        x, _ = fit(read_picture(file), self.model.image_size, "stretch")
+    def bring_reference(self, slot: int, file: Path) -> bool:
+        """A picture whose style to take; whether it is such as the model knows. Raises DataError."""
+        reference = self.model.sources([file], "stretch")
         with _one_at_a_time:  # else a translation under way would remember the style of the one before
-            self.references[slot] = to_picture(x / 127.5 - 1)
+            (self.references[slot],) = reference.pictures()
             self.style.cache_clear()
+            return not self.model.without_face(reference.x_real)
 
     @property
     def ready(self) -> bool:

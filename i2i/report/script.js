@@ -104,7 +104,7 @@ function draw(plot) {
     element(svg, "text", { x: LEFT - 8, y: at + 4, "text-anchor": "end" }, text);
   };
   for (const value of logarithmic ? decades(low, high) : ticks(low, high, 4)) level(value, y(value), said(value));
-  const marks = ticks(0, last, Math.max(2, Math.min(8, width / 70))).filter(Number.isInteger);
+  const marks = ticks(0, last, Math.max(2, Math.min(8, width / 90))).filter(Number.isInteger);
   for (const step of marks) {
     const end = x(step) > right - 12;
     element(svg, "text", { x: x(step), y: height - 5, "text-anchor": end ? "end" : "middle" }, step.toLocaleString("en"));

@@ -123,7 +123,7 @@ def _sources(weights: Path | None) -> tuple[Face68, Heatmaps | None]:
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        fan = None if weights is None else Heatmaps(weights=weights).to(device)
+        fan = None if weights is None else Heatmaps(weights=weights).float().to(device)
     except ValueError as error:
         raise CheckpointError(str(error)) from error
     return Face68().to(device), fan

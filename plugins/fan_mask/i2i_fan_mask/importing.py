@@ -24,7 +24,7 @@ def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
     """
     from safetensors.torch import save
 
-    from i2i_core.errors import CheckpointError
+    from i2i_core.errors import CheckpointError, UsageError
     from i2i_core.pictures import refuse_existing
     from i2i_core.state import write_file
     from i2i_core.tensorfile import state_dict
@@ -33,6 +33,8 @@ def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
     from .fan import FAN
     from .weights import fill
 
+    if to.suffix != ".safetensors":
+        raise UsageError(f"{to} should end in .safetensors, which it will be")
     if not overwrite:
         refuse_existing([to])
     found = state_dict(read_apart(checkpoint))

@@ -69,16 +69,18 @@ def test_of_four_hourglasses_the_first_is_kept_unless_told_otherwise(state, stac
 
 def test_files_that_do_not_fit_are_said(state, tmp_path):
     save_file(state, tmp_path / "wing.safetensors")
-    (tmp_path / "there").write_text("mine")
-    assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "new", "--stacks", 4) == (
+    (tmp_path / "there.safetensors").write_text("mine")
+    assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "new.safetensors", "--stacks", 4) == (
         f"{tmp_path / 'wing.safetensors'} holds 1 of FAN's hourglasses, not 4")
-    assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "there") == (
-        f"{tmp_path / 'there'} would be overwritten; choose another place, or allow it with --overwrite")
-    assert (tmp_path / "there").read_text() == "mine"
+    assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "there.safetensors") == (
+        f"{tmp_path / 'there.safetensors'} would be overwritten; choose another place, or allow it with --overwrite")
+    assert (tmp_path / "there.safetensors").read_text() == "mine"
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
-    assert error(tmp_path / "other.safetensors", "--to", tmp_path / "new") == (
+    assert error(tmp_path / "other.safetensors", "--to", tmp_path / "new.safetensors") == (
         f"{tmp_path / 'other.safetensors'} lacks 336 of FAN's 336 tensors, first conv1.conv.weight")
-    assert not (tmp_path / "new").exists()
+    assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "new.pt") == (
+        f"{tmp_path / 'new.pt'} should end in .safetensors, which it will be")
+    assert not (tmp_path / "new.safetensors").exists() and not (tmp_path / "new.pt").exists()
 
 
 class Payload:
@@ -93,7 +95,7 @@ class Payload:
 
 def test_a_malicious_wing_ckpt_is_refused_and_runs_nothing(state, tmp_path):
     torch.save({"state_dict": {**state, "more": Payload(tmp_path / "ran")}}, tmp_path / "wing.ckpt")
-    assert error(tmp_path / "wing.ckpt", "--to", tmp_path / "new") == (
+    assert error(tmp_path / "wing.ckpt", "--to", tmp_path / "new.safetensors") == (
         f"{tmp_path / 'wing.ckpt'} is refused: its pickle asks for posix.system, which could run code; only tensors "
         f"are loaded")
     assert not (tmp_path / "ran").exists()

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from i2i_cli.main import main
 from i2i_fan_mask.align import MEAN
@@ -145,6 +146,15 @@ def test_masks_beside_fans_where_its_weights_are_there(i2i, photos, tmp_path, wi
             cell = sheet[row * 292 + 28 :, column * 264 + 8 :][:256, :256]
             expected = torch.tensor(np.asarray(picture)) * (0.25 + 0.75 * mask[0, 0, :, :, None])
             assert np.abs(cell - expected.numpy()).max() <= 0.51
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+def test_weights_of_any_precision_will_do(i2i, photos, tmp_path, wing, dtype):
+    precise = {name: tensor.to(dtype) for name, tensor in load_file(wing).items() if tensor.is_floating_point()}
+    save_file({**load_file(wing), **precise}, tmp_path / "other.safetensors")
+    i2i("align", "photos/train/one.png", "me.png")
+    assert i2i("masks", "me.png", "masks.png", "--weights", "other.safetensors")[0] == 0
+    assert i2i("align", "photos/train/one.png", "other.png", "--weights", "other.safetensors")[0] == 0
 
 
 def test_masks_of_a_small_face_say_what_to_do(i2i, photos):

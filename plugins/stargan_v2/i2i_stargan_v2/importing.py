@@ -48,11 +48,12 @@ def command(checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w
     """
     from i2i.card import card
     from i2i_core.errors import UsageError
-    from i2i_core.model import write
+    from i2i_core.model import CONFIG, refuse, write
     from i2i_core.plugins import discover
     from i2i_core.unpickling import read_apart
     from i2i_stargan_v2.original import understood
 
+    refuse(to, CONFIG, "model", overwrite)
     plugins = discover()
     original = understood(read_apart(checkpoint), str(checkpoint), w_hpf)
     names = [name.strip() for name in domains.split(",")] if domains else original.domains

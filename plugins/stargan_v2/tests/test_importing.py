@@ -235,10 +235,10 @@ def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, mon
     found = load_file(tmp_path / "model" / "fan.safetensors")
     assert found.keys() == fan.keys()
     assert all(torch.equal(found[name], tensor) for name, tensor in fan.items())
-    assert str(error("nets.ckpt", "--to", tmp_path / "model", "--fan", "bad.ckpt")) == (
+    assert str(error("nets.ckpt", "--to", tmp_path / "other", "--fan", "bad.ckpt")) == (
         "nets.ckpt cannot be used: tensor fan_mask/heatmaps: bad.ckpt lacks 335 of FAN's 336 tensors, first "
         "conv1.conv.weight")
-    assert str(error("nets.ckpt", "--to", tmp_path / "model", "--fan", "empty.ckpt")) == (
+    assert str(error("nets.ckpt", "--to", tmp_path / "other", "--fan", "empty.ckpt")) == (
         "empty.ckpt holds no weights of FAN")
 
 
