@@ -171,7 +171,7 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
     """Write a model and `others` (a card, pictures) as `folder`, which is there wholly or not at all.
 
     overwrite: whether a model that is there may be replaced; a folder that holds anything else never is. Raises
-    UsageError and DiskError.
+    UsageError, DiskError, and CheckpointError for weights that are NaN.
     """
     refuse(folder, CONFIG, "model", overwrite)
     refuse_others(folder, CONFIG, "model")
@@ -187,7 +187,6 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
         files = {path.name: vars(_digest(path)) for path in sorted(stage.iterdir())}
         config = {**model.document.data, "files": files}
         for name, content in {CONFIG: json.dumps(config, indent=1, ensure_ascii=False).encode(), **others}.items():
-            (stage / name).parent.mkdir(exist_ok=True)
             (stage / name).write_bytes(content)
 
 
@@ -232,19 +231,20 @@ def refuse_others(folder: Path, mark: str, what: str) -> None:
 def staged(folder: Path) -> Iterator[Path]:
     """A folder to fill, which then becomes `folder`, in place of one that is there; raises DiskError."""
     folder = folder.resolve()  # not a link to it
-    stage = folder.with_name(f".stage-{folder.name}")
+    stage, old = (folder.with_name(f".{what}-{folder.name}") for what in ("stage", "old"))
     with state.writing(folder):
         try:
             shutil.rmtree(stage, ignore_errors=True)
             stage.mkdir(parents=True)
             yield stage
-            old = folder.with_name(f".old-{folder.name}")
             shutil.rmtree(old, ignore_errors=True)
             if folder.exists():
                 os.rename(folder, old)
             os.rename(stage, folder)
             shutil.rmtree(old, ignore_errors=True)
         finally:
+            if old.exists() and not folder.exists():  # stopped between the two
+                os.rename(old, folder)
             shutil.rmtree(stage, ignore_errors=True)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,14 +109,19 @@ def test_only_a_model_is_replaced_and_never_what_lies_beside_it(call, tiny_run, 
 
 
 def test_what_stops_in_the_middle_of_replacing_a_model_leaves_one(call, tiny_run, model, tmp_path, monkeypatch):
-    def stopped(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+    rename, before = os.rename, (model / "config.json").read_bytes()
+    for last in (1, 2):
+        calls = iter(range(1, 9))
 
-    before = (model / "config.json").read_bytes()
-    with monkeypatch.context() as patch:
-        patch.setattr("i2i_core.model.os.rename", stopped)
-        assert call("export", tiny_run, "--to", model, "--overwrite").code == 130
-    assert (model / "config.json").read_bytes() == before
+        def stopped(*paths: Path, last: int = last, calls: Iterator[int] = calls) -> None:
+            if next(calls) == last:
+                raise KeyboardInterrupt
+            rename(*paths)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("i2i_core.model.os.rename", stopped)
+            assert call("export", tiny_run, "--to", model, "--overwrite").code == 130
+        assert (model / "config.json").read_bytes() == before
     assert call("export", tiny_run, "--to", model, "--overwrite").code == 0
     assert [path.name for path in tmp_path.iterdir()] == [model.name]
 
