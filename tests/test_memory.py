@@ -185,9 +185,9 @@ def test_no_memory_at_all_is_told_too(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "0GB", *toy)
     assert answer.code == 0
     assert "the recipe does not fit in 0 bytes, of which a tenth should stay free: it takes " in answer.out
-    answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "", *toy)
+    answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "big", *toy)
     assert answer.code == 2
-    assert answer.err.endswith("Error: --memory '' is no size; write for example 8GB or 7.5GiB\n")
+    assert answer.err.endswith("Error: --memory 'big' is no size; write for example 8GB or 7.5GiB\n")
 
 
 def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, plugins, monkeypatch, tmp_path):

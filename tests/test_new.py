@@ -57,7 +57,7 @@ def test_the_project_may_be_anywhere(i2i, here):
     assert files(here / "projects" / "blur") == FILES
 
 
-@pytest.mark.parametrize("name", ["Blur", "my-blur", "2blur", "_blur", "blur_", "my__blur", "i2i.blur", "blür", ""])
+@pytest.mark.parametrize("name", ["Blur", "my-blur", "2blur", "_blur", "blur_", "my__blur", "i2i.blur", "blür"])
 def test_a_name_that_packages_cannot_have_is_refused(i2i, here, name):
     answer = i2i("new", name)
     assert (answer.code, answer.out) == (2, "")
