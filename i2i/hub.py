@@ -16,7 +16,6 @@ from i2i_core.model import CARD, CONFIG, RECIPE, own_files, read, refuse
 
 FETCHED = [CONFIG, "*.safetensors", CARD, RECIPE, "*.png"]
 """What belongs to a model: patterns, at the top of its repository."""
-BELOW = "*/*"
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
@@ -31,7 +30,7 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
     if to is not None and not _begun(to):
         refuse(to, CONFIG, "model", overwrite)
     with _explained(name, "fetched"):
-        fetch = partial(hub.snapshot_download, name, revision=revision, allow_patterns=FETCHED, ignore_patterns=BELOW)
+        fetch = partial(hub.snapshot_download, name, revision=revision, allow_patterns=FETCHED, ignore_patterns="*/*")
         if to is not None and hub.constants.HF_HUB_OFFLINE:  # the hub's library looks into its cache for no folder
             folder = Path(shutil.copytree(fetch(), to, dirs_exist_ok=True))
         else:
@@ -61,7 +60,6 @@ def push(folder: Path, name: str, *, private: bool = True) -> str:
     with _explained(name, "sent"):
         api.create_repo(name, private=private, exist_ok=True)
         return str(api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(map(glob.escape, names)),
-                                     ignore_patterns=BELOW,
                                      commit_message="A model of i2i").repo_url)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import index
 from pathlib import Path
 from typing import Any, get_args
 
@@ -121,8 +122,6 @@ class Translator:
         RGB as files do. fit_by: how one comes to the networks' size and back, see `i2i.fitting.Fit`. Raises UsageError
         and DataError.
         """
-        if seed is not None and not isinstance(seed, int):
-            raise UsageError(f"a seed is a whole number, not {seed!r}")
         if seed is not None and reference is not None:
             raise UsageError("a style comes from a seed or from a reference; leave one of them out")
         if isinstance(picture, Image.Image | str | bytes | Path) or not isinstance(picture, Iterable):
@@ -154,7 +153,8 @@ class Translator:
         if seeds:
             if "latent" not in self.guides and "plain" not in self.guides:
                 raise UsageError("the model takes no styles from latents; name a reference")
-            found += [Style(y, self._codes("latent", y, {}, self._draws(seed, 1)), seed) for seed in seeds]
+            whole = list(map(_whole, seeds))
+            found += [Style(y, self._codes("latent", y, {}, self._draws(seed, 1)), seed) for seed in whole]
         if references:
             if "reference" not in self.guides:
                 raise UsageError("the model takes no styles from references; leave the reference out")
@@ -288,6 +288,14 @@ def of_style(term: PlannedTerm) -> list[Node]:
         if given or any(argument in found for _, argument in node.arguments):
             found[node] = None
     return list(found)
+
+
+def _whole(seed: Any) -> int:
+    """Python's own number, of which styles are drawn: numpy's, say, would make others."""
+    try:
+        return index(seed)
+    except TypeError:
+        raise UsageError(f"a seed is a whole number, not {seed!r}") from None
 
 
 def opened(picture: Picture) -> Image.Image:

@@ -6,16 +6,16 @@ import importlib.util
 import io
 import os
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 from PIL import Image
 
 from i2i_core import state
 from i2i_core.errors import UsageError
+from i2i_core.pictures import MOST_SIDE
 
-MOST = 16383
-"""Pixels on a side that both formats allow."""
+MOST = MOST_SIDE[".webp"]
+"""Pixels on a side: libx264 allows hardly more."""
 
 
 def check(path: Path) -> None:
@@ -28,13 +28,15 @@ def check(path: Path) -> None:
 
 def write(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
     """Write `count` RGB frames of one size; no more than one of them is kept. Raises UsageError, DiskError."""
-    first = next(frames)
-    if max(first.size) > MOST:
-        raise UsageError(f"{path} would be {first.width} x {first.height} pixels, and videos have at most {MOST} on a "
-                         f"side; take fewer pictures")
-    frames = chain([first], frames)
-    del first
-    (_write_mp4 if path.suffix.lower() == ".mp4" else _write_webp)(path, frames, count, fps)
+    (_write_mp4 if path.suffix.lower() == ".mp4" else _write_webp)(path, _fitting(path, frames), count, fps)
+
+
+def _fitting(path: Path, frames: Iterator[Image.Image]) -> Iterator[Image.Image]:
+    for frame in frames:
+        if max(frame.size) > MOST:
+            raise UsageError(f"{path} would be {frame.width} x {frame.height} pixels, and videos have at most {MOST} "
+                             f"on a side; take fewer pictures")
+        yield frame
 
 
 def _write_mp4(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
@@ -63,8 +65,8 @@ def _even(picture: Image.Image) -> Image.Image:
 
 
 def _write_webp(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
-    file, stream = io.BytesIO(), _Stream(frames, count)
-    stream.save(file, "webp", save_all=True, duration=1000 / fps, loop=0, quality=90, method=4)
+    file = io.BytesIO()
+    _Stream(frames, count).save(file, "webp", save_all=True, duration=1000 / fps, loop=0, quality=90, method=4)
     state.write_file(path, file.getvalue())
 
 

@@ -23,7 +23,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
 """A header that announces more is refused before anything is decoded."""
-MOST = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
+MOST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
 """Pixels on a side that formats allow."""
 SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
 
@@ -128,7 +128,7 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     Raises DiskError, and UsageError for a picture that is too large for the format.
     """
     suffix, file = path.suffix.lower(), io.BytesIO()
-    if max(picture.size) > (most := MOST.get(suffix, math.inf)):
+    if max(picture.size) > (most := MOST_SIDE.get(suffix, math.inf)):
         raise UsageError(f"{path} would be {picture.width} x {picture.height} pixels, and {suffix} allows {most} on a "
                          f"side; name a .png")
     picture.save(file, Image.registered_extensions()[suffix], **SAVING.get(suffix, {}))

@@ -46,9 +46,7 @@ def is_safetensors(head: bytes) -> bool:
 def state_dict(content: Any) -> dict[str, Tensor]:
     """The tensors of a state dict, without "module." in front of their names.
 
-    It may be bare, under "state_dict", or flat with "state_dict/" in front of the names.
-
-    There are none in anything else.
+    It may be bare, under "state_dict", or flat with "state_dict/" in front of the names; anything else holds none.
     """
     if isinstance(content, Mapping):
         content = content.get("state_dict", content)

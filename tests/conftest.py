@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -135,13 +136,18 @@ def tiny_model(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory, call: C
     return folder
 
 
-@pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with some drawings in pictures/."""
+@pytest.fixture(scope="session")
+def drawings() -> Any:
+    """Held-out drawings."""
     from i2i_emoji.drawings import Drawings
 
+    return Drawings(split="val")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawings: Any) -> Path:
+    """A working folder with some drawings in pictures/."""
     monkeypatch.chdir(tmp_path)
-    drawings = Drawings(split="val")
     Path("pictures/more").mkdir(parents=True)
     for n, name in enumerate(("a.png", "b.webp", "more/c.jpg")):
         drawings.picture(0, n).save(Path("pictures") / name)

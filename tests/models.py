@@ -1,17 +1,22 @@
-"""Models as recipes start them."""
+"""Models as recipes start them, and pictures as they see them and make them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 
+from i2i.fitting import fit
 from i2i.translator import Translator
 from i2i_core.check import load
 from i2i_core.compute import make_accelerator
 from i2i_core.export import of_recipe
 from i2i_core.plugins import discover
 from i2i_core.run import Run
+
+SIZE = 32
 
 
 def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translator:
@@ -22,3 +27,13 @@ def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translat
     run.start()
     states = {name: network.state_dict() for name, network in run.networks.items()}
     return Translator(of_recipe(checked, list(run.data.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
+
+
+def tensor(*pictures: Image.Image) -> torch.Tensor:
+    """Of the tiny run's size, (N, 3, 32, 32) uint8."""
+    return torch.stack([fit(p, (SIZE, SIZE), "stretch")[0] for p in pictures])
+
+
+def pixels(picture: Image.Image) -> np.ndarray:
+    """Numbers that may be subtracted."""
+    return np.asarray(picture).astype(int)

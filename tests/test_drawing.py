@@ -74,8 +74,11 @@ def test_a_video_goes_from_style_to_style_and_back(i2i, tiny_model, pictures, ou
     assert abs(pixels[0] - pixels[7]).mean() < abs(pixels[0] - pixels[4]).mean()  # nearly back
 
 
-def test_labels_of_any_language_and_length_can_be_told_apart():
+def test_long_names_keep_their_ends():
     assert (labelled("kitten", 64), labelled("a_very_long_name_17", 64)) == ("kitten", "a_ve…e_17")
+
+
+def test_labels_are_drawn_in_letters_that_the_system_has():
     boxes, umlauts = (sheet([[text]], (64, 64)) for text in ("\U0010fffe" * 3, "üöä"))
     try:
         ImageFont.truetype("DejaVuSans.ttf")

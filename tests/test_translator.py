@@ -16,27 +16,13 @@ from i2i.translator import Translator
 from i2i_core.data.batches import to_picture
 from i2i_core.draws import Draws
 from i2i_core.errors import DataError, UsageError
-from i2i_emoji.drawings import Drawings
 
-SIZE = 32
+from .models import SIZE, pixels, tensor
 
 
 @pytest.fixture(scope="module")
 def model(tiny_run) -> Translator:
     return i2i.load(tiny_run, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def drawings() -> Drawings:
-    return Drawings(split="val")
-
-
-def pixels(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture).astype(int)
-
-
-def tensor(*pictures: Image.Image) -> torch.Tensor:
-    return torch.stack([fit(p, (SIZE, SIZE), "stretch")[0] for p in pictures])
 
 
 def test_three_lines_translate_a_picture(tiny_run, drawings):
@@ -107,6 +93,15 @@ def test_psi_leads_from_the_mean_style_to_the_style(model):
     assert torch.allclose(half, (style.codes["s_trg"] + mean.codes["s_trg"]) / 2)
     many = torch.cat([s.codes["s_trg"] for s in model.styles("flat", seeds=range(300))])
     assert (many.mean(0) - mean.codes["s_trg"]).norm() < 0.2 * many.std(0).norm()
+
+
+def test_psi_keeps_the_seed(model):
+    assert [style.seed for style in model.styles("flat", seeds=[5, 6], psi=0.5)] == [5, 6]
+
+
+def test_a_seed_of_numpy_is_a_seed(model):
+    (one,), (same,) = model.styles("flat", seeds=[5]), model.styles("flat", seeds=list(np.arange(5, 6)))
+    assert torch.equal(one.codes["s_trg"], same.codes["s_trg"])
 
 
 def test_styles_are_mixed_on_a_straight_line(model):

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import i2i
-from i2i.fitting import fit
 from i2i.style_map import style_map
 from i2i.translator import Translator
 from i2i_core.data.batches import to_picture
 from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.plugins import discover
-from i2i_emoji.drawings import Drawings
 
-from .models import untrained
-
-SIZE = 32
-
-
-@pytest.fixture(scope="module")
-def model(tiny_run) -> Translator:
-    return i2i.load(tiny_run, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def drawings() -> Drawings:
-    return Drawings(split="val")
-
-
-def pixels(picture: Image.Image) -> np.ndarray:
-    return np.asarray(picture).astype(int)
-
-
-def tensor(*pictures: Image.Image) -> torch.Tensor:
-    return torch.stack([fit(p, (SIZE, SIZE), "stretch")[0] for p in pictures])
+from .models import SIZE, pixels, tensor, untrained
 
 
 @pytest.mark.parametrize(("recipe", "networks"), [
@@ -61,11 +37,8 @@ def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
         style_map(model, "high_contrast", 3, 1.0)
 
 
-def test_psi_keeps_the_seed(model):
-    assert [style.seed for style in model.styles("flat", seeds=[5, 6], psi=0.5)] == [5, 6]
-
-
-def test_a_model_that_has_only_references_has_no_psi(model, drawings):
+def test_a_model_that_has_only_references_has_no_psi(tiny_run, drawings):
+    model = i2i.load(tiny_run, device="cpu")
     document = replace(model.model.document, data={**model.model.document.data, "guides": {
         "reference": model.model.document.data["guides"]["reference"]}})
     alone = Translator(replace(model.model, document=document), discover(), model.device)

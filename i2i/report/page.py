@@ -18,10 +18,10 @@ from i2i.report.html import Element, data, document, section, tag
 from i2i.report.run import Family, Line, Told, flat
 from i2i_core import __version__
 from i2i_core.errors import DataError
-from i2i_core.pictures import read_picture
+from i2i_core.pictures import MOST_SIDE, read_picture
 
 ASSETS = Path(__file__).parent
-WIDE, MOST_WIDE, MOST_HIGH = 700, 1200, 16383
+WIDE, MOST_WIDE, MOST_HIGH = 700, 1200, MOST_SIDE[".webp"]
 """Up to this many pixels wide, pictures are shown at twice their size; larger ones than the others are made smaller."""
 
 

@@ -53,7 +53,7 @@ def command(checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w
     from i2i_core.unpickling import read_apart
     from i2i_stargan_v2.original import understood
 
-    refuse(to, CONFIG, "model", overwrite)
+    refuse(to, CONFIG, "model", overwrite)  # `write` would, but only after all has been read
     plugins = discover()
     original = understood(read_apart(checkpoint), str(checkpoint), w_hpf)
     names = [name.strip() for name in domains.split(",")] if domains else original.domains
