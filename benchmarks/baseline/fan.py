@@ -32,7 +32,7 @@ class CoordConv(nn.Module):
         n, _, height, width = x.shape
         row = (torch.arange(height, device=x.device) / (height - 1) * 2 - 1)[:, None].expand(height, width)
         column = (torch.arange(width, device=x.device) / (width - 1) * 2 - 1)[None, :].expand(height, width)
-        radius = torch.sqrt(row**2 + column**2)
+        radius = torch.sqrt((row**2 + column**2).double()).float()
         place = torch.stack([row, column, radius / radius.max()]).to(x.dtype)
         out: Tensor = self.conv(torch.cat([x, place.repeat(n, 1, 1, 1)], dim=1))
         return out

@@ -27,7 +27,7 @@ class CoordConv(nn.Module):
         # In float32, whatever dtype the network gets: the published weights were trained on these values.
         line = torch.arange(size, dtype=torch.float32) / (size - 1) * 2 - 1
         row, column = torch.meshgrid(line, line, indexing="ij")
-        radius = (row.square() + column.square()).sqrt()
+        radius = (row.square() + column.square()).double().sqrt().float()  # float32 roots differ between processors
         grid = torch.stack([row, column, radius / radius.max()])
         self.grid: Tensor
         self.register_buffer("grid", grid, persistent=False)

@@ -146,10 +146,11 @@ def twice(state, **changed):
     return fan.eval().requires_grad_(False)
 
 
-def test_an_equal_second_hourglass_gives_equal_maps(state, picture, tmp_path):
+def test_an_equal_second_hourglass_gives_close_maps(state, picture, tmp_path):
     save_file(state, tmp_path / "wing.safetensors")
     once = load(FAN(), tmp_path / "wing.safetensors").eval()(picture)
-    assert torch.equal(twice(state)(picture), once)
+    # The second hourglass's first convolution has two more channels, so its sums are rounded in another order.
+    assert (twice(state)(picture) - once).abs().max() < 1e-5 * once.abs().max()
 
 
 @pytest.mark.parametrize("name", ["al0.weight", "bl0.weight", "l1.bias", "m1.coordconv.conv.weight"])
