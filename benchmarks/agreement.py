@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.case import Case
 from benchmarks.overhead import train_on
-from i2i_core.events import event_bus
+from i2i_core.training.events import event_bus
 
 NOISE = 1e-10
 """A gradient below this share of the largest is rounding."""

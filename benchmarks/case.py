@@ -15,10 +15,10 @@ from torch import Tensor
 from benchmarks.baseline.fan import FAN
 from benchmarks.baseline.iteration import Training
 from benchmarks.baseline.networks import build
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
-from i2i_core.plugins import discover
-from i2i_core.run import Run
+from i2i_core.plan.check import load
+from i2i_core.registry.plugins import discover
+from i2i_core.training.compute import make_accelerator
+from i2i_core.training.run import Run
 from i2i_stargan_v2.golden_fill import fill_array, inputs
 
 QUIET = ("progress", "metrics", "checkpoint", "latent", "reference")

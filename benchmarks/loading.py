@@ -66,10 +66,10 @@ def _baseline(size: int, folder: str, _: Sequence[str]) -> Work:
 
 
 def _product(size: int, folder: str, sets: Sequence[str]) -> Work:
-    from i2i_core.check import load
-    from i2i_core.compute import make_accelerator
-    from i2i_core.plugins import discover
-    from i2i_core.run import Run
+    from i2i_core.plan.check import load
+    from i2i_core.registry.plugins import discover
+    from i2i_core.training.compute import make_accelerator
+    from i2i_core.training.run import Run
 
     os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"  # of pictures that no one will load again
     narrow = [f"networks.{network}.channel_base={size}" for network in ("generator", "style_encoder", "discriminator")]

@@ -19,11 +19,11 @@ from typing import Any
 from rich.filesize import decimal
 
 from i2i_cli.memory import Switches, switches
-from i2i_core.check import Checked, load
-from i2i_core.compute import make_accelerator, peak_of_process
-from i2i_core.memory import Tracker, iterate, predicted_peak
-from i2i_core.plugins import discover
-from i2i_core.run import Run
+from i2i_core.plan.check import Checked, load
+from i2i_core.registry.plugins import discover
+from i2i_core.training.compute import make_accelerator, peak_of_process
+from i2i_core.training.peak_memory import Tracker, iterate, predicted_peak
+from i2i_core.training.run import Run
 
 
 def checked(size: int, batch: int, masks: bool, chosen: Sequence[str] = ()) -> Checked:

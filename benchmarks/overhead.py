@@ -23,11 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
-from i2i_core.losses import bce, r1
-from i2i_core.plugins import discover
-from i2i_core.run import Run
+from i2i_core.plan.check import load
+from i2i_core.registry.plugins import discover
+from i2i_core.training.compute import make_accelerator
+from i2i_core.training.losses import bce, r1
+from i2i_core.training.run import Run
 from i2i_fan_mask.components import everywhere
 from i2i_stargan_v2.losses import cycle, diversity, style
 from i2i_stargan_v2.r1 import logits_for_r1

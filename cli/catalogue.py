@@ -19,8 +19,8 @@ from typing import Any
 import yaml
 
 from i2i_core.errors import PluginError
-from i2i_core.plugins import Plugins
-from i2i_core.registry import KINDS, Entry
+from i2i_core.registry.entries import KINDS, Entry
+from i2i_core.registry.plugins import Plugins
 
 HEADER = """\
 # The plugins of this tree and what they register.
@@ -53,8 +53,8 @@ def read_summary(entry: Entry) -> str:
 
 def describe(entry: Entry) -> dict[str, Any]:
     """A component's summary, its keys as "type = default" and the tensors it reads; a method's tensors and theirs."""
-    from i2i_core.components import signature_of
-    from i2i_core.tensors import method_tensors
+    from i2i_core.plan.tensors import method_tensors
+    from i2i_core.registry.signatures import signature_of
 
     target = entry.load()
     found: dict[str, Any] = {"summary": inspect.cleandoc(target.__doc__ or "").partition("\n")[0]}
@@ -69,7 +69,7 @@ def describe(entry: Entry) -> dict[str, Any]:
 
 def _parameter(parameter: inspect.Parameter, hint: Any) -> str:
     """A recipe key: its type as the signature says it (a Literal by its choices), its default as a recipe would."""
-    from i2i_core.components import FACTS
+    from i2i_core.registry.signatures import FACTS
 
     written = parameter.annotation
     if typing.get_origin(hint) is typing.Literal:
@@ -90,7 +90,7 @@ def _inline(value: Any) -> str:
 
 def _reads_of_products(entry: Entry, target: Any) -> list[str]:
     """What a factory's losses read: all that any choice of its required Literal keys reads."""
-    from i2i_core.components import TENSOR_KINDS, call_arguments, signature_of
+    from i2i_core.registry.signatures import TENSOR_KINDS, call_arguments, signature_of
 
     if entry.kind not in TENSOR_KINDS or inspect.isclass(target):
         return []

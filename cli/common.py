@@ -45,7 +45,7 @@ def with_plugins(function: Function) -> Function:
                   help="Load a plugin that is one file, besides the others. Repeatable.")
     @functools.wraps(function)
     def wrapped(*, registry: Path | None, plugin_files: tuple[Path, ...], **rest: Any) -> Any:
-        from i2i_core.plugins import discover
+        from i2i_core.registry.plugins import discover
 
         return function(plugins=discover(registry, plugin_files), **rest)
 
@@ -62,7 +62,7 @@ def added_by_plugins(ctx: click.Context, hook: str, what: str) -> dict[str, clic
 
 def _ask_plugins(hook: str, what: str) -> dict[str, click.Command]:
     from i2i_core.errors import I2IError
-    from i2i_core.plugins import discover
+    from i2i_core.registry.plugins import discover
 
     group = click.Group()
     try:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from i2i_core.errors import UsageError
-from i2i_core.registry import KINDS
+from i2i_core.registry.entries import KINDS
 
 from .common import grid, print_json, verb, with_json, with_plugins
 from .common import show as print_tables
 
 if TYPE_CHECKING:
     from i2i_core.errors import Problem
-    from i2i_core.plugins import Plugins
-    from i2i_core.registry import Entry
+    from i2i_core.registry.entries import Entry
+    from i2i_core.registry.plugins import Plugins
 
 
 @verb
@@ -33,7 +33,7 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     i2i ls
     i2i ls loss
     """
-    from i2i_core.plugins import BUNDLED, load_registry_file
+    from i2i_core.registry.plugins import BUNDLED, load_registry_file
 
     from .catalogue import known_components, read_summary
 
@@ -78,7 +78,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
 
 def _event_problems(entry: Entry) -> list[Problem]:
     """What is wrong with a hook: the bus would not call it, and nobody would know."""
-    from i2i_core.events import event_problems
+    from i2i_core.registry.hook_methods import event_problems
 
     return event_problems(entry.load()) if entry.kind == "hook" and inspect.isclass(entry.load()) else []
 

@@ -16,7 +16,7 @@ from .common import grid, print_json, show, verb, with_json, with_plugins, with_
 
 if TYPE_CHECKING:
     from i2i_core.interfaces import Dataset
-    from i2i_core.plugins import Plugins
+    from i2i_core.registry.plugins import Plugins
 
 SHOWN = 20
 """So many broken, duplicate and ignored files are named; --json names all."""
@@ -87,10 +87,10 @@ def look_at_folder(folder: Path) -> Iterator[Facts]:
 
 def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterator[Facts]:
     """The training and the held-out pictures of a recipe; raises DataError after the reports when training would."""
-    from i2i_core.check import load
-    from i2i_core.components import build
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.data.sets import build_data
+    from i2i_core.plan.check import load
+    from i2i_core.registry.specs import build
 
     checked = load(recipe, sets, plugins)
     for use, spec in {"training": checked.data, "held out": checked.validation}.items():
@@ -105,7 +105,7 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
 def report_on(dataset: Dataset, name: str) -> Facts:
     """Counts by domain; broken, duplicate and ignored files where pictures are in folders."""
     from i2i_core.data.image_folders import ImageFolders
-    from i2i_core.pictures import SUFFIXES
+    from i2i_core.data.pictures import SUFFIXES
 
     facts: Facts = {"data": name, "broken": [], "duplicates": [], "ignored": []}
     facts["domains"] = {domain: {"pictures": dataset.count(y), "broken": 0} for y, domain in enumerate(dataset.domains)}

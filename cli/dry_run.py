@@ -13,19 +13,19 @@ import click
 import torch
 from rich.filesize import decimal
 
-from i2i_core import state
-from i2i_core.check import load
-from i2i_core.compute import peak_of_process
+from i2i_core.disk import checkpoints
 from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
-from i2i_core.registry import Entry
+from i2i_core.plan.check import load
+from i2i_core.registry.entries import Entry
+from i2i_core.training import launch
+from i2i_core.training.compute import peak_of_process
 
-from . import launch
 from .common import grid, show, warn
 from .memory import Forecast, NotPredicted, device_memory
 
 if TYPE_CHECKING:
-    from i2i_core.plugins import Plugins
-    from i2i_core.run import Run
+    from i2i_core.registry.plugins import Plugins
+    from i2i_core.training.run import Run
 
 STEPS = 2  # the first iteration warms up, the second is timed
 
@@ -69,7 +69,7 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
         try:
             run = launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), warn=warn)
             host, device = peak_of_process(), _device_peak(run)
-            saved = next(iter(state.checkpoints(Path(folder) / "checkpoints")), None) or run.save()
+            saved = next(iter(checkpoints.committed(Path(folder) / "checkpoints")), None) or run.save()
             launch.train(recipe, plugins, sets=changed, run_dir=Path(folder), resume=True, warn=_ignore)
         except (Interrupted, Preempted) as error:
             raise Interrupted("the dry run was interrupted; nothing is kept") from error

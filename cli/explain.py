@@ -9,9 +9,9 @@ import click
 from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
-    from i2i_core.check import Checked
-    from i2i_core.plugins import Plugins
-    from i2i_core.tensors import Node, PlannedPhase
+    from i2i_core.plan.check import Checked
+    from i2i_core.plan.tensors import Node, PlannedPhase
+    from i2i_core.registry.plugins import Plugins
 
 
 @verb
@@ -29,8 +29,8 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
     \b
     i2i explain stargan_v2.yaml
     """
-    from i2i_core.check import EVERY_FIELD, definitions, load, plan_phases, requests
-    from i2i_core.tensors import Scope
+    from i2i_core.plan.check import EVERY_FIELD, definitions, load, plan_phases, requests
+    from i2i_core.plan.tensors import Scope
 
     checked = load(recipe, sets, plugins)
     scope = Scope(definitions(checked.method, checked.tensors), checked.recipe.networks, EVERY_FIELD)

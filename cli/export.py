@@ -14,7 +14,7 @@ from .using import progress
 if TYPE_CHECKING:
     from i2i.elsewhere import Kind
     from i2i.parts import Part
-    from i2i_core.plugins import Plugins
+    from i2i_core.registry.plugins import Plugins
 
 SHOW = "x_fake"
 
@@ -48,8 +48,8 @@ def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"],
     from i2i.card import card
     from i2i.translator import Translator
     from i2i_core.errors import UsageError
-    from i2i_core.export import of_run
-    from i2i_core.model import CONFIG, write
+    from i2i_core.models.folder import CONFIG, write
+    from i2i_core.models.from_run import of_run
 
     if kind != "model":
         _for_elsewhere(plugins, run, to, kind, step, show, overwrite)
@@ -74,8 +74,8 @@ def _for_elsewhere(plugins: Plugins, run: Path, to: Path, kind: Kind, step: int 
     from i2i.loading import find
     from i2i.translator import Translator
     from i2i_core.errors import UsageError
-    from i2i_core.export import of_run
-    from i2i_core.model import CONFIG
+    from i2i_core.models.folder import CONFIG
+    from i2i_core.models.from_run import of_run
 
     as_found = step is None and show == SHOW
     if not as_found and (run / CONFIG).is_file():

@@ -36,7 +36,7 @@ def grid(model: Translator, choose: Callable[[Translator], list[Chosen]], pictur
     """
     from i2i.fitting import shrunk
     from i2i.sheet import labelled, sheet
-    from i2i_core.pictures import check_suffix, read_picture, refuse_existing, write_picture
+    from i2i_core.data.pictures import check_suffix, read_picture, refuse_existing, write_picture
 
     check_suffix(out)
     if not overwrite:

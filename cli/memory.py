@@ -12,16 +12,16 @@ import click
 import torch
 from rich.filesize import decimal
 
-from i2i_core.check import load
-from i2i_core.compute import peak_of_process
 from i2i_core.errors import I2IError
-from i2i_core.memory import predicted_peak
-from i2i_core.recipe import Recipe
+from i2i_core.plan.check import load
+from i2i_core.recipe.sections import Recipe
+from i2i_core.training.compute import peak_of_process
+from i2i_core.training.peak_memory import predicted_peak
 
 from .common import grid
 
 if TYPE_CHECKING:
-    from i2i_core.plugins import Plugins
+    from i2i_core.registry.plugins import Plugins
 
 Switches = tuple[str, ...]
 FREE = 0.1

@@ -14,7 +14,7 @@ from i2i_core.errors import UsageError
 from .common import verb, with_plugins
 
 if TYPE_CHECKING:
-    from i2i_core.plugins import Plugins
+    from i2i_core.registry.plugins import Plugins
 
 TEMPLATE = Path(__file__).parent / "template"
 """A plugin called plugin_name, whose project is i2i-plugin-name."""

@@ -15,11 +15,11 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import CoreSchema, from_json, to_json
 
 from i2i_core import __version__
-from i2i_core.components import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of
 from i2i_core.errors import PluginError
-from i2i_core.plugins import Plugins
-from i2i_core.recipe import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, without_nulls
-from i2i_core.registry import KINDS, Entry
+from i2i_core.recipe.sections import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, without_nulls
+from i2i_core.registry.entries import KINDS, Entry
+from i2i_core.registry.plugins import Plugins
+from i2i_core.registry.signatures import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of
 
 from .catalogue import describe
 

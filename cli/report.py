@@ -24,13 +24,13 @@ def report(run: Path, to: Path | None, overwrite: bool) -> None:
     """
     from i2i.report.page import page
     from i2i.report.run import read
-    from i2i_core import state
-    from i2i_core.pictures import refuse_existing
+    from i2i_core.data.pictures import refuse_existing
+    from i2i_core.disk.files import write_file
 
     target = to or run / "report.html"
     told = read(run)
     if not overwrite:
         refuse_existing([target])
     html = page(told, warn)
-    state.write_file(target, html.encode("utf-8", "replace"))  # a name may be no Unicode
+    write_file(target, html.encode("utf-8", "replace"))  # a name may be no Unicode
     click.echo(target)

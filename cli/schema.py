@@ -11,7 +11,7 @@ import click
 from .common import verb, with_plugins
 
 if TYPE_CHECKING:
-    from i2i_core.plugins import Plugins
+    from i2i_core.registry.plugins import Plugins
 
 
 @verb

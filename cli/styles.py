@@ -40,8 +40,8 @@ def styles(model: Translator, picture: str, domains: tuple[str, ...], cells: int
     """
     from i2i.sheet import sheet
     from i2i.style_map import style_map
+    from i2i_core.data.pictures import check_suffix, refuse_existing, write_picture
     from i2i_core.errors import UsageError
-    from i2i_core.pictures import check_suffix, refuse_existing, write_picture
 
     check_suffix(out)
     if not overwrite:

@@ -12,7 +12,7 @@ import click
 from .common import verb, warn, with_plugins, with_sets
 
 if TYPE_CHECKING:
-    from i2i_core.plugins import Plugins
+    from i2i_core.registry.plugins import Plugins
 
 
 @verb
@@ -51,16 +51,15 @@ def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: 
     # Threads that wait for each other by spinning starve on a busy machine; torch's OpenMP reads this once, at import.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     gc.disable()  # looking for garbage among what is being imported takes 0.15 s and finds none, now or later
-    from i2i_core import state
-
-    from . import launch
+    from i2i_core.disk import checkpoints
+    from i2i_core.training import launch
 
     gc.freeze()
     gc.enable()
     run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=warn)
     if run.is_main and run.folder is not None:
         click.echo(f"run         {run.folder}")
-        for checkpoint in state.checkpoints(run.folder / "checkpoints")[:1]:
+        for checkpoint in checkpoints.committed(run.folder / "checkpoints")[:1]:
             click.echo(f"checkpoint  {checkpoint}")
         for picture in sorted((run.folder / "samples").glob(f"step-{run.step:08d}-*.png")):
             click.echo(f"picture     {picture}")

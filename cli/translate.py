@@ -43,8 +43,8 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
     i2i translate models/emoji photos/ --domain flat --styles 4 --psi 0.7
     i2i translate models/emoji photo.jpg --domain flat --reference other.png --out flat.png
     """
+    from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
     from i2i_core.errors import DataError, UsageError
-    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
 
     one_file, found, styles = is_one_file(out), find_pictures(pictures), choose(model)
     if one_file:
@@ -84,8 +84,8 @@ def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list
     from i2i import fitting
     from i2i.fitting import Box, fit
     from i2i_core.data.batches import to_picture
+    from i2i_core.data.pictures import read_picture, write_picture
     from i2i_core.errors import DataError
-    from i2i_core.pictures import read_picture, write_picture
 
     def read(path: Path) -> tuple[torch.Tensor, Box, tuple[int, int]] | DataError:
         try:

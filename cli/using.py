@@ -91,8 +91,8 @@ class Chosen:
 def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, count: int | None, psi: float,
                   references: Sequence[str]) -> list[Chosen]:
     """The styles that options choose, domain by domain."""
+    from i2i_core.data.pictures import find_pictures, read_picture
     from i2i_core.errors import UsageError
-    from i2i_core.pictures import find_pictures, read_picture
 
     if references and not domains and len(model.targets) > 1:
         raise UsageError(f"name the domain of the references with --domain: {', '.join(model.targets)}")
@@ -125,7 +125,7 @@ def warn_of_faces(model: Translator, paths: Sequence[Path], x: Tensor) -> None:
 
 def read_sources(model: Translator, named: Sequence[str], fit_by: Fit) -> tuple[list[Path], Sources]:
     """The pictures that files, folders and globs name, to be translated all at once."""
-    from i2i_core.pictures import find_pictures
+    from i2i_core.data.pictures import find_pictures
 
     paths = list(find_pictures(named))
     sources = model.sources(paths, fit_by)

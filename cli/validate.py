@@ -11,9 +11,9 @@ import click
 from .common import print_json, verb, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
-    from i2i_core.check import Checked
     from i2i_core.errors import Problem
-    from i2i_core.plugins import Plugins
+    from i2i_core.plan.check import Checked
+    from i2i_core.registry.plugins import Plugins
 
 
 @verb
@@ -31,8 +31,8 @@ def validate(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool
     i2i validate my.yaml
     i2i validate stargan_v2.yaml --set data.image_size=100
     """
-    from i2i_core.check import load
     from i2i_core.errors import I2IError, Problem, RecipeError
+    from i2i_core.plan.check import load
 
     try:
         build_nothing(load(recipe, sets, plugins))
@@ -57,13 +57,13 @@ def build_nothing(checked: Checked) -> None:
 
     import torch
 
-    from i2i_core.check import definitions, plan_phases, requests
-    from i2i_core.components import build
     from i2i_core.data.batches import field_names
     from i2i_core.data.sets import build_data
     from i2i_core.errors import RecipeError
-    from i2i_core.run import build_networks
-    from i2i_core.tensors import Scope
+    from i2i_core.plan.check import definitions, plan_phases, requests
+    from i2i_core.plan.tensors import Scope
+    from i2i_core.registry.specs import build
+    from i2i_core.training.run import build_networks
 
     recipe = checked.recipe
     problems: list[Problem] = []

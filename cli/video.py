@@ -41,8 +41,8 @@ def video(model: Translator, choose: Callable[[Translator], list[Chosen]], pictu
     i2i video models/emoji photos/ --domain flat --reference others/ --out flat.mp4
     """
     from i2i import video as film
+    from i2i_core.data.pictures import refuse_existing
     from i2i_core.errors import UsageError
-    from i2i_core.pictures import refuse_existing
 
     film.check(out)
     if not overwrite:
@@ -64,7 +64,7 @@ def _frames(model: Translator, sources: Sources, styles: list[Chosen], steps: in
     """The sources on top, below them their translations, at the left of these the reference."""
     from i2i.fitting import shrunk
     from i2i.sheet import sheet
-    from i2i_core.pictures import read_picture
+    from i2i_core.data.pictures import read_picture
 
     height, width = model.image_size
     corner = [None] if styles[0].reference else []

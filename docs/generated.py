@@ -16,10 +16,10 @@ import yaml
 
 import i2i
 import i2i_core
-from i2i_core import hookspecs, registry
 from i2i_core.interfaces import EVENTS, Hook
-from i2i_core.plugins import BUNDLED, load_registry_file
-from i2i_core.recipe import Recipe
+from i2i_core.recipe.sections import Recipe
+from i2i_core.registry import entries, hookspecs
+from i2i_core.registry.plugins import BUNDLED, load_registry_file
 
 CORE = Path(i2i_core.__file__).parent
 USING = Path(i2i.__file__).parent
@@ -153,13 +153,13 @@ def event_list() -> Iterator[str]:
 
 
 def kind_list() -> Iterator[str]:
-    for kind, doc in _attribute_docs(_class(inspect.getsource(registry.Registrar))):
+    for kind, doc in _attribute_docs(_class(inspect.getsource(entries.Registrar))):
         yield f"- `registry.{kind}(name, target)`: {doc}"
 
 
 def run_members() -> Iterator[str]:
     """What a run has, from its source, since importing it would import torch."""
-    run = _class((CORE / "run.py").read_text(encoding="utf-8"), "Run")
+    run = _class((CORE / "training" / "run.py").read_text(encoding="utf-8"), "Run")
     methods = {node.name: node for node in run.body if isinstance(node, ast.FunctionDef)}
     for name, doc in _attribute_docs(methods["__init__"]):
         yield f"- `run.{name}`: {doc}"

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from i2i_core.components import Checker, Spec, build
-from i2i_core.environment import missing
 from i2i_core.errors import CheckpointError, PluginError, RecipeError
-from i2i_core.model import Model
-from i2i_core.plugins import Plugins
+from i2i_core.models.folder import Model
+from i2i_core.registry.environment import missing
+from i2i_core.registry.plugins import Plugins
+from i2i_core.registry.specs import Checker, Spec, build
 
 
 def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[str, Spec]]:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from i2i_core.model import Config, Model
+from i2i_core.models.folder import Config, Model
 
 
 def card(model: Model, pictures: Iterable[str] = ()) -> str:

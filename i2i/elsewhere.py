@@ -27,7 +27,7 @@ from i2i.parts import Part, parts
 from i2i.translator import Translator
 from i2i_core import __version__
 from i2i_core.errors import PluginError, UsageError
-from i2i_core.model import refuse, refuse_others, staged
+from i2i_core.models.folder import refuse, refuse_others, staged
 
 ABOUT = "model.json"
 Kind = Literal["onnx", "torch-export"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from i2i_core.errors import CheckpointError, UsageError
-from i2i_core.model import CARD, CONFIG, RECIPE, own_files, read, refuse
+from i2i_core.models.folder import CARD, CONFIG, RECIPE, own_files, read, refuse
 
 FETCHED = [CONFIG, "*.safetensors", CARD, RECIPE, "*.png"]
 """What belongs to a model: patterns, at the top of its repository."""

@@ -10,9 +10,9 @@ import torch
 from i2i import hub
 from i2i.translator import Translator
 from i2i_core.errors import CheckpointError, UsageError
-from i2i_core.export import of_run
-from i2i_core.model import CONFIG, Model, read
-from i2i_core.plugins import Plugins, discover
+from i2i_core.models.folder import CONFIG, Model, read
+from i2i_core.models.from_run import of_run
+from i2i_core.registry.plugins import Plugins, discover
 
 
 def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:

@@ -18,8 +18,8 @@ from torch.utils._pytree import keystr, tree_flatten_with_path, tree_unflatten
 
 from i2i.translator import Translator, of_style
 from i2i_core.errors import PluginError
-from i2i_core.model import Guide
-from i2i_core.tensors import Node, Values, below
+from i2i_core.models.folder import Guide
+from i2i_core.plan.tensors import Node, Values, below
 
 EXAMPLES = 2
 """Samples in a part's example: what is traced with one would hold for one alone."""

@@ -17,16 +17,14 @@ from torch.nn.parameter import is_lazy
 
 from i2i.building import specs_of, without_memory
 from i2i.fitting import Box, Fit, fit
-from i2i_core.check import EVERY_FIELD, definitions
-from i2i_core.components import build
 from i2i_core.data.batches import to_device, to_picture
-from i2i_core.draws import Draws
+from i2i_core.data.pictures import as_rgb, read_picture, why_broken
+from i2i_core.disk.matching import match
 from i2i_core.errors import CheckpointError, DataError, UsageError, did_you_mean
-from i2i_core.model import Guide, Model
-from i2i_core.pictures import as_rgb, read_picture, why_broken
-from i2i_core.plugins import Plugins
-from i2i_core.state import match
-from i2i_core.tensors import (
+from i2i_core.models.folder import Guide, Model
+from i2i_core.plan.check import EVERY_FIELD, definitions
+from i2i_core.plan.draws import Draws
+from i2i_core.plan.tensors import (
     Definition,
     Node,
     PlannedTerm,
@@ -38,6 +36,8 @@ from i2i_core.tensors import (
     method_tensors,
     plan,
 )
+from i2i_core.registry.plugins import Plugins
+from i2i_core.registry.specs import build
 
 MEAN_OF = 1024
 """Latents whose styles are averaged for a domain's mean style."""

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from i2i_core import state
+from i2i_core.data.pictures import MOST_SIDE
+from i2i_core.disk.files import write_file, writing
 from i2i_core.errors import UsageError
-from i2i_core.pictures import MOST_SIDE
 
 MOST = MOST_SIDE[".webp"]
 """Pixels on a side: libx264 allows hardly more."""
@@ -43,7 +43,7 @@ def _write_mp4(path: Path, frames: Iterator[Image.Image], count: int, fps: int) 
     import av
 
     beside = path.with_name(f".{path.name}.new")
-    with state.writing(path):
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with av.open(str(beside), "w", format="mp4") as file:
@@ -67,7 +67,7 @@ def _even(picture: Image.Image) -> Image.Image:
 def _write_webp(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
     file = io.BytesIO()
     _Stream(frames, count).save(file, "webp", save_all=True, duration=1000 / fps, loop=0, quality=90, method=4)
-    state.write_file(path, file.getvalue())
+    write_file(path, file.getvalue())
 
 
 class _Stream(Image.Image):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import PIL.Image
     from torch import Tensor
 
-    from i2i_core.run import Run
+    from i2i_core.training.run import Run
 
 
 @runtime_checkable

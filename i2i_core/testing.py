@@ -18,21 +18,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from i2i_core import state
-from i2i_core.check import Checked, load
-from i2i_core.components import facts_for, signature_of
 from i2i_core.data.sets import build_data
+from i2i_core.disk import checkpoints
 from i2i_core.errors import DataError, PluginError, RecipeError, did_you_mean
-from i2i_core.events import event_problems
-from i2i_core.plugins import Plugins, discover
-from i2i_core.recipe import Recipe
-from i2i_core.registry import Entry
-from i2i_core.tensors import method_tensors
+from i2i_core.plan.check import Checked, load
+from i2i_core.plan.tensors import method_tensors
+from i2i_core.recipe.sections import Recipe
+from i2i_core.registry.entries import Entry
+from i2i_core.registry.hook_methods import event_problems
+from i2i_core.registry.plugins import Plugins, discover
+from i2i_core.registry.signatures import facts_for, signature_of
 
 DISCOVERY = """
 import importlib, sys
 before = set(sys.modules)
-from i2i_core.registry import Registrar, Registry
+from i2i_core.registry.entries import Registrar, Registry
 plugin = importlib.import_module(sys.argv[1])
 if hasattr(plugin, "i2i_components"):
     plugin.i2i_components(Registrar(Registry(), "", ""))
@@ -219,7 +219,7 @@ def _environment() -> dict[str, str]:
 
 def _different(ours: Path, theirs: Path, same: Callable[[Tensor, Tensor], bool]) -> list[str]:
     """The parts that differ between the newest checkpoints of two runs."""
-    a, b = (state.verify(state.checkpoints(run / "checkpoints")[0]).parts() for run in (ours, theirs))
+    a, b = (checkpoints.verify(checkpoints.committed(run / "checkpoints")[0]).parts() for run in (ours, theirs))
     return [part for part in sorted({*a, *b}) if a.get(part, {}).keys() != b.get(part, {}).keys()
             or not all(same(tensor, b[part][name]) for name, tensor in a[part].items())]
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import torch
 
-from i2i_core.check import Checked, check_recipe
 from i2i_core.errors import RecipeError
-from i2i_core.plugins import Plugins, discover
-from i2i_core.recipe import parse_recipe
+from i2i_core.plan.check import Checked, check_recipe
+from i2i_core.recipe.reading import parse_recipe
+from i2i_core.registry.plugins import Plugins, discover
 
 torch.set_num_threads(1)  # two threads under load can be far slower than one
 TINY = Path(__file__).with_name("tiny.py")

@@ -10,11 +10,11 @@ from PIL import Image
 
 from i2i.fitting import fit
 from i2i.translator import Translator
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
-from i2i_core.export import of_recipe
-from i2i_core.plugins import discover
-from i2i_core.run import Run
+from i2i_core.models.from_run import of_recipe
+from i2i_core.plan.check import load
+from i2i_core.registry.plugins import discover
+from i2i_core.training.compute import make_accelerator
+from i2i_core.training.run import Run
 
 SIZE = 32
 

@@ -23,10 +23,10 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from safetensors.torch import load_file
 
-from i2i_cli import launch
-from i2i_core.plugins import Plugins, discover
-from i2i_core.run import Run
-from i2i_core.state import checkpoints
+from i2i_core.disk.checkpoints import committed
+from i2i_core.registry.plugins import Plugins, discover
+from i2i_core.training import launch
+from i2i_core.training.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 TROUBLE = Path(__file__).with_name("trouble.py")
@@ -111,7 +111,8 @@ def run_forked(folder: Path, *sets: str, resume: bool = False, world: int = 1, *
 def _forks() -> Any:
     """A server that has imported everything, so that a process is there in a moment."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.runs", "i2i_core.hooks.sample_grid", "i2i_core.hooks.true_pairs",
+    context.set_forkserver_preload(["tests.runs", "i2i_core.training.hooks.sample_grid",
+                                    "i2i_core.training.hooks.true_pairs",
                                     "i2i_stargan_v2.networks", "i2i_fan_mask.components", "i2i_emoji.drawings"])
     with pytest.MonkeyPatch.context() as patch:  # for the server alone: elsewhere it would hide what is installed
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
@@ -168,14 +169,14 @@ def status(folder: Path) -> dict[str, Any]:
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Everything in the newest checkpoint of a run."""
-    newest = checkpoints(folder / "checkpoints")[0]
+    newest = committed(folder / "checkpoints")[0]
     return {f"{file.relative_to(newest).with_suffix('')}: {name}": tensor
             for file in sorted(newest.rglob("*.safetensors")) for name, tensor in load_file(file).items()}
 
 
 def kept(folder: Path) -> dict[str, bytes]:
     """What a run leaves and must leave again: the newest checkpoint's tensors, metrics and pictures, as bytes."""
-    newest = checkpoints(folder / "checkpoints")[0]
+    newest = committed(folder / "checkpoints")[0]
     files = [*newest.rglob("*.safetensors"), *(folder / "samples").glob("*.png"), folder / "metrics.jsonl"]
     return {str(file.relative_to(folder)): file.read_bytes() for file in files}
 

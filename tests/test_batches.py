@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from i2i_core.data.batches import WHOLE, Samples, draw_crop, loader, to_device, to_tensor
-from i2i_core.recipe import Augment, Data
+from i2i_core.recipe.sections import Augment, Data
 
 from .runs import train
 

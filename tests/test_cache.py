@@ -22,7 +22,7 @@ from i2i_core.data.cache import Cache, cached
 from i2i_core.data.image_folders import ImageFolders
 from i2i_core.errors import DataError, DiskError
 from i2i_core.interfaces import CacheableDataset
-from i2i_core.recipe import Augment, Data
+from i2i_core.recipe.sections import Augment, Data
 
 from .runs import NO_GRIDS, SGD, assert_same_bits, largest_difference, run_forked, train
 

@@ -11,7 +11,7 @@ import yaml
 
 from i2i_cli.catalogue import describe, known_components, render
 from i2i_core.errors import PluginError
-from i2i_core.plugins import Plugins, load_registry_file
+from i2i_core.registry.plugins import Plugins, load_registry_file
 
 ROOT = Path(__file__).parent.parent
 PLUGIN = '''
@@ -78,7 +78,7 @@ def test_the_catalogue_is_not_stale():
 
 
 def test_the_core_ships_this_catalogue():
-    assert (ROOT / "i2i_core" / "registry.yaml").read_text() == (ROOT / "registry.yaml").read_text()
+    assert (ROOT / "i2i_core" / "registry" / "registry.yaml").read_text() == (ROOT / "registry.yaml").read_text()
 
 
 def test_every_first_party_component_has_a_summary():

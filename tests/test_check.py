@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from i2i_core import hookimpl
-from i2i_core.components import build
 from i2i_core.errors import PluginError, Problem, RecipeError
-from i2i_core.plugins import Plugin
+from i2i_core.registry.plugins import Plugin
+from i2i_core.registry.specs import build
 
 
 @pytest.mark.parametrize(("old", "new", "problem"), [

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from i2i_core.check import check_recipe
 from i2i_core.errors import RecipeError
-from i2i_core.plugins import discover
-from i2i_core.recipe import parse_recipe
+from i2i_core.plan.check import check_recipe
+from i2i_core.recipe.reading import parse_recipe
+from i2i_core.registry.plugins import discover
 
 D = "  discriminator: tiny/discriminator"
 ADVERSARIAL = "    adversarial: {use: gan/hinge, player: generator}\n"

@@ -90,7 +90,7 @@ def test_an_unexpected_error_is_one_line_and_with_v_a_traceback(i2i, monkeypatch
     def fail(*_: object) -> None:
         raise TypeError("one\ntwo")
 
-    monkeypatch.setattr("i2i_core.plugins.discover", fail)
+    monkeypatch.setattr("i2i_core.registry.plugins.discover", fail)
     assert i2i("plugins").err == "unexpected: TypeError: one two (rerun with -v for the traceback)\n"
     answer = i2i("plugins", "-v")
     assert answer.code == 1
@@ -102,7 +102,7 @@ def test_ctrl_c_before_training_exits_130(i2i, monkeypatch):
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("i2i_core.plugins.discover", interrupt)
+    monkeypatch.setattr("i2i_core.registry.plugins.discover", interrupt)
     answer = i2i("plugins")
     assert (answer.code, answer.err.strip()) == (130, "interrupted")
 

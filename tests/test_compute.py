@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from i2i_core.check import check_recipe, load
-from i2i_core.compute import freezing, make_accelerator
-from i2i_core.draws import Draws
 from i2i_core.errors import RecipeError
-from i2i_core.recipe import parse_recipe
-from i2i_core.run import Run
-from i2i_core.tensors import Node, Values, define
+from i2i_core.plan.check import check_recipe, load
+from i2i_core.plan.draws import Draws
+from i2i_core.plan.tensors import Node, Values, define
+from i2i_core.recipe.reading import parse_recipe
+from i2i_core.training.compute import freezing, make_accelerator
+from i2i_core.training.run import Run
 
 from . import runs
 from .runs import NO_GRIDS, SGD, TINY, assert_same_bits, largest_difference, run_forked, train
@@ -34,7 +34,7 @@ def test_freed_memory_is_kept_for_what_comes_next() -> None:
     """Pages, in a process of its own, that the system clears for thirty large tensors in turn, without and with."""
     faults = """
 import resource, torch
-from i2i_core.compute import keep_freed_memory
+from i2i_core.training.compute import keep_freed_memory
 def cleared() -> int:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(30):

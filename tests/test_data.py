@@ -14,9 +14,9 @@ from PIL import Image
 from i2i_core.data import image_folders
 from i2i_core.data.batches import Samples, loader
 from i2i_core.data.image_folders import ImageFolders
+from i2i_core.data.pictures import picture_files
 from i2i_core.errors import DataError
-from i2i_core.pictures import picture_files
-from i2i_core.recipe import Data
+from i2i_core.recipe.sections import Data
 
 from .runs import NO_GRIDS, train
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from i2i_core import state
+from i2i_core.disk import checkpoints
 from i2i_core.errors import DiskError
 from i2i_emoji.drawings import Drawings
 
@@ -40,11 +40,11 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_space(tmp
     assert ended.codes == [74], ended.printed
     assert ended.printed[0] == (f"no space left for {folder}/checkpoints; free some and resume with --resume, "
                                 f"nothing saved is lost\n")
-    found = state.newest(folder / "checkpoints", pytest.fail)
+    found = checkpoints.newest(folder / "checkpoints", pytest.fail)
     assert found is not None
     assert found.step >= 2
     assert not list((folder / "checkpoints").glob(".stage-*"))
-    for path in state.checkpoints(folder / "checkpoints")[1:]:
+    for path in checkpoints.committed(folder / "checkpoints")[1:]:
         shutil.rmtree(path)
     steps = f"steps={found.step + 1}"
     train(folder, steps, "hooks.checkpoint={every: 1, keep: 1}", resume=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from i2i_cli import launch
-from i2i_core import state
+from i2i_core.disk import checkpoints
 from i2i_core.errors import Diverged, PluginError, RecipeError
-from i2i_core.run import Run
+from i2i_core.training import launch
+from i2i_core.training.run import Run
 
 from .runs import NO_GRIDS, run_forked, status, train
 
@@ -22,7 +22,7 @@ SAVED_EACH_STEP = "hooks.checkpoint.every=1"
 
 def finite(folder: Path, step: int) -> bool:
     """Whether the newest checkpoint is of `step` and holds numbers only."""
-    found = state.newest(folder / "checkpoints", pytest.fail)
+    found = checkpoints.newest(folder / "checkpoints", pytest.fail)
     assert found is not None
     return found.step == step and all(t.isfinite().all() for part in found.parts().values() for t in part.values())
 

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from i2i_core.check import check_recipe
 from i2i_core.errors import RecipeError
-from i2i_core.marks import load_text
-from i2i_core.plugins import discover
-from i2i_core.recipe import Augment, Data, Phase, Recipe, Term, parse_recipe
+from i2i_core.plan.check import check_recipe
+from i2i_core.recipe.document import load_text
+from i2i_core.recipe.reading import parse_recipe
+from i2i_core.recipe.sections import Augment, Data, Phase, Recipe, Term
+from i2i_core.registry.plugins import discover
 
 ROOT = Path(__file__).resolve().parents[1]
 (PAGE,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "recipe.md").read_text(), re.DOTALL)

@@ -28,11 +28,12 @@ from accelerate.state import AcceleratorState, GradientState
 from PIL import Image
 
 from i2i_cli.main import cli
-from i2i_core.check import check_recipe, load
-from i2i_core.marks import load_text
-from i2i_core.plugins import discover
-from i2i_core.recipe import Recipe, find_recipe, parse_recipe
-from i2i_core.run import build_networks
+from i2i_core.plan.check import check_recipe, load
+from i2i_core.recipe.document import load_text
+from i2i_core.recipe.reading import find_recipe, parse_recipe
+from i2i_core.recipe.sections import Recipe
+from i2i_core.registry.plugins import discover
+from i2i_core.training.run import build_networks
 from tests.runs import TINY
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,8 +13,8 @@ from i2i import video as film
 from i2i.fitting import shrunk
 from i2i.sheet import labelled, sheet
 from i2i.style_map import style_map
+from i2i_core.data.pictures import open_picture
 from i2i_core.errors import UsageError
-from i2i_core.pictures import open_picture
 
 
 @pytest.fixture(scope="module")

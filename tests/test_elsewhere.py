@@ -21,7 +21,7 @@ from i2i.elsewhere import SUFFIXES, Kind, export, write
 from i2i.parts import parts
 from i2i.translator import Translator
 from i2i_core.data.batches import to_tensor
-from i2i_core.model import write as write_model
+from i2i_core.models.folder import write as write_model
 from i2i_emoji.drawings import Drawings
 from i2i_fan_mask.fan import FAN
 from tests.exported import CYCLEGAN, EMOJI, PLAIN, SIZE, SMALL, emoji, run_file, translated

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from i2i_core.events import event_bus, event_problems
 from i2i_core.interfaces import EVENTS, Hook
+from i2i_core.registry.hook_methods import event_problems
+from i2i_core.training.events import event_bus
 
 
 class Listener:

@@ -14,9 +14,9 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from i2i_core.disk.checkpoints import newest
 from i2i_core.errors import CheckpointError
-from i2i_core.model import read, write
-from i2i_core.state import newest
+from i2i_core.models.folder import read, write
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_what_stops_in_the_middle_of_replacing_a_model_leaves_one(call, tiny_run
             rename(*paths)
 
         with monkeypatch.context() as patch:
-            patch.setattr("i2i_core.model.os.rename", stopped)
+            patch.setattr("i2i_core.models.folder.os.rename", stopped)
             assert call("export", tiny_run, "--to", model, "--overwrite").code == 130
         assert (model / "config.json").read_bytes() == before
     assert call("export", tiny_run, "--to", model, "--overwrite").code == 0

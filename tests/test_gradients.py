@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from i2i_core.errors import RecipeError
-from i2i_core.run import Run
+from i2i_core.training.run import Run
 
 from .runs import NO_GRIDS, SGD, largest_difference, logged, run_forked, train
 

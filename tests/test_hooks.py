@@ -20,15 +20,15 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from i2i_core.compute import peak_of_process
 from i2i_core.data.batches import directions, to_device, to_tensor
 from i2i_core.errors import Diverged, RecipeError
-from i2i_core.hooks import progress
-from i2i_core.hooks.ema import EMA
-from i2i_core.hooks.metrics import Metrics
-from i2i_core.hooks.sample_grid import SampleGrid, png
-from i2i_core.hooks.true_pairs import TruePairs
-from i2i_core.run import Run
+from i2i_core.training.compute import peak_of_process
+from i2i_core.training.hooks import progress
+from i2i_core.training.hooks.ema import EMA
+from i2i_core.training.hooks.metrics import Metrics
+from i2i_core.training.hooks.sample_grid import SampleGrid, png
+from i2i_core.training.hooks.true_pairs import TruePairs
+from i2i_core.training.run import Run
 
 from .runs import NO_GRIDS, largest_difference, logged, train
 

@@ -12,8 +12,9 @@ import pytest
 from .runs import TINY
 
 HEAVY = {"torch", "torchvision", "numpy", "pydantic", "accelerate", "PIL", "safetensors", "rich"}
-MODULES = ["i2i_core", "i2i_core.hookspecs", "i2i_core.registry", "i2i_core.errors", "i2i_core.interfaces",
-           "i2i_core.plugins", "i2i_core.builtins", "i2i_cli.catalogue", "i2i_cli.main", "i2i_cli.new"]
+MODULES = ["i2i_core", "i2i_core.errors", "i2i_core.interfaces", "i2i_core.registry.hookspecs",
+           "i2i_core.registry.entries", "i2i_core.registry.plugins", "i2i_core.registry.builtins", "i2i_cli.catalogue",
+           "i2i_cli.main", "i2i_cli.new"]
 
 UNUSED = {"torch._dynamo", "torch._inductor", "torchvision", "sympy", "tensorboard"}
 """What takes longest to import of what torch and others import when they are carelessly used."""
@@ -26,7 +27,8 @@ def imported() -> dict[str, list[str]]:
     assert len(plugins) >= 4
     code = (f"import importlib, json, sys\nfound = {{}}\nfor name in {MODULES + plugins!r}:\n"
             f"    importlib.import_module(name)\n    found[name] = sorted(set(sys.modules) & {HEAVY!r})\n"
-            f"from i2i_core.plugins import discover\nfound['errors'] = [r.error for r in discover().rows if r.error]\n"
+            f"from i2i_core.registry.plugins import discover\n"
+            f"found['errors'] = [r.error for r in discover().rows if r.error]\n"
             f"found['discover'] = sorted(set(sys.modules) & {HEAVY!r})\nprint(json.dumps(found))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     answer: dict[str, list[str]] = json.loads(done.stdout)

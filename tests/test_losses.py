@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from i2i_core import losses
-from i2i_core.components import call_arguments
+from i2i_core.registry.signatures import call_arguments
+from i2i_core.training import losses
 
 GAMES = {"bce": losses.bce, "hinge": losses.hinge, "lsgan": losses.lsgan}
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from i2i_core.errors import Mark, RecipeError
-from i2i_core.marks import load_text, scalar, set_value, shown
+from i2i_core.recipe.document import load_text, scalar, set_value, shown
 
 
 def refused(text: str) -> list[str]:

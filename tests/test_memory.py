@@ -10,14 +10,14 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from i2i_cli import launch
 from i2i_cli.memory import Forecast, NotPredicted, size
-from i2i_core.check import Checked, load
-from i2i_core.compute import make_accelerator
-from i2i_core.hooks.sample_grid import SampleGrid
-from i2i_core.hooks.true_pairs import TruePairs
-from i2i_core.memory import Tracker, iterate, predicted_peak
-from i2i_core.run import Run
+from i2i_core.plan.check import Checked, load
+from i2i_core.training import launch
+from i2i_core.training.compute import make_accelerator
+from i2i_core.training.hooks.sample_grid import SampleGrid
+from i2i_core.training.hooks.true_pairs import TruePairs
+from i2i_core.training.peak_memory import Tracker, iterate, predicted_peak
+from i2i_core.training.run import Run
 
 from .runs import TINY
 

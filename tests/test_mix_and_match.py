@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from i2i_core.run import Run
+from i2i_core.training.run import Run
 
 from . import runs
 

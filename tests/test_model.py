@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 import i2i
 from i2i.card import card
 from i2i_core.errors import CheckpointError, PluginError
-from i2i_core.model import read, write
-from i2i_core.plugins import discover
+from i2i_core.models.folder import read, write
+from i2i_core.registry.plugins import discover
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_a_file_that_may_not_be_read_is_told(model, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return open(path, *mode, **how)
 
-    monkeypatch.setattr("i2i_core.model.open", denied, raising=False)  # nothing is denied to root
+    monkeypatch.setattr("i2i_core.models.folder.open", denied, raising=False)  # nothing is denied to root
     assert refused(model) == "MODEL/model.safetensors cannot be read: Permission denied"
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from i2i_core.check import load
-from i2i_core.plugins import discover
+from i2i_core.plan.check import load
+from i2i_core.registry.plugins import discover
 
 from .venvs import build_wheel, make_venv, pip
 

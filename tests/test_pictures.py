@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from i2i_core.data.pictures import open_picture, picture_files
 from i2i_core.errors import DataError
-from i2i_core.pictures import open_picture, picture_files
 
 
 def picture(path: Path, colour: tuple[int, ...] = (200, 30, 90), size: tuple[int, int] = (24, 20), mode: str = "RGB",

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from i2i_core.errors import PluginError
-from i2i_core.plugins import Plugin, Plugins, discover, load_file
-from i2i_core.registry import Entry
+from i2i_core.registry.entries import Entry
+from i2i_core.registry.plugins import Plugin, Plugins, discover, load_file
 
 NONE = "is no registry file: it needs a mapping called plugins, with a package for each"
 HEADER = "from i2i_core import hookimpl\n\n\n@hookimpl\ndef i2i_components(registry):\n"

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from i2i_cli import folder as run_folder
-from i2i_core import state
-from i2i_core.draws import Draws
+from i2i_core.disk import checkpoints
 from i2i_core.errors import RecipeError
+from i2i_core.plan.draws import Draws
+from i2i_core.training import run_folder
 
 from .runs import (
     NO_GRIDS,
@@ -154,8 +154,8 @@ def test_ctrl_c_at_a_terminal_saves_though_torchrun_passes_it_on(tmp_path: Path)
     assert launcher.wait(60) != 0
     assert status(folder)["exit_code"] == 130, log.read_text()
     assert status(folder)["status"] == "stopped"
-    (saved,) = state.checkpoints(folder / "checkpoints")
-    assert state.verify(saved).step == status(folder)["step"]
+    (saved,) = checkpoints.committed(folder / "checkpoints")
+    assert checkpoints.verify(saved).step == status(folder)["step"]
 
 
 def test_a_killed_torchrun_leaves_no_workers_and_no_lock(tmp_path: Path) -> None:

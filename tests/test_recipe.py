@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from i2i_core.check import check_recipe
 from i2i_core.errors import RecipeError
-from i2i_core.marks import load_text
-from i2i_core.recipe import find_recipe, load_recipe, parse_recipe
+from i2i_core.plan.check import check_recipe
+from i2i_core.recipe.document import load_text
+from i2i_core.recipe.reading import find_recipe, load_recipe, parse_recipe
 
 TINY = Path(__file__).with_name("tiny.py")
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from i2i_core.check import load
-from i2i_core.compute import freezing, recompute_blocks
-from i2i_core.memory import predicted_peak
+from i2i_core.plan.check import load
+from i2i_core.training.compute import freezing, recompute_blocks
+from i2i_core.training.peak_memory import predicted_peak
 
 from .runs import NO_GRIDS, TINY, tensors, train
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
+from i2i_core.disk.checkpoints import committed
 from i2i_core.errors import RecipeError
-from i2i_core.run import Run
-from i2i_core.state import checkpoints
+from i2i_core.plan.check import load
+from i2i_core.training.compute import make_accelerator
+from i2i_core.training.run import Run
 
 from .runs import NO_GRIDS, TINY, assert_same_bits, largest_difference, plugins, run_forked, tensors, train
 
@@ -77,7 +77,7 @@ def test_a_lazy_networks_weights_follow_from_the_seed(tmp_path: Path) -> None:
     for name, *more in (("a",), ("b",), ("c", "seed=1"), ("d", "data.batch_size=2", "networks.generator.skip=null",
                                                           "tensors.masks=null", "tensors.fake_masks=null")):
         train(tmp_path / name, *LAZY, *still, *more)
-    a, b, c, d = (load_file(checkpoints(tmp_path / name / "checkpoints")[0] / "networks" / "lazy.safetensors")
+    a, b, c, d = (load_file(committed(tmp_path / name / "checkpoints")[0] / "networks" / "lazy.safetensors")
                   ["linear.weight"] for name in "abcd")
     assert a.equal(b) and a.equal(d) and not a.equal(c)
     assert a.dtype == torch.float32

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from i2i_cli.resolved import dump
-from i2i_core import state
-from i2i_core.check import load
+from i2i_core.disk import checkpoints
 from i2i_core.errors import CheckpointError, DataError, RecipeError
+from i2i_core.plan.check import load
+from i2i_core.plan.resolved import dump
 
 from .runs import NO_GRIDS, assert_same_bits, copy_of, logged, plugins, run_forked, status, tensors, train
 
@@ -41,7 +41,7 @@ def test_three_steps_a_kill_and_three_more_are_six_bit_for_bit(whole: Path, tmp_
     folder = tmp_path / "run"
     killed = run_forked(folder, KILL % -1, f"data.workers={workers}")
     assert killed.codes == [-9], killed.printed
-    assert [p.name for p in state.checkpoints(folder / "checkpoints")] == ["step-00000003"]
+    assert [p.name for p in checkpoints.committed(folder / "checkpoints")] == ["step-00000003"]
     assert status(folder)["status"] == "running"
     resumed = run_forked(folder, NO_KILL, f"data.workers={2 - workers}", resume=True)  # at once: no lock is left
     assert resumed.codes == [0], resumed.printed
@@ -218,7 +218,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(short: Path, tmp_pat
     DAMAGE[harm](folder / "checkpoints" / "step-00000003")
     (folder / "checkpoints" / ".stage-step-00000009").mkdir()  # of a save that was killed
     said: list[str] = []
-    found = state.newest(folder / "checkpoints", said.append)
+    found = checkpoints.newest(folder / "checkpoints", said.append)
     assert found is not None
     assert found.step == 2
     assert len(said) == 1
@@ -234,8 +234,8 @@ def test_a_run_goes_on_from_before_the_damage_and_no_damage_crowds_out_good_ones
     keep_one = "hooks.checkpoint={use: checkpoint, every: 2, keep: 1}"
     train(folder, keep_one, "steps=2", resume=True, warn=said.append)
     assert len(said) == 2
-    assert [p.name for p in state.checkpoints(folder / "checkpoints")] == ["step-00000002"]
-    state.verify(folder / "checkpoints" / "step-00000002")
+    assert [p.name for p in checkpoints.committed(folder / "checkpoints")] == ["step-00000002"]
+    checkpoints.verify(folder / "checkpoints" / "step-00000002")
     assert [line["step"] for line in logged(folder)] == [1, 2]
     again = load_file(folder / "checkpoints" / "step-00000002" / "networks" / "mapping_network.safetensors")
     first = load_file(short / "checkpoints" / "step-00000002" / "networks" / "mapping_network.safetensors")
@@ -244,7 +244,7 @@ def test_a_run_goes_on_from_before_the_damage_and_no_damage_crowds_out_good_ones
 
 def test_without_a_good_checkpoint_nothing_is_trained(short: Path, tmp_path: Path) -> None:
     folder = copy_of(short, tmp_path / "run")
-    for path in state.checkpoints(folder / "checkpoints"):
+    for path in checkpoints.committed(folder / "checkpoints"):
         DAMAGE["a flipped byte"](path)
     said: list[str] = []
     with pytest.raises(CheckpointError, match=f"no checkpoint in {folder}/checkpoints is usable") as refused:

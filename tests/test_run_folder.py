@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from i2i_cli import folder as run_folder
-from i2i_core import state
+from i2i_core.disk import checkpoints
 from i2i_core.errors import Locked, RecipeError, UsageError
+from i2i_core.training import run_folder
 
 from .runs import (
     NO_GRIDS,
@@ -48,7 +48,7 @@ def test_a_run_folder_holds_what_the_run_was_and_what_it_did(done: Path) -> None
     assert (facts["world_size"], facts["threads"]) == (1, 1)
     assert {k: status(done)[k] for k in ("status", "step", "exit_code")} == {"status": "finished", "step": 6,
                                                                               "exit_code": 0}
-    info = state.verify(done / "checkpoints" / "step-00000006").info
+    info = checkpoints.verify(done / "checkpoints" / "step-00000006").info
     assert info["domains"] == ["flat", "high_contrast"]
 
 
@@ -142,7 +142,7 @@ def test_a_run_that_is_told_to_stop_ends_its_step_and_saves(tmp_path: Path, numb
     assert ended.printed[0].splitlines()[-1] == end.format(folder=folder, plugin=TROUBLE)
     assert {k: status(folder)[k] for k in ("status", "step", "exit_code")} == {"status": "stopped", "step": 3,
                                                                                "exit_code": code}
-    assert state.verify(folder / "checkpoints" / "step-00000003").step == 3
+    assert checkpoints.verify(folder / "checkpoints" / "step-00000003").step == 3
 
 
 def test_a_second_sigterm_does_not_cost_the_checkpoint(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_second_sigterm_does_not_cost_the_checkpoint(tmp_path: Path) -> None:
     ended = run_forked(folder, "hooks.stop={use: trouble/signal, step: 2, number: 15}",
                        "hooks.again={use: trouble/signal_when_saved, number: 15}")
     assert ended.codes == [75], ended.printed
-    assert state.verify(folder / "checkpoints" / "step-00000003").step == 3
+    assert checkpoints.verify(folder / "checkpoints" / "step-00000003").step == 3
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     assert ended.codes == [130], ended.printed
     assert ended.printed[0].splitlines()[-1] == (
         f"interrupted; continue with: i2i train --run-dir {folder} --resume --plugin {TROUBLE}")
-    assert [p.name for p in state.checkpoints(folder / "checkpoints")] == ["step-00000003"]
+    assert [p.name for p in checkpoints.committed(folder / "checkpoints")] == ["step-00000003"]
 
 
 @pytest.mark.parametrize(("number", "code", "said"), [
@@ -178,7 +178,7 @@ def test_a_run_that_is_told_to_stop_in_its_last_step_is_finished(tmp_path: Path)
     ended = run_forked(folder, "hooks.stop={use: trouble/signal, step: 5, number: 15}", "hooks.end=trouble/end")
     assert ended.codes == [0], ended.printed
     assert status(folder)["status"] == "finished"
-    assert state.verify(folder / "checkpoints" / "step-00000006").step == 6
+    assert checkpoints.verify(folder / "checkpoints" / "step-00000006").step == 6
     assert (folder / "end").exists()
 
 
@@ -193,8 +193,8 @@ def test_a_signal_to_the_whole_group_saves_though_it_reaches_the_data_workers(
     assert ended.codes == [code], ended.printed
     assert ended.printed[0].splitlines()[-1].startswith("saved at step ")
     assert "Traceback" not in ended.printed[0]
-    saved, *_ = state.checkpoints(folder / "checkpoints")  # the newest; a slow signal may come after a regular one
-    assert state.verify(saved).step == status(folder)["step"]
+    saved, *_ = checkpoints.committed(folder / "checkpoints")  # the newest; a slow signal may come after a regular one
+    assert checkpoints.verify(saved).step == status(folder)["step"]
 
 
 def test_a_hook_that_has_no_state_hears_of_every_saved_step_before_it_is_saved(tmp_path: Path) -> None:

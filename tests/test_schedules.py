@@ -7,7 +7,7 @@ import math
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from i2i_core.schedules import Ramp, Schedule
+from i2i_core.training.schedules import Ramp, Schedule
 
 read = TypeAdapter(Schedule).validate_python
 

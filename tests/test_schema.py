@@ -15,13 +15,14 @@ from jsonschema.exceptions import best_match
 from pydantic import BaseModel
 
 from i2i_cli.recipe_schema import recipe_schema
-from i2i_cli.resolved import dump
-from i2i_core.check import check_recipe, load
 from i2i_core.errors import RecipeError
-from i2i_core.marks import load_text, set_value
-from i2i_core.plugins import Plugins
-from i2i_core.recipe import Augment, Data, Phase, Recipe, Term, parse_recipe
-from i2i_core.schedules import Ramp
+from i2i_core.plan.check import check_recipe, load
+from i2i_core.plan.resolved import dump
+from i2i_core.recipe.document import load_text, set_value
+from i2i_core.recipe.reading import parse_recipe
+from i2i_core.recipe.sections import Augment, Data, Phase, Recipe, Term
+from i2i_core.registry.plugins import Plugins
+from i2i_core.training.schedules import Ramp
 
 from .test_docs import PAGE
 

@@ -13,10 +13,10 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor
 
-from i2i_core.check import check_recipe, requests
-from i2i_core.events import event_bus
-from i2i_core.recipe import parse_recipe
-from i2i_core.run import Run
+from i2i_core.plan.check import check_recipe, requests
+from i2i_core.recipe.reading import parse_recipe
+from i2i_core.training.events import event_bus
+from i2i_core.training.run import Run
 
 TINY = (
     *(f"networks.{network}.{key}={value}" for network in ("generator", "style_encoder", "discriminator")

@@ -15,7 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from i2i_core import state
+from i2i_core.disk import checkpoints
+from i2i_core.disk.files import write_file
+from i2i_core.disk.matching import match
 from i2i_core.errors import CheckpointError, DiskError
 
 PARTS = {"networks/a": {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor(7)},
@@ -24,9 +26,9 @@ INFO = {"domains": ["Katze", "猫"], "world_size": 1}
 
 
 def save(folder: Path, step: int, keep: int | None = None) -> Path:
-    path = state.save(folder, step, PARTS, INFO)
+    path = checkpoints.save(folder, step, PARTS, INFO)
     if keep:
-        state.prune(folder, keep, step)
+        checkpoints.prune(folder, keep, step)
     return path
 
 
@@ -37,7 +39,7 @@ def names(folder: Path) -> list[str]:
 def test_what_is_saved_is_loaded_with_its_types_and_what_is_known_of_it(tmp_path: Path) -> None:
     path = save(tmp_path, 12)
     assert path == tmp_path / "step-00000012"
-    found = state.verify(path)
+    found = checkpoints.verify(path)
     assert (found.step, found.info["domains"], found.info["world_size"]) == (12, ["Katze", "猫"], 1)
     parts = found.parts()
     assert parts.keys() == PARTS.keys()
@@ -48,8 +50,8 @@ def test_what_is_saved_is_loaded_with_its_types_and_what_is_known_of_it(tmp_path
 
 def test_tensors_that_share_memory_and_those_that_are_not_contiguous_are_saved(tmp_path: Path) -> None:
     weight = torch.arange(6.0).reshape(2, 3)
-    path = state.save(tmp_path, 1, {"networks/tied": {"one": weight, "two": weight, "turned": weight.T}}, {})
-    found = state.verify(path).parts()["networks/tied"]
+    path = checkpoints.save(tmp_path, 1, {"networks/tied": {"one": weight, "two": weight, "turned": weight.T}}, {})
+    found = checkpoints.verify(path).parts()["networks/tied"]
     assert found["one"].equal(weight)
     assert found["two"].equal(weight)
     assert found["turned"].equal(weight.T)
@@ -78,7 +80,7 @@ def test_what_killed_saves_leave_is_ignored_and_then_swept_up(tmp_path: Path) ->
     save(tmp_path, 3)
     for name in (".stage-step-00000004", ".old-step-00000002"):
         (tmp_path / name / "networks").mkdir(parents=True)
-    found = state.newest(tmp_path, pytest.fail)
+    found = checkpoints.newest(tmp_path, pytest.fail)
     assert found is not None
     assert found.step == 3
     save(tmp_path, 5)
@@ -90,14 +92,14 @@ def test_any_flipped_byte_of_any_file_is_noticed(tmp_path: Path) -> None:
     chance = random.Random(0)
     for file in [p for p in path.rglob("*") if p.is_file()]:
         sound = file.read_bytes()
-        before = state.verify(path)
+        before = checkpoints.verify(path)
         for at in chance.sample(range(len(sound)), 60):
             harmed = bytearray(sound)
             harmed[at] ^= 1 << chance.randrange(8)
             file.write_bytes(harmed)
             try:
-                assert state.verify(path) == before  # a blank between two keys of the manifest, say
-                assert file.name == state.MANIFEST
+                assert checkpoints.verify(path) == before  # a blank between two keys of the manifest, say
+                assert file.name == checkpoints.MANIFEST
                 assert re.fullmatch(rb"[\s\"\\u0-9a-f]*", bytes([sound[at], harmed[at]]))
             except CheckpointError:
                 pass
@@ -108,16 +110,16 @@ def test_any_flipped_byte_of_any_file_is_noticed(tmp_path: Path) -> None:
                                       '{"files": {}, "sha256": "", "step": "3"}', "\udce4"])
 def test_a_manifest_that_is_none_is_called_damaged(tmp_path: Path, manifest: str) -> None:
     path = save(tmp_path, 3)
-    (path / state.MANIFEST).write_bytes(manifest.encode(errors="surrogateescape"))
+    (path / checkpoints.MANIFEST).write_bytes(manifest.encode(errors="surrogateescape"))
     with pytest.raises(CheckpointError, match=r"step-00000003 is damaged: it has no sound manifest.json"):
-        state.verify(path)
+        checkpoints.verify(path)
 
 
 def test_a_checkpoint_under_another_name_does_not_pass(tmp_path: Path) -> None:
     save(tmp_path, 3).rename(tmp_path / "step-00000008")
     said: list[str] = []
     with pytest.raises(CheckpointError, match="is usable"):
-        state.newest(tmp_path, said.append)
+        checkpoints.newest(tmp_path, said.append)
     assert "step-00000008 is damaged: it has no sound manifest.json; " in said[0]
 
 
@@ -134,7 +136,7 @@ def test_match_lists_both_sides_names(tmp_path: Path) -> None:
         return {"networks/a": {name: torch.zeros(size) for name, size in shapes.items()}}
 
     with pytest.raises(CheckpointError) as refused:
-        state.match(part(ours=1, both=2), part(theirs=1, both=3), "checkpoint c belongs to another recipe",
+        match(part(ours=1, both=2), part(theirs=1, both=3), "checkpoint c belongs to another recipe",
                     "recipe", "checkpoint")
     assert str(refused.value) == ("checkpoint c belongs to another recipe. "
                                   "only in the recipe: networks/a: both [2]; networks/a: ours [1]. "
@@ -144,13 +146,13 @@ def test_match_lists_both_sides_names(tmp_path: Path) -> None:
 def save_for_ever(folder: Path) -> None:
     """Checkpoints one after the other; each is 3 MB in four files, filled with its step."""
     torch.set_num_threads(1)
-    found = state.newest(folder, print)
+    found = checkpoints.newest(folder, print)
     step = found.step if found else 0
     while True:
         step += 1
         parts = {f"networks/{n}": {"weight": torch.full((200_000,), float(step))} for n in "abcd"}
-        state.save(folder, step, parts, {})
-        state.prune(folder, 2, step)
+        checkpoints.save(folder, step, parts, {})
+        checkpoints.prune(folder, 2, step)
 
 
 def _forked(target: Callable[[Path], None], folder: Path) -> multiprocessing.Process:
@@ -167,18 +169,18 @@ def test_after_any_kill_the_newest_checkpoint_is_whole_and_none_is_lost(tmp_path
         process = _forked(save_for_ever, folder)
         deadline = time.monotonic() + 30
         # Two saves, since a kill before the first one was pruned leaves one more.
-        while (seen := max(map(_step, state.checkpoints(folder)), default=0)) <= last + 1:
+        while (seen := max(map(_step, checkpoints.committed(folder)), default=0)) <= last + 1:
             assert time.monotonic() < deadline
             time.sleep(0.002)
         time.sleep(chance.uniform(0, 0.03))
         process.kill()
         process.join()
         unfinished += any(p.name.startswith(".") for p in folder.iterdir())
-        found = state.newest(folder, pytest.fail)
+        found = checkpoints.newest(folder, pytest.fail)
         assert found is not None
         assert found.step >= seen
         assert all(t["weight"].eq(found.step).all() for t in found.parts().values())
-        assert len(state.checkpoints(folder)) <= 3
+        assert len(checkpoints.committed(folder)) <= 3
         last = found.step
     assert unfinished > 2, "the kills hit no save: the test tests nothing"
 
@@ -188,14 +190,14 @@ def _step(path: Path) -> int:
 
 
 def test_small_files_are_replaced_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    state.write_file(tmp_path / "new" / "status.json", json.dumps({"step": 1}))
+    write_file(tmp_path / "new" / "status.json", json.dumps({"step": 1}))
     monkeypatch.setattr(os, "fsync", _no_space)
     with pytest.raises(DiskError, match="no space left for .*status.json; free some$"):
-        state.write_file(tmp_path / "new" / "status.json", json.dumps({"step": 2}))
+        write_file(tmp_path / "new" / "status.json", json.dumps({"step": 2}))
     assert json.loads((tmp_path / "new" / "status.json").read_text()) == {"step": 1}
     monkeypatch.setattr(os, "fsync", _interrupted)
     with pytest.raises(KeyboardInterrupt):
-        state.write_file(tmp_path / "new" / "status.json", json.dumps({"step": 3}))
+        write_file(tmp_path / "new" / "status.json", json.dumps({"step": 3}))
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["status.json"]  # nothing half written
 
 

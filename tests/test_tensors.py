@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from i2i_core.check import EVERY_FIELD, check_recipe, definitions, plan_phases, requests
-from i2i_core.draws import Draws
-from i2i_core.recipe import parse_recipe
-from i2i_core.tensors import (
+from i2i_core.plan.check import EVERY_FIELD, check_recipe, definitions, plan_phases, requests
+from i2i_core.plan.draws import Draws
+from i2i_core.plan.tensors import (
     Node,
     PlannedPhase,
     Request,
@@ -23,6 +22,7 @@ from i2i_core.tensors import (
     plan,
     reached,
 )
+from i2i_core.recipe.reading import parse_recipe
 
 Phases = dict[str, PlannedPhase]
 

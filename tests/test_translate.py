@@ -18,7 +18,7 @@ from PIL import Image
 from i2i import load
 from i2i_cli.using import with_model
 from i2i_core.errors import OutOfMemory
-from i2i_core.model import write
+from i2i_core.models.folder import write
 
 from .models import untrained
 

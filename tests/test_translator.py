@@ -14,8 +14,8 @@ from i2i.fitting import fit
 from i2i.style_map import style_map
 from i2i.translator import Translator
 from i2i_core.data.batches import to_picture
-from i2i_core.draws import Draws
 from i2i_core.errors import DataError, UsageError
+from i2i_core.plan.draws import Draws
 
 from .models import SIZE, pixels, tensor
 

@@ -12,7 +12,7 @@ from i2i.style_map import style_map
 from i2i.translator import Translator
 from i2i_core.data.batches import to_picture
 from i2i_core.errors import CheckpointError, UsageError
-from i2i_core.plugins import discover
+from i2i_core.registry.plugins import discover
 
 from .models import SIZE, pixels, tensor, untrained
 

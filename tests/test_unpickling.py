@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from i2i_core import unpickling
+from i2i_core.disk import sandbox
+from i2i_core.disk.sandbox import read_apart
 from i2i_core.errors import CheckpointError, I2IError, UsageError
-from i2i_core.unpickling import read_apart
 from tests import runs
 
 MEMORY = 30_000_000
@@ -69,8 +69,8 @@ def write(path: Path, content: Any, form: str) -> Path:
 
 
 def _main(source: Path, target: Path, answer: Path) -> None:
-    unpickling.MEMORY, unpickling.SECONDS = MEMORY, 2
-    answer.write_text(unpickling.main(source, target))
+    sandbox.MEMORY, sandbox.SECONDS = MEMORY, 2
+    answer.write_text(sandbox.main(source, target))
 
 
 def in_a_fork(path: Path) -> tuple[str | None, dict[str, Tensor]]:
@@ -126,7 +126,7 @@ def test_tensors_come_by_their_places_in_their_types_and_nothing_of_the_current_
 
 def test_safetensors_need_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file({"to_rgb.2.bias": torch.ones(3)}, tmp_path / "nets.ckpt")
-    monkeypatch.setattr(unpickling.subprocess, "run", None)
+    monkeypatch.setattr(sandbox.subprocess, "run", None)
     assert {name: t.tolist() for name, t in read_apart(tmp_path / "nets.ckpt").items()} == {"to_rgb.2.bias": [1, 1, 1]}
 
 
@@ -183,8 +183,8 @@ def test_a_file_that_wants_years_is_stopped(tmp_path: Path) -> None:
     (3, "the process that read it has crashed (exit code 3)")])
 def test_how_the_process_ended_is_said(code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nets.ckpt").write_bytes(b"PK\x03\x04")
-    ended = unpickling.subprocess.CompletedProcess([], code, stdout="")
-    monkeypatch.setattr(unpickling.subprocess, "run", lambda *_, **__: ended)
+    ended = sandbox.subprocess.CompletedProcess([], code, stdout="")
+    monkeypatch.setattr(sandbox.subprocess, "run", lambda *_, **__: ended)
     with pytest.raises(CheckpointError) as error:
         read_apart(tmp_path / "nets.ckpt")
     assert str(error.value) == f"{tmp_path / 'nets.ckpt'} is refused: {said}"
@@ -198,7 +198,7 @@ def test_a_mapping_in_itself_is_refused(tmp_path: Path) -> None:
 
 
 def _limits(size: int, answer: Path) -> None:
-    unpickling.limit(size)
+    sandbox.limit(size)
     kinds = (resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE, resource.RLIMIT_CORE)
     answer.write_text(repr([resource.getrlimit(kind) for kind in kinds]))
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
 from i2i_core.errors import CheckpointError, RecipeError
-from i2i_core.model import read, write
-from i2i_core.run import Run
+from i2i_core.models.folder import read, write
+from i2i_core.plan.check import load
+from i2i_core.training.compute import make_accelerator
+from i2i_core.training.run import Run
 from tests.runs import NO_GRIDS, TINY, logged, plugins, tensors, train
 
 SETS = (*NO_GRIDS, "hooks.checkpoint={every: 1, keep: 9}")
@@ -25,7 +25,7 @@ EMA = ("generator", "mapping_network", "style_encoder")
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of two steps of the quick start; it has no discriminator, which no translation needs."""
-    from i2i_core.export import of_run
+    from i2i_core.models.from_run import of_run
 
     folder = tmp_path_factory.mktemp("weights")
     train(folder / "run", "steps=2", "optimizers.default.lr=1e-2", *NO_GRIDS)

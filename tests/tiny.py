@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from i2i_core import hookimpl
-from i2i_core.names import NetworkName
-from i2i_core.tensors import detached
+from i2i_core.plan.tensors import detached
+from i2i_core.recipe.names import NetworkName
 
 
 @hookimpl

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from i2i.report.html import Element, section, tag
 from i2i.report.run import Numbers, Told
-from i2i_core.schedules import Ramp, Schedule
+from i2i_core.training.schedules import Ramp, Schedule
 
 Chart = dict[str, Any]
 """What the script reads: `lines` over the steps `x`, drawn from step 0 to `last`; a `strip` of weights below them."""

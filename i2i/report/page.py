@@ -17,8 +17,8 @@ from i2i.report.curves import Chart, losses, number, rates, speed
 from i2i.report.html import Element, data, document, section, tag
 from i2i.report.run import Family, Line, Told, flat
 from i2i_core import __version__
+from i2i_core.data.pictures import MOST_SIDE, read_picture
 from i2i_core.errors import DataError
-from i2i_core.pictures import MOST_SIDE, read_picture
 
 ASSETS = Path(__file__).parent
 WIDE, MOST_WIDE, MOST_HIGH = 700, 1200, MOST_SIDE[".webp"]

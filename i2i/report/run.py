@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from i2i_core.errors import UsageError
-from i2i_core.recipe import Recipe, load_recipe
-from i2i_core.schedules import Ramp
+from i2i_core.recipe.reading import load_recipe
+from i2i_core.recipe.sections import Recipe
+from i2i_core.training.schedules import Ramp
 
 SAMPLE = re.compile(r"step-(\d+)-(.+)\.(png|jpe?g|webp)")
 MOST_PICTURES, MOST_POINTS = 30, 1000

@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from i2i_core.data.cache import Cache
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Dataset
-from i2i_core.recipe import Augment, Data
+from i2i_core.recipe.sections import Augment, Data
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset

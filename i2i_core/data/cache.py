@@ -23,7 +23,7 @@ from torch import Tensor
 
 from i2i_core.errors import DiskError, Problem, RecipeError
 from i2i_core.interfaces import CacheableDataset, Dataset
-from i2i_core.recipe import Recipe
+from i2i_core.recipe.sections import Recipe
 
 UNUSED = 30
 """Days after which a file that no run has opened is deleted, when another one is made."""

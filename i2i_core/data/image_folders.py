@@ -15,8 +15,8 @@ from typing import Literal
 
 from PIL import Image
 
+from i2i_core.data.pictures import open_picture, picture_files, why_broken
 from i2i_core.errors import DataError, did_you_mean
-from i2i_core.pictures import open_picture, picture_files, why_broken
 
 
 class ImageFolders:

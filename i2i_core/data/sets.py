@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from i2i_core.check import Checked
-from i2i_core.components import Spec, build
 from i2i_core.errors import DataError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import Dataset
-from i2i_core.names import file_name
-from i2i_core.recipe import Recipe
+from i2i_core.plan.check import Checked
+from i2i_core.recipe.names import file_name
+from i2i_core.recipe.sections import Recipe
+from i2i_core.registry.specs import Spec, build
 
 
 def build_data(checked: Checked) -> tuple[Dataset, Dataset, dict[str, Any]]:

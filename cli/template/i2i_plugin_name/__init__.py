@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from i2i_core import hookimpl
 
 if TYPE_CHECKING:
-    from i2i_core.registry import Registrar
+    from i2i_core.registry.entries import Registrar
 
 
 @hookimpl

@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from i2i_core.run import Run
+    from i2i_core.training.run import Run
 
 
 class Smooth:

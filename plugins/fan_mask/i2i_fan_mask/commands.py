@@ -41,8 +41,8 @@ def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path 
     i2i align me.jpg me.png --size 512
     i2i align photos aligned --weights wing.ckpt --mean celeba_lm_mean.npz
     """
+    from i2i_core.data.pictures import read_picture, write_picture
     from i2i_core.errors import DataError
-    from i2i_core.pictures import read_picture, write_picture
 
     places = _places(pictures, out, overwrite)
     finder, fan = _sources(weights)
@@ -77,8 +77,8 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
     i2i masks data/celeba_hq/val masks
     i2i masks me.png masks.png --weights wing.ckpt
     """
+    from i2i_core.data.pictures import read_picture, write_picture
     from i2i_core.errors import DataError
-    from i2i_core.pictures import read_picture, write_picture
 
     places = _places(pictures, out, overwrite)
     finder, fan = _sources(weights)
@@ -97,8 +97,8 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
 
 def _places(pictures: str, out: Path, overwrite: bool) -> dict[Path, Path]:
     """Where the answer to each picture goes: OUT itself, or below it by the same path as below IN."""
+    from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
     from i2i_core.errors import UsageError
-    from i2i_core.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
 
     found = find_pictures([pictures])
     if is_one_file(out):
@@ -133,8 +133,8 @@ def _measure(folder: Path, finder: Face68, fan: Heatmaps | None) -> Array:
     """The mean landmarks of a folder of aligned faces."""
     import numpy as np
 
+    from i2i_core.data.pictures import find_pictures, read_picture
     from i2i_core.errors import DataError
-    from i2i_core.pictures import find_pictures, read_picture
 
     from .photographs import aligned_landmarks
 

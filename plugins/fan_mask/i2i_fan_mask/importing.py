@@ -24,11 +24,11 @@ def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
     """
     from safetensors.torch import save
 
+    from i2i_core.data.pictures import refuse_existing
+    from i2i_core.disk.files import write_file
+    from i2i_core.disk.foreign import state_dict
+    from i2i_core.disk.sandbox import read_apart
     from i2i_core.errors import CheckpointError, UsageError
-    from i2i_core.pictures import refuse_existing
-    from i2i_core.state import write_file
-    from i2i_core.tensorfile import state_dict
-    from i2i_core.unpickling import read_apart
 
     from .fan import FAN
     from .weights import fill

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from i2i_core.tensorfile import read, state_dict
+from i2i_core.disk.foreign import read, state_dict
 
 from .fan import FAN
 

@@ -9,8 +9,8 @@ from i2i_core import hookimpl
 from i2i_core.errors import Problem
 
 if TYPE_CHECKING:
-    from i2i_core.recipe import Recipe
-    from i2i_core.registry import Registrar
+    from i2i_core.recipe.sections import Recipe
+    from i2i_core.registry.entries import Registrar
 
 
 @hookimpl

@@ -10,12 +10,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from i2i_core.errors import Problem, RecipeError, did_you_mean
-from i2i_core.names import NetworkName, PhaseName
+from i2i_core.recipe.names import NetworkName, PhaseName
 
 from .ada import ADA
 
 if TYPE_CHECKING:
-    from i2i_core.run import Run
+    from i2i_core.training.run import Run
 
 
 def overfitting(real_logits: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from i2i_core.names import Names
+from i2i_core.recipe.names import Names
 
 from .augmented import Augmented, pick
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from i2i_core.check import load
 from i2i_core.errors import RecipeError
-from i2i_core.plugins import discover
+from i2i_core.plan.check import load
+from i2i_core.registry.plugins import discover
 from i2i_regularize.diffaugment import AUGMENTATIONS, DiffAugment
 
 HEIGHT, WIDTH = 17, 24

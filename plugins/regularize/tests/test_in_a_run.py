@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from i2i_core.errors import RecipeError
-from i2i_core.run import Run
+from i2i_core.training.run import Run
 from i2i_regularize.controller import overfitting
 from tests.runs import NO_GRIDS, assert_same_bits, logged, run_forked, tensors, train
 

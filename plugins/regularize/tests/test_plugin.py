@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from i2i_core.check import Checked, load
-from i2i_core.marks import load_text
-from i2i_core.plugins import discover
+from i2i_core.plan.check import Checked, load
+from i2i_core.recipe.document import load_text
+from i2i_core.registry.plugins import discover
 
 BLOCKS = re.findall(r"```yaml\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
 

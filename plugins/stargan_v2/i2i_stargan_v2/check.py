@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from i2i_core.errors import Problem
-from i2i_core.recipe import Recipe
+from i2i_core.recipe.sections import Recipe
 
 WITH_STYLE = ("stargan_v2/generator", "stargan_v2/mapping_network", "stargan_v2/style_encoder")
 STYLE_DIM = 64  # their default

@@ -23,7 +23,7 @@ from torch import Tensor
 from i2i_stargan_v2.golden_fill import fill, fill_array, inputs
 
 if TYPE_CHECKING:
-    from i2i_core.run import Run
+    from i2i_core.training.run import Run
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 TERMS = {"adversarial": "adv", "style": "sty", "diversity": "ds", "cycle": "cyc", "r1": "reg"}
@@ -183,11 +183,11 @@ class Golden:
 
 def rebuild(path: Path) -> Golden:
     """Run the case's recipe with the installed plugins; returns the hook that recorded it."""
-    from i2i_core.check import check_recipe
-    from i2i_core.compute import make_accelerator
-    from i2i_core.plugins import discover
-    from i2i_core.recipe import parse_recipe
-    from i2i_core.run import Run
+    from i2i_core.plan.check import check_recipe
+    from i2i_core.recipe.reading import parse_recipe
+    from i2i_core.registry.plugins import discover
+    from i2i_core.training.compute import make_accelerator
+    from i2i_core.training.run import Run
 
     case = Case(path)
     with tempfile.TemporaryDirectory() as folder:

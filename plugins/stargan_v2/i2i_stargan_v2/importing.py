@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from i2i_core.model import Model
-    from i2i_core.plugins import Plugins
+    from i2i_core.models.folder import Model
+    from i2i_core.registry.plugins import Plugins
     from i2i_stargan_v2.original import Original
 
 FAN = "fan.safetensors"
@@ -47,10 +47,10 @@ def command(checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w
     i2i translate models/celeba_hq photo.jpg --domain female
     """
     from i2i.card import card
+    from i2i_core.disk.sandbox import read_apart
     from i2i_core.errors import UsageError
-    from i2i_core.model import CONFIG, refuse, write
-    from i2i_core.plugins import discover
-    from i2i_core.unpickling import read_apart
+    from i2i_core.models.folder import CONFIG, refuse, write
+    from i2i_core.registry.plugins import discover
     from i2i_stargan_v2.original import understood
 
     refuse(to, CONFIG, "model", overwrite)  # `write` would, but only after all has been read
@@ -79,9 +79,9 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
     """The component that makes the masks of the generator's skip; FAN's weights go into `folder`."""
     from safetensors.torch import save_file
 
+    from i2i_core.disk.foreign import state_dict
+    from i2i_core.disk.sandbox import read_apart
     from i2i_core.errors import CheckpointError, PluginError, UsageError
-    from i2i_core.tensorfile import state_dict
-    from i2i_core.unpickling import read_apart
 
     if not original.w_hpf:
         if fan is not None:
@@ -108,7 +108,7 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
 
 def _recipe(original: Original, masks: dict[str, Any]) -> dict[str, Any]:
     """The recipe of the original's own training on such pictures, with the checkpoint's sizes."""
-    from i2i_core.marks import load_text
+    from i2i_core.recipe.document import load_text
 
     path = Path(__file__).parent / "recipes" / f"stargan_v2_{'celeba_hq' if original.w_hpf else 'afhq'}.yaml"
     recipe: dict[str, Any] = load_text(path.read_text(encoding="utf-8"), str(path)).data
@@ -126,13 +126,13 @@ def _model(original: Original, recipe: Mapping[str, Any], domains: list[str], ch
     """The model of a recipe with the checkpoint's weights; raises CheckpointError where they do not fit it."""
     import torch
 
-    from i2i_core.check import check_recipe
-    from i2i_core.components import build
+    from i2i_core.disk.matching import match
     from i2i_core.errors import CheckpointError, RecipeError
-    from i2i_core.export import of_recipe
-    from i2i_core.recipe import parse_recipe
-    from i2i_core.run import build_networks
-    from i2i_core.state import match
+    from i2i_core.models.from_run import of_recipe
+    from i2i_core.plan.check import check_recipe
+    from i2i_core.recipe.reading import parse_recipe
+    from i2i_core.registry.specs import build
+    from i2i_core.training.run import build_networks
 
     weights = recipe.get("tensors", {}).get("masks", {}).get("weights", FAN)
     checked = check_recipe(parse_recipe(json.dumps(recipe), str(checkpoint)), plugins)

@@ -49,4 +49,4 @@ def flat(nets: Callable[..., Nets]) -> Callable[..., dict[str, Tensor]]:
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Tensor]], None]:
     """What a checkpoint holds, by its places, without the process that reads it."""
-    return lambda content: monkeypatch.setattr("i2i_core.unpickling.read_apart", lambda _: content)
+    return lambda content: monkeypatch.setattr("i2i_core.disk.sandbox.read_apart", lambda _: content)

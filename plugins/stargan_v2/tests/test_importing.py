@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 
 import i2i
 from i2i.translator import Style, Translator
-from i2i_core.check import load
 from i2i_core.errors import CheckpointError, I2IError, PluginError, UsageError
-from i2i_core.marks import load_text
-from i2i_core.memory import predicted_peak
-from i2i_core.model import read
-from i2i_core.plugins import discover
+from i2i_core.models.folder import read
+from i2i_core.plan.check import load
+from i2i_core.recipe.document import load_text
+from i2i_core.registry.plugins import discover
+from i2i_core.training.peak_memory import predicted_peak
 from i2i_stargan_v2.golden import TOLERANCE, Case, _relative
 from i2i_stargan_v2.importing import command
 from i2i_stargan_v2.original import understood
@@ -187,7 +187,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """without("fan_mask/face68"): no such component is there, nor any whose name begins so."""
     plugins = discover()
     entries = list(plugins.registry)
-    monkeypatch.setattr("i2i_core.plugins.discover", lambda: plugins)
+    monkeypatch.setattr("i2i_core.registry.plugins.discover", lambda: plugins)
 
     def take(name: str) -> None:
         for plugin in {entry.plugin for entry in entries}:
@@ -230,7 +230,7 @@ def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, mon
     files = {"nets.ckpt": flat("celeba64", EMA),
              "wing.ckpt": {f"state_dict/module.{name}": tensor for name, tensor in fan.items()},
              "bad.ckpt": {"state_dict/l0.bias": torch.zeros(99)}, "empty.ckpt": {}}
-    monkeypatch.setattr("i2i_core.unpickling.read_apart", lambda path: files[str(path)])
+    monkeypatch.setattr("i2i_core.disk.sandbox.read_apart", lambda path: files[str(path)])
     assert call("nets.ckpt", "--to", tmp_path / "model", "--fan", "wing.ckpt").exit_code == 0
     found = load_file(tmp_path / "model" / "fan.safetensors")
     assert found.keys() == fan.keys()

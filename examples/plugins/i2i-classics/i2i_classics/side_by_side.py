@@ -9,8 +9,8 @@ from PIL import Image
 from pydantic import Field
 
 from i2i_core.data.image_folders import find_broken
+from i2i_core.data.pictures import open_picture, picture_files
 from i2i_core.errors import DataError
-from i2i_core.pictures import open_picture, picture_files
 
 
 class SideBySide:

@@ -17,10 +17,10 @@ from i2i_classics.patchgan import DomainPatchGAN, PatchGAN
 from i2i_classics.resnet import ResnetGenerator
 from i2i_classics.side_by_side import SideBySide
 from i2i_classics.unet import UNet
-from i2i_core.check import load
-from i2i_core.draws import Draws
 from i2i_core.errors import DataError, RecipeError
-from i2i_core.plugins import discover
+from i2i_core.plan.check import load
+from i2i_core.plan.draws import Draws
+from i2i_core.registry.plugins import discover
 
 PAPER = {"image_size": (256, 256)}
 

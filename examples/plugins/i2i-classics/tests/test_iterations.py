@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from i2i_core.check import load
-from i2i_core.compute import make_accelerator
-from i2i_core.plugins import discover
-from i2i_core.run import Run
+from i2i_core.plan.check import load
+from i2i_core.registry.plugins import discover
+from i2i_core.training.compute import make_accelerator
+from i2i_core.training.run import Run
 
 SMALL = ("precision=fp64", "steps=3", "data.image_size=32", "hooks.samples=null", "hooks.true_pairs=null",
          "hooks.progress=null", "optimizers.default.lr=2e-4")

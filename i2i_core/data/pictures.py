@@ -1,0 +1,158 @@
+"""Picture files: which there are, and how one becomes an RGB picture."""
+
+from __future__ import annotations
+
+import glob
+import io
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from i2i_core.disk.files import write_file
+from i2i_core.errors import DataError, UsageError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+"""Formats that Pillow may decode, whatever a file is called; no others are tried."""
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+MAX_PIXELS = 100_000_000
+"""A header that announces more is refused before anything is decoded."""
+MOST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
+"""Pixels on a side that formats allow."""
+SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Files with a picture's suffix below `folder`, sorted, without hidden ones; raises DataError."""
+    found, seen = [], set[str]()
+    for base, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
+        if (real := os.path.realpath(base)) in seen:  # links may lead in circles
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [Path(base) / n for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES]
+    return sorted(found)
+
+
+def _unreadable(error: OSError) -> None:
+    raise DataError(f"the folder {error.filename} cannot be read: {(error.strerror or '').lower()}")
+
+
+def open_picture(path: Path) -> Image.Image:
+    """Decode a picture as RGB: transparent parts on white, 16-bit grey scaled, rotated as its EXIF data says.
+
+    Raises OSError or ValueError for what is no picture.
+    """
+    with Image.open(path, formats=FORMATS) as file:
+        if file.width * file.height > MAX_PIXELS:
+            raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
+        ImageOps.exif_transpose(file, in_place=True)
+    return as_rgb(file)
+
+
+def as_rgb(picture: Image.Image) -> Image.Image:
+    """A decoded picture of any mode as RGB: transparent parts on white, 16-bit grey scaled; itself, if it is RGB."""
+    if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
+        grey = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0.0, neginf=0.0)
+        top = 65535.0 if picture.mode.startswith("I") else float(grey.max(initial=1.0))
+        if isinstance(clear := picture.info.get("transparency"), int):  # the grey that is
+            grey = np.where(grey == clear, top, grey)
+        picture = Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8))
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
+
+
+def why_broken(error: Exception) -> str:
+    """What an error of `open_picture` means."""
+    if isinstance(error, UnidentifiedImageError):
+        return f"no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+    if isinstance(error, Image.DecompressionBombError):  # Pillow's own limit, above ours
+        return f"it has more than {MAX_PIXELS:,} pixels"
+    if isinstance(error, OSError) and error.strerror:  # whose text would repeat the path
+        return error.strerror.lower()
+    return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
+
+
+def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
+    """The pictures that files, folders (at any depth) and globs name, in that order, each with its place in a copy.
+
+    A picture of a folder keeps its place there, one of a glob that below the glob's fixed part; a glob may name
+    folders. A file that is named may have any suffix. Raises DataError for a name without pictures.
+    """
+    found: dict[Path, Path] = {}
+    for name in named:
+        if os.path.isdir(name):
+            places = {path: path.relative_to(name) for path in picture_files(Path(name))}
+        elif os.path.isfile(name):
+            places = {Path(name): Path(Path(name).name)}
+        else:
+            matches = sorted(map(Path, glob.glob(name, recursive=True)))
+            fixed = Path(*takewhile(lambda part: not glob.has_magic(part), Path(name).parts[:-1]))
+            files = (path for match in matches for path in (picture_files(match) if match.is_dir() else [match]))
+            places = {path: path.relative_to(fixed) for path in files if path.suffix.lower() in SUFFIXES}
+            if not matches:
+                raise DataError(f"there is no file or folder {name}")
+        if not places:
+            raise DataError(f"there are no pictures in {name}; known are {', '.join(sorted(SUFFIXES))}")
+        found |= {path: place for path, place in places.items() if path not in found}
+    return found
+
+
+def without_suffixes(places: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Places of what pictures become, without suffix; with it, where two would have the same one (a.jpg, a.png)."""
+    plain = {path: place.with_suffix("") for path, place in places.items()}
+    return plain if len({*plain.values()}) == len({*places.values()}) else {**places}
+
+
+def read_picture(path: Path) -> Image.Image:
+    """What `open_picture` makes of a file that a user names; raises DataError saying why it is no picture."""
+    try:
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # we have our own limit
+            return open_picture(path)
+    except Exception as error:  # a decoder may raise anything on a mutilated file
+        raise DataError(f"{path} cannot be used as a picture: {why_broken(error)}") from error
+
+
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Replace a picture in one step, in the format of its suffix, making its folder if needed.
+
+    Raises DiskError, and UsageError for a picture that is too large for the format.
+    """
+    suffix, file = path.suffix.lower(), io.BytesIO()
+    if max(picture.size) > (most := MOST_SIDE.get(suffix, math.inf)):
+        raise UsageError(f"{path} would be {picture.width} x {picture.height} pixels, and {suffix} allows {most} on a "
+                         f"side; name a .png")
+    picture.save(file, Image.registered_extensions()[suffix], **SAVING.get(suffix, {}))
+    write_file(path, file.getvalue())
+
+
+def check_suffix(path: Path) -> None:
+    """Raises UsageError for a file that is to become a picture and is not called like one."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{path} should end in one of {', '.join(sorted(SUFFIXES))}")
+
+
+def is_one_file(out: Path) -> bool:
+    """Whether the place for pictures is one of them, by its suffix, or a folder; raises UsageError if it is neither."""
+    if out.is_dir():
+        return False
+    if (suffix := out.suffix.lower()) not in SUFFIXES and (out.exists() or suffix in Image.registered_extensions()):
+        raise UsageError(f"{out} should be a folder, or a file that ends in one of {', '.join(sorted(SUFFIXES))}")
+    return suffix in SUFFIXES
+
+
+def refuse_existing(paths: Iterable[Path]) -> None:
+    """Raises UsageError for files that a command is to write and that are there: ask before anything is computed."""
+    there = [path for path in paths if path.exists()]
+    if there:
+        more = f" and {len(there) - 1} more" if len(there) > 1 else ""
+        raise UsageError(f"{there[0]}{more} would be overwritten; choose another place, or allow it with --overwrite")

@@ -1,0 +1,110 @@
+"""What a stranger's checkpoint holds, read by a process of its own with limits.
+
+`weights_only=True` executes nothing that a pickle asks for. Should that fail one day, or a small file want a huge
+memory, it costs this process, whose time, memory and files are limited; what comes back is safetensors, never a pickle.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from i2i_core.disk.foreign import is_safetensors, read
+from i2i_core.errors import CheckpointError, UsageError
+
+SECONDS, FILES, MEMORY = 60, 64, 2**30
+"""What the process may take: seconds of a CPU, open files, and bytes besides those that the checkpoint itself needs."""
+
+
+def allowance(size: int) -> int:
+    """How many bytes of memory, and of a file, the process may take for a checkpoint of `size` bytes."""
+    return MEMORY + 4 * size
+
+
+def read_apart(path: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by their places in it, "generator/to_rgb.2.bias", whoever made it.
+
+    Raises UsageError for a file that cannot be opened, CheckpointError for one that is none, is damaged or is refused.
+    """
+    try:
+        with open(path, "rb") as file:
+            head, size = file.read(9), os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    if is_safetensors(head):  # which hold nothing but tensors
+        try:
+            return dict(tensors(read(path)))
+        except ValueError as error:
+            raise CheckpointError(str(error)) from None
+    with tempfile.TemporaryDirectory(prefix="i2i-checkpoint-") as folder:
+        target = Path(folder) / "tensors.safetensors"
+        command = [sys.executable, "-P", "-m", __name__, str(path), str(target)]  # -P: nothing from the current folder
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
+                              errors="replace", env=env)
+        if done.returncode:
+            raise CheckpointError(done.stdout.strip() or _killed(path, size, -done.returncode))
+        return load_file(target)
+
+
+def _killed(path: Path, size: int, by: int) -> str:
+    if by == signal.SIGXCPU:
+        return (f"{path} is refused: to read its {size:,} bytes takes more than {SECONDS} seconds, "
+                f"which no checkpoint does")
+    how = signal.strsignal(by) if by > 0 else f"exit code {-by}"
+    return f"{path} is refused: the process that read it has crashed ({how})"
+
+
+def tensors(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in mappings of mappings, by its place."""
+    if isinstance(content, Tensor):
+        yield place, content
+    elif isinstance(content, Mapping):
+        for name, value in content.items():
+            yield from tensors(value, f"{place}/{name}" if place else str(name))
+
+
+def limit(size: int) -> None:
+    """Take away from this process what reading a checkpoint of `size` bytes does not need."""
+    memory = allowance(size)
+    limits = {resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_FSIZE: memory, resource.RLIMIT_NOFILE: FILES,
+              resource.RLIMIT_CORE: 0}
+    with suppress(OSError):  # only Linux says how much there is by now, and keeps the limit
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
+    for kind, most in limits.items():
+        resource.setrlimit(kind, (most, most))
+
+
+def main(source: Path, target: Path) -> str:
+    """Write the tensors of `source` as `target`; the answer is why that is refused, or nothing."""
+    size = source.stat().st_size
+    limit(size)
+    try:
+        save_file({name: t.detach().contiguous().clone() for name, t in tensors(read(source))}, target)
+    except Exception as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, MemoryError) or any(said in str(cause) for said in ("can't allocate memory", "bad_alloc")):
+            return (f"{source} is refused: to read its {size:,} bytes takes more than {allowance(size):,} bytes of "
+                    f"memory, which no checkpoint does")
+        if isinstance(error, ValueError):  # explained by `read`
+            return str(error)
+        return f"{source} cannot be kept as safetensors: {' '.join(str(error).split())}"
+    return ""
+
+
+if __name__ == "__main__":
+    refused = main(Path(sys.argv[1]), Path(sys.argv[2]))
+    sys.stdout.buffer.write(refused.encode())
+    sys.exit(1 if refused else 0)

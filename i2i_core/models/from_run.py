@@ -1,0 +1,163 @@
+"""From a recipe and trained weights to a model: what of both a translation needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+from torch import Tensor
+
+from i2i_core.data.batches import directions
+from i2i_core.disk import checkpoints
+from i2i_core.errors import CheckpointError, UsageError, did_you_mean
+from i2i_core.models.folder import CONFIG, WEIGHTS, Guide, Model
+from i2i_core.plan.check import EVERY_FIELD, Checked, definitions, load_again
+from i2i_core.plan.tensors import Definition, Node, Request, Scope, Unresolved, below, plan
+from i2i_core.recipe.document import load_text
+from i2i_core.registry import environment
+from i2i_core.registry.plugins import Plugins
+
+Networks = Mapping[str, Mapping[str, Tensor]]
+
+
+def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = "x_fake") -> Model:
+    """The model that a run's folder holds: its averages where a hook keeps some, else its networks.
+
+    step: of which checkpoint; without it, of the newest that verifies. Raises UsageError, RecipeError and
+    CheckpointError.
+    """
+    if not (folder / "recipe.yaml").is_file():
+        raise UsageError(f"{folder} is no run's folder: it has no recipe.yaml")
+    checked = load_again(folder / "recipe.yaml", (), plugins, folder)
+    checkpoint = _checkpoint(folder / "checkpoints", step)
+    try:
+        parts = checkpoint.parts()
+    except FileNotFoundError:
+        raise CheckpointError(f"{checkpoint.path} is gone: the run goes on, and keeps only newer ones; try again"
+                              ) from None
+    networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
+    for hook in checked.hooks:
+        for name, tensors in _averages(parts.get(f"hooks/{hook}", {})).items():
+            if name in networks and tensors.keys() == networks[name].keys():
+                networks[name] = tensors
+    recipe = checked.recipe
+    training = {"seed": recipe.seed, "data": recipe.data.use, "steps": checkpoint.step,
+                "metrics": _measured(folder) if checkpoint.step == recipe.steps else {}}
+    return of_recipe(checked, checkpoint.info["domains"], networks, plugins, folder.name, show, training)
+
+
+def _checkpoint(folder: Path, step: int | None) -> checkpoints.Checkpoint:
+    if step is None:
+        found = checkpoints.newest(folder, lambda _: None)
+        if found is None:
+            raise CheckpointError(f"there is no checkpoint in {folder} yet")
+        return found
+    steps = {int(path.name.removeprefix("step-")): path for path in checkpoints.committed(folder)}
+    if step not in steps:
+        known = ", ".join(map(str, sorted(steps)))
+        raise UsageError(f"there is no checkpoint of step {step} in {folder}; there are {known or 'none'}")
+    return checkpoints.verify(steps[step])
+
+
+def _measured(folder: Path) -> dict[str, Any]:
+    """What a run's files in eval/ hold, by their names; one that cannot be read says nothing."""
+    found = {}
+    for path in sorted(folder.glob("eval/*.json")):
+        with suppress(OSError, ValueError, RecursionError):
+            found[path.stem] = json.loads(path.read_text(encoding="utf-8"), parse_constant=lambda _: None)  # NaN
+    return found
+
+
+def _averages(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """What a hook's state holds of networks: tensors called network/name."""
+    found: dict[str, dict[str, Tensor]] = {}
+    for place, tensor in tensors.items():
+        network, _, name = place.partition("/")
+        found.setdefault(network, {})[name] = tensor
+    return found
+
+
+def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins: Plugins, name: str,
+              show: str = "x_fake", training: Mapping[str, Any] | None = None) -> Model:
+    """What a translation by the tensor `show` needs of a recipe's components, with these weights and domains."""
+    recipe = checked.recipe
+    tensors = definitions(checked.method, checked.tensors)
+    scope = Scope(tensors, checked.networks, EVERY_FIELD)
+    guides, used = _guides(scope, checked, show)
+    if not guides:
+        hint = did_you_mean(show, scope.names())
+        raise UsageError(f"no phase of the recipe makes the tensor {show}" + (f" ({hint})" if hint else ""))
+    files: dict[str, Path] = {}
+    named = {kind: {n: _portable(spec.resolved(), files) for n, spec in specs.items() if n in used}
+             for kind, specs in (("networks", checked.networks), ("tensors", checked.tensors))}
+    targets = sorted({y for ys in directions(recipe.data.targets, domains).values() for y in ys})
+    names = {recipe.method.use, *_uses(named)}
+    config = {
+        "i2i": 1, "method": recipe.method.use, "image_size": recipe.data.image_size, "domains": domains,
+        "targets": [domains[y] for y in targets], "show": show, "guides": guides, **named,
+        "plugins": environment.origins(plugins, names), "versions": environment.versions(),
+        "training": dict(training or {}), "files": {}}
+    document = load_text(json.dumps(to_jsonable_python(config), indent=1), f"{name}/{CONFIG}")
+    kept = {name: {**tensors} for name, tensors in networks.items() if name in used}
+    return Model(name, document, kept, files)
+
+
+def _guides(scope: Scope, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
+    """How `show` is made, by what its styles come from, and the names of all that takes part.
+
+    What needs no style without aliases has none: those of phases then serve training alone, as random flips do.
+    """
+    guides: dict[Guide, dict[str, str]] = {}
+    used = set[str]()
+    for where in ({}, *(phase.where for phase in checked.recipe.phases.values())):
+        try:
+            nodes = _made_of(show, scope, where)
+        except Unresolved:
+            continue
+        guide = _guide(nodes)
+        if guide not in guides:
+            read = {name for node in nodes if node.definition for name in node.definition.reads.values()}
+            guides[guide] = {alias: name for alias, name in where.items() if alias in read}
+            used |= {node.name for node in nodes}
+        if not where and guide == "plain":
+            break
+    return guides, used
+
+
+def _made_of(show: str, scope: Scope, where: Mapping[str, str]) -> list[Node]:
+    """All that the tensor `show` needs under these aliases; raises Unresolved."""
+    asked = Definition("", lambda _: None, {"_": show})
+    return below(plan(scope, [Request("", (), where, [("", asked, {})])])[0].terms[0].arguments)
+
+
+def _guide(nodes: list[Node]) -> Guide:
+    if any(node.kind == "field" and node.name in ("x_ref", "x_ref2") for node in nodes):
+        return "reference"
+    return "latent" if any(node.kind == "normal" for node in nodes) else "plain"
+
+
+def _portable(keys: Any, files: dict[str, Path]) -> Any:
+    """A component's keys with the names of files in the model's folder instead of paths, which go into `files`."""
+    if isinstance(keys, Mapping):
+        return {key: _portable(value, files) for key, value in keys.items()}
+    if isinstance(keys, list | tuple):
+        return [_portable(value, files) for value in keys]
+    if not isinstance(keys, Path):
+        return keys
+    stem = keys.stem
+    while f"{stem}.safetensors" == WEIGHTS or files.get(f"{stem}.safetensors", keys) != keys:
+        stem += "-2"
+    files[f"{stem}.safetensors"] = keys
+    return f"{stem}.safetensors"
+
+
+def _uses(keys: Any) -> set[str]:
+    """The names of all components in a model's sections."""
+    if not isinstance(keys, Mapping):
+        return set()
+    own = {str(keys["use"])} if "use" in keys else set()
+    return own.union(*map(_uses, keys.values()))

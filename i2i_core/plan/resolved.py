@@ -1,0 +1,140 @@
+"""The resolved recipe: every default filled in, every value with where it came from; alone it reproduces the run."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from i2i_core.plan.check import Checked
+from i2i_core.recipe.document import Document, Path, load_text, scalar
+from i2i_core.recipe.sections import DEFAULT_OPTIMIZER
+
+PLAIN = re.compile(r"[\w./][\w./-]*")
+"""Text that YAML needs no quotes for, unless it is read as a number or a word such as null."""
+
+
+def resolve(checked: Checked) -> dict[str, Any]:
+    """The recipe as plain data with all defaults, ready to be loaded again."""
+    recipe = checked.recipe
+    assert checked.data is not None
+    assert checked.trainer is not None
+    found = {**recipe.model_dump(), "method": recipe.method.use, "optimizers": _optimizers(checked),
+             "hooks": dict.fromkeys({**recipe.all_hooks(), **recipe.hooks})}
+    found["data"] |= checked.data.resolved()
+    found["trainer"] = checked.trainer.resolved()
+    for section, specs in (("networks", checked.networks), ("tensors", checked.tensors), ("hooks", checked.hooks)):
+        found[section] |= {name: spec.resolved() for name, spec in specs.items()}
+    for (group, name), spec in checked.losses.items():
+        weight = recipe.losses[group][name].weight
+        found["losses"][group][name] |= {**spec.resolved(), "weight": weight.ramp[0] if weight.constant else weight}
+    plain: dict[str, Any] = to_jsonable_python(found)
+    return plain
+
+
+def components(checked: Checked) -> set[str]:
+    """The names of all components of a recipe, nested ones too."""
+    return {str(value) for path, value in _leaves(resolve(checked)) if path[-1] == "use" or path == ("method",)}
+
+
+def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
+    """As the recipe says them: all networks' default, with its defaults filled in, and what differs from it."""
+    written = checked.recipe.optimizers
+    default = {"use": DEFAULT_OPTIMIZER, **written.get("default", {})}
+    others = {}
+    for name, spec in checked.optimizers.items():
+        own = dict(written.get(name, {}))
+        filled = {key: value for key, value in spec.resolved().items() if key not in own}
+        if own.get("use", default["use"]) == default["use"]:
+            default = {**filled, **default}
+        else:
+            own = {**filled, **own}
+        if own:
+            others[name] = own
+    return {"default": default, **others}
+
+
+def dump(checked: Checked, earlier: str = "") -> str:
+    """The resolved recipe in YAML, with the origin of each value as a comment: line of the recipe, --set, or default.
+
+    earlier: the text of the recipe where that is itself such a dump, whose origins are kept.
+    """
+    document, kept, text = checked.recipe.document, earlier.splitlines(), ""
+    above: Path = ()
+    for path, value in _leaves(resolve(checked)):
+        for depth, section in enumerate(path[:-1]):
+            if path[: depth + 1] != above[: depth + 1]:
+                text += f"{'  ' * depth}{section}:\n"
+        text += f"{'  ' * (len(path) - 1)}{path[-1]}: {_inline(value)}  # {_origin(path, document, kept)}\n"
+        above = path
+    return text
+
+
+def _leaves(data: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Every value that is no section, by its path."""
+    for key, value in data.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
+    data, place = document.data, path
+    for key in path:
+        if isinstance(data, Mapping) and key in data:
+            data = data[key]
+        elif isinstance(data, str) and key == "use":  # a component's bare name stands for its `use`
+            place = path[:-1]
+        else:
+            return "default"
+    mark = document.mark(place)
+    if mark.line and kept:
+        return kept[mark.line - 1].partition("  # ")[2]
+    return str(mark).replace(mark.file, FilePath(mark.file).name) if mark.line else str(mark)
+
+
+def _inline(value: Any) -> str:
+    """A value on one line of YAML, which JSON is too but for its quotes and infinities."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_inline, value))}]"
+    if isinstance(value, str) and PLAIN.fullmatch(value) and scalar(value) == value:
+        return value
+    if isinstance(value, float) and math.isinf(value):
+        return ".inf" if value > 0 else "-.inf"
+    return json.dumps(value, ensure_ascii=False)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A value that differs between a run and the recipe it is resumed with."""
+
+    path: Path
+    before: Any
+    after: Any
+    allowed: bool
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path))}: {_inline(self.before)} -> {_inline(self.after)}"
+
+
+def changes(earlier: str, checked: Checked) -> list[Change]:
+    """What differs from the resolved recipe `earlier` of a run that is to be resumed.
+
+    Allowed are how long, with which seed, how it is computed, which learning rates and whatever else optimizers take,
+    and hooks that have no state of their own.
+    """
+    before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
+    stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
+    free = (("steps",), ("seed",), ("channels_last",), ("tf32",), ("compile",), ("recompute",), ("data", "workers"),
+            ("data", "accumulate"))
+    return [Change(path, before.get(path), after.get(path), path in free
+                   or (path[0] == "optimizers" and path[-1] != "use")
+                   or (path[0] == "hooks" and path[1] not in stateful))
+            for path in {**before, **after} if before.get(path) != after.get(path)]

@@ -1,0 +1,24 @@
+"""The components that the core brings, registered as any plugin's are, without a prefix."""
+
+from i2i_core.registry.entries import Registrar
+from i2i_core.registry.hookspecs import hookimpl
+
+
+@hookimpl
+def i2i_components(registry: Registrar) -> None:
+    registry.loss("l1", "i2i_core.training.losses:l1")
+    registry.loss("r1", "i2i_core.training.losses:r1")
+    registry.loss("gan/bce", "i2i_core.training.losses:bce")
+    registry.loss("gan/hinge", "i2i_core.training.losses:hinge")
+    registry.loss("gan/lsgan", "i2i_core.training.losses:lsgan")
+    registry.optimizer("adam", "i2i_core.training.optimizers:adam")
+    registry.optimizer("sgd", "i2i_core.training.optimizers:sgd")
+    registry.dataset("image_folders", "i2i_core.data.image_folders:ImageFolders")
+    registry.trainer("phases", "i2i_core.training.loop:PhaseTrainer")
+    registry.hook("progress", "i2i_core.training.hooks.progress:Progress")
+    registry.hook("metrics", "i2i_core.training.hooks.metrics:Metrics")
+    registry.hook("checkpoint", "i2i_core.training.hooks.checkpoint:Checkpoint")
+    registry.hook("sample_grid", "i2i_core.training.hooks.sample_grid:SampleGrid")
+    registry.hook("tracker", "i2i_core.training.hooks.tracker:Tracker")
+    registry.hook("ema", "i2i_core.training.hooks.ema:EMA")
+    registry.hook("true_pairs", "i2i_core.training.hooks.true_pairs:TruePairs")

@@ -1,0 +1,31 @@
+"""The methods of a hook class: misspelt events, and arguments that no event has."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from typing import Any
+
+from i2i_core.errors import Problem, did_you_mean
+from i2i_core.interfaces import EVENTS, Hook
+
+
+def event_problems(cls: type) -> list[Problem]:
+    """Methods of a hook class that look like a misspelt event, and events asked for arguments they do not have."""
+    problems = []
+    for name in (n for n in vars(cls) if not n.startswith("_") and n not in EVENTS and callable(getattr(cls, n))):
+        for close in difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.8):  # `run` and `start` are fine names
+            problems.append(Problem(f"hook {cls.__name__} has a method {name}, which is no event",
+                                    hint=f"did you mean {close}?"))
+    known = {event: _names(getattr(Hook, event)) for event in EVENTS}
+    for event in (e for e in EVENTS if hasattr(cls, e)):
+        for argument in sorted(_names(getattr(cls, event)) - known[event]):
+            problems.append(Problem(f"hook {cls.__name__}: the event {event} has no argument {argument}",
+                                    hint=did_you_mean(argument, known[event])))
+    return problems
+
+
+def _names(method: Any) -> set[str]:
+    """What the bus passes: arguments without a default, also through decorators."""
+    _, *arguments = inspect.signature(method).parameters.values()
+    return {a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD}

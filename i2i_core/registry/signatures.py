@@ -1,0 +1,101 @@
+"""The signature of a component is its schema: recipe keys, and the tensors that it reads.
+
+A class: its constructor's parameters are recipe keys, its call's arguments are the tensors it reads.
+A function: keyword-only parameters are recipe keys, the others are the tensors it reads; one that reads none
+is a factory, and what it returns is the component.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, create_model
+from pydantic_core import PydanticCustomError
+
+from i2i_core import interfaces
+
+NESTED = {interfaces.Loss: "loss", interfaces.Dataset: "dataset", interfaces.Trainer: "trainer",
+          interfaces.Hook: "hook"}
+"""The kind of a nested component where a parameter is annotated with its interface; else it is a network."""
+TENSOR_KINDS = ("loss", "tensor")
+FACTS = ("image_size", "num_domains", "domains")
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def facts_for(kind: str) -> tuple[str, ...]:
+    """Constructor parameters that the data fills in; a data set itself is only told the image size."""
+    return FACTS[:1] if kind == "dataset" else FACTS
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Recipe keys of a component and the tensors it reads, both by name; `optional` reads have a default."""
+
+    params: Mapping[str, inspect.Parameter]
+    hints: Mapping[str, Any]
+    wants: tuple[str, ...] = ()
+    optional: frozenset[str] = frozenset()
+
+
+def signature_of(target: Any, kind: str) -> Signature:
+    """The signature of a component's class or function; a method's module has neither keys nor reads."""
+    if inspect.ismodule(target):
+        return Signature({}, {})
+    positional_are_keys = inspect.isclass(target) or kind not in (*TENSOR_KINDS, "optimizer")
+    params = {name: p for name, p in inspect.signature(target).parameters.items()
+              if p.kind is p.KEYWORD_ONLY or (positional_are_keys and p.kind in POSITIONAL)}
+    wants, optional = call_arguments(target) if kind in TENSOR_KINDS else ((), frozenset())
+    try:
+        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+    except NameError:  # names imported under TYPE_CHECKING only: checked as anything
+        hints = {}
+    return Signature(params, hints, wants, optional)
+
+
+def call_arguments(component: Any) -> tuple[tuple[str, ...], frozenset[str]]:
+    """Names of the tensors that calling `component` (a class, an object or a function) reads."""
+    is_function = inspect.isroutine(component) or isinstance(component, functools.partial)
+    call = component if is_function else getattr(component, "forward", None) or component.__call__
+    named = [p for p in inspect.signature(call).parameters.values() if p.kind in POSITIONAL]
+    if inspect.isclass(component):
+        named = named[1:]  # without self
+    return tuple(p.name for p in named), frozenset(p.name for p in named if p.default is not p.empty)
+
+
+def key_model(hint: Any, alias: str | None = None) -> Any:
+    """A pydantic model whose `value` is a key annotated with `hint`, where that is no component."""
+    alternatives = tuple(_NO_COMPONENT if _takes_component(a) else a for a in alternatives_of(hint))
+    checkable: Any = typing.Union[alternatives]  # noqa: UP007
+    return create_model("Key", __config__=ConfigDict(arbitrary_types_allowed=True),
+                        value=(checkable, Field(alias=alias)))
+
+
+def nested_kind(hint: Any) -> str:
+    """The kind of component that a parameter takes, or nothing."""
+    alternatives = alternatives_of(hint)
+    if not any(map(_takes_component, alternatives)):
+        return ""
+    return next((kind for interface, kind in NESTED.items() if interface in alternatives), "network")
+
+
+def alternatives_of(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _takes_component(hint: Any) -> bool:
+    return isinstance(hint, type) and any(base.__name__ in ("Protocol", "Module") for base in hint.__mro__)
+
+
+def _refuse(value: Any) -> Any:
+    raise PydanticCustomError("is_instance_of", "Input should be a component")
+
+
+_NO_COMPONENT = Annotated[Any, AfterValidator(_refuse)]
+"""For pydantic in place of a component's type, which it cannot check; components are taken out before."""

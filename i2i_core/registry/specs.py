@@ -1,0 +1,171 @@
+"""From a name and its keys in a recipe to a checked specification, and from that to an object."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from i2i_core.errors import DataError, I2IError, Mark, Problem, RecipeError, did_you_mean
+from i2i_core.recipe.document import Document
+from i2i_core.recipe.document import Path as Place
+from i2i_core.recipe.problems import shape_problems
+from i2i_core.recipe.sections import RESERVED, keys_at
+from i2i_core.registry.entries import Entry
+from i2i_core.registry.plugins import Plugins
+from i2i_core.registry.signatures import (
+    TENSOR_KINDS,
+    Signature,
+    alternatives_of,
+    call_arguments,
+    facts_for,
+    key_model,
+    nested_kind,
+    signature_of,
+)
+
+
+@dataclass
+class Spec:
+    """A checked component: what to call with which keys (a nested component is a Spec), and what it reads."""
+
+    entry: Entry
+    target: Any
+    mark: Mark
+    signature: Signature
+    params: dict[str, Any] = field(default_factory=dict)
+    reads: dict[str, str] = field(default_factory=dict)
+    """The tensor that each argument of its call is."""
+    optional: frozenset[str] = frozenset()
+    objective: str = ""
+    """The game that a player of a GAN plays, where its loss says so."""
+
+    def resolved(self) -> dict[str, Any]:
+        """The component's keys with every default filled in, except facts of the data."""
+        defaults = {n: p.default for n, p in self.signature.params.items()
+                    if p.default is not p.empty and n not in facts_for(self.entry.kind)}
+        written = {n: value.resolved() if isinstance(value, Spec) else value for n, value in self.params.items()}
+        renamed = {argument: name for argument, name in self.reads.items() if argument != name}
+        return {"use": self.entry.name, **defaults, **written, **renamed}
+
+
+class Checker:
+    """Looks names up, checks keys against signatures and collects problems."""
+
+    def __init__(self, plugins: Plugins, document: Document) -> None:
+        self.plugins, self.registry, self.document = plugins, plugins.registry, document
+        self.problems = list(document.problems)
+
+    def report(self, message: str, place: Place, hint: str = "", key: bool = False) -> None:
+        self.problems.append(Problem(message, self.document.mark(place, key), hint))
+
+    def check(self, kind: str, keys: Mapping[str, Any], *places: Place) -> Spec | None:
+        """A Spec of the component that keys["use"] names, or None after reporting why there is none.
+
+        places: where it is written, then where it inherits keys from.
+        """
+        use = str(keys["use"])
+        entry = self.registry.get(kind, use)
+        if entry is None:
+            named = self.place_of("use", places)
+            self.report(f"there is no {kind} called {use}", named if named in self.document.values else named[:-1],
+                        self._why_unknown(kind, use))
+            return None
+        signature = signature_of(entry.load(), kind)
+        spec = Spec(entry, entry.load(), self.document.mark(places[0]), signature)
+        for name, parameter in signature.params.items():
+            if name in keys:
+                hint = signature.hints.get(name, Any)
+                spec.params[name] = self._value(hint, keys[name], self.place_of(name, places))
+            elif parameter.default is parameter.empty and name not in facts_for(kind):
+                self.report(f"{kind} {use} needs the key {name}", self.place_of("use", places)[:-1], key=True)
+        if not self._find_reads(spec):
+            return spec
+        known = {*signature.params, *spec.reads, *RESERVED.get(kind, ())}
+        for name in keys.keys() - signature.params.keys() - {"use"}:
+            if name in spec.reads:
+                spec.reads[name] = self.read(str, keys[name], self.place_of(name, places))
+            else:
+                self.report(f"{kind} {use} has no key {name}", self.place_of(name, places),
+                            did_you_mean(name, known - {name}), key=True)
+        spec.reads = {argument: name for argument, name in spec.reads.items() if name is not None}
+        return spec
+
+    def place_of(self, key: str, places: Sequence[Place]) -> Place:
+        """The first of `places` where `key` was written."""
+        return next(((*place, key) for place in places if (*place, key) in self.document.keys), (*places[0], key))
+
+    def _find_reads(self, spec: Spec) -> bool:
+        """Whether it is known what a component reads, which goes into its Spec.
+
+        A factory's product is asked, since the answer may depend on the keys.
+        """
+        wants, spec.optional = spec.signature.wants, spec.signature.optional
+        if spec.entry.kind in TENSOR_KINDS and not wants and not inspect.isclass(spec.target):
+            try:
+                made = spec.target(**spec.params)
+                wants, spec.optional = call_arguments(made)
+            except Exception:  # keys with mistakes may make it raise anything; they are reported
+                return False
+            spec.objective = getattr(made, "objective", "")
+        spec.reads = {name: name for name in wants}
+        return True
+
+    def _value(self, hint: Any, value: Any, place: Place) -> Any:
+        """The value of a key: a nested component's Spec, or what `read` gives."""
+        kind, alternatives = nested_kind(hint), alternatives_of(hint)
+        if isinstance(value, str) and kind and str not in alternatives:
+            value = {"use": value}
+        if isinstance(value, dict) and "use" in value and (kind or hint is Any):
+            return self.check(kind or "network", value, place)
+        return self.read(hint, value, place)
+
+    def read(self, hint: Any, value: Any, place: Place) -> Any:
+        """`value` as the type that `hint` asks for, or None after reporting what is wrong with it."""
+        schema = key_model(hint, alias=str(place[-1]))
+        try:
+            return schema.model_validate({place[-1]: value}, context=self.document.data).value
+        except ValidationError as error:
+            self.problems += shape_problems(error.errors(), self.document, place[:-1], keys_at)
+            return None
+
+    def _why_unknown(self, kind: str, use: str) -> str:
+        """What to do about a name that is not there."""
+        close = did_you_mean(use, self.registry.names(kind))
+        prefix, slash, _ = use.partition("/")
+        for entry in self.registry:
+            if entry.name == use:
+                return f"{use} is a {entry.kind}"
+        failed = next((row for row in self.plugins.rows if row.name == prefix and row.error), None)
+        in_use = not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry)
+        if failed is not None:  # or the second of two distributions that bring one plugin
+            return f"{failed.distribution if in_use else f'plugin {prefix}'} is not in use: {failed.error}"
+        if in_use:
+            return close
+        install = self.plugins.index.get(use) or self.plugins.index.get(prefix)
+        if install:
+            return f"pip install {install}"
+        return close if close.startswith("did") else f"no plugin called {prefix} is installed"
+
+
+def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
+    """Make the object; a ValueError of the component becomes a RecipeError (for data, a DataError) at its mark."""
+    given = {name: build(value, facts) if isinstance(value, Spec) else value for name, value in spec.params.items()}
+    if spec.entry.kind in TENSOR_KINDS and spec.signature.wants and not inspect.isclass(spec.target):
+        return functools.partial(spec.target, **given) if given else spec.target
+    known = {n: facts[n] for n in facts_for(spec.entry.kind) if n in spec.signature.params and n in facts}
+    try:
+        return spec.target(**{**known, **given})
+    except ValueError as error:
+        if spec.entry.kind == "dataset":
+            raise DataError(f"{spec.mark}: {error}") from error
+        raise RecipeError([Problem(f"{spec.entry.kind} {spec.entry.name}: {error}", spec.mark)]) from error
+    except (I2IError, MemoryError):
+        raise
+    except Exception as error:
+        error.add_note(f"in {spec.entry.kind} {spec.entry.name}")
+        raise

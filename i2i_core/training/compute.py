@@ -1,0 +1,147 @@
+"""How a run computes: where, in which precision, in which memory format, compiled or not, keeping or recomputing."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+import sys
+from collections.abc import Collection, Iterable
+from contextlib import nullcontext, suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from i2i_core.errors import Problem, RecipeError
+from i2i_core.recipe.sections import Recipe
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""mallopt(3): free memory in bytes that is kept at most, and from which size on memory is the system's own."""
+
+
+def make_accelerator(precision: str) -> Accelerator:
+    """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
+    waits = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # for the main process to decode a large data set
+    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", kwargs_handlers=[waits],
+                       cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
+
+
+def set_tf32(recipe: Recipe) -> None:
+    """How GPUs multiply float32 numbers, for the whole process."""
+    precision = "tf32" if recipe.tf32 else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = precision
+    torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]  # made at run time
+
+
+def keep_freed_memory() -> None:
+    """Have the C library keep what tensors leave for those that come, for the whole process.
+
+    By itself it gives each large tensor's pages back to the system, which has to clear them for the next tensor.
+    """
+    with suppress(AttributeError, OSError, TypeError):  # only glibc is known to have these
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes until now: of the tensors on a GPU, elsewhere of the process. Nothing is waited for."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_of_process()
+
+
+def peak_of_process() -> int:
+    """Bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
+    """How networks lie in memory, and with them what they compute."""
+    if recipe.channels_last == "auto":
+        # oneDNN has fast kernels for it with AVX-512, GPUs where they compute on tensor cores.
+        on_cpu = recipe.precision != "fp64" and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        last = on_cpu if device.type == "cpu" else recipe.precision == "bf16"
+    else:
+        last = recipe.channels_last
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def chosen(choice: bool | Collection[str], name: str) -> bool:
+    """Whether a recipe's choice of networks (true, false or a list) has this one."""
+    return choice if isinstance(choice, bool) else name in choice
+
+
+def require_compiler(recipe: Recipe, device: torch.device) -> None:
+    """Raises RecipeError where a recipe compiles for a CPU without a C++ compiler: before anything is trained."""
+    if not recipe.compile or device.type != "cpu":
+        return
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        said = "torch.compile needs a C++ compiler on a CPU, and finds none"
+        hint = "install g++, name one in the environment variable CXX, or leave compile out"
+        raise RecipeError([Problem(said, recipe.mark("compile"), hint)]) from None
+
+
+class freezing:
+    """A block in which parameters get no gradient from what is computed."""
+
+    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
+        self.parameters = parameters
+
+    def __enter__(self) -> None:
+        self.frozen = [p for p in self.parameters if p.requires_grad]
+        for p in self.frozen:
+            p.requires_grad_(False)
+
+    def __exit__(self, *_: object) -> None:
+        for p in self.frozen:
+            p.requires_grad_(True)
+
+
+def recompute_blocks(network: nn.Module) -> None:
+    """Let the network's blocks keep only their inputs, and compute the rest again in the backward pass.
+
+    Blocks are the modules with parts of their own in its lists and sequences: what a deep network repeats.
+    """
+    lists = [module for module in network.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
+    for block in dict.fromkeys(child for module in lists for child in module):
+        if any(True for _ in block.children()) and block not in lists:
+            block.forward = partial(_recomputed, block, block.forward)
+
+
+class _AsThen(freezing):
+    """A block in which a module is what it was: the same parameters are frozen, and its buffers are copies of those.
+
+    So a batch norm counts once, and a spectral norm divides by the same number twice.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__([p for p in module.parameters() if not p.requires_grad])
+        self.buffers = [(owner, name, buffer.clone()) for owner in module.modules()
+                        for name, buffer in owner.named_buffers(recurse=False)]
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self.now = [owner._buffers[name] for owner, name, _ in self.buffers]
+        for owner, name, then in self.buffers:
+            owner._buffers[name] = then.clone()
+
+    def __exit__(self, *_: object) -> None:
+        for (owner, name, _then), now in zip(self.buffers, self.now, strict=True):
+            owner._buffers[name] = now
+        super().__exit__()
+
+
+def _recomputed(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*args, **kwargs)
+    if torch.compiler.is_compiling():  # the compiler knows what is frozen, and that nothing else changes
+        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+    return checkpoint(forward, *args, use_reentrant=False, context_fn=lambda: (nullcontext(), _AsThen(block)), **kwargs)

@@ -1,0 +1,70 @@
+"""What a person sees while training."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import PositiveInt
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
+from rich.text import Text
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from i2i_core.training.run import Run
+
+
+class Progress:
+    """Shows the step rate, the time left and the losses every n steps: below a bar on a terminal, else as lines."""
+
+    def __init__(self, *, every: PositiveInt = 10) -> None:
+        self.every = every
+        self.console = Console(stderr=True, highlight=False)
+
+    def run_start(self, run: Run) -> None:
+        self.console.quiet = not run.is_main
+        where = f" -> {run.folder}" if run.folder else ""
+        processes = f" in {run.accelerator.num_processes} processes" if run.accelerator.num_processes > 1 else ""
+        self._say(f"training on {run.device}{processes} from step {run.step} to {run.recipe.steps}{where}")
+        self.started, self.first = time.monotonic(), run.step
+        self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
+        self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)
+        self.losses = Text()
+        self.live = Live(Group(self.bar, self.losses), console=self.console, transient=True)
+        if run.is_main and self.console.is_terminal:
+            self.live.start()
+            weakref.finalize(self, self.live.stop)  # a run that fails must not keep the cursor hidden
+
+    def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
+        due = run.step % self.every == 0 or run.step == run.recipe.steps
+        if due and losses and run.is_main:
+            values = torch.stack(list(losses.values())).tolist()
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in zip(losses, values, strict=True))
+            rate = (run.step - self.first) / (time.monotonic() - self.started)
+            speed = f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step"
+            left = _clock((run.recipe.steps - run.step) / rate)
+            if self.live.is_started:
+                self.losses.plain = shown
+                self.bar.update(self.task, completed=run.step, description=f"{speed}  {left} left")
+            else:
+                self._say(f"step {run.step}/{run.recipe.steps}  {speed}  {left} left  {shown}")
+        if run.stopping:
+            self.live.stop()
+
+    def run_end(self, run: Run) -> None:
+        self.live.stop()
+        self._say(f"{run.step} steps in {_clock(time.monotonic() - self.started)}")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True)
+
+
+def _clock(seconds: float) -> timedelta:
+    return timedelta(seconds=round(seconds))

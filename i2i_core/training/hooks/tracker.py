@@ -1,0 +1,31 @@
+"""Experiment trackers, through Accelerate."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import TYPE_CHECKING, Literal
+
+from accelerate.tracking import filter_trackers
+
+if TYPE_CHECKING:
+    from i2i_core.training.run import Run
+
+
+class Tracker:
+    """Sends what is logged to tensorboard, wandb or trackio, where installed.
+
+    project: under which name they list the run.
+    """
+
+    def __init__(self, *, to: Literal["tensorboard", "wandb", "trackio"] = "tensorboard", project: str = "i2i") -> None:
+        if importlib.util.find_spec(to) is None:
+            raise ValueError(f"{to} is not installed; pip install {to}, or set this hook to null")
+        self.to, self.project = to, project
+
+    def run_start(self, run: Run) -> None:
+        if run.folder is None:
+            return
+        accelerator = run.accelerator
+        accelerator.log_with = filter_trackers([self.to], str(run.folder / "logs"))
+        accelerator.project_configuration.set_directories(str(run.folder / "logs"))
+        accelerator.init_trackers(self.project, config={"seed": run.recipe.seed, "steps": run.recipe.steps})

@@ -1,0 +1,128 @@
+"""The training loop: iterations of phases, each of which computes, differentiates, averages and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import increment_version
+
+from i2i_core.errors import PluginError
+from i2i_core.plan.draws import seed_generators, seed_of
+from i2i_core.plan.tensors import Parameters, PlannedPhase, PlannedTerm, Values
+from i2i_core.training.finite_check import Question
+
+if TYPE_CHECKING:
+    from i2i_core.training.run import Run
+
+
+class PhaseTrainer:
+    """Runs every phase of the recipe once per iteration, on one batch."""
+
+    def train(self, run: Run) -> None:
+        """From `run.step` to the recipe's steps, or until someone asked the run to stop."""
+        # Looked up once: to walk through the modules in every step takes its time.
+        parameters = {name: [p for p in network.parameters() if p.requires_grad]
+                      for name, network in run.networks.items()}
+        phases = [_Phase(run, planned, parameters) for planned in run.plan]
+        with closing(run.batches()) as batches:  # so that its workers end whatever happens
+            for batch in batches:
+                self._step(run, phases, parameters, batch)
+                if run.stopping and run.step < run.recipe.steps:
+                    return
+        run.answers.hear()
+        run.events.run_end(run=run)
+
+    def _step(self, run: Run, phases: Sequence[_Phase], parameters: Parameters, batch: Mapping[str, Tensor]) -> None:
+        seed_generators(seed_of(run.recipe.seed, "step", run.step, run.accelerator.process_index), run.device)
+        parts = range(run.recipe.data.accumulate)
+        shares = {name: field.chunk(len(parts)) for name, field in batch.items()}
+        values = [Values({**run.networks, **{name: share[part] for name, share in shares.items()}},
+                         run.draws(run.step, part), parameters) for part in parts]
+        losses: dict[str, Tensor] = {}
+        for phase in phases:
+            run.events.before_phase(run=run, phase=phase.name)
+            found = phase.step(values)
+            run.events.after_phase(run=run, phase=phase.name, losses=found)
+            losses |= {f"{phase.name}/{term}": value for term, value in found.items()}
+        run.step += 1
+        run.answers.hear(before=run.step)
+        run.events.after_step(run=run, losses=losses)
+
+
+class _Phase:
+    """One phase, with what does not change from step to step looked up once."""
+
+    def __init__(self, run: Run, planned: PlannedPhase, parameters: Parameters) -> None:
+        self.run, self.planned, self.name = run, planned, planned.name
+        self.parameters = [p for name in planned.trains for p in parameters[name]]
+        self.terms = dict(run.recipe.terms(planned.name))
+
+    def step(self, parts: Sequence[Values]) -> dict[str, Tensor]:
+        """Step the networks after all parts of the batch.
+
+        Returns the unweighted losses, averaged over parts and processes, by term.
+        """
+        run = self.run
+        due = [term for term in self.planned.terms if run.step % self.terms[term.name].every == 0]
+        if not due:
+            return {}
+        weights = {name: term.weight(run.step) * term.every / len(parts) for name, term in self.terms.items()}
+        for p in self.parameters:
+            p.grad = None
+        losses = [self._differentiate(values, due, weights) for values in parts]
+        found = self._average({name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]})
+        if not any(weights[term.name] for term in due):
+            return found  # they are watched, no more, and a step without a gradient would still have momentum
+        for network in self.planned.trains:
+            optimizer, schedule = run.optimizers[network], run.lr_schedules[network]
+            if (limit := run.clip_norms[network]) is not None:
+                torch.nn.utils.clip_grad_norm_(run.networks[network].parameters(), limit)
+            if schedule is not None:
+                for group in optimizer.param_groups:
+                    group["lr"] = schedule(run.step)
+            optimizer.step()
+        increment_version(self.parameters)  # fused optimizers do not, and what is made of weights goes by it
+        return found
+
+    def _differentiate(self, values: Values, due: Sequence[PlannedTerm], weights: Mapping[str, float]
+                       ) -> dict[str, Tensor]:
+        """Add to the gradients those of one part of the batch; returns its losses."""
+        with self.run.accelerator.autocast():
+            losses = {term.name: self._loss(term, values) for term in due}
+        total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
+        if total.requires_grad:  # else what is due is constant
+            torch.autograd.backward(total, inputs=self.parameters)
+        for node in self.planned.release:
+            values.pop(node, None)
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def _loss(self, term: PlannedTerm, values: Values) -> Tensor:
+        loss = term.loss(values)
+        if not isinstance(loss, Tensor) or loss.dim():
+            what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
+            raise PluginError(f"the loss {term.name} of phase {self.name} should give a tensor of one number, without "
+                              f"dimensions; it gave something of {what}")
+        return loss.to(self.run.dtype)
+
+    def _average(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Average gradients and losses over processes in one reduce, and ask whether they are numbers."""
+        run = self.run
+        for p in self.parameters:
+            if p.grad is None:  # a head that the batch did not use: its gradient is zero, and weight decay moves it
+                p.grad = torch.zeros_like(p)
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        stop = torch.tensor(float(run.stop_requested != 0), device=run.device, dtype=run.dtype)
+        tail = torch.stack([*losses.values(), stop])
+        if run.accelerator.num_processes > 1:
+            flat = torch.cat([*(g.reshape(-1) for g in gradients), tail])
+            flat = run.accelerator.reduce(flat, "mean")
+            *parts, tail = flat.split([*(g.numel() for g in gradients), tail.numel()])
+            torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
+        norms = torch.stack(torch._foreach_norm(gradients))
+        run.answers.ask(Question(self.name, run.step + 1, self.planned.trains, list(losses)),
+                        torch.cat([tail, norms.sum().reshape(1)]))
+        return dict(zip(losses, tail[:-1], strict=True))
