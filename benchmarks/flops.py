@@ -43,7 +43,7 @@ def counted(work: Callable[[], object]) -> int:
 def measure(case: Case) -> Figures:
     """Of one iteration of each."""
     run, training = case.product(), case.baseline()
-    for optimizer in (*run.optimizers.values(), *training.optimizers.values()):
+    for optimizer in (*(o.optimizer for o in run.optimizers.values()), *training.optimizers.values()):
         optimizer.step = lambda: None  # type: ignore[method-assign,assignment,misc]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     (batch,) = case.batches()

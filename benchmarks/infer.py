@@ -52,7 +52,7 @@ def _product(size: int, masks: bool, sets: Sequence[str], pictures: int, styles:
     case = Case(size, 1, masks, sets)
     run, (batch,), z = case.product(), case.batches(), torch.randn(1, 16, device=case.device)
     G, F = (run.eval_networks[name].eval() for name in ("generator", "mapping_network"))
-    fan = run.definitions["masks"].call
+    fan = run.planner.definitions["masks"].call
 
     @torch.no_grad()
     def work() -> None:

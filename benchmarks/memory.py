@@ -19,10 +19,11 @@ from typing import Any
 from rich.filesize import decimal
 
 from i2i_cli.memory import Switches, switches
-from i2i_core.plan.check import Checked, load
+from i2i_core.plan.check import load
+from i2i_core.plan.checked import Checked
 from i2i_core.registry.plugins import discover
 from i2i_core.training.compute import make_accelerator, peak_of_process
-from i2i_core.training.peak_memory import Tracker, iterate, predicted_peak
+from i2i_core.training.peak_memory import LiveStorages, iterate, predicted_peak
 from i2i_core.training.run import Run
 
 
@@ -54,7 +55,7 @@ def spend(options: Sequence[str]) -> None:
     run = Run(recipe, make_accelerator(recipe.recipe.precision), None)
     parameters = sum(p.nbytes for network in run.networks.values() for p in network.parameters())
     before = peak_of_process() - parameters
-    with Tracker() as tracker:
+    with LiveStorages() as tracker:
         for network in run.networks.values():
             tracker.counted([*network.parameters(), *network.buffers()])
         iterate(run)

@@ -55,9 +55,10 @@ class ByHand:
         self.averages = {name: copy.deepcopy(run.networks[name]).requires_grad_(False)
                          for name in ("generator", "mapping_network", "style_encoder")}
         self.d_adversarial, self.g_adversarial = bce(player="discriminator"), bce(player="generator")
-        self.weights = {name: term.weight for name, term in run.recipe.losses["generator"].items()}
+        (g_latent,) = [phase for phase in run.plan if phase.name == "g_latent"]
+        self.weights = {term.name: term.weight for term in g_latent.terms}
         self.gamma = run.recipe.losses["discriminator"]["r1"].params["gamma"]
-        self.lr, self.decay = run.lr_schedules, run.hooks["ema"].decay
+        self.decay = run.hooks["ema"].decay
         self.step = 0
 
     def iterate(self, batch: Batch, z: Tensor, z2: Tensor) -> None:
@@ -108,10 +109,11 @@ class ByHand:
             if p.grad is None:  # a head of a domain that the batch lacks
                 p.grad = torch.zeros_like(p)
         for name in names:
-            if (schedule := self.lr[name]) is not None:
-                for group in self.optimizers[name].param_groups:
+            optimizer, schedule = self.optimizers[name].optimizer, self.optimizers[name].lr
+            if schedule is not None:
+                for group in optimizer.param_groups:
                     group["lr"] = schedule(self.step)
-            self.optimizers[name].step()
+            optimizer.step()
 
 
 def train_on(run: Run, batches: Sequence[Batch]) -> None:

@@ -54,7 +54,7 @@ def read_summary(entry: Entry) -> str:
 def describe(entry: Entry) -> dict[str, Any]:
     """A component's summary, its keys as "type = default" and the tensors it reads; a method's tensors and theirs."""
     from i2i_core.plan.tensors import method_tensors
-    from i2i_core.registry.signatures import signature_of
+    from i2i_core.registry.signatures import signature_of, written_keys
 
     target = entry.load()
     found: dict[str, Any] = {"summary": inspect.cleandoc(target.__doc__ or "").partition("\n")[0]}
@@ -62,7 +62,8 @@ def describe(entry: Entry) -> dict[str, Any]:
         tensors = method_tensors(target)
         return found | {"tensors": {n: list(tensors[n].reads.values()) for n in vars(target) if n in tensors}}
     signature = signature_of(target, entry.kind)
-    found["params"] = {name: _parameter(p, signature.hints.get(name)) for name, p in signature.params.items()}
+    found["params"] = {name: _parameter(p, signature.hints.get(name)) 
+                       for name, p in written_keys(signature, entry.kind).items()}
     found["reads"] = list(signature.wants) or _reads_of_products(entry, target)
     return {key: value for key, value in found.items() if value}
 

@@ -24,6 +24,7 @@ from .common import grid, show, warn
 from .memory import Forecast, NotPredicted, device_memory
 
 if TYPE_CHECKING:
+    from i2i_core.interfaces import RunContext
     from i2i_core.registry.plugins import Plugins
     from i2i_core.training.run import Run
 
@@ -35,16 +36,16 @@ class Stopwatch:
 
     started = seconds = 0.0
 
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: RunContext) -> None:
         self.started = _now(run)
 
-    def after_phase(self, run: Run) -> None:
+    def after_phase(self, run: RunContext) -> None:
         self.seconds = _now(run) - self.started
 
 
-def _now(run: Run) -> float:
-    if run.device.type == "cuda":
-        torch.cuda.synchronize(run.device)
+def _now(run: RunContext) -> float:
+    if run.accelerator.device.type == "cuda":
+        torch.cuda.synchronize(run.accelerator.device)
     return time.perf_counter()
 
 
@@ -86,9 +87,11 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
     for name, count in {**parameters, "all": sum(parameters.values())}.items():
         table.add_row(name, f"{count:,}")
     facts = grid()
-    facts.add_row("time", f"{_duration(seconds)} per iteration on {run.device}; "
+    facts.add_row("time", f"{_duration(seconds)} per iteration on {run.placement.device}; "
                   f"{checked.steps:,} iterations: {_duration(seconds * checked.steps)}")
-    measured = f"{decimal(device)} on {run.device}, and {decimal(host)} beside it" if device else decimal(host)
+    measured = decimal(host)
+    if device:
+        measured = f"{decimal(device)} on {run.placement.device}, and {measured} beside it"
     facts.add_row("peak memory", f"{measured}; {predicted}")
     facts.add_row("checkpoint", f"{decimal(size)}, saved and resumed")
     facts.add_row("pictures", f"{drawn} drawn" if drawn else "none: the recipe has no hook that draws")
@@ -115,7 +118,8 @@ def _forecast(recipe: str, plugins: Plugins, sets: Sequence[str], memory: int | 
 
 def _device_peak(run: Run) -> int:
     """Bytes that the accelerator's tensors took; 0 without one."""
-    return torch.cuda.max_memory_allocated(run.device) if run.device.type == "cuda" else 0
+    device = run.placement.device
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0
 
 
 def _duration(seconds: float) -> str:

@@ -9,8 +9,9 @@ import click
 from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
-    from i2i_core.plan.check import Checked
-    from i2i_core.plan.tensors import Node, PlannedPhase
+    from i2i_core.plan.checked import Checked
+    from i2i_core.plan.planner import PlannedPhase
+    from i2i_core.plan.tensors import Node
     from i2i_core.registry.plugins import Plugins
 
 
@@ -29,13 +30,12 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
     \b
     i2i explain stargan_v2.yaml
     """
-    from i2i_core.plan.check import EVERY_FIELD, definitions, load, plan_phases, requests
-    from i2i_core.plan.tensors import Scope
+    from i2i_core.plan.check import load
+    from i2i_core.plan.fields import EVERY_FIELD
+    from i2i_core.plan.flow import plan_iteration, planner_of
 
     checked = load(recipe, sets, plugins)
-    scope = Scope(definitions(checked.method, checked.tensors), checked.recipe.networks, EVERY_FIELD)
-    plan = plan_phases(scope, checked.recipe, requests(checked.recipe, checked.losses))
-    phases = [_facts(phase, checked) for phase in plan]
+    phases = [_facts(phase, checked) for phase in plan_iteration(planner_of(checked, EVERY_FIELD), checked)]
     if as_json:
         print_json({"phases": phases})
         return
@@ -65,13 +65,9 @@ def _reads(arguments: Any) -> list[str]:
 
 
 def _losses(phase: PlannedPhase, checked: Checked) -> list[dict[str, Any]]:
-    terms = dict(checked.recipe.terms(phase.name))
-    found = []
-    for planned in phase.terms:
-        term = terms[planned.name]
-        found.append({"name": planned.name, "use": term.use, "weight": str(term.weight), "every": term.every,
-                      "reads": _reads(planned.arguments)})
-    return found
+    uses = {name: term.use for name, term in checked.recipe.terms(phase.name)}
+    return [{"name": term.name, "use": uses[term.name], "weight": str(term.weight), "every": term.every,
+             "reads": _reads(term.arguments)} for term in phase.terms]
 
 
 def _show_phase(phase: dict[str, Any]) -> None:

@@ -16,10 +16,10 @@ from pydantic_core import CoreSchema, from_json, to_json
 
 from i2i_core import __version__
 from i2i_core.errors import PluginError
-from i2i_core.recipe.sections import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, without_nulls
+from i2i_core.recipe.sections import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, Schedule, without_nulls
 from i2i_core.registry.entries import KINDS, Entry
 from i2i_core.registry.plugins import Plugins
-from i2i_core.registry.signatures import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of
+from i2i_core.registry.signatures import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of, written_keys
 
 from .catalogue import describe
 
@@ -66,6 +66,9 @@ def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
             left_out.append(f"{entry.kind} {entry.name} of plugin {entry.plugin}: {type(error).__name__}: {error}")
     definitions |= {kind: _one_of(components) for kind, components in found.items()}
 
+    definitions["Schedule"] = _schedule(found["schedule"])
+    weight = definitions["Term"]["properties"]["weight"]
+    definitions["Term"]["properties"]["weight"] = {**weight, "anyOf": [weight["anyOf"][0], _reference("Schedule")]}
     definitions["Term"] = _one_of({name: _joined(own, definitions["Term"]) for name, own in found["loss"].items()})
     datasets = {name: _joined(own, definitions["Data"]) for name, own in found["dataset"].items()}
     for name, dataset in datasets.items():
@@ -73,8 +76,8 @@ def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
         dataset["properties"]["validation"] = {**dataset["properties"]["validation"], **_or_null(held_out)}
     definitions["Data"] = _one_of(datasets)
     for section, kind in SECTIONS.items():
-        sections[section] = _replaced(sections[section], _reference("_Use"), _reference(kind))
-    del definitions["_Use"]
+        sections[section] = _replaced(sections[section], _reference("Use"), _reference(kind))
+    del definitions["Use"]
     hooks, _ = sections["hooks"]["anyOf"]
     hooks["properties"] = {name: _or_null(_unnamed(name, found["hook"][name], "hook")) for name in DEFAULT_HOOKS}
     sections["optimizers"] |= _or_null(_optimizers(found["optimizer"], definitions))
@@ -87,7 +90,7 @@ def _component(entry: Entry, definitions: Schema) -> Schema:
     signature = signature_of(target, entry.kind)
     owner = f"{entry.kind} {entry.name} "
     keys = {name: {**_typed(owner, signature.hints.get(name, Any), definitions), **_default(parameter)}
-            for name, parameter in signature.params.items()}
+            for name, parameter in written_keys(signature, entry.kind).items()}
     try:
         reads = describe(entry).get("reads", [])
     except Exception:  # a factory may raise anything for keys that it was not made for
@@ -152,9 +155,18 @@ def _unnamed(name: str, own: Schema, kind: str) -> Schema:
             "else": _reference(kind)}
 
 
+def _schedule(found: Mapping[str, Schema]) -> Schema:
+    """The mapping that says a schedule, or the ramp that is short for one."""
+    ramp = {**found["linear"], "required": ["ramp"], "properties": {
+        **{key: value for key, value in found["linear"]["properties"].items() if key != "use"},
+        "curve": {"enum": list(found), "default": "linear", "description": "The schedule that the ramp is of."}}}
+    return {"type": "object", "if": {"required": ["use"]}, "then": _one_of(found), "else": ramp}
+
+
 def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
     """The default's keys, and each network's: of the same optimizer, unless it names another."""
-    core = {key: _typed("", hint, definitions) for key, hint in OPTIMIZER_KEYS.items()}
+    core = {key: _reference("Schedule") if hint is Schedule else _typed("", hint, definitions)
+            for key, hint in OPTIMIZER_KEYS.items()}
     free = {}
     for name, own in found.items():
         keys = own["properties"]

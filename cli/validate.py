@@ -12,7 +12,7 @@ from .common import print_json, verb, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.errors import Problem
-    from i2i_core.plan.check import Checked
+    from i2i_core.plan.checked import Checked
     from i2i_core.registry.plugins import Plugins
 
 
@@ -60,20 +60,19 @@ def build_nothing(checked: Checked) -> None:
     from i2i_core.data.batches import field_names
     from i2i_core.data.sets import build_data
     from i2i_core.errors import RecipeError
-    from i2i_core.plan.check import definitions, plan_phases, requests
-    from i2i_core.plan.tensors import Scope
+    from i2i_core.plan.flow import plan_iteration, planner_of
     from i2i_core.registry.specs import build
-    from i2i_core.training.run import build_networks
+    from i2i_core.training.assembly import build_networks
 
     recipe = checked.recipe
     problems: list[Problem] = []
-    data, _, facts = build_data(checked)
-    scope = Scope(definitions(checked.method, checked.tensors), recipe.networks, field_names(data))
+    data = build_data(checked)
+    planner = planner_of(checked, field_names(data.train))
     others = [*checked.tensors.values(), *checked.losses.values(), *checked.hooks.values(), checked.trainer]
     attempts: list[Callable[[], object]] = [
-        partial(build_networks, checked, facts, recipe.seed),
-        *(partial(build, spec, facts) for spec in others if spec is not None),
-        partial(plan_phases, scope, recipe, requests(recipe, checked.losses))]
+        partial(build_networks, checked, data.facts, recipe.seed),
+        *(partial(build, spec, {**data.facts, "name": ""}) for spec in others if spec is not None),
+        partial(plan_iteration, planner, checked)]
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*meta parameter.*")  # weights that are loaded into no memory
         for attempt in attempts:

@@ -158,15 +158,14 @@ def kind_list() -> Iterator[str]:
 
 
 def run_members() -> Iterator[str]:
-    """What a run has, from its source, since importing it would import torch."""
-    run = _class((CORE / "training" / "run.py").read_text(encoding="utf-8"), "Run")
-    methods = {node.name: node for node in run.body if isinstance(node, ast.FunctionDef)}
-    for name, doc in _attribute_docs(methods["__init__"]):
+    """The members of `RunContext`: attributes by their names, methods as calls."""
+    context = _class((CORE / "interfaces.py").read_text(encoding="utf-8"), "RunContext")
+    for name, doc in _attribute_docs(context):
         yield f"- `run.{name}`: {doc}"
-    for name, node in methods.items():
-        doc = (ast.get_docstring(node) or "").partition("\n")[0]
-        if doc and not name.startswith("_"):
-            yield f"- `run.{name}({ast.unparse(node.args).removeprefix('self').lstrip(', ')})`: {doc}"
+    for node in (node for node in context.body if isinstance(node, ast.FunctionDef)):
+        is_property = any(ast.unparse(decorator) == "property" for decorator in node.decorator_list)
+        call = "" if is_property else f"({ast.unparse(node.args).removeprefix('self').lstrip(', ')})"
+        yield f"- `run.{node.name}{call}`: {(ast.get_docstring(node) or '').partition(chr(10))[0]}"
 
 
 # Python, from the source of `i2i`, since importing it would import torch.

@@ -26,8 +26,9 @@ from i2i.onnx_norms import NORMS
 from i2i.parts import Part, parts
 from i2i.translator import Translator
 from i2i_core import __version__
+from i2i_core.disk.files import staged
 from i2i_core.errors import PluginError, UsageError
-from i2i_core.models.folder import refuse, refuse_others, staged
+from i2i_core.models.folder import refuse, refuse_others
 
 ABOUT = "model.json"
 Kind = Literal["onnx", "torch-export"]

@@ -19,7 +19,8 @@ from torch.utils._pytree import keystr, tree_flatten_with_path, tree_unflatten
 from i2i.translator import Translator, of_style
 from i2i_core.errors import PluginError
 from i2i_core.models.folder import Guide
-from i2i_core.plan.tensors import Node, Values, below
+from i2i_core.plan.tensors import Node, below
+from i2i_core.plan.values import Values
 
 EXAMPLES = 2
 """Samples in a part's example: what is traced with one would hold for one alone."""
@@ -94,8 +95,8 @@ def parts(model: Translator) -> dict[Guide, list[Part]]:
         for alias, name in where.items():
             ((_, node),) = model._planned([name]).arguments
             styles.append(Part(model, name, alias, node, {}))
-        term = model._planned([show], where)
-        changed = of_style(term)
+        planned = model._planned([show], where)
+        changed = of_style(planned)
         codes = {style.name: style.value for style in styles}
         known = {n: (n.name, codes[n.name]) for n in changed if n.kind == "field" and n.name in codes}
         content = []
@@ -105,7 +106,7 @@ def parts(model: Translator) -> dict[Guide, list[Part]]:
             content.append(contents[node.name])
             known[node] = node.name, contents[node.name].value
         if frozenset(where) not in shown:
-            ((_, node),) = term.arguments
+            ((_, node),) = planned.arguments
             shown[frozenset(where)] = Part(model, f"{show}-{guide}" if shown else show, show, node, known)
         found[guide] = [*styles, *content, shown[frozenset(where)]]
     return found

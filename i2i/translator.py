@@ -22,20 +22,11 @@ from i2i_core.data.pictures import as_rgb, read_picture, why_broken
 from i2i_core.disk.matching import match
 from i2i_core.errors import CheckpointError, DataError, UsageError, did_you_mean
 from i2i_core.models.folder import Guide, Model
-from i2i_core.plan.check import EVERY_FIELD, definitions
 from i2i_core.plan.draws import Draws
-from i2i_core.plan.tensors import (
-    Definition,
-    Node,
-    PlannedTerm,
-    Request,
-    Scope,
-    Unresolved,
-    Values,
-    below,
-    method_tensors,
-    plan,
-)
+from i2i_core.plan.fields import EVERY_FIELD
+from i2i_core.plan.planner import PlannedTensors, Planner, Unresolved
+from i2i_core.plan.tensors import Node, definitions, method_tensors
+from i2i_core.plan.values import Values
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import build
 
@@ -178,9 +169,9 @@ class Translator:
     def _codes(self, guide: Guide, y: int, given: Mapping[str, Tensor], draws: Draws,
                count: int = 1) -> dict[str, Tensor]:
         where = self.guides.get(guide, {})
-        term = self._planned(tuple(where.values()))
+        planned = self._planned(tuple(where.values()))
         fields = {"y_trg": torch.full((count,), y, device=self.device), **given}
-        made = Values({**self.networks, **fields}, draws).of(term.arguments)
+        made = Values({**self.networks, **fields}, draws).of(planned.arguments)
         return {alias: made[name] for alias, name in where.items()}
 
     def sources(self, pictures: Iterable[Picture] | Tensor, fit_by: Fit = "keep") -> Sources:
@@ -217,11 +208,9 @@ class Translator:
     def _draws(self, seed: int, count: int, shared: bool = False) -> Draws:
         return Draws(seed, 0, 0, count, count, self.device, self.dtype, shared)
 
-    def _planned(self, names: Collection[str], fields: Collection[str] = ()) -> PlannedTerm:
-        asked = Definition("", lambda: None, {name: name for name in names})
-        scope = Scope(self._definitions, self.networks, (*EVERY_FIELD, *fields))
+    def _planned(self, names: Collection[str], fields: Collection[str] = ()) -> PlannedTensors:
         try:
-            return plan(scope, [Request("", (), {}, [("", asked, {})])])[0].terms[0]
+            return Planner(self._definitions, self.networks, (*EVERY_FIELD, *fields)).tensors(names)
         except Unresolved as error:
             raise CheckpointError(f"the model {self.model.name} lacks {error.chain[-1]}, which "
                                   f"{' -> '.join(error.chain)} needs") from None
@@ -236,7 +225,7 @@ class Sources:
         """(N, 3, H, W) in [-1, 1]."""
         self.boxes = boxes
         """Where in (H, W) each picture is: left, top, right, bottom, in pixels."""
-        self._values: dict[frozenset[str], tuple[PlannedTerm, Values, list[Node]]] = {}
+        self._values: dict[frozenset[str], tuple[PlannedTensors, Values, list[Node]]] = {}
 
     def pictures(self) -> list[Image.Image]:
         """As the networks see them, without mirrored edges."""
@@ -251,14 +240,14 @@ class Sources:
     def into(self, style: Style) -> Tensor:
         """The translations, (N, 3, H, W), about from -1 to 1."""
         model, count = self.translator, len(self.x_real)
-        term, values, changed = self._planned(frozenset(style.codes))
+        planned, values, changed = self._planned(frozenset(style.codes))
         for node in changed:
             values.pop(node, None)
         values.draws = model._draws(style.seed, count, shared=True)
         values.given = {**model.networks, "x_real": self.x_real,
                         "y_trg": torch.full((count,), style.domain, device=model.device),
                         **{name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()}}
-        (x_fake,) = values.of(term.arguments).values()
+        (x_fake,) = values.of(planned.arguments).values()
         if not isinstance(x_fake, Tensor) or x_fake.shape != self.x_real.shape:
             raise UsageError(f"the tensor {model.model.config.show} is no translation, which would be pictures of the "
                              f"size of x_real")
@@ -271,19 +260,19 @@ class Sources:
         values = Values({**model.networks, "x_real": self.x_real}, model._draws(0, len(self.x_real)))
         return values.of(model._planned([name]).arguments)[name]
 
-    def _planned(self, names: frozenset[str]) -> tuple[PlannedTerm, Values, list[Node]]:
+    def _planned(self, names: frozenset[str]) -> tuple[PlannedTensors, Values, list[Node]]:
         """How the translation is computed with such codes, what is known of it, and what each style changes."""
         if names not in self._values:
             model = self.translator
-            term = model._planned([model.model.config.show], names)
-            self._values[names] = term, Values({}, model._draws(0, 1)), of_style(term)
+            planned = model._planned([model.model.config.show], names)
+            self._values[names] = planned, Values({}, model._draws(0, 1)), of_style(planned)
         return self._values[names]
 
 
-def of_style(term: PlannedTerm) -> list[Node]:
+def of_style(planned: PlannedTensors) -> list[Node]:
     """What of a translation each style changes, in order."""
     found: dict[Node, None] = {}
-    for node in below(term.arguments):
+    for node in planned.nodes:
         given = node.kind == "normal" or (node.kind == "field" and node.name != "x_real")
         if given or any(argument in found for _, argument in node.arguments):
             found[node] = None

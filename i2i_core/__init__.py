@@ -1,10 +1,11 @@
 """i2i: image-to-image GANs from recipes.
 
-A plugin needs `hookimpl`; everything else is in the modules below, which read in the order of a run's life:
-recipe, registry, components, data, tensors, losses, phases, trainer, hooks, state.
+A plugin needs `hookimpl`, and `detached` for a tensor through which no gradient flows. The rooms read in the order of
+a run's life: recipe, registry, plan, data, training, models; `disk` is below all of them.
 """
 
+from i2i_core.interfaces import detached
 from i2i_core.registry.hookspecs import hookimpl
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "hookimpl"]
+__all__ = ["__version__", "detached", "hookimpl"]

@@ -1,18 +1,20 @@
-"""The interfaces, as Protocols: documentation that a type checker can read. Nobody has to inherit from them.
+"""The interfaces as Protocols, which a type checker reads. No component has to inherit from them.
 
 A parameter of a component annotated with one of these takes a nested component of that kind from the recipe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
     import PIL.Image
-    from torch import Tensor
+    from accelerate import Accelerator
+    from torch import Tensor, nn
 
-    from i2i_core.training.run import Run
+    from i2i_core.recipe.sections import Recipe
 
 
 @runtime_checkable
@@ -30,9 +32,25 @@ class Loss(Protocol):
     def __call__(self, *tensors: Any) -> Tensor: ...
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def detached(function: F) -> F:
+    """Mark a tensor through which no gradient flows: it and what only it uses are computed without a graph."""
+    function.__dict__["detached"] = True
+    return function
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """A number that changes over a run: a function of the step, so it has no state to save."""
+
+    def __call__(self, step: int) -> float: ...
+
+
 @runtime_checkable
 class Dataset(Protocol):
-    """Pictures in named domains. Sampling, augmentation and batching are the core's."""
+    """Pictures in named domains. The core samples, augments and batches them."""
 
     domains: Sequence[str]
     """Names, in the order of the class index y."""
@@ -41,7 +59,7 @@ class Dataset(Protocol):
 
     def count(self, domain: int) -> int: ...
     def picture(self, domain: int, index: int) -> PIL.Image.Image:
-        """An RGB picture of any size. The object is pickled to data workers, so keep it light."""
+        """Return an RGB picture of any size. The data set is pickled to data workers, so keep it light."""
         ...
 
 
@@ -50,41 +68,99 @@ class CacheableDataset(Dataset, Protocol):
     """A data set for `data.cache`: its pictures may be kept, and several threads may ask for them at a time."""
 
     def fingerprint(self) -> str:
-        """What is never the same for other pictures: names, sizes and times of files, say."""
+        """Return text that changes with the pictures: names, sizes and times of files, say."""
         ...
 
 
-@runtime_checkable
-class Trainer(Protocol):
-    """Drives a run from `run.step` to `run.recipe.steps`."""
+RunT_contra = TypeVar("RunT_contra", contravariant=True)
 
-    def train(self, run: Run) -> None: ...
+
+@runtime_checkable
+class Trainer(Protocol[RunT_contra]):
+    """The training loop: drives a run from `run.step` to `run.recipe.steps`."""
+
+    def train(self, run: RunT_contra) -> None: ...
+
+
+class TensorView(Protocol):
+    """A named tensor of any batch, computed without gradients from the networks that pictures are drawn with."""
+
+    fields: Collection[str]
+    """The batch fields that it depends on."""
+
+    def __call__(self, batch: Mapping[str, Tensor], *, draw: int = 0, shared: bool = False) -> Tensor:
+        """Return the tensor on the CPU as float32, (N, ...).
+
+        batch: fields of N samples on the CPU, pictures (N, 3, H, W) as uint8 or in [-1, 1]. It is computed in parts as
+        large as those of training, so it takes no more memory. draw: the number of the latents; shared: whether all
+        samples get the same ones.
+        """
+        ...
+
+
+class RunContext(Protocol):
+    """The part of a run that a hook may use."""
+
+    step: int
+    """The number of iterations that are done."""
+    recipe: Recipe
+    """The recipe, with all defaults."""
+    folder: Path | None
+    """The run's folder; None for a run that leaves nothing behind."""
+    is_main: bool
+    """Whether this process writes files and prints."""
+    accelerator: Accelerator
+    """Accelerate's view of this process: device, number of processes, trackers."""
+    networks: Mapping[str, nn.Module]
+    """The networks in training, by name."""
+    eval_networks: MutableMapping[str, nn.Module]
+    """The networks that pictures are drawn with: those in training, or averages where a hook puts some."""
+    validation: Dataset
+    """The held-out pictures; the training pictures where there are none."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all processes agreed to stop after this step."""
+        ...
+
+    def tensor(self, name: str, phase: str | None = None) -> TensorView:
+        """Return a named tensor under the aliases of `phase`; raises RecipeError if nothing makes it."""
+        ...
+
+    def log(self, values: Mapping[str, float]) -> None:
+        """Append numbers to metrics.jsonl and send them to the trackers; call it in every process."""
+        ...
+
+    def save(self, keep: int | None = None) -> Path | None:
+        """Save a checkpoint of this step, keep the newest `keep`; call it in every process."""
+        ...
 
 
 class Hook(Protocol):
     """Any object with methods named after events, each taking any subset of the event's arguments.
 
     With `state_dict()` and `load_state_dict(state)` (a flat mapping of names to tensors) it is saved and resumed.
+    Hooks hear an event in the order of the recipe. A class attribute `order = "first"` or `order = "last"` puts a hook
+    before or after the others; one with a `state_dict` is first unless it says otherwise.
     """
 
-    def run_start(self, run: Run) -> None:
+    def run_start(self, run: RunContext) -> None:
         """Everything is built and `run.step` is known; make what `state_dict` gives: a resumed state is loaded next."""
 
-    def before_phase(self, run: Run, phase: str) -> None:
+    def before_phase(self, run: RunContext, phase: str) -> None:
         """A phase of the iteration is about to compute its losses."""
 
-    def after_phase(self, run: Run, phase: str, losses: Mapping[str, Tensor]) -> None:
+    def after_phase(self, run: RunContext, phase: str, losses: Mapping[str, Tensor]) -> None:
         """The phase's networks were stepped; their gradients are still there."""
 
-    def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
+    def after_step(self, run: RunContext, losses: Mapping[str, Tensor]) -> None:
         """An iteration is done: `run.step` counts it; `losses` are 0-d tensors "phase/term" on the device."""
 
-    def checkpoint_saved(self, run: Run, path: Any) -> None:
-        """A checkpoint was committed at `path`."""
+    def checkpoint_saved(self, run: RunContext, path: Path) -> None:
+        """A checkpoint was saved at `path`."""
 
-    def run_end(self, run: Run) -> None:
+    def run_end(self, run: RunContext) -> None:
         """The last iteration is done and saved (not called when training stops early)."""
 
 
 EVENTS = ("run_start", "before_phase", "after_phase", "after_step", "checkpoint_saved", "run_end")
-

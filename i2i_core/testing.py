@@ -21,7 +21,8 @@ from torch import Tensor
 from i2i_core.data.sets import build_data
 from i2i_core.disk import checkpoints
 from i2i_core.errors import DataError, PluginError, RecipeError, did_you_mean
-from i2i_core.plan.check import Checked, load
+from i2i_core.plan.check import load
+from i2i_core.plan.checked import Checked
 from i2i_core.plan.tensors import method_tensors
 from i2i_core.recipe.sections import Recipe
 from i2i_core.registry.entries import Entry

@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from i2i_core.errors import RecipeError
-from i2i_core.plan.check import Checked, check_recipe
+from i2i_core.plan.check import check_recipe
+from i2i_core.plan.checked import Checked
 from i2i_core.recipe.reading import parse_recipe
 from i2i_core.registry.plugins import Plugins, discover
 

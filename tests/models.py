@@ -26,7 +26,8 @@ def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translat
     run = Run(checked, make_accelerator("fp32"), None)
     run.start()
     states = {name: network.state_dict() for name, network in run.networks.items()}
-    return Translator(of_recipe(checked, list(run.data.domains), states, plugins, "tiny"), plugins, torch.device("cpu"))
+    model = of_recipe(checked, list(run.data.train.domains), states, plugins, "tiny")
+    return Translator(model, plugins, torch.device("cpu"))
 
 
 def tensor(*pictures: Image.Image) -> torch.Tensor:

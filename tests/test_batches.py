@@ -61,7 +61,7 @@ def test_fields_have_the_shape_of_a_recipe_that_is_not_square() -> None:
 
 def test_a_recipe_that_is_not_square_trains_and_draws(tmp_path: Path) -> None:
     train(tmp_path / "run", "data.image_size=[32, 64]", "steps=1", "hooks.reference=null")
-    with Image.open(tmp_path / "run" / "samples" / "step-00000001-g_latent.png") as drawn:
+    with Image.open(tmp_path / "run" / "samples" / "step-00000001-latent.png") as drawn:
         assert drawn.size == (2 * 66 + 2, 3 * 34 + 2)
 
 

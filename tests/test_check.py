@@ -89,7 +89,7 @@ def test_a_key_that_is_needed_is_reported_where_it_is_to_be_added(mistakes, old,
     ("lr: 2e-3", "lr: fast", "22:23: optimizers.discriminator.lr should be a number, not 'fast'"),
     ("betas: [0.0, 0.99]", "betas: [0, no]", "21:45: optimizers.default.betas.1 should be a number, not 'no'"),
     ("lr: 2e-3", "lr: {ramp: [1, 0], ovr: 5}",
-     "22:38: unknown key ovr in optimizers.discriminator.lr (did you mean over?)"),
+     "22:38: schedule linear has no key ovr (did you mean over?)"),
     ("lr: 1e-3", "lr: {ramp: [1, x], over: 5}", "21:39: optimizers.default.lr.ramp.1 should be a number, not 'x'"),
     ("use: tiny/noise", "use: tiny/noise, root: 5", "5:31: data.root should be a path, not 5"),
     ("split: val", "split: test", "5:75: data.validation.split should be 'train' or 'val', not 'test'"),
@@ -124,7 +124,7 @@ def test_a_nested_component_may_be_its_name_alone_or_null(check):
 
 def test_values_are_given_the_types_that_constructors_ask_for(check):
     spec = check(("betas: [0.0, 0.99]", "betas: [0, 0]"), ("width: 4", "size: [4, 8]"))
-    assert [type(beta) for beta in spec.optimizers["generator"].params["betas"]] == [float, float]
+    assert [type(beta) for beta in spec.optimizers["generator"].spec.params["betas"]] == [float, float]
     assert spec.networks["generator"].params["size"] == (4, 8)
 
 

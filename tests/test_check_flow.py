@@ -237,7 +237,7 @@ def test_a_misspelt_alias_is_told_where_it_is(plugins):
 
 def test_a_learning_rate_that_becomes_negative_is_reported(plugins):
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
-    ramp = "optimizers.default.lr={ramp: [1e-3, -1], over: 9}"
+    ramp = "optimizers.default.lr={ramp: [1, -1], over: 1400}"
     assert f"--set {ramp}: optimizers.default.lr should be greater than or equal to 0, not -1.0" in stargan(
         plugins, text, ramp)
 

@@ -16,7 +16,7 @@ def test_train_ends_by_naming_the_checkpoint_and_the_pictures(i2i, toy):
     assert answer.out.splitlines() == [
         "run         runs/toy-001",
         "checkpoint  runs/toy-001/checkpoints/step-00000003",
-        "picture     runs/toy-001/samples/step-00000003-learn.png"]
+        "picture     runs/toy-001/samples/step-00000003-grid.png"]
     for line in answer.out.splitlines():
         assert Path(line.split()[1]).exists()
 

@@ -14,9 +14,10 @@ from torch import nn
 from i2i_core.errors import RecipeError
 from i2i_core.plan.check import check_recipe, load
 from i2i_core.plan.draws import Draws
-from i2i_core.plan.tensors import Node, Values, define
+from i2i_core.plan.tensors import Node, define
+from i2i_core.plan.values import Values, freezing
 from i2i_core.recipe.reading import parse_recipe
-from i2i_core.training.compute import freezing, make_accelerator
+from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
 from . import runs
@@ -128,7 +129,7 @@ def test_a_killed_run_in_channels_last_resumes_bit_for_bit_and_lays_out_moments_
     assert killed.codes == [-9], killed.printed
     run = train(tmp_path / "run", "hooks.kill=null", resume=True)
     assert_same_bits(tmp_path / "whole", tmp_path / "run")
-    moments = [(p, value) for optimizer in run.optimizers.values() for p, state in optimizer.state.items()
+    moments = [(p, value) for optimizer in run.optimizers.values() for p, state in optimizer.optimizer.state.items()
                for value in state.values() if value.shape == p.shape]
     assert len(moments) > 100
     assert all(value.stride() == p.stride() for p, value in moments)
@@ -201,7 +202,7 @@ def test_compile_true_compiles_modules_among_tensors_too() -> None:
     for value, all_of_them in (("true", True), ("[generator, discriminator]", False)):
         checked = load("stargan_v2.yaml", [*TINY, MASKS[0], f"compile={value}"], runs.plugins())
         run = Run(checked, make_accelerator("fp32"), None)
-        assert (run.definitions["masks"].call._compiled_call_impl is not None) == all_of_them
+        assert (run.planner.definitions["masks"].call._compiled_call_impl is not None) == all_of_them
         assert (run.networks["style_encoder"]._compiled_call_impl is not None) == all_of_them
 
 

@@ -182,7 +182,7 @@ def test_broken_pictures_are_skipped_with_a_warning_that_names_them(tmp_path: Pa
     run = train(tmp_path / "run", data, "steps=1", *NO_GRIDS, warn=said.append)
     assert said == [f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels), "
                     f"dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)"]
-    assert [run.data.count(y) for y in range(2)] == [3, 3]
+    assert [run.data.train.count(y) for y in range(2)] == [3, 3]
     train(tmp_path / "run", "steps=2", resume=True, warn=said.append)
     assert len(said) == 2, "a second training in the same process does not warn"
 

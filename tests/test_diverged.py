@@ -57,7 +57,7 @@ def test_what_a_device_answers_late_is_heard_before_anything_is_saved(
     """As on a GPU, where the step is made before it is known that it ruins the networks."""
     def answering_late(*given: Any) -> Run:
         runs.append(Run(*given))
-        runs[0].answers.at_once = False
+        runs[0].finite_check.at_once = False
         return runs[0]
 
     runs: list[Run] = []

@@ -27,8 +27,8 @@ def model(tiny_model, tmp_path) -> Path:
 
 def test_a_model_holds_what_a_translation_needs_and_nothing_else(tiny_model):
     assert sorted(p.name for p in tiny_model.iterdir()) == [
-        "README.md", "config.json", "model.safetensors", "recipe.yaml", "samples-g_latent.png",
-        "samples-g_reference.png"]
+        "README.md", "config.json", "model.safetensors", "recipe.yaml", "samples-latent.png",
+        "samples-reference.png"]
     config = json.loads((tiny_model / "config.json").read_text())
     assert sorted(config["networks"]) == ["generator", "mapping_network", "style_encoder"]  # no discriminator
     assert config["tensors"] == {"masks": {"use": "fan_mask/everywhere", "of": "x_real"}}
@@ -55,7 +55,7 @@ def test_the_card_says_how_to_use_it_and_leaves_the_licence_to_its_owner(tiny_mo
     assert "Translates pictures into flat or high_contrast." in card
     assert 'model("photo.jpg", domain="high_contrast", seed=3).save("translated.png")' in card
     assert "| size | 32 x 32 pixels |" in card
-    assert "![Translations](samples-g_latent.png)" in card
+    assert "![Translations](samples-latent.png)" in card
     assert "Of the weights: not stated." in card
 
 

@@ -20,8 +20,9 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from i2i_core.data.batches import directions, to_device, to_tensor
+from i2i_core.data.batches import to_device, to_tensor
 from i2i_core.errors import Diverged, RecipeError
+from i2i_core.interfaces import RunContext
 from i2i_core.training.compute import peak_of_process
 from i2i_core.training.hooks import progress
 from i2i_core.training.hooks.ema import EMA
@@ -29,6 +30,7 @@ from i2i_core.training.hooks.metrics import Metrics
 from i2i_core.training.hooks.sample_grid import SampleGrid, png
 from i2i_core.training.hooks.true_pairs import TruePairs
 from i2i_core.training.run import Run
+from i2i_core.training.shares import Shares
 
 from .runs import NO_GRIDS, largest_difference, logged, train
 
@@ -89,17 +91,22 @@ def test_buffers_are_copied_whatever_their_type() -> None:
 # Sample grids
 
 
-def cells(run: Run, **keys: Any) -> Tensor:
-    return SampleGrid(sources=3, rows=4, **keys).cells(run)
+def cells(run: RunContext, **keys: Any) -> Tensor:
+    grid = SampleGrid(name="grid", sources=3, rows=4, **keys)
+    grid.run_start(run)
+    return grid.cells(run)
 
 
 def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
     seen: list[dict[str, Any]] = []
-    tensors = run.tensors
-    watched: Any = SimpleNamespace(**{name: getattr(run, name) for name in (
-        "validation", "directions", "recipe", "device", "dtype", "needs", "part")})
-    watched.tensors = lambda names, batch, **how: seen.append({**batch, **tensors(["s_trg"], batch, **how)}) or tensors(
-        names, batch, **how)
+    shown, styles = (run.tensor(name, "g_latent") for name in ("x_fake", "s_trg"))
+
+    def view(batch: dict[str, Tensor], **how: Any) -> Tensor:
+        seen.append({**to_device(batch, torch.device("cpu"), torch.float32), "s_trg": styles(batch, **how)})
+        return shown(batch, **how)
+
+    view.fields = shown.fields  # type: ignore[attr-defined]
+    watched: Any = SimpleNamespace(validation=run.validation, recipe=run.recipe, tensor=lambda *_: view)
     found = cells(watched, phase="g_latent")
     assert found.shape == (5, 3, 3, 32, 32)
     for row, asked in enumerate(seen):
@@ -112,14 +119,14 @@ def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
 
 def test_a_grid_in_parts_is_the_same_grid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [cells(run, phase=phase) for phase in ("g_latent", "g_reference")]
-    monkeypatch.setattr(Run, "part", 2)
+    monkeypatch.setattr(Shares, "part", 2)
     assert all(cells(run, phase=phase).allclose(found, atol=1e-4)
                for phase, found in zip(("g_latent", "g_reference"), whole, strict=True))
 
 
 def test_references_stand_at_the_left_only_where_they_matter(run: Run) -> None:
-    assert run.needs("x_fake", "g_reference") == {"x_real", "x_ref", "y_trg"}
-    assert run.needs("x_fake", "g_latent") == {"x_real", "y_trg"}
+    assert run.tensor("x_fake", "g_reference").fields == {"x_real", "x_ref", "y_trg"}
+    assert run.tensor("x_fake", "g_latent").fields == {"x_real", "y_trg"}
     found = cells(run, phase="g_reference")
     assert found.shape == (5, 4, 3, 32, 32)
     assert (found[0, 0] == 1).all(), "the corner is empty"
@@ -185,13 +192,13 @@ def test_time_and_memory_are_written_beside_them_but_for_the_step_that_warms_up(
 
 
 def test_the_time_of_a_step_is_that_between_two_lines_by_their_steps(tmp_path: Path) -> None:
-    written: list[float] = []
-    run: Any = SimpleNamespace(step=0, device=torch.device("cpu"), log=lambda values: None,
-                               append=lambda file, values: written.append(values["seconds"]))
+    run: Any = SimpleNamespace(step=0, folder=tmp_path, is_main=True, log=lambda values: None,
+                               accelerator=SimpleNamespace(device=torch.device("cpu")))
     metrics = Metrics(every=3)
     for run.step in range(1, 7):
         time.sleep(0.3 if run.step == 1 else 0.03)
         metrics.after_step(run, {"phase/term": torch.ones(())})
+    written = [json.loads(line)["seconds"] for line in (tmp_path / "speed.jsonl").read_text().splitlines()]
     assert written == [pytest.approx(0.03, abs=0.02)] * 2
 
 
@@ -262,14 +269,22 @@ class Same:
 
 
 def a_run_that_translates(by: Any, data: Any) -> Any:
-    recipe = SimpleNamespace(seed=0, data=SimpleNamespace(image_size=(32, 32)))
-    return SimpleNamespace(validation=data, data=data, recipe=recipe, directions=directions("all", data.domains),
-                           device=torch.device("cpu"), dtype=torch.float32, part=40,
-                           tensors=lambda names, batch, **_: {names[0]: by(batch)})
+    recipe = SimpleNamespace(data=SimpleNamespace(image_size=(32, 32), targets="all"))
+
+    def view(batch: dict[str, Tensor], draw: int) -> Any:
+        return by(to_device(batch, torch.device("cpu"), torch.float32))
+
+    return SimpleNamespace(validation=data, recipe=recipe, tensor=lambda name, phase: view)
+
+
+def measured(run: Any, batch_size: int) -> dict[str, dict[str, Any]]:
+    hook = TruePairs(name="true_pairs", phase="any", batch_size=batch_size)
+    hook.run_start(run)
+    return hook.measure(run)
 
 
 def test_a_translation_that_is_the_true_pair_is_always_recognised() -> None:
-    found = TruePairs(phase="any", batch_size=16).measure(a_run_that_translates(lambda batch: batch["x_real"], Same()))
+    found = measured(a_run_that_translates(lambda batch: batch["x_real"], Same()), batch_size=16)
     assert found.keys() == {f"{a} -> {b}" for a in "abc" for b in "abc" if a != b}
     for shares in found.values():
         error = shares.pop("error")
@@ -282,7 +297,7 @@ def test_a_translation_that_is_another_picture_is_never_recognised() -> None:
     def shifted(batch: Any) -> Tensor:
         return batch["x_real"].roll(1, dims=0)
 
-    found = TruePairs(phase="any", batch_size=40).measure(a_run_that_translates(shifted, Same()))
+    found = measured(a_run_that_translates(shifted, Same()), batch_size=40)
     assert all(shares["translated"] == 0.0 for shares in found.values())
 
 

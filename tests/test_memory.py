@@ -11,12 +11,13 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from i2i_cli.memory import Forecast, NotPredicted, size
-from i2i_core.plan.check import Checked, load
+from i2i_core.plan.check import load
+from i2i_core.plan.checked import Checked
 from i2i_core.training import launch
 from i2i_core.training.compute import make_accelerator
 from i2i_core.training.hooks.sample_grid import SampleGrid
 from i2i_core.training.hooks.true_pairs import TruePairs
-from i2i_core.training.peak_memory import Tracker, iterate, predicted_peak
+from i2i_core.training.peak_memory import LiveStorages, iterate, predicted_peak
 from i2i_core.training.run import Run
 
 from .runs import TINY
@@ -39,13 +40,13 @@ def quick_start(plugins, *sets: str) -> Checked:
 
 
 def spent(checked: Checked) -> int:
-    with Tracker() as tracker:
+    with LiveStorages() as tracker:
         iterate(Run(checked, make_accelerator(checked.recipe.precision), None))
     return tracker.peak["cpu"]
 
 
 def test_a_tracker_counts_a_storage_once_and_until_nobody_keeps_it():
-    with Tracker() as tracker:
+    with LiveStorages() as tracker:
         layer = nn.Linear(10, 10, bias=False)
         view = layer.weight.t()[:5]
         assert tracker.now["cpu"] == 400
@@ -89,18 +90,22 @@ def test_averages_count(plugins):
 def test_grids_and_measurements_take_no_more_than_an_iteration(plugins):
     checked = load("stargan_v2.yaml", ["data.accumulate=4"], plugins)  # one sample at a time
     alone = predicted_peak(checked)
-    assert predicted_peak(checked, lambda run: drawn(SampleGrid(phase="g_latent", sources=32, rows=1), run)) == alone
-    assert predicted_peak(checked, lambda run: measured(TruePairs(phase="g_latent"), run)) == alone
+    grid = SampleGrid(name="grid", phase="g_latent", sources=32, rows=1)
+    pairs = TruePairs(name="pairs", phase="g_latent")
+    assert predicted_peak(checked, lambda run: drawn(grid, run)) == alone
+    assert predicted_peak(checked, lambda run: measured(pairs, run)) == alone
 
 
 def drawn(grid: SampleGrid, run: Run) -> None:
+    grid.run_start(run)
     assert grid.cells(run).shape == (2, 32, 3, 64, 64)
 
 
 def measured(pairs: TruePairs, run: Run) -> None:
     """A batch of it: what it holds besides are pictures in the memory of the host."""
     x = torch.zeros(32, 3, 64, 64, dtype=torch.uint8)
-    assert pairs._translate(run, 0, 1, x, x).shape == x.shape
+    pairs.run_start(run)
+    assert pairs._translate(0, 1, x, x).shape == x.shape
 
 
 def test_what_has_no_size_yet_is_not_predicted_in_one_line(plugins):

@@ -95,7 +95,7 @@ def test_the_projector_of_patch_nce_learns_with_the_generator(tmp_path: Path) ->
 def test_rates_go_where_their_schedules_say(tmp_path: Path) -> None:
     for name, last in (("cosine", 1e-4 * (1 + math.cos(math.pi * 19 / 20)) / 2), ("warm_up", 1e-4)):
         run = train(tmp_path / name, *CASES[name])
-        assert run.optimizers["generator"].param_groups[0]["lr"] == pytest.approx(last, rel=1e-9)
+        assert run.optimizers["generator"].optimizer.param_groups[0]["lr"] == pytest.approx(last, rel=1e-9)
 
 
 def test_the_same_recipe_trains_alike(plain: Run, tmp_path: Path) -> None:

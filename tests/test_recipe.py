@@ -48,9 +48,9 @@ def test_the_tiny_recipe_is_right(check):
     ("use: tiny/generator, ", "", "7:14: networks.generator.use is missing"),
     ("weight: 0.5", "weight: heavy", "16:60: losses.g.near.weight should be a number, not 'heavy'"),
     ("weight: 0.5", "weight: {ramp: [1], over: 9}", "16:67: losses.g.near.weight.ramp.1 is missing"),
-    ("weight: 0.5", "weight: {over: 9}", "16:60: losses.g.near.weight.ramp is missing"),
+    ("weight: 0.5", "weight: {over: 9}", "16:52: schedule linear needs the key ramp"),
     ("weight: 0.5", "weight: {ramp: [1, 0], ovr: 9}",
-     "16:75: unknown key ovr in losses.g.near.weight (did you mean over?)"),
+     "16:75: schedule linear has no key ovr (did you mean over?)"),
     ("weight: 0.5", "every: 0", "16:59: losses.g.near.every should be greater than 0, not 0"),
     ("weight: 0.5", "where: [a]", "16:59: losses.g.near.where should be a mapping, not ['a']"),
     ("train: [generator]", "train: []", "19:14: phases.g.train: list should have at least 1 item, not 0"),
@@ -132,14 +132,15 @@ def test_set_reaches_components_that_are_written_by_name_alone(check):
     assert checked.networks["discriminator"].params == {"twin": "generator"}
     assert checked.hooks["progress"].params == {"every": 5}
     assert sorted(checked.hooks) == ["ema", "metrics", "progress"]
-    assert [checked.recipe.losses["g"]["near"].weight(step) for step in (0, 2, 9)] == [1.0, 0.5, 0.0]
+    assert [checked.weight(("g", "near"))(step) for step in (0, 2, 9)] == [1.0, 0.5, 0.0]
 
 
 def test_numbers_are_read_as_people_write_them(check):
-    recipe = check(("steps: 4", "steps: 100_000"), ("lr: 1e-3", "lr: 1e-4"), ("weight: 0.5", "weight: 1_0")).recipe
+    checked = check(("steps: 4", "steps: 100_000"), ("lr: 1e-3", "lr: 1e-4"), ("weight: 0.5", "weight: 1_0"))
+    recipe = checked.recipe
     assert recipe.steps == 100_000
     assert recipe.optimizer("generator")["lr"] == 0.0001
-    assert recipe.losses["g"]["near"].weight(0) == 10.0
+    assert checked.weight(("g", "near"))(0) == 10.0
 
 
 def test_a_domain_may_be_called_no(check):

@@ -11,7 +11,8 @@ from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from i2i_core.plan.check import load
-from i2i_core.training.compute import freezing, recompute_blocks
+from i2i_core.plan.values import freezing
+from i2i_core.training.compute import recompute_blocks
 from i2i_core.training.peak_memory import predicted_peak
 
 from .runs import NO_GRIDS, TINY, tensors, train

@@ -96,13 +96,13 @@ def test_a_page_tells_what_was_trained_and_how_it_ended(page: Page, run: Path) -
 
 
 def test_its_pictures_are_those_of_the_run_by_step_and_the_last_is_shown(page: Page, run: Path) -> None:
-    assert page.texts("h3")[:2] == ["g_latent", "g_reference"]
+    assert page.texts("h3")[:2] == ["latent", "reference"]
     images = [found for name, found, _ in page.elements if name == "img"]
     assert [found["alt"] for found in images] == [
-        *(f"g_latent after step {step}" for step in (1, 2, 3, 4)),
-        *(f"g_reference after step {step}" for step in (1, 2, 3, 4))]
+        *(f"latent after step {step}" for step in (1, 2, 3, 4)),
+        *(f"reference after step {step}" for step in (1, 2, 3, 4))]
     assert [n for n, found in enumerate(images) if "hidden" not in found] == [3, 7]
-    with Image.open(run / "samples" / "step-00000003-g_latent.png") as original:
+    with Image.open(run / "samples" / "step-00000003-latent.png") as original:
         kind, _, code = str(images[2]["src"]).partition(";base64,")
         assert kind == "data:image/webp"
         with Image.open(io.BytesIO(base64.b64decode(code))) as embedded:
@@ -251,11 +251,11 @@ def test_many_pictures_and_lines_are_thinned_out_and_the_page_says_so(i2i, copy:
 
 
 def test_a_broken_picture_is_left_out_with_a_warning(i2i, copy: Path) -> None:
-    broken = copy / "samples" / "step-00000002-g_latent.png"
+    broken = copy / "samples" / "step-00000002-latent.png"
     broken.write_bytes(broken.read_bytes()[:2000])
     answer = i2i("report", copy)
     assert (answer.code, answer.err) == (0, f"warning: {broken} cannot be used as a picture: cut short\n")
-    assert "g_latent after step 2" not in (copy / "report.html").read_text()
+    assert "latent after step 2" not in (copy / "report.html").read_text()
 
 
 def test_what_cannot_be_done_is_one_sentence(i2i, run: Path, tmp_path: Path) -> None:

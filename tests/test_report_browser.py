@@ -38,7 +38,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "eval" / "own.json").write_text(json.dumps({HOSTILE: HOSTILE}))
     with open(folder / "metrics.jsonl", "a") as metrics:
         metrics.write(json.dumps({"step": 4, f"{HOSTILE}/</script>": 1.0}) + "\n")
-    shutil.copy(folder / "samples" / "step-00000004-g_latent.png", folder / "samples" / "step-00000004-a'b<i>.png")
+    shutil.copy(folder / "samples" / "step-00000004-latent.png", folder / "samples" / "step-00000004-a'b<i>.png")
     file = folder / "report.html"
     file.write_text(page(read(folder), warn=pytest.fail), encoding="utf-8")
     return file
@@ -52,21 +52,21 @@ def browser() -> Iterator[Browser]:
 
 def test_the_slider_shows_the_pictures_of_a_family_and_arrow_keys_move_it(browser: Browser, file: Path) -> None:
     browser.open(file)
-    assert browser.run(SHOWN) == ["g_latent after step 4", "g_reference after step 4", "a'b<i> after step 4"]
+    assert browser.run(SHOWN) == ["latent after step 4", "reference after step 4", "a'b<i> after step 4"]
     slider = "document.querySelector('#slider-0')"
     assert browser.run(f"{slider}.labels[0].textContent") == "after step"
     browser.run(f"{slider}.focus()")
     before = seen(browser, 0)
     ActionChains(browser.driver).send_keys(Keys.ARROW_LEFT).perform()
-    assert browser.run(SHOWN)[:2] == ["g_latent after step 3", "g_reference after step 4"]
+    assert browser.run(SHOWN)[:2] == ["latent after step 3", "reference after step 4"]
     assert browser.run(f"{slider}.getAttribute('aria-valuetext')") == "after step 3"
     assert browser.run("document.querySelectorAll('output')[0].textContent") == "3"
     assert seen(browser, 0) != before
     ActionChains(browser.driver).send_keys(Keys.HOME).perform()
-    assert browser.run(SHOWN)[0] == "g_latent after step 1"
+    assert browser.run(SHOWN)[0] == "latent after step 1"
     for _ in range(3):
         ActionChains(browser.driver).send_keys(Keys.ARROW_RIGHT).perform()
-    assert browser.run(SHOWN)[0] == "g_latent after step 4"
+    assert browser.run(SHOWN)[0] == "latent after step 4"
     assert seen(browser, 0) == before
 
 

@@ -120,7 +120,7 @@ def test_learning_rates_and_the_seed_may_change_and_are_told(short: Path, tmp_pa
     folder, said = copy_of(short, tmp_path / "run"), list[str]()
     run = train(folder, "optimizers.default.lr=1e-5", "seed=7", "steps=4", resume=True, warn=said.append)
     assert said == ["resuming with seed: 0 -> 7", "resuming with optimizers.default.lr: 0.0001 -> 1e-05"]
-    assert run.optimizers["generator"].param_groups[0]["lr"] == 1e-5
+    assert run.optimizers["generator"].optimizer.param_groups[0]["lr"] == 1e-5
     assert "\nseed: 7  # --set seed=7\n" in (folder / "recipe.yaml").read_text()
 
 

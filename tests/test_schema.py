@@ -22,7 +22,6 @@ from i2i_core.recipe.document import load_text, set_value
 from i2i_core.recipe.reading import parse_recipe
 from i2i_core.recipe.sections import Augment, Data, Phase, Recipe, Term
 from i2i_core.registry.plugins import Plugins
-from i2i_core.training.schedules import Ramp
 
 from .test_docs import PAGE
 
@@ -195,7 +194,7 @@ def test_an_editor_may_read_grouped_digits_as_text(place, quick):
         assert place({**data, "steps": steps}) == where
 
 
-@pytest.mark.parametrize("model", [Recipe, Data, Augment, Term, Phase, Ramp])
+@pytest.mark.parametrize("model", [Recipe, Data, Augment, Term, Phase])
 def test_every_key_of_the_core_is_there_and_described(schema: Schema, model: type[BaseModel]) -> None:
     definitions = schema["$defs"]
     where = {"Recipe": schema, "Data": component(schema, "Data", "image_folders"),

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor
 
-from i2i_core.plan.check import check_recipe, requests
+from i2i_core.plan.check import check_recipe
 from i2i_core.recipe.reading import parse_recipe
 from i2i_core.training.events import event_bus
 from i2i_core.training.run import Run
@@ -56,25 +56,26 @@ class FromScratch:
 
     def __init__(self, run: Run, specs: Any, batch: dict[str, Tensor]) -> None:
         self.run, self.networks, self.batch = run, copy.deepcopy(run.networks), batch
-        self.requests = {request.name: request for request in requests(run.recipe, specs)}
+        self.reads = {(phase, name): specs[group, name].reads for phase, keys in run.recipe.phases.items()
+                      for group in keys.losses for name in run.recipe.losses[group]}
 
     def make(self, name: str, made: dict[str, Any], where: Any, asker: str = "") -> Any:
         name = where.get(name, name)
         if name == "normal":
             return self.run.draws(0).normal(asker)
         if name not in made:
-            definition = self.run.definitions[name]
+            definition = self.run.planner.definitions[name]
             value = definition.call(**{a: self.make(read, made, where, name) for a, read in definition.reads.items()})
             made[name] = value.detach() if definition.detached else value
         return made[name]
 
     def losses(self, phase: str) -> Iterator[tuple[str, float, Tensor]]:
-        where, weights = self.run.recipe.phases[phase].where, dict(self.run.recipe.terms(phase))
-        calls = {t.name: t.call for p in self.run.plan if p.name == phase for t in p.terms}
-        for name, asked, _ in self.requests[phase].terms:
+        where = self.run.recipe.phases[phase].where
+        for term in (term for planned in self.run.plan if planned.name == phase for term in planned.terms):
             made = {**self.batch, **self.networks}  # within one loss, R1 needs the leaf that the logits came from
-            yield name, weights[name].weight(0), calls[name](
-                **{a: self.make(read, made, where) for a, read in asked.reads.items()})
+            reads = self.reads[phase, term.name]
+            yield term.name, term.weight(0), term.call(
+                **{argument: self.make(read, made, where) for argument, read in reads.items()})
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 def test_sharing_gives_the_losses_gradients_and_weights_of_computing_everything_from_scratch(iteration):
     recorder, scratch, run = iteration
-    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in run.optimizers.items()}
+    rates = {name: optimizer.optimizer.param_groups[0]["lr"] for name, optimizer in run.optimizers.items()}
     assert list(recorder.losses) == ["d_latent", "d_reference", "g_latent", "g_reference"]
     compared = 0
     for phase, losses in recorder.losses.items():

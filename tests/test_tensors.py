@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
 
-from i2i_core.plan.check import EVERY_FIELD, check_recipe, definitions, plan_phases, requests
+from i2i_core import detached
+from i2i_core.plan.check import check_recipe
 from i2i_core.plan.draws import Draws
-from i2i_core.plan.tensors import (
-    Node,
-    PlannedPhase,
-    Request,
-    Scope,
-    Unresolved,
-    define,
-    detached,
-    method_tensors,
-    plan,
-    reached,
-)
+from i2i_core.plan.fields import EVERY_FIELD
+from i2i_core.plan.flow import plan_iteration, planner_of
+from i2i_core.plan.planner import PlannedPhase, Planner, Request, Term, Unresolved
+from i2i_core.plan.tensors import Node, define, method_tensors, reached
 from i2i_core.recipe.reading import parse_recipe
 
 Phases = dict[str, PlannedPhase]
@@ -34,9 +28,7 @@ def plan_of(plugins) -> Callable[..., Phases]:
     def planned(*sets: str) -> Phases:
         text = plugins.recipes()["stargan_v2.yaml"].read_text()
         checked = check_recipe(parse_recipe(text, "stargan_v2.yaml", sets), plugins)
-        scope = Scope(definitions(checked.method, checked.tensors), checked.recipe.networks, EVERY_FIELD)
-        found = plan_phases(scope, checked.recipe, requests(checked.recipe, checked.losses))
-        return {phase.name: phase for phase in found}
+        return {phase.name: phase for phase in plan_iteration(planner_of(checked, EVERY_FIELD), checked)}
 
     return planned
 
@@ -179,11 +171,11 @@ def test_another_choice_of_what_is_trained_is_another_plan(plan_of):
 
 def planned(functions, *requests, networks=("net",), fields=("x",), replaced=()) -> list[PlannedPhase]:
     made = {f.__name__: define(f.__name__, f) for f in replaced}
-    made |= {f.__name__: define(f.__name__, f, replaces=made.get(f.__name__)) for f in functions}
-    return plan(Scope(made, networks, fields),
-                [Request(f"p{i}", trains, where, [(loss.__name__, define(loss.__name__, loss), own)
-                                                  for loss, own in losses])
-                 for i, (trains, where, losses) in enumerate(requests)])
+    made |= {f.__name__: replace(define(f.__name__, f), replaces=made.get(f.__name__)) for f in functions}
+    return Planner(made, networks, fields).iteration(
+        [Request(f"p{i}", trains, where, [Term(loss.__name__, define(loss.__name__, loss), lambda step: 1.0, where=own)
+                                          for loss, own in losses])
+         for i, (trains, where, losses) in enumerate(requests)])
 
 
 def argument(phase: PlannedPhase, term: int = 0) -> Node:

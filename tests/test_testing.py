@@ -70,8 +70,10 @@ def test_all_that_can_be_read_in_its_code_is_told_at_once(project) -> None:
             ("tensors.py", "x_real: Tensor, y_trg", "x_real, y_trg"),
             ("networks.py", '"""Two convolutions', 'summary = """Two convolutions'),
             ("losses.py", "epsilon: PositiveFloat = 0.01) -> Tensor", "epsilon=0.01, power: int = 2)"),
-            ("hooks.py", "    from i2i_core.training.run",
-             "    from pathlib import Path\n\n    from i2i_core.training.run"),
+            ("hooks.py", "from i2i_core.interfaces import RunContext",
+             "from i2i_core.interfaces import RunContext\n\nif TYPE_CHECKING:\n    from pathlib import Path"),
+            ("hooks.py", "from collections.abc import Mapping",
+             "from collections.abc import Mapping\nfrom typing import TYPE_CHECKING"),
             ("hooks.py", "def after_step", "def after_stepp"),
             ("hooks.py", "every: PositiveInt = 10", "every: PositiveInt = 10, to: Path | None = None"),
             ("hooks.py", "`every`: how", "`to` and every: how"))

@@ -8,8 +8,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from i2i_core import hookimpl
-from i2i_core.plan.tensors import detached
+from i2i_core import detached, hookimpl
 from i2i_core.recipe.names import NetworkName
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from i2i.report.html import Element, section, tag
 from i2i.report.run import Numbers, Told
-from i2i_core.training.schedules import Ramp, Schedule
+from i2i_core.interfaces import Schedule
 
 Chart = dict[str, Any]
 """What the script reads: `lines` over the steps `x`, drawn from step 0 to `last`; a `strip` of weights below them."""
@@ -32,18 +30,19 @@ def losses(told: Told, charts: list[Chart]) -> Iterator[Element]:
 
 def _phase(told: Told, charts: list[Chart], group: str, numbers: Numbers, columns: Mapping[str, Any]) -> Element:
     phase = told.recipe.phases.get(group)
-    ramps = told.ramps(group) if phase else {}
-    changing = {name: ramp for name, (ramp, _) in ramps.items() if not ramp.constant and name in columns}
+    weights = told.weights(group) if phase else {}
+    steps = _spread(told.step)
+    drawn = {name: [weight(step) for step in steps] for name, (weight, _) in weights.items()
+             if weight is not None and name in columns}
+    changing = {name: values for name, values in drawn.items() if len({*values}) > 1}
     chart = {"x": numbers.steps, "last": told.step, "log": True, "lines": _lines(columns)}
     if changing:
-        steps = _spread(told.step)
-        lines = {name: [ramp(step) for step in steps] for name, ramp in changing.items()}
-        chart["strip"] = {"x": steps, "lines": _lines(lines)}
+        chart["strip"] = {"x": steps, "lines": _lines(changing)}
     rows = []
     for name, values in columns.items():
-        ramp, every = ramps.get(name, (None, 1))
-        weight = f"{ramp or ''}" + (f", every {every} steps" if every > 1 else "")
-        rows.append((name, _ends(values), [weight] if phase else []))
+        weight, every = weights.get(name, (None, 1))
+        said = f"{weight or ''}" + (f", every {every} steps" if every > 1 else "")
+        rows.append((name, _ends(values), [said] if phase else []))
     trains = f"trains {', '.join(phase.train)}" if phase else "logged by a hook"
     return _figure(charts, chart, group or "other", trains, rows, ["weight"] if phase else [])
 
@@ -51,15 +50,16 @@ def _phase(told: Told, charts: list[Chart], group: str, numbers: Numbers, column
 def rates(told: Told, charts: list[Chart]) -> Iterator[Element]:
     """Each learning rate over the whole run, with the networks that have it."""
     networks = dict.fromkeys(name for phase in told.recipe.phases.values() for name in phase.train)
-    rates: dict[Ramp, list[str]] = {}
+    rates: dict[str, tuple[Schedule, list[str]]] = {}
     for name in networks:
-        if (lr := told.recipe.optimizer(name).get("lr")) is not None:
-            rates.setdefault(TypeAdapter(Schedule).validate_python(lr), []).append(name)
+        lr = told.recipe.optimizer(name).get("lr")
+        if lr is not None and (schedule := told.schedule(lr)) is not None:
+            rates.setdefault(str(lr), (schedule, []))[1].append(name)
     if rates:
         steps, last = _spread(told.recipe.steps), told.recipe.steps
-        lines = {", ".join(names): [ramp(step) for step in steps] for ramp, names in rates.items()}
-        rows = [(name, (number(ramp(0)), number(ramp(last - 1))), [str(ramp)])
-                for name, ramp in zip(lines, rates, strict=True)]
+        named = {", ".join(names): rate for rate, names in rates.values()}
+        lines = {name: [rate(step) for step in steps] for name, rate in named.items()}
+        rows = [(name, (number(rate(0)), number(rate(last - 1))), [str(rate)]) for name, rate in named.items()]
         yield section("Learning rates", _figure(charts, {"x": steps, "last": last, "lines": _lines(lines),
                                                           "exact": True}, None, None, rows, ["schedule"]))
 

@@ -122,8 +122,7 @@ def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]
 
 def _drawn(told: Told, family: str) -> str | None:
     """What the pictures show, where a hook of the core drew them."""
-    hooks = told.recipe.all_hooks().values()
-    drawn = [hook.params.get("phase") or hook.params.get("show") for hook in hooks if hook.use == "sample_grid"]
+    drawn = [name for name, hook in told.recipe.all_hooks().items() if hook.use == "sample_grid"]
     return "Held-out sources along the top; below them a row per style." if family in drawn else None
 
 

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from i2i_core.errors import UsageError
+from i2i_core.interfaces import Schedule
+from i2i_core.recipe.document import Document
 from i2i_core.recipe.reading import load_recipe
-from i2i_core.recipe.sections import Recipe
-from i2i_core.training.schedules import Ramp
+from i2i_core.recipe.sections import Recipe, schedule
+from i2i_core.registry.plugins import Plugins
+from i2i_core.registry.specs import Checker, build
 
 SAMPLE = re.compile(r"step-(\d+)-(.+)\.(png|jpe?g|webp)")
 MOST_PICTURES, MOST_POINTS = 30, 1000
@@ -95,9 +98,16 @@ class Told:
                  if seconds is not None]
         return sum(spent) or None
 
-    def ramps(self, phase: str) -> dict[str, tuple[Ramp, int]]:
-        """The weight of each loss of a phase, and every how many steps it is due."""
-        return {name: (term.weight, term.every) for name, term in self.recipe.terms(phase)}
+    def weights(self, phase: str) -> dict[str, tuple[Schedule | None, int]]:
+        """The schedule of each loss's weight in a phase, and the loss's period in steps."""
+        return {name: (self.schedule({"use": term.weight.use, **term.weight.params}), term.every)
+                for name, term in self.recipe.terms(phase)}
+
+    def schedule(self, written: Any) -> Schedule | None:
+        """A weight or a learning rate as a function of the step; None for a plugin's, which may be slow to import."""
+        checker = Checker(Plugins(installed=False), Document(str(self.folder / "recipe.yaml")))
+        spec = checker.check("schedule", schedule(written), ())
+        return build(spec, {}) if spec is not None and not checker.problems else None
 
 
 def read(folder: Path) -> Told:
@@ -110,7 +120,8 @@ def read(folder: Path) -> Told:
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     manifests = sorted(folder.glob("checkpoints/step-*/manifest.json"))
     domains = [*map(_mapping, manifests[-1:]), recipe.data.params]
-    return Told(folder, recipe, _recipe_lines(text), _mapping(folder / "status.json"), _mapping(folder / "env.json"),
+    return Told(folder, recipe, _recipe_lines(text), _mapping(folder / "status.json"),
+                _mapping(folder / "env.json"),
                 next((list(map(str, facts["domains"])) for facts in domains if facts.get("domains")), []),
                 _numbers(folder / "metrics.jsonl"), _numbers(folder / "speed.jsonl"), _families(folder / "samples"),
                 _modified(folder / "metrics.jsonl"),

@@ -22,12 +22,12 @@ from torch.utils.data import DataLoader
 from i2i_core.data.cache import Cache
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Dataset
+from i2i_core.plan.fields import PAIR, SOURCE, TARGET
 from i2i_core.recipe.sections import Augment, Data
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
-SOURCE, TARGET, PAIR = ("x_real", "y_org"), ("y_trg", "x_ref", "x_ref2"), "x_pair"
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of a picture's size."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)

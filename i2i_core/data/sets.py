@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from i2i_core.errors import DataError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import Dataset
-from i2i_core.plan.check import Checked
+from i2i_core.plan.checked import Checked
 from i2i_core.recipe.names import file_name
 from i2i_core.recipe.sections import Recipe
 from i2i_core.registry.specs import Spec, build
 
 
-def build_data(checked: Checked) -> tuple[Dataset, Dataset, dict[str, Any]]:
-    """Training pictures, held-out pictures (the same object where there are none), and the facts of the data."""
+@dataclass(frozen=True)
+class DataSets:
+    """The data sets of a run."""
+
+    train: Dataset
+    validation: Dataset
+    """The held-out pictures; the training pictures where there are none."""
+    facts: dict[str, Any]
+    """What networks are told of the data: image_size, num_domains, domains."""
+
+
+def build_data(checked: Checked) -> DataSets:
+    """Build the data sets of a recipe; raises RecipeError and DataError for what cannot be used."""
     assert checked.data is not None
     facts: dict[str, Any] = {"image_size": checked.recipe.data.image_size}
     data = validation = _dataset(checked.data, facts)
@@ -24,7 +36,8 @@ def build_data(checked: Checked) -> tuple[Dataset, Dataset, dict[str, Any]]:
             raise DataError(f"{checked.validation.mark}: the held-out pictures have the domains "
                             f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}")
     _targets(checked.recipe, data.domains)
-    return data, validation, facts | {"num_domains": len(data.domains), "domains": tuple(data.domains)}
+    facts |= {"num_domains": len(data.domains), "domains": tuple(data.domains)}
+    return DataSets(data, validation, facts)
 
 
 def _targets(recipe: Recipe, domains: Sequence[str]) -> None:

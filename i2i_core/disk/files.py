@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -64,3 +65,24 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which then becomes `folder`, in place of one that is there; raises DiskError."""
+    folder = folder.resolve()  # not a link to it
+    stage, old = (folder.with_name(f".{what}-{folder.name}") for what in ("stage", "old"))
+    with writing(folder):
+        try:
+            shutil.rmtree(stage, ignore_errors=True)
+            stage.mkdir(parents=True)
+            yield stage
+            shutil.rmtree(old, ignore_errors=True)
+            if folder.exists():
+                os.rename(folder, old)
+            os.rename(stage, folder)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            if old.exists() and not folder.exists():  # stopped between the two
+                os.rename(old, folder)
+            shutil.rmtree(stage, ignore_errors=True)

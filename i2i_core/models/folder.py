@@ -9,9 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,16 +17,15 @@ from typing import Annotated, Any, Literal
 import safetensors.torch
 from pydantic import Field, NonNegativeInt, ValidationError, ValidationInfo, field_validator
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 
 from i2i_core.disk import foreign
-from i2i_core.disk.files import writing
-from i2i_core.disk.matching import match
+from i2i_core.disk.files import staged
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
 from i2i_core.recipe.document import MAX_BYTES, Document, load_text
 from i2i_core.recipe.names import FileName, Names
 from i2i_core.recipe.problems import shape_problems
-from i2i_core.recipe.sections import Section, Use
+from i2i_core.recipe.sections import Named, Section
 
 CONFIG, WEIGHTS, CARD, RECIPE = "config.json", "model.safetensors", "README.md", "recipe.yaml"
 Guide = Literal["latent", "reference", "plain"]
@@ -49,7 +46,7 @@ class Config(Section):
 
     i2i: Literal[1]
     """The format of this file."""
-    method: Use
+    method: Named
     """The named tensors."""
     image_size: tuple[Side, Side]
     """H and W in pixels that the networks see."""
@@ -61,8 +58,8 @@ class Config(Section):
     """The tensor that is the translation."""
     guides: dict[Guide, dict[FileName, FileName]] = Field(min_length=1)
     """By what makes the style: which tensors the names of style codes then stand for, as in a phase's `where`."""
-    networks: dict[FileName, Use]
-    tensors: dict[FileName, Use] = {}
+    networks: dict[FileName, Named]
+    tensors: dict[FileName, Named] = {}
     plugins: dict[str, str] = {}
     """What brings each plugin of these components, as pip takes it."""
     versions: dict[str, str] = {}
@@ -145,30 +142,6 @@ def read_config(document: Document) -> Config:
         raise CheckpointError(f"the model cannot be used. {'; '.join(map(str, problems))}") from None
 
 
-def start_from(folder: Path, networks: Mapping[str, nn.Module], domains: Sequence[str]) -> None:
-    """Fill networks with the weights that a model's folder holds of them; warns of those that it lacks.
-
-    domains: of the data that they will see; warns where the model saw others. Raises CheckpointError.
-    """
-    if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"there is no model in {folder}, as seen from {Path.cwd()}, for this run to start from")
-    model = read(folder)
-    found = {name: tensors for name, tensors in model.networks.items() if name in networks and tensors}
-    if not found:
-        raise CheckpointError(f"the model {folder} has none of the recipe's networks {', '.join(networks)}; "
-                              f"it has {', '.join(model.networks)}")
-    match({name: networks[name].state_dict() for name in found}, found,
-                f"the weights of the model {folder} do not fit the recipe's networks", "recipe", "model")
-    for name, tensors in found.items():
-        networks[name].load_state_dict(tensors)
-    if lacking := [name for name, network in networks.items() if name not in found and network.state_dict()]:
-        warnings.warn(f"the model {folder} has no weights of {', '.join(lacking)}, which start from the seed",
-                      stacklevel=2)
-    if (theirs := model.config.domains) != list(domains):
-        warnings.warn(f"the model {folder} was trained on the domains {', '.join(theirs)}, whose weights are now those "
-                      f"of {', '.join(domains)}", stacklevel=2)
-
-
 def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bool = False) -> None:
     """Write a model and `others` (a card, pictures) as `folder`, which is there wholly or not at all.
 
@@ -227,27 +200,6 @@ def refuse_others(folder: Path, mark: str, what: str) -> None:
                          f"--to")
     if Path.cwd().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder} is the folder that you are in, or holds it; choose another one with --to")
-
-
-@contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which then becomes `folder`, in place of one that is there; raises DiskError."""
-    folder = folder.resolve()  # not a link to it
-    stage, old = (folder.with_name(f".{what}-{folder.name}") for what in ("stage", "old"))
-    with writing(folder):
-        try:
-            shutil.rmtree(stage, ignore_errors=True)
-            stage.mkdir(parents=True)
-            yield stage
-            shutil.rmtree(old, ignore_errors=True)
-            if folder.exists():
-                os.rename(folder, old)
-            os.rename(stage, folder)
-            shutil.rmtree(old, ignore_errors=True)
-        finally:
-            if old.exists() and not folder.exists():  # stopped between the two
-                os.rename(old, folder)
-            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _write_tensors(source: Path, target: Path) -> None:

@@ -15,8 +15,12 @@ from i2i_core.data.batches import directions
 from i2i_core.disk import checkpoints
 from i2i_core.errors import CheckpointError, UsageError, did_you_mean
 from i2i_core.models.folder import CONFIG, WEIGHTS, Guide, Model
-from i2i_core.plan.check import EVERY_FIELD, Checked, definitions, load_again
-from i2i_core.plan.tensors import Definition, Node, Request, Scope, Unresolved, below, plan
+from i2i_core.plan.check import load_again
+from i2i_core.plan.checked import Checked
+from i2i_core.plan.fields import EVERY_FIELD
+from i2i_core.plan.flow import planner_of
+from i2i_core.plan.planner import Planner, Unresolved
+from i2i_core.plan.tensors import Node
 from i2i_core.recipe.document import load_text
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
@@ -85,11 +89,10 @@ def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins:
               show: str = "x_fake", training: Mapping[str, Any] | None = None) -> Model:
     """What a translation by the tensor `show` needs of a recipe's components, with these weights and domains."""
     recipe = checked.recipe
-    tensors = definitions(checked.method, checked.tensors)
-    scope = Scope(tensors, checked.networks, EVERY_FIELD)
-    guides, used = _guides(scope, checked, show)
+    planner = planner_of(checked, EVERY_FIELD)
+    guides, used = _guides(planner, checked, show)
     if not guides:
-        hint = did_you_mean(show, scope.names())
+        hint = did_you_mean(show, planner.names())
         raise UsageError(f"no phase of the recipe makes the tensor {show}" + (f" ({hint})" if hint else ""))
     files: dict[str, Path] = {}
     named = {kind: {n: _portable(spec.resolved(), files) for n, spec in specs.items() if n in used}
@@ -101,12 +104,12 @@ def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins:
         "targets": [domains[y] for y in targets], "show": show, "guides": guides, **named,
         "plugins": environment.origins(plugins, names), "versions": environment.versions(),
         "training": dict(training or {}), "files": {}}
-    document = load_text(json.dumps(to_jsonable_python(config), indent=1), f"{name}/{CONFIG}")
+    document = load_text(json.dumps(to_jsonable_python(config), indent=1, ensure_ascii=False), f"{name}/{CONFIG}")
     kept = {name: {**tensors} for name, tensors in networks.items() if name in used}
     return Model(name, document, kept, files)
 
 
-def _guides(scope: Scope, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
+def _guides(planner: Planner, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
     """How `show` is made, by what its styles come from, and the names of all that takes part.
 
     What needs no style without aliases has none: those of phases then serve training alone, as random flips do.
@@ -115,7 +118,7 @@ def _guides(scope: Scope, checked: Checked, show: str) -> tuple[dict[Guide, dict
     used = set[str]()
     for where in ({}, *(phase.where for phase in checked.recipe.phases.values())):
         try:
-            nodes = _made_of(show, scope, where)
+            nodes = planner.tensors([show], where).nodes
         except Unresolved:
             continue
         guide = _guide(nodes)
@@ -126,12 +129,6 @@ def _guides(scope: Scope, checked: Checked, show: str) -> tuple[dict[Guide, dict
         if not where and guide == "plain":
             break
     return guides, used
-
-
-def _made_of(show: str, scope: Scope, where: Mapping[str, str]) -> list[Node]:
-    """All that the tensor `show` needs under these aliases; raises Unresolved."""
-    asked = Definition("", lambda _: None, {"_": show})
-    return below(plan(scope, [Request("", (), where, [("", asked, {})])])[0].terms[0].arguments)
 
 
 def _guide(nodes: list[Node]) -> Guide:

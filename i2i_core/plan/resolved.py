@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from i2i_core.plan.check import Checked
+from i2i_core.plan.checked import Checked
 from i2i_core.recipe.document import Document, Path, load_text, scalar
 from i2i_core.recipe.sections import DEFAULT_OPTIMIZER
 
@@ -32,8 +32,8 @@ def resolve(checked: Checked) -> dict[str, Any]:
     for section, specs in (("networks", checked.networks), ("tensors", checked.tensors), ("hooks", checked.hooks)):
         found[section] |= {name: spec.resolved() for name, spec in specs.items()}
     for (group, name), spec in checked.losses.items():
-        weight = recipe.losses[group][name].weight
-        found["losses"][group][name] |= {**spec.resolved(), "weight": weight.ramp[0] if weight.constant else weight}
+        weight = checked.weights[group, name].resolved()
+        found["losses"][group][name] |= {**spec.resolved(), "weight": weight.get("value", weight)}
     plain: dict[str, Any] = to_jsonable_python(found)
     return plain
 
@@ -48,9 +48,9 @@ def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
     written = checked.recipe.optimizers
     default = {"use": DEFAULT_OPTIMIZER, **written.get("default", {})}
     others = {}
-    for name, spec in checked.optimizers.items():
+    for name, optimizer in checked.optimizers.items():
         own = dict(written.get(name, {}))
-        filled = {key: value for key, value in spec.resolved().items() if key not in own}
+        filled = {key: value for key, value in optimizer.spec.resolved().items() if key not in own}
         if own.get("use", default["use"]) == default["use"]:
             default = {**filled, **default}
         else:

@@ -17,12 +17,12 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from i2i_core.errors import Mark
 from i2i_core.recipe.document import Document
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.names import LossGroup, Names, NetworkName, NetworkOrDefault, shorthand
-from i2i_core.training.schedules import Ramp, Schedule
 
 DEFAULT_HOOKS = ("progress", "metrics", "checkpoint")
 DEFAULT_OPTIMIZER = "adam"
@@ -56,7 +56,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class _Use(BaseModel):
+class Use(BaseModel):
     """A component: `use` names it, keys that are not the core's are its parameters (or rename what it reads)."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
@@ -68,14 +68,28 @@ class _Use(BaseModel):
         return dict(self.model_extra or {})
 
 
-Use = Annotated[_Use, _BARE_NAME]
+Named = Annotated[Use, _BARE_NAME]
 
 
-class Term(_Use):
+def schedule(value: Any) -> Any:
+    """The component that a number or a ramp is short for: {ramp: [0, 1], curve: cosine} is {use: cosine, ...}."""
+    if isinstance(value, dict) and "use" not in value:
+        return {"use": value.get("curve", "linear"), **{key: inner for key, inner in value.items() if key != "curve"}}
+    if isinstance(value, int | float):
+        return {"use": "constant", "value": value}
+    if not isinstance(value, dict | Use):
+        raise PydanticCustomError("float_type", "Input should be a number")
+    return value
+
+
+Schedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any])]
+
+
+class Term(Use):
     """A loss in a group: weight × loss(tensors), every n-th step (then × n), with its own aliases."""
 
-    weight: Schedule = Ramp(ramp=(1.0, 1.0))
-    """A number, or {ramp: [from, to], over: steps}."""
+    weight: Schedule = Field(default=1.0, validate_default=True)
+    """A number, or a [schedule](#schedules) such as {ramp: [from, to], over: steps}."""
     every: PositiveInt = 1
     """Only every n-th iteration, then n times as strong."""
     where: dict[str, str] = {}
@@ -122,7 +136,7 @@ _Size = tuple[PositiveInt, PositiveInt]
 _SQUARE = shorthand(int, lambda side: (side, side), PositiveInt | _Size)
 
 
-class Data(_Use):
+class Data(Use):
     """The data set and how it is batched; other keys are the data set's own."""
 
     image_size: Annotated[_Size, _SQUARE]
@@ -171,7 +185,7 @@ def _with_default_hooks(hooks: Any) -> Any:
         for name, use in hooks.items()}
 
 
-_Hooks = dict[str, Annotated[_Use | None, _BARE_NAME]]
+_Hooks = dict[str, Annotated[Use | None, _BARE_NAME]]
 
 
 class Recipe(Section):
@@ -195,15 +209,15 @@ class Recipe(Section):
     """Networks whose blocks are computed again in the backward pass, not kept: less memory, the same gradients."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
     """Versions of i2i, plugins or distributions that this recipe needs."""
-    method: Use
+    method: Named
     """The named tensors of a method: x_fake, s_latent, ..."""
     data: Data
     """The data set and how it is batched."""
-    networks: dict[str, Use] = Field(min_length=1)
+    networks: dict[str, Named] = Field(min_length=1)
     """By the names that tensors, losses and phases call them; what depends on the data is filled in."""
     weights: Path | None = None
     """The folder of a model whose networks this run starts from; those that it lacks start from the seed."""
-    tensors: Annotated[dict[str, Use], _NULLS_ARE_OUT] = {}
+    tensors: Annotated[dict[str, Named], _NULLS_ARE_OUT] = {}
     """Named tensors besides the method's, or in place of them."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
     """Groups; each loss reads tensors and networks by its argument names."""
@@ -214,7 +228,7 @@ class Recipe(Section):
     hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
         default={}, validate_default=True)
     """progress, metrics and checkpoint are there without being named; null removes one."""
-    trainer: Use = _Use(use="phases")
+    trainer: Named = Use(use="phases")
     """The loop itself."""
     _document: Document
 
@@ -245,7 +259,7 @@ class Recipe(Section):
         return [(name if len(groups) == 1 else f"{group}.{name}", term)
                 for group in groups for name, term in self.losses[group].items()]
 
-    def all_hooks(self) -> dict[str, _Use]:
+    def all_hooks(self) -> dict[str, Use]:
         """The recipe's hooks and the default ones that it does not replace or set to null."""
         return {name: use for name, use in self.hooks.items() if use is not None}
 
@@ -254,7 +268,7 @@ class Recipe(Section):
         return [f"hooks.{name}=null" for name, hook in self.all_hooks().items() if hook.use in TALKING_HOOKS]
 
 
-OPTIMIZER_KEYS: dict[str, Any] = {"lr": Ramp, "clip_norm": Ratio | None}
+OPTIMIZER_KEYS: dict[str, Any] = {"lr": Schedule, "clip_norm": Ratio | None}
 """What the core reads of an optimizer's keys: a rate that changes, which the optimizer itself takes as a number, and
 the norm to which gradients are clipped."""
 RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fields.keys() - {"use"},
@@ -264,5 +278,5 @@ RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fi
 
 def keys_at(path: Place) -> Iterable[str]:
     """The keys that the core knows in the section at `path`."""
-    sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment, "losses": Ramp, "optimizers": Ramp}
+    sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment}
     return (sections.get(path[0], Recipe) if path else Recipe).model_fields

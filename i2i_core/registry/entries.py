@@ -11,7 +11,7 @@ from typing import Any
 
 from i2i_core.errors import PluginError
 
-KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "dataset", "metric", "trainer")
+KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule", "dataset", "metric", "trainer")
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,8 @@ class Registrar:
     """A class whose methods are named after events."""
     optimizer = partialmethod(_add, "optimizer")
     """A function (params, *, ...) -> torch.optim.Optimizer."""
+    schedule = partialmethod(_add, "schedule")
+    """A class whose objects are called with the step and give a number: a weight or a learning rate that changes."""
     dataset = partialmethod(_add, "dataset")
     """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
     metric = partialmethod(_add, "metric")

@@ -46,11 +46,13 @@ class Plugin:
 class Plugins:
     """The loaded plugins, what they registered and where their recipes are."""
 
-    def __init__(self, registry_file: Path | None = None, files: tuple[Path, ...] = ()) -> None:
+    def __init__(self, registry_file: Path | None = None, files: tuple[Path, ...] = (), *, installed: bool = True
+                 ) -> None:
         """Load plugins; one that fails is a row with its error, never an exception.
 
         registry_file: the allow-list (see `load_registry_file`) instead of the installed entry points;
-        files: single-file plugins to load besides. Raises PluginError for a file that cannot be used.
+        installed: whether those are wanted; files: single-file plugins to load besides. Raises PluginError for a file
+        that cannot be used.
         """
         self.manager = pluggy.PluginManager("i2i")
         self.manager.add_hookspecs(hookspecs)
@@ -59,7 +61,7 @@ class Plugins:
         self.registry_file, self.files = registry_file, files
         self._recipes: dict[str, Path] = {}
         self._load(Plugin("core", __version__, "i2i"), lambda: builtins)
-        for name, pinned in self.listed["plugins"].items() if registry_file else _installed():
+        for name, pinned in self.listed["plugins"].items() if registry_file else _installed() if installed else ():
             if pinned.get("enabled", True):
                 row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
                 self._load(row, partial(_import_pinned, pinned, (registry_file or BUNDLED).parent))

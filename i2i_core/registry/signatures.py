@@ -21,7 +21,8 @@ from pydantic_core import PydanticCustomError
 from i2i_core import interfaces
 
 NESTED = {interfaces.Loss: "loss", interfaces.Dataset: "dataset", interfaces.Trainer: "trainer",
-          interfaces.Hook: "hook"}
+          interfaces.Hook: "hook",
+          interfaces.Schedule: "schedule"}
 """The kind of a nested component where a parameter is annotated with its interface; else it is a network."""
 TENSOR_KINDS = ("loss", "tensor")
 FACTS = ("image_size", "num_domains", "domains")
@@ -29,8 +30,11 @@ POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR
 
 
 def facts_for(kind: str) -> tuple[str, ...]:
-    """Constructor parameters that the data fills in; a data set itself is only told the image size."""
-    return FACTS[:1] if kind == "dataset" else FACTS
+    """Return the constructor parameters that the core fills in: facts of the data, and the name of a hook.
+
+    A data set itself is only told the image size.
+    """
+    return {"dataset": FACTS[:1], "hook": (*FACTS, "name")}.get(kind, FACTS)
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ def signature_of(target: Any, kind: str) -> Signature:
     except NameError:  # names imported under TYPE_CHECKING only: checked as anything
         hints = {}
     return Signature(params, hints, wants, optional)
+
+
+def written_keys(signature: Signature, kind: str) -> dict[str, inspect.Parameter]:
+    """Return the keys that a recipe may say: all but a hook's name, which is written in front of it."""
+    return {name: p for name, p in signature.params.items() if name in FACTS or name not in facts_for(kind)}
 
 
 def call_arguments(component: Any) -> tuple[tuple[str, ...], frozenset[str]]:

@@ -14,7 +14,7 @@ from i2i_core.errors import DataError, I2IError, Mark, Problem, RecipeError, did
 from i2i_core.recipe.document import Document
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.problems import shape_problems
-from i2i_core.recipe.sections import RESERVED, keys_at
+from i2i_core.recipe.sections import RESERVED, keys_at, schedule
 from i2i_core.registry.entries import Entry
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.signatures import (
@@ -118,6 +118,8 @@ class Checker:
     def _value(self, hint: Any, value: Any, place: Place) -> Any:
         """The value of a key: a nested component's Spec, or what `read` gives."""
         kind, alternatives = nested_kind(hint), alternatives_of(hint)
+        if kind == "schedule":
+            value = schedule(value)
         if isinstance(value, str) and kind and str not in alternatives:
             value = {"use": value}
         if isinstance(value, dict) and "use" in value and (kind or hint is Any):

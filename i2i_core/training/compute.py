@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import resource
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from i2i_core.errors import Problem, RecipeError
+from i2i_core.plan.values import freezing
 from i2i_core.recipe.sections import Recipe
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
@@ -58,15 +60,25 @@ def peak_of_process() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def memory_format(recipe: Recipe, device: torch.device) -> torch.memory_format:
-    """How networks lie in memory, and with them what they compute."""
+@dataclass(frozen=True)
+class Placement:
+    """Where tensors lie, in which precision, and in which order in memory."""
+
+    device: torch.device
+    dtype: torch.dtype
+    memory_format: torch.memory_format
+
+
+def placement(recipe: Recipe, device: torch.device) -> Placement:
+    """Return what a recipe says about its tensors; channels_last: auto depends on the device."""
     if recipe.channels_last == "auto":
         # oneDNN has fast kernels for it with AVX-512, GPUs where they compute on tensor cores.
         on_cpu = recipe.precision != "fp64" and torch.backends.cpu.get_cpu_capability() == "AVX512"
         last = on_cpu if device.type == "cpu" else recipe.precision == "bf16"
     else:
         last = recipe.channels_last
-    return torch.channels_last if last else torch.contiguous_format
+    return Placement(device, torch.float64 if recipe.precision == "fp64" else torch.float32,
+                     torch.channels_last if last else torch.contiguous_format)
 
 
 def chosen(choice: bool | Collection[str], name: str) -> bool:
@@ -87,22 +99,6 @@ def require_compiler(recipe: Recipe, device: torch.device) -> None:
         said = "torch.compile needs a C++ compiler on a CPU, and finds none"
         hint = "install g++, name one in the environment variable CXX, or leave compile out"
         raise RecipeError([Problem(said, recipe.mark("compile"), hint)]) from None
-
-
-class freezing:
-    """A block in which parameters get no gradient from what is computed."""
-
-    def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
-        self.parameters = parameters
-
-    def __enter__(self) -> None:
-        self.frozen = [p for p in self.parameters if p.requires_grad]
-        for p in self.frozen:
-            p.requires_grad_(False)
-
-    def __exit__(self, *_: object) -> None:
-        for p in self.frozen:
-            p.requires_grad_(True)
 
 
 def recompute_blocks(network: nn.Module) -> None:

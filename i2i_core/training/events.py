@@ -8,7 +8,6 @@ from typing import Any
 import pluggy
 
 from i2i_core.interfaces import EVENTS, Hook
-from i2i_core.training.hooks.checkpoint import Checkpoint
 
 
 class _Manager(pluggy.PluginManager):
@@ -18,13 +17,13 @@ class _Manager(pluggy.PluginManager):
         return {} if name in EVENTS else None
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        # Hooks with state (an EMA) hear an event before those that look at it (samples), and checkpoints are last.
-        order = {"tryfirst": hasattr(plugin, "state_dict"), "trylast": isinstance(plugin, Checkpoint)}
-        return order if name in EVENTS else None
+        # Hooks with state (an EMA) hear an event before those that look at it (samples).
+        order = getattr(plugin, "order", "first" if hasattr(plugin, "state_dict") else "")
+        return {"tryfirst": order == "first", "trylast": order == "last"} if name in EVENTS else None
 
 
 def event_bus(hooks: Mapping[str, Any]) -> Any:
-    """A pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook that has the method, in recipe order."""
+    """Make a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method, in recipe order."""
     manager = _Manager("i2i_events")
     manager.add_hookspecs(Hook)
     for name, hook in reversed(list(hooks.items())):  # pluggy calls the last registered first

@@ -1,7 +1,7 @@
-"""What a device is asked while it computes: are losses and gradients numbers, and does a process have to stop?
+"""The finite check: are losses and gradients finite, and does a process want to stop?
 
-A CPU answers at once. To wait for a GPU's answer would leave it idle until the next work is there, so that one is heard
-an iteration later, or when something is about to be saved: nothing that is saved was ruined.
+A CPU has the numbers at once. To wait for a GPU would leave it idle until the next work is there, so its numbers are
+read an iteration later, or before something is saved: nothing that is saved is ruined.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from i2i_core.errors import Diverged
 
 
 @dataclass(frozen=True)
-class Question:
-    """Of a phase that has its gradients: what the numbers mean that the device will answer."""
+class PhaseReport:
+    """The meaning of the numbers that a phase sends: whose they are."""
 
     phase: str
     step: int
     trains: Sequence[str]
     losses: Sequence[str]
 
-    def hear(self, answer: Tensor) -> bool:
-        """Whether a process wants to stop; raises Diverged. answer: the losses, that wish, the gradient's norm."""
-        *losses, stop, norm = answer.tolist()
+    def read(self, numbers: Tensor) -> bool:
+        """Return whether a process wants to stop; raises Diverged. numbers: losses, that wish, the gradient's norm."""
+        *losses, stop, norm = numbers.tolist()
         if not all(map(math.isfinite, (*losses, norm))):
             bad = [f"loss {name} is {value}" for name, value in zip(self.losses, losses, strict=True)
                    if not math.isfinite(value)]
@@ -38,29 +38,29 @@ class Question:
         return bool(stop > 0)
 
 
-class Answers:
-    """Questions in the order in which they were asked, and answers on their way from the device."""
+class FiniteCheck:
+    """Reports in the order in which phases sent them, and their numbers on the way from the device."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.at_once = device, device.type == "cpu"
-        self.pending: deque[tuple[Question, Tensor, torch.Event | None]] = deque()
+        self.pending: deque[tuple[PhaseReport, Tensor, torch.Event | None]] = deque()
         self.stopping = False
         """Whether all processes agreed to stop."""
 
-    def ask(self, question: Question, answer: Tensor) -> None:
-        """answer: numbers on the device, of which a copy sets out to the host."""
-        answer = answer.to("cpu", non_blocking=True)
+    def send(self, report: PhaseReport, numbers: Tensor) -> None:
+        """Start to copy the numbers of a report, which are on the device, to the host."""
+        numbers = numbers.to("cpu", non_blocking=True)
         arrival = None if self.device.type == "cpu" else torch.Event(self.device)
         if arrival is not None:
             arrival.record()
-        self.pending.append((question, answer, arrival))
+        self.pending.append((report, numbers, arrival))
         if self.at_once:
-            self.hear()
+            self.wait()
 
-    def hear(self, before: int | None = None) -> None:
-        """Wait for the answers to all questions, or to those of steps before one; raises Diverged."""
+    def wait(self, before: int | None = None) -> None:
+        """Wait for all reports, or for those of steps before one; raises Diverged."""
         while self.pending and (before is None or self.pending[0][0].step < before):
-            question, answer, arrival = self.pending.popleft()
+            report, numbers, arrival = self.pending.popleft()
             if arrival is not None:
                 arrival.synchronize()
-            self.stopping = question.hear(answer) or self.stopping
+            self.stopping = report.read(numbers) or self.stopping

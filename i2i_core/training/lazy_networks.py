@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import torch
+from torch import nn
 from torch.nn.parameter import is_lazy
 
 from i2i_core.errors import Problem, RecipeError
 from i2i_core.plan.draws import Draws, seed_of
-from i2i_core.plan.tensors import Node, Values
+from i2i_core.plan.planner import PlannedPhase
+from i2i_core.plan.tensors import Node
+from i2i_core.plan.values import Values
+from i2i_core.recipe.sections import Recipe
+from i2i_core.training.compute import Placement
 
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
 
-
-def size_lazy_networks(run: Run) -> None:
+def size_lazy_networks(networks: Mapping[str, nn.Module], plan: Sequence[PlannedPhase], recipe: Recipe, place: Placement
+                       ) -> None:
     """Size every lazy network by what the plan calls it with, for two blank samples; its weights follow from the seed.
 
     It has to come before optimizers, averages and checkpoints, which want to know every parameter. RecipeError: a
     network of which a part is used by nothing.
     """
-    lazy = {name for name, network in run.networks.items() if any(map(is_lazy, network.parameters()))}
+    lazy = {name for name, network in networks.items() if any(map(is_lazy, network.parameters()))}
     if not lazy:
         return
-    side = run.recipe.data.image_size
-    blank = {name: torch.zeros(2, 3, *side, device=run.device, dtype=run.dtype) if name.startswith("x_")
-             else torch.zeros(2, device=run.device, dtype=torch.int64) for name in run.scope.fields}
-    values = Values({**run.networks, **blank}, Draws(run.recipe.seed, 0, 0, 2, 2, run.device, run.dtype))
-    torch.manual_seed(seed_of(run.recipe.seed, "lazy networks"))
-    with run.no_trace():
-        for phase in run.plan:
-            for node in phase.compute:
-                if _calls(lazy, node.arguments):
-                    values[node]
-            for term in phase.terms:
-                if _calls(lazy, term.arguments):
-                    term.loss(values)
-    unused = {name: parameter for name in lazy for parameter, p in run.networks[name].named_parameters() if is_lazy(p)}
+    fields = {name for phase in plan for name in phase.fields}
+    blank = {name: torch.zeros(2, 3, *recipe.data.image_size, device=place.device, dtype=place.dtype)
+             if name.startswith("x_") else torch.zeros(2, device=place.device, dtype=torch.int64) for name in fields}
+    values = Values({**networks, **blank}, Draws(recipe.seed, 0, 0, 2, 2, place.device, place.dtype))
+    torch.manual_seed(seed_of(recipe.seed, "lazy networks"))
+    for phase in plan:
+        for node in phase.compute:
+            if _calls(lazy, node.arguments):
+                values[node]
+        for term in phase.terms:
+            if _calls(lazy, term.arguments):
+                term.loss(values)
+    unused = {name: parameter for name in lazy for parameter, p in networks[name].named_parameters() if is_lazy(p)}
     if unused:
         raise RecipeError([Problem(f"no loss uses {unused[name]} of network {name}, so its size is not known",
-                                   run.recipe.mark("networks", name)) for name in run.networks if name in unused])
+                                   recipe.mark("networks", name)) for name in networks if name in unused])
 
 
-def _calls(networks: set[str], arguments: Iterable[tuple[str, Node]]) -> bool:
+def _calls(networks: Collection[str], arguments: Iterable[tuple[str, Node]]) -> bool:
     return any(node.kind == "network" and node.name in networks for _, node in arguments)

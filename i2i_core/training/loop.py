@@ -12,8 +12,9 @@ from torch.autograd.graph import increment_version
 
 from i2i_core.errors import PluginError
 from i2i_core.plan.draws import seed_generators, seed_of
-from i2i_core.plan.tensors import Parameters, PlannedPhase, PlannedTerm, Values
-from i2i_core.training.finite_check import Question
+from i2i_core.plan.planner import PlannedPhase, PlannedTerm
+from i2i_core.plan.values import Parameters, Values
+from i2i_core.training.finite_check import PhaseReport
 
 if TYPE_CHECKING:
     from i2i_core.training.run import Run
@@ -23,7 +24,7 @@ class PhaseTrainer:
     """Runs every phase of the recipe once per iteration, on one batch."""
 
     def train(self, run: Run) -> None:
-        """From `run.step` to the recipe's steps, or until someone asked the run to stop."""
+        """Train from `run.step` to the recipe's steps, or until someone asked the run to stop."""
         # Looked up once: to walk through the modules in every step takes its time.
         parameters = {name: [p for p in network.parameters() if p.requires_grad]
                       for name, network in run.networks.items()}
@@ -33,12 +34,12 @@ class PhaseTrainer:
                 self._step(run, phases, parameters, batch)
                 if run.stopping and run.step < run.recipe.steps:
                     return
-        run.answers.hear()
+        run.finite_check.wait()
         run.events.run_end(run=run)
 
     def _step(self, run: Run, phases: Sequence[_Phase], parameters: Parameters, batch: Mapping[str, Tensor]) -> None:
-        seed_generators(seed_of(run.recipe.seed, "step", run.step, run.accelerator.process_index), run.device)
-        parts = range(run.recipe.data.accumulate)
+        seed_generators(seed_of(run.recipe.seed, "step", run.step, run.shares.rank), run.placement.device)
+        parts = range(run.shares.parts)
         shares = {name: field.chunk(len(parts)) for name, field in batch.items()}
         values = [Values({**run.networks, **{name: share[part] for name, share in shares.items()}},
                          run.draws(run.step, part), parameters) for part in parts]
@@ -49,7 +50,7 @@ class PhaseTrainer:
             run.events.after_phase(run=run, phase=phase.name, losses=found)
             losses |= {f"{phase.name}/{term}": value for term, value in found.items()}
         run.step += 1
-        run.answers.hear(before=run.step)
+        run.finite_check.wait(before=run.step)
         run.events.after_step(run=run, losses=losses)
 
 
@@ -59,7 +60,6 @@ class _Phase:
     def __init__(self, run: Run, planned: PlannedPhase, parameters: Parameters) -> None:
         self.run, self.planned, self.name = run, planned, planned.name
         self.parameters = [p for name in planned.trains for p in parameters[name]]
-        self.terms = dict(run.recipe.terms(planned.name))
 
     def step(self, parts: Sequence[Values]) -> dict[str, Tensor]:
         """Step the networks after all parts of the batch.
@@ -67,24 +67,18 @@ class _Phase:
         Returns the unweighted losses, averaged over parts and processes, by term.
         """
         run = self.run
-        due = [term for term in self.planned.terms if run.step % self.terms[term.name].every == 0]
+        due = [term for term in self.planned.terms if term.due(run.step)]
         if not due:
             return {}
-        weights = {name: term.weight(run.step) * term.every / len(parts) for name, term in self.terms.items()}
+        weights = {term.name: term.weight(run.step) * term.every / len(parts) for term in due}
         for p in self.parameters:
             p.grad = None
         losses = [self._differentiate(values, due, weights) for values in parts]
         found = self._average({name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]})
-        if not any(weights[term.name] for term in due):
+        if not any(weights.values()):
             return found  # they are watched, no more, and a step without a gradient would still have momentum
         for network in self.planned.trains:
-            optimizer, schedule = run.optimizers[network], run.lr_schedules[network]
-            if (limit := run.clip_norms[network]) is not None:
-                torch.nn.utils.clip_grad_norm_(run.networks[network].parameters(), limit)
-            if schedule is not None:
-                for group in optimizer.param_groups:
-                    group["lr"] = schedule(run.step)
-            optimizer.step()
+            run.optimizers[network].step(run.step)
         increment_version(self.parameters)  # fused optimizers do not, and what is made of weights goes by it
         return found
 
@@ -106,23 +100,23 @@ class _Phase:
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
             raise PluginError(f"the loss {term.name} of phase {self.name} should give a tensor of one number, without "
                               f"dimensions; it gave something of {what}")
-        return loss.to(self.run.dtype)
+        return loss.to(self.run.placement.dtype)
 
     def _average(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Average gradients and losses over processes in one reduce, and ask whether they are numbers."""
-        run = self.run
+        """Average gradients and losses over processes in one reduce, and send them to the finite check."""
+        run, place = self.run, self.run.placement
         for p in self.parameters:
             if p.grad is None:  # a head that the batch did not use: its gradient is zero, and weight decay moves it
                 p.grad = torch.zeros_like(p)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        stop = torch.tensor(float(run.stop_requested != 0), device=run.device, dtype=run.dtype)
+        stop = torch.tensor(float(run.stop_requested != 0), device=place.device, dtype=place.dtype)
         tail = torch.stack([*losses.values(), stop])
-        if run.accelerator.num_processes > 1:
+        if run.shares.world > 1:
             flat = torch.cat([*(g.reshape(-1) for g in gradients), tail])
             flat = run.accelerator.reduce(flat, "mean")
             *parts, tail = flat.split([*(g.numel() for g in gradients), tail.numel()])
             torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
         norms = torch.stack(torch._foreach_norm(gradients))
-        run.answers.ask(Question(self.name, run.step + 1, self.planned.trains, list(losses)),
-                        torch.cat([tail, norms.sum().reshape(1)]))
+        run.finite_check.send(PhaseReport(self.name, run.step + 1, self.planned.trains, list(losses)),
+                              torch.cat([tail, norms.sum().reshape(1)]))
         return dict(zip(losses, tail[:-1], strict=True))

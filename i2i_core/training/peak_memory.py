@@ -20,12 +20,12 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from i2i_core.plan.check import Checked
+from i2i_core.plan.checked import Checked
 from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
 
-class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Adds up the storages that live at a time, whatever tensors share them; `peak` is the most bytes by device type.
 
     It sees what operators return, not what they use while they run: a convolution's workspace, say.
@@ -60,8 +60,8 @@ class Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak[device] = max(self.peak[device], self.now[device])
 
 
-class Shapes(Tracker):  # type: ignore[no-untyped-call]
-    """A tracker of tensors without contents, which still have to answer when they are asked for a number.
+class Shapes(LiveStorages):  # type: ignore[no-untyped-call]
+    """Counts the storages of tensors without contents, which still have to answer when they are asked for a number.
 
     Whole numbers that follow from no picture are real: domains, counts of them, and what else decides about sizes.
     """
@@ -117,23 +117,24 @@ def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: Non
         run = Run(replace(checked, recipe=recipe, hooks=stateful), accelerator, None)
         iterate(run)
         look(run)
-    return tracker.peak[run.device.type]
+    return tracker.peak[run.placement.device.type]
 
 
 def iterate(run: Run) -> None:
     """One iteration as there are many: every parameter has a gradient and an optimizer's moments from the last one."""
     run.start()
     for optimizer in run.optimizers.values():
-        for group in optimizer.param_groups:
-            for p in group["params"]:
+        for p in optimizer.network.parameters():
+            if p.requires_grad:
                 p.grad = torch.zeros_like(p)
-        optimizer.step()
-    size = run.recipe.data.batch_size // run.accelerator.num_processes
-    domains = torch.from_numpy(np.arange(size) % len(run.data.domains)).to(run.device)
+        optimizer.optimizer.step()
+    place, size = run.placement, run.shares.size
+    domains = torch.from_numpy(np.arange(size) % len(run.data.train.domains)).to(place.device)
 
     def batches() -> Generator[dict[str, Tensor]]:
         yield {name: domains if name.startswith("y_") else torch.zeros(
-            size, 3, *run.recipe.data.image_size, device=run.device, dtype=run.dtype) for name in run.scope.fields}
+            size, 3, *run.recipe.data.image_size, device=place.device, dtype=place.dtype)
+            for name in run.planner.fields}
 
     run.batches = batches  # type: ignore[method-assign]
     run.trainer.train(run)

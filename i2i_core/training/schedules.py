@@ -1,52 +1,71 @@
-"""Numbers that change over a run: functions of the step, so there is nothing to save or lose."""
+"""Schedules: numbers that change over a run."""
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
-class Ramp(BaseModel):
-    """From ramp[0], kept until step `after`, to ramp[1] within `over` steps, constant afterwards."""
+class Constant:
+    """The same number at every step.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    value: that number.
+    """
 
-    ramp: tuple[float, float]
-    """The first value and the last."""
-    over: PositiveInt = 1
-    """Steps from the first to the last."""
-    after: NonNegativeInt = 0
-    """The step until which the first is kept."""
-    curve: Literal["linear", "cosine"] = "linear"
-    """A straight line, or half a cosine, flat at both ends (Loshchilov and Hutter 2017, equation 5)."""
-    warmup: NonNegativeInt = 0
-    """Over its first steps the value is scaled by 1/warmup, 2/warmup, ..., 1."""
+    def __init__(self, *, value: Finite) -> None:
+        self.value = value
+
+    def __call__(self, step: int) -> float:
+        return self.value
+
+    def __str__(self) -> str:
+        return f"{self.value:g}"
+
+
+class Linear:
+    """A straight line from one number to another.
+
+    ramp: the first value and the last. over: steps from the first to the last, which is kept afterwards.
+    after: the step until which the first is kept. warmup: over its first steps the value is scaled by 1/warmup,
+    2/warmup, ..., 1.
+    """
+
+    shape = ""
+    """The name of the curve in `explain`."""
+
+    def __init__(self, *, ramp: tuple[Finite, Finite], over: PositiveInt = 1, after: NonNegativeInt = 0,
+                 warmup: NonNegativeInt = 0) -> None:
+        self.ramp, self.over, self.after, self.warmup = ramp, over, after, warmup
 
     def __call__(self, step: int) -> float:
         start, end = self.ramp
-        share = min(max(step - self.after, 0) / self.over, 1.0)
-        if self.curve == "cosine":
-            share = (1 - math.cos(math.pi * share)) / 2
+        share = self.curve(min(max(step - self.after, 0) / self.over, 1.0))
         warm = min((step + 1) / self.warmup, 1.0) if self.warmup else 1.0
         return warm * (start + (end - start) * share)
 
-    @property
-    def constant(self) -> bool:
-        return self.ramp[0] == self.ramp[1] and not self.warmup
+    def curve(self, share: float) -> float:
+        """Return the share of the way in value, from 0 to 1, after a `share` of the steps."""
+        return share
 
     def __str__(self) -> str:
         start, end = self.ramp
-        said = f"{start:g}" if start == end else f"{start:g} to {end:g} over {self.over:,} steps"
+        text = f"{start:g}"
         if start != end:
-            said += f" after {self.after:,}" * bool(self.after) + " on a cosine" * (self.curve == "cosine")
-        return said + f", warmed up over {self.warmup:,} steps" * bool(self.warmup)
+            text += f" to {end:g} over {self.over:,} steps" + f" after {self.after:,}" * bool(self.after) + self.shape
+        return text + f", warmed up over {self.warmup:,} steps" * bool(self.warmup)
 
 
-def _number_is_constant(value: Any) -> Any:
-    return {"ramp": (value, value)} if not isinstance(value, dict | Ramp) else value
+class Cosine(Linear):
+    """Half a cosine from one number to another, flat at both ends (Loshchilov and Hutter 2017, equation 5).
 
+    ramp, over, after and warmup: as for linear.
+    """
 
-Schedule = Annotated[Ramp, BeforeValidator(_number_is_constant, float | Ramp)]
-"""A number, or {ramp: [start, end], over: steps}."""
+    shape = " on a cosine"
+
+    def curve(self, share: float) -> float:
+        return (1 - math.cos(math.pi * share)) / 2

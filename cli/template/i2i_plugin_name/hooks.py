@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
+from i2i_core.interfaces import RunContext
 
 
 class Smooth:
@@ -23,14 +21,14 @@ class Smooth:
     def __init__(self, *, over: PositiveInt = 50, every: PositiveInt = 10) -> None:
         self.over, self.every = over, every
 
-    def run_start(self, run: Run) -> None:
+    def run_start(self, run: RunContext) -> None:
         """Make all that `state_dict` gives; a resumed run loads it next."""
         names = [f"{phase}/{loss}" for phase in run.recipe.phases for loss, _ in run.recipe.terms(phase)]
-        self.averages = {name: torch.zeros((), device=run.device, dtype=run.dtype) for name in names}
+        self.averages = {name: torch.zeros((), device=run.accelerator.device) for name in names}
 
-    def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
+    def after_step(self, run: RunContext, losses: Mapping[str, Tensor]) -> None:
         for name, loss in losses.items():
-            self.averages[name].lerp_(loss, 1 / min(run.step, self.over))
+            self.averages[name].lerp_(loss.float(), 1 / min(run.step, self.over))
         if run.step % self.every == 0:
             run.log({f"{name}/smooth": float(average) for name, average in self.averages.items()})
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from i2i_core.interfaces import RunContext
 from i2i_core.recipe.names import NetworkName
-
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
 
 
 class EMA:
@@ -28,9 +25,9 @@ class EMA:
         self.names, self.decay, self.unbiased = networks, decay, unbiased
         self.averages: dict[str, nn.Module] = {}
 
-    def run_start(self, run: Run) -> None:
+    def run_start(self, run: RunContext) -> None:
         self.averages = {name: copy.deepcopy(run.networks[name]).eval().requires_grad_(False) for name in self.names}
-        run.eval_networks |= self.averages
+        run.eval_networks.update(self.averages)
         # Looked up once: to walk through the modules in every step costs more than to average their tensors.
         ours, theirs = self.averages.values(), [run.networks[name] for name in self.averages]
         self.parameters: tuple[list[Tensor], list[Tensor]] = (
@@ -40,7 +37,7 @@ class EMA:
             [b for network in ours for b in network.buffers()], [b for network in theirs for b in network.buffers()])
 
     @torch.no_grad()
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: RunContext) -> None:
         averages, parameters = self.parameters
         share = 1 - self.decay
         if self.unbiased:

@@ -1,41 +1,49 @@
-"""Losses into metrics.jsonl and the trackers; what depends on the machine into speed.jsonl."""
+"""Losses for metrics.jsonl and the trackers; time and memory for speed.jsonl."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
+from i2i_core.disk.files import append_line
+from i2i_core.interfaces import RunContext
 from i2i_core.training.compute import peak_memory
-
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
 
 
 class Metrics:
-    """Writes the losses of every n-th step to metrics.jsonl and to the trackers.
+    """Writes the losses since the last line to metrics.jsonl and to the trackers, every n steps.
 
-    Beside them, what no resumed run repeats to the bit, in speed.jsonl: `seconds` per step since the line before, with
-    what hooks did meanwhile and without the first step, which warms up; `memory`, the most bytes until now.
+    Beside them, the measurements that no resumed run repeats to the bit, in speed.jsonl: `seconds` per step since the
+    line before, with the time of other hooks and without the first step, which warms up; `memory`, the peak in bytes.
+    every: steps between two lines.
     """
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
+        self._since: dict[str, Tensor] = {}
+        """The newest value of each loss that was computed since the last line: a lazy one is seldom due at a line."""
         self._timed: tuple[float, int] | None = None
 
-    def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
-        due = bool(losses) and run.step % self.every == 0
+    def after_step(self, run: RunContext, losses: Mapping[str, Tensor]) -> None:
+        self._since |= losses
+        due = bool(self._since) and run.step % self.every == 0
         if due:
-            numbers = torch.stack(list(losses.values())).tolist()  # one transfer from the device for all of them
-            run.log(dict(zip(losses, numbers, strict=True)))
+            numbers = torch.stack(list(self._since.values())).tolist()  # one transfer from the device for all of them
+            run.log(dict(zip(self._since, numbers, strict=True)))
+            self._since = {}
         if due or self._timed is None:
-            now = time.perf_counter()
-            if self._timed is not None:
-                before, step = self._timed
-                seconds = (now - before) / (run.step - step)
-                run.append("speed.jsonl", {"seconds": seconds, "memory": peak_memory(run.device)})
-            self._timed = now, run.step
+            self._time(run)
+
+    def _time(self, run: RunContext) -> None:
+        now = time.perf_counter()
+        if self._timed is not None and run.is_main and run.folder is not None:
+            before, step = self._timed
+            line = {"step": run.step, "seconds": (now - before) / (run.step - step),
+                    "memory": peak_memory(run.accelerator.device)}
+            append_line(run.folder / "speed.jsonl", json.dumps(line))
+        self._timed = now, run.step

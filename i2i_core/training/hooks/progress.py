@@ -1,4 +1,4 @@
-"""What a person sees while training."""
+"""Progress on the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 import weakref
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import torch
 from pydantic import PositiveInt
@@ -17,8 +16,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
+from i2i_core.interfaces import RunContext
 
 
 class Progress:
@@ -28,25 +26,28 @@ class Progress:
         self.every = every
         self.console = Console(stderr=True, highlight=False)
 
-    def run_start(self, run: Run) -> None:
+    def run_start(self, run: RunContext) -> None:
         self.console.quiet = not run.is_main
-        where = f" -> {run.folder}" if run.folder else ""
-        processes = f" in {run.accelerator.num_processes} processes" if run.accelerator.num_processes > 1 else ""
-        self._say(f"training on {run.device}{processes} from step {run.step} to {run.recipe.steps}{where}")
+        where, world = f" -> {run.folder}" if run.folder else "", run.accelerator.num_processes
+        processes = f" in {world} processes" if world > 1 else ""
+        self._say(f"training on {run.accelerator.device}{processes} from step {run.step} to {run.recipe.steps}{where}")
         self.started, self.first = time.monotonic(), run.step
         self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
         self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)
+        self.newest: dict[str, Tensor] = {}
+        """The newest value of each loss: one with a period is seldom due when something is shown."""
         self.losses = Text()
         self.live = Live(Group(self.bar, self.losses), console=self.console, transient=True)
         if run.is_main and self.console.is_terminal:
             self.live.start()
             weakref.finalize(self, self.live.stop)  # a run that fails must not keep the cursor hidden
 
-    def after_step(self, run: Run, losses: Mapping[str, Tensor]) -> None:
+    def after_step(self, run: RunContext, losses: Mapping[str, Tensor]) -> None:
+        self.newest |= losses
         due = run.step % self.every == 0 or run.step == run.recipe.steps
-        if due and losses and run.is_main:
-            values = torch.stack(list(losses.values())).tolist()
-            shown = "  ".join(f"{name} {value:.3f}" for name, value in zip(losses, values, strict=True))
+        if due and self.newest and run.is_main:
+            values = torch.stack(list(self.newest.values())).tolist()
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in zip(self.newest, values, strict=True))
             rate = (run.step - self.first) / (time.monotonic() - self.started)
             speed = f"{rate:.2f} steps/s" if rate >= 1 else f"{1 / rate:.2f} s/step"
             left = _clock((run.recipe.steps - run.step) / rate)
@@ -58,9 +59,9 @@ class Progress:
         if run.stopping:
             self.live.stop()
 
-    def run_end(self, run: Run) -> None:
+    def run_end(self, run: RunContext) -> None:
         self.live.stop()
-        self._say(f"{run.step} steps in {_clock(time.monotonic() - self.started)}")
+        self._say(f"{run.step - self.first} steps in {_clock(time.monotonic() - self.started)}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)

@@ -1,9 +1,8 @@
-"""Pictures where people look: grids of translations of held-out pictures."""
+"""Grids of translations of held-out pictures."""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,13 +10,10 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.batches import to_device, to_picture, to_tensor
+from i2i_core.data.batches import directions, to_device, to_picture, to_tensor
 from i2i_core.disk.files import write_file
-from i2i_core.plan.draws import Draws
+from i2i_core.interfaces import RunContext
 from i2i_core.recipe.names import PhaseName
-
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
 
 
 class SampleGrid:
@@ -25,56 +21,55 @@ class SampleGrid:
 
     A row has one target domain, one latent and one reference for all its sources. `show` is the tensor drawn,
     under the aliases of `phase` if one is named; where it depends on references, they stand at the left of their rows.
+    every: steps between two grids; sources, rows: their numbers. The file is samples/step-00000500-NAME.png, with the
+    name of the hook in the recipe.
     """
 
-    def __init__(self, *, phase: PhaseName | None = None, show: str = "x_fake", every: PositiveInt = 500,
+    def __init__(self, *, name: str, phase: PhaseName | None = None, show: str = "x_fake", every: PositiveInt = 500,
                  sources: PositiveInt = 8, rows: PositiveInt = 6) -> None:
-        self.phase, self.show, self.every, self.sources, self.rows = phase, show, every, sources, rows
+        self.name, self.phase, self.show = name, phase, show
+        self.every, self.sources, self.rows = every, sources, rows
 
-    def run_start(self, run: Run) -> None:
-        run.needs(self.show, self.phase)  # a name that nothing makes is told before training
+    def run_start(self, run: RunContext) -> None:
+        self.shown = run.tensor(self.show, self.phase)
+        self.directions = directions(run.recipe.data.targets, run.validation.domains)
 
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: RunContext) -> None:
         if run.step % self.every == 0 or run.step in (1, run.recipe.steps):
             self.draw(run)
 
-    def draw(self, run: Run) -> None:
-        """Write samples/step-00000500-PHASE.png (or -SHOW.png, without a phase), in the main process."""
+    def draw(self, run: RunContext) -> None:
+        """Write the grid, in the main process."""
         if run.is_main and run.folder is not None:
-            file = run.folder / "samples" / f"step-{run.step:08d}-{self.phase or self.show}.png"
-            write_file(file, png(self.cells(run)))
+            write_file(run.folder / "samples" / f"step-{run.step:08d}-{self.name}.png", png(self.cells(run)))
 
-    def cells(self, run: Run) -> Tensor:
-        """Pictures in [-1, 1], (rows, columns, 3, H, W): the sources, then per style its reference and translations."""
-        origins, targets = list(run.directions), sorted({y for ys in run.directions.values() for y in ys})
+    def cells(self, run: RunContext) -> Tensor:
+        """Compute pictures in [-1, 1], (rows, columns, 3, H, W).
+
+        The first row has the sources; each other one has a style's reference, if there is one, and its translations.
+        """
+        origins, targets = list(self.directions), sorted({y for ys in self.directions.values() for y in ys})
         y_org = torch.tensor([origins[i % len(origins)] for i in range(self.sources)])
         x_real = torch.stack([_held_out(run, int(y), i // len(origins)) for i, y in enumerate(y_org)])
         rows, lefts = [_in_floats(x_real)], [torch.ones(1, *x_real.shape[1:])]
         for row in range(self.rows):
             y = targets[row % len(targets)]
             x_ref = _held_out(run, y, row // len(targets), offset=0.5)[None]
-            made = [self._translated(run, row, some, y_some, torch.full_like(y_some, y), x_ref.expand_as(some))
-                    for some, y_some in zip(torch.split(x_real, run.part), torch.split(y_org, run.part), strict=True)]
-            rows.append(torch.cat(made))
+            references = x_ref.expand_as(x_real)
+            batch = {"x_real": x_real, "y_org": y_org, "y_trg": torch.full_like(y_org, y), "x_ref": references,
+                     "x_ref2": references}
+            rows.append(self.shown(batch, draw=row, shared=True))
             lefts.append(_in_floats(x_ref))
-        if "x_ref" in run.needs(self.show, self.phase):
+        if "x_ref" in self.shown.fields:
             rows = [torch.cat(row) for row in zip(lefts, rows, strict=True)]
         return torch.stack(rows)
-
-    def _translated(self, run: Run, row: int, x_real: Tensor, y_org: Tensor, y_trg: Tensor, x_ref: Tensor) -> Tensor:
-        """Some cells of a row, which all have its style."""
-        batch = to_device({"x_real": x_real, "y_org": y_org, "y_trg": y_trg, "x_ref": x_ref, "x_ref2": x_ref},
-                          run.device, run.dtype)
-        draws = Draws(run.recipe.seed, row, 0, len(x_real), self.sources, run.device, run.dtype, shared=True)
-        x_fake: Tensor = run.tensors([self.show], batch, phase=self.phase, draws=draws)[self.show]
-        return x_fake.float().cpu()
 
 
 def _in_floats(pictures: Tensor) -> Tensor:
     return to_device({"x": pictures}, torch.device("cpu"), torch.float32)["x"]
 
 
-def _held_out(run: Run, domain: int, number: int, offset: float = 0.0) -> Tensor:
+def _held_out(run: RunContext, domain: int, number: int, offset: float = 0.0) -> Tensor:
     """Pictures far apart in the data set, since neighbours are often alike; the golden ratio never repeats."""
     index = int((0.61803398875 * (number + 1) + offset) % 1.0 * run.validation.count(domain))
     return to_tensor(run.validation.picture(domain, index), run.recipe.data.image_size)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from accelerate.tracking import filter_trackers
 
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
+from i2i_core.interfaces import RunContext
 
 
 class Tracker:
@@ -22,7 +21,7 @@ class Tracker:
             raise ValueError(f"{to} is not installed; pip install {to}, or set this hook to null")
         self.to, self.project = to, project
 
-    def run_start(self, run: Run) -> None:
+    def run_start(self, run: RunContext) -> None:
         if run.folder is None:
             return
         accelerator = run.accelerator

@@ -1,10 +1,10 @@
-"""Numbers that a person believes: does a translation look like its true counterpart, and more so than like others?"""
+"""Translations compared with their true counterparts."""
 
 from __future__ import annotations
 
 import json
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,13 +12,10 @@ from pydantic import PositiveInt
 from rich.console import Console
 from torch import Tensor
 
-from i2i_core.data.batches import to_device, to_tensor
+from i2i_core.data.batches import directions, to_tensor
 from i2i_core.disk.files import write_file
-from i2i_core.plan.draws import Draws
+from i2i_core.interfaces import RunContext
 from i2i_core.recipe.names import PhaseName
-
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
 
 
 class TruePairs:
@@ -26,24 +23,25 @@ class TruePairs:
 
     What is compared is the tensor `show` under the aliases of `phase`, translated in batches of `batch_size`; the
     distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
-    Writes eval/true_pairs.json; `untranslated` is the share that the source pictures reach as they are, `chance` one
-    over the number of pictures. `error` is the mean absolute difference from the true pair, over all values in [0, 1],
-    of the translation, of the source as it is and of another picture of the target domain.
+    Writes eval/NAME.json, with the name of the hook in the recipe; `untranslated` is the share that the source pictures
+    reach as they are, `chance` one over the number of pictures. `error` is the mean absolute difference from the true
+    pair, over all values in [0, 1], of the translation, of the source as it is and of another picture of the target
+    domain.
     """
 
-    def __init__(self, *, phase: PhaseName | None = None, show: str = "x_fake", size: PositiveInt = 16,
+    def __init__(self, *, name: str, phase: PhaseName | None = None, show: str = "x_fake", size: PositiveInt = 16,
                  batch_size: PositiveInt = 32) -> None:
-        self.phase, self.show, self.size, self.batch_size = phase, show, size, batch_size
+        self.name, self.phase, self.show, self.size, self.batch_size = name, phase, show, size, batch_size
 
-    def run_start(self, run: Run) -> None:
-        run.needs(self.show, self.phase)  # a name that nothing makes is told now, not at the end
+    def run_start(self, run: RunContext) -> None:
+        self.shown = run.tensor(self.show, self.phase)
         if not run.validation.paired:
             warnings.warn("the held-out pictures have no true pairs for the hook true_pairs to measure", stacklevel=2)
 
-    def run_end(self, run: Run) -> None:
+    def run_end(self, run: RunContext) -> None:
         if run.is_main and run.folder is not None and run.validation.paired:
             results = self.measure(run)
-            write_file(run.folder / "eval" / "true_pairs.json", json.dumps(results, indent=1))
+            write_file(run.folder / "eval" / f"{self.name}.json", json.dumps(results, indent=1))
             for name, r in results.items():
                 Console(stderr=True).print(
                     f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
@@ -51,17 +49,17 @@ class TruePairs:
                     f"{r['error']['translated']:.3f} (untranslated {r['error']['untranslated']:.3f}, a random picture "
                     f"{r['error']['random']:.3f})", highlight=False)
 
-    def measure(self, run: Run) -> dict[str, dict[str, Any]]:
+    def measure(self, run: RunContext) -> dict[str, dict[str, Any]]:
         """Shares and errors in [0, 1] by "source -> target"."""
         data, size = run.validation, run.recipe.data.image_size
         pictures = [torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])
                     for y in range(len(data.domains))]
         results = {}
-        directions = [(y_org, y_trg) for y_org, ys in run.directions.items() for y_trg in sorted(ys) if y_trg != y_org]
-        for y_org, y_trg in directions:
+        named = directions(run.recipe.data.targets, data.domains)
+        for y_org, y_trg in ((y_org, y) for y_org, ys in named.items() for y in sorted(ys) if y != y_org):
             sources, targets = pictures[y_org], pictures[y_trg]
             references = targets.roll(len(targets) // 2, dims=0)  # neighbours are often alike, and so is the true pair
-            made = self._translate(run, y_org, y_trg, sources, references)
+            made = self._translate(y_org, y_trg, sources, references)
             results[f"{data.domains[y_org]} -> {data.domains[y_trg]}"] = {
                 "translated": self._share(made, targets),
                 "untranslated": self._share(sources, targets),
@@ -70,18 +68,13 @@ class TruePairs:
                     ("translated", made), ("untranslated", sources.float()), ("random", references.float()))}}
         return results
 
-    def _translate(self, run: Run, y_org: int, y_trg: int, sources: Tensor, references: Tensor) -> Tensor:
+    def _translate(self, y_org: int, y_trg: int, sources: Tensor, references: Tensor) -> Tensor:
         made = []
         parts = zip(torch.split(sources, self.batch_size), torch.split(references, self.batch_size), strict=True)
         for number, (x_real, x_ref) in enumerate(parts):
             y = torch.full((len(x_real),), y_trg)
             batch = {"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref, "x_ref2": x_ref}
-            for start in range(0, len(y), run.part):
-                stop = min(start + run.part, len(y))
-                part = to_device({name: field[start:stop] for name, field in batch.items()}, run.device, run.dtype)
-                draws = Draws(run.recipe.seed, number, start, stop, len(y), run.device, run.dtype)
-                x_fake: Tensor = run.tensors([self.show], part, phase=self.phase, draws=draws)[self.show]
-                made.append(x_fake.float().add(1).mul(127.5).clamp(0, 255).cpu())
+            made.append(self.shown(batch, draw=number).add(1).mul(127.5).clamp(0, 255))
         return torch.cat(made)
 
     def _share(self, made: Tensor, targets: Tensor) -> float:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from i2i_core.errors import Problem, RecipeError, did_you_mean
+from i2i_core.interfaces import RunContext
 from i2i_core.recipe.names import NetworkName, PhaseName
 
 from .ada import ADA
-
-if TYPE_CHECKING:
-    from i2i_core.training.run import Run
 
 
 def overfitting(real_logits: Tensor) -> Tensor:
@@ -35,13 +33,13 @@ class Controller:
     metrics every `log_every` steps.
     """
 
-    def __init__(self, *, network: NetworkName, phase: PhaseName, loss: str = "overfitting",
+    def __init__(self, *, name: str, network: NetworkName, phase: PhaseName, loss: str = "overfitting",
                  target: Annotated[float, Field(ge=-1, le=1)] = 0.6, speed: PositiveInt = 500_000,
                  every: PositiveInt = 4, log_every: PositiveInt = 100) -> None:
-        self.network, self.phase, self.loss, self.target = network, phase, loss, target
+        self.name, self.network, self.phase, self.loss, self.target = name, network, phase, loss, target
         self.speed, self.every, self.log_every = speed, every, log_every
 
-    def run_start(self, run: Run) -> None:
+    def run_start(self, run: RunContext) -> None:
         wrappers = [module for module in run.networks[self.network].modules() if isinstance(module, ADA)]
         if not wrappers:
             inner = run.recipe.networks[self.network].use
@@ -56,12 +54,11 @@ class Controller:
         """The sum of r_t − target since p last moved."""
         self.amount = self.every * run.recipe.data.batch_size / self.speed
 
-    def _problem(self, run: Run, key: str, message: str, hint: str) -> RecipeError:
-        (name,) = [name for name, hook in run.hooks.items() if hook is self]
-        return RecipeError([Problem(message, run.recipe.mark("hooks", name, key), hint)])
+    def _problem(self, run: RunContext, key: str, message: str, hint: str) -> RecipeError:
+        return RecipeError([Problem(message, run.recipe.mark("hooks", self.name, key), hint)])
 
     @torch.no_grad()
-    def after_phase(self, run: Run, phase: str, losses: Mapping[str, Tensor]) -> None:
+    def after_phase(self, run: RunContext, phase: str, losses: Mapping[str, Tensor]) -> None:
         if phase != self.phase:
             return
         if self.loss in losses:  # a loss may say `every`
@@ -70,7 +67,7 @@ class Controller:
             self.p.add_(self.excess.sign(), alpha=self.amount).clamp_(0, 1)
             self.excess.zero_()
 
-    def after_step(self, run: Run) -> None:
+    def after_step(self, run: RunContext) -> None:
         if run.step % self.log_every == 0:
             run.log({f"{self.network}/p": float(self.p)})
 

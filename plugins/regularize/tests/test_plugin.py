@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from i2i_core.plan.check import Checked, load
+from i2i_core.plan.check import load
+from i2i_core.plan.checked import Checked
 from i2i_core.recipe.document import load_text
 from i2i_core.registry.plugins import discover
 

@@ -20,9 +20,6 @@ def i2i_components(registry):
     registry.loss("diversity", "i2i_stargan_v2.losses:diversity")
     registry.loss("cycle", "i2i_stargan_v2.losses:cycle")
     registry.hook("ema", "i2i_core.training.hooks.ema:EMA")
-    registry.hook("golden", "i2i_stargan_v2.golden:Golden")
-    registry.dataset("golden", "i2i_stargan_v2.golden:GoldenDomains")
-    registry.tensor("golden", "i2i_stargan_v2.golden:GoldenInput")
 
 
 @hookimpl

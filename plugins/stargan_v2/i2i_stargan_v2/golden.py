@@ -1,7 +1,8 @@
 """Rebuild a recorded iteration with the real trainer and compare: python -m i2i_stargan_v2.golden FOLDER/NAME
 
 A case is NAME.json (sizes, losses), NAME.keys.json (state-dict names and shapes per network) and NAME.npz (arrays).
-Weights and inputs come from a formula (see `golden_fill`). The components below put them into an ordinary recipe.
+Weights and inputs come from a formula (see `golden_fill`). The components below put them into an ordinary recipe; no
+plugin registers them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 from i2i_stargan_v2.golden_fill import fill, fill_array, inputs
 
 if TYPE_CHECKING:
+    from i2i_core.registry.plugins import Plugins
     from i2i_core.training.run import Run
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
@@ -57,7 +59,7 @@ class Case:
         style_dim = self.keys["mapping_network"]["unshared.0.6.weight"][0]
         widths = {"channel_base": f["channel_base"], "max_channels": f["max_channels"]}
         generator: dict[str, Any] = {"use": "stargan_v2/generator", "style_dim": style_dim, **widths}
-        tensors: dict[str, Any] = {name: {"use": "stargan_v2/golden", "case": case, "name": name}
+        tensors: dict[str, Any] = {name: {"use": "golden/input", "case": case, "name": name}
                                    for name in self.inputs()}
         if f["w_hpf"] > 0:
             generator["skip"] = {"use": "fan_mask/high_pass", "strength": 1 / f["w_hpf"]}
@@ -66,7 +68,7 @@ class Case:
         return {
             "i2i": 1, "steps": 1, "precision": {"float64": "fp64", "float32": "fp32"}[f["dtype"]],
             "method": "stargan_v2/method",
-            "data": {"use": "stargan_v2/golden", "case": case, "image_size": f["image_size"],
+            "data": {"use": "golden/domains", "case": case, "image_size": f["image_size"],
                      "batch_size": f["batch"]},
             "networks": {
                 "generator": generator,
@@ -92,7 +94,7 @@ class Case:
                                 "where": {"s_trg": "s_reference", "s_trg2": "s_reference2"}}},
             "optimizers": {"default": {"use": "adam", "lr": 1e-4, "betas": [0.0, 0.99], "weight_decay": 1e-4},
                            "mapping_network": {"lr": 1e-6}},
-            "hooks": {"golden": {"use": "stargan_v2/golden", "case": case}, "progress": None, "metrics": None,
+            "hooks": {"golden": {"use": "golden/recorder", "case": case}, "progress": None, "metrics": None,
                       "checkpoint": None}}
 
 
@@ -158,7 +160,7 @@ class Golden:
             return
         with torch.no_grad():
             plain = run.networks["generator"](latent["x_real"], latent["s_latent"], None)
-        source = run.definitions["masks"].call
+        source = run.planner.definitions["masks"].call
         with torch.no_grad():
             raw = source.fan(latent["x_real"])
         self.found |= {"generator.no_masks": plain[..., ::stride, ::stride],
@@ -185,7 +187,6 @@ def rebuild(path: Path) -> Golden:
     """Run the case's recipe with the installed plugins; returns the hook that recorded it."""
     from i2i_core.plan.check import check_recipe
     from i2i_core.recipe.reading import parse_recipe
-    from i2i_core.registry.plugins import discover
     from i2i_core.training.compute import make_accelerator
     from i2i_core.training.run import Run
 
@@ -196,12 +197,24 @@ def rebuild(path: Path) -> Golden:
             safetensors.torch.save_file({key: _fan_tensor(key, shape, case.dtype)
                                          for key, shape in case.keys["fan"].items()}, fan)
         recipe = parse_recipe(json.dumps(case.recipe(fan)), f"{case.name} (golden)")
-        run = Run(check_recipe(recipe, discover()), make_accelerator(recipe.precision), None)
+        run = Run(check_recipe(recipe, _plugins()), make_accelerator(recipe.precision), None)
     run.start()
     if "losses" in case.facts:
         run.trainer.train(run)
     golden: Golden = run.hooks["golden"]
     return golden
+
+
+def _plugins() -> Plugins:
+    """The installed plugins and the components of this file, which no one else sees."""
+    from i2i_core.registry.entries import Entry
+    from i2i_core.registry.plugins import discover
+
+    plugins = discover()
+    for kind, name, target in (("hook", "recorder", Golden), ("dataset", "domains", GoldenDomains),
+                               ("tensor", "input", GoldenInput)):
+        plugins.registry.add(Entry(kind, f"golden/{name}", f"i2i_stargan_v2.golden:{target.__name__}", "golden"))
+    return plugins
 
 
 def _fan_tensor(key: str, shape: list[int], dtype: torch.dtype) -> Tensor:

@@ -132,7 +132,7 @@ def _model(original: Original, recipe: Mapping[str, Any], domains: list[str], ch
     from i2i_core.plan.check import check_recipe
     from i2i_core.recipe.reading import parse_recipe
     from i2i_core.registry.specs import build
-    from i2i_core.training.run import build_networks
+    from i2i_core.training.assembly import build_networks
 
     weights = recipe.get("tensors", {}).get("masks", {}).get("weights", FAN)
     checked = check_recipe(parse_recipe(json.dumps(recipe), str(checkpoint)), plugins)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i_core.plan.tensors import detached
+from i2i_core import detached
 from i2i_stargan_v2.r1 import logits_for_r1
 
 Normal = Callable[..., Tensor]

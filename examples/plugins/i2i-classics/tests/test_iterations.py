@@ -141,14 +141,14 @@ def test_a_pool_that_swaps_is_resumed_bit_for_bit() -> None:
         run.trainer.train(run)
     second.start()
     second.step = 3
-    second.load_parts(first.parts(), Path())
+    second.saved_parts.load(first.saved_parts.pack(), Path())
     second.trainer.train(second)
-    ours, theirs = whole.parts(), second.parts()
+    ours, theirs = whole.saved_parts.pack(), second.saved_parts.pack()
     assert ours["tensors/pooled_y"]["pictures"].shape == (1, 2, 3, 32, 32)
     assert ours.keys() == theirs.keys()
     assert [f"{part}: {name}" for part in ours for name, tensor in ours[part].items()
             if not tensor.equal(theirs[part][name])] == []
-    assert not first.parts()["tensors/pooled_y"]["pictures"].equal(ours["tensors/pooled_y"]["pictures"])
+    assert not first.saved_parts.pack()["tensors/pooled_y"]["pictures"].equal(ours["tensors/pooled_y"]["pictures"])
 
 
 CUT = ("networks.generator={use: classics/resnet, width: 4, blocks: 3}", "networks.discriminator.width=4",

@@ -1,0 +1,170 @@
+"""The flow of tensors in a recipe: the plan of an iteration, and every mistake in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from i2i_core.errors import Problem, RecipeError, did_you_mean
+from i2i_core.plan.checked import Checked
+from i2i_core.plan.fields import EVERY_FIELD, PAIR
+from i2i_core.plan.planner import PlannedPhase, Planner, Request, Term, Unresolved
+from i2i_core.plan.tensors import BUILTIN, Definition, define_component, define_unknown, definitions, reached
+from i2i_core.recipe import sections
+from i2i_core.recipe.document import Path as Place
+from i2i_core.recipe.problems import in_order
+from i2i_core.recipe.sections import Recipe
+from i2i_core.registry.specs import Checker
+
+
+@dataclass(frozen=True)
+class Built:
+    """The objects that a run built of a recipe's tensors and losses; without them a plan can be read, not run."""
+
+    tensors: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    losses: Mapping[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
+
+
+def planner_of(checked: Checked, fields: Collection[str], built: Built = Built()) -> Planner:
+    """Return the planner of a recipe's tensors and networks for data with these batch fields."""
+    recipe = checked.recipe
+    made = {name: define_unknown(name) for name in recipe.names("tensors")}  # a mistake in one is no mistake elsewhere
+    made |= definitions(checked.method, checked.tensors, built.tensors)
+    return Planner(made, recipe.names("networks"), fields)
+
+
+def plan_iteration(planner: Planner, checked: Checked, built: Built = Built()) -> list[PlannedPhase]:
+    """Plan an iteration of a recipe; raises RecipeError with every tensor that nothing makes or that needs itself."""
+    requests = _requests(checked, built)
+    if problems := _unresolved(planner, checked.recipe, requests):
+        raise RecipeError(in_order(problems))
+    share = checked.recipe.data.accumulate == 1  # the parts of a batch take turns in the memory
+    return planner.iteration(requests, share)
+
+
+def _requests(checked: Checked, built: Built) -> list[Request]:
+    """What each phase asks for, as far as its losses have been found."""
+    recipe, found = checked.recipe, []
+    for name, phase in recipe.phases.items():
+        terms = []
+        for key in ((group, term) for group in phase.losses for term in recipe.losses.get(group, {})):
+            if spec := checked.losses.get(key):
+                loss = define_component(".".join(("losses", *key)), spec, built.losses.get(key, spec.target))
+                use = recipe.losses[key[0]][key[1]]
+                label = key[1] if len(phase.losses) == 1 else ".".join(key)
+                terms.append(Term(label, loss, checked.weight(key), use.every, use.where))
+        found.append(Request(name, phase.train, phase.where, terms))
+    return found
+
+
+def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -> list[Problem]:
+    """A problem for each name that nothing makes, and for each tensor that needs itself."""
+    aliases = _aliases(recipe)
+    readers: dict[Place, Definition] = {("tensors", name): tensor for name, tensor in planner.definitions.items()}
+    readers |= {_place(term.loss): term.loss for request in requests for term in request.terms}
+    said = aliases | {(*place, argument): name for place, reader in readers.items()
+                      for argument, name in reader.reads.items() if argument != name}
+    known = planner.names() | {str(path[-1]) for path in recipe.document.keys if path[-2:-1] == ("where",)}
+    unknown = {place: name for place, name in said.items() if name not in known}
+
+    def hint(name: str) -> str:
+        return "the data set has no true pairs" if name == PAIR else did_you_mean(name, known)
+
+    problems = [Problem(f"nothing makes the tensor {name}", recipe.mark(*place), hint(name))
+                for place, name in unknown.items()]
+    read = set(aliases.values()).union(*(reader.reads.values() for reader in readers.values()))
+    unread = [place for place in aliases if place[-1] not in read]
+    made = {**planner.definitions, **{name: define_unknown(name) for name in unknown.values()}}
+    alone = [Request(r.name, r.trains, r.where, [term]) for r in requests for term in r.terms]
+    while alone:
+        try:
+            Planner(made, planner.networks, planner.fields).iteration(alone[:1])
+            alone.pop(0)
+        except Unresolved as error:
+            name, loss = error.chain[-1], alone[0].terms[0].loss
+            reader = next((("tensors", n) for n in error.chain[-2:-1] if n in recipe.tensors), _place(loss))
+            mark = recipe.mark(*next((place for place, tensor in said.items() if tensor == name), reader))
+            what = f"tensor {name} needs itself" if error.cycle else f"no network or tensor is called {name}"
+            needs = f"phase {alone[0].name} needs {' -> '.join((loss.name, *error.chain))}"
+            if slip := next((place for place in unread if get_close_matches(name, [str(place[-1])])), None):
+                problems.append(Problem(f"no tensor or loss reads {slip[-1]}", recipe.mark(*slip, key=True),
+                                        f"did you mean {name}?"))
+            else:
+                problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else hint(name)))
+            made[name] = define_unknown(name)  # one mistake is one problem, whatever else needs it
+    return problems
+
+
+def _place(loss: Definition) -> Place:
+    return tuple(loss.name.split(".", 2))
+
+
+def _aliases(recipe: Recipe) -> dict[Place, str]:
+    """What each alias means, by where it is written."""
+    holders: dict[Place, sections.Phase | sections.Term] = {}
+    holders |= {("phases", name): phase for name, phase in recipe.phases.items()}
+    holders |= {("losses", group, name): term for group, terms in recipe.losses.items()
+                for name, term in terms.items()}
+    return {(*place, "where", alias): name for place, holder in holders.items() for alias, name in holder.where.items()}
+
+
+def check_flow(checked: Checked, checker: Checker) -> None:
+    """Report every mistake in the flow of tensors: names, cycles, networks and losses of no use, mismatched players."""
+    planner = planner_of(checked, EVERY_FIELD)
+    networks = checked.recipe.names("networks")
+    for name in {*planner.definitions, *EVERY_FIELD, *BUILTIN} & {*networks}:
+        what = "tensor" if name in planner.definitions else "batch field"
+        checker.report(f"{name} is both a {what} and a network", ("networks", name), "rename the network", key=True)
+    try:
+        planned = plan_iteration(planner, checked)
+    except RecipeError as error:
+        checker.problems += error.problems
+        return
+    if not checker.problems:  # else what is of no use may be so because of the mistakes
+        _of_use(checked, checker, planned)
+        _players(checked, checker)
+
+
+def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase]) -> None:
+    """Networks learn, losses are minimised, and tensors and aliases are read."""
+    recipe, aliases = checked.recipe, _aliases(checked.recipe)
+    for network in recipe.networks.keys() - {name for phase in recipe.phases.values() for name in phase.train}:
+        checker.report(f"network {network} is trained by no phase", ("networks", network), "add it to a phase's train",
+                       key=True)
+    for group in recipe.losses.keys() - {name for phase in recipe.phases.values() for name in phase.losses}:
+        checker.report(f"losses.{group} is minimised by no phase", ("losses", group), key=True)
+    for step in planned:
+        for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
+            checker.report(f"phase {step.name} trains {network}, on which none of its losses depends",
+                           ("phases", step.name, "train", step.trains.index(network)))
+    if not checker.problems:  # else a network that cannot learn has said it
+        moving = {term.mark for step in planned for term in step.terms if reached(term.arguments) & {*step.trains}}
+        for (group, name), spec in checked.losses.items():
+            if spec.mark not in moving and not checked.is_watched((group, name)):
+                checker.report(f"losses.{group}.{name} depends on no network that its phases train",
+                               ("losses", group, name), "with weight: 0 it is watched", key=True)
+    reads = [tensor.reads for tensor in definitions(checked.method, checked.tensors).values()]
+    reads += [loss.reads for loss in checked.losses.values()]
+    read = set(aliases.values()).union(*(named.values() for named in reads))
+    for name in recipe.tensors.keys() - read:
+        checker.report(f"tensors.{name} is read by nothing", ("tensors", name), did_you_mean(name, read), key=True)
+    for place in aliases:
+        if place[-1] not in read:
+            checker.report(f"no tensor or loss reads {place[-1]}", place, did_you_mean(str(place[-1]), read), key=True)
+
+
+def _players(checked: Checked, checker: Checker) -> None:
+    """A GAN's players play the same game against each other: bce against hinge trains, but towards nothing."""
+    players = {key: spec.objective for key, spec in checked.losses.items() if spec.objective}
+    sides = {checked.losses[key].params.get("player") for key in players}
+    if len(players) > 1 and len(sides) == 1 and None not in sides:  # a plugin's players need not say their side
+        group, name = list(players)[-1]
+        checker.report(f"losses.{group}.{name} is another {sides.pop()}, and nothing plays against it",
+                       ("losses", group, name, "player"), "a GAN has a discriminator and a generator")
+    for (group, name), objective in players.items():
+        (other_group, other), first = next(iter(players.items()))
+        if objective != first:
+            checker.report(f"losses.{group}.{name} plays {objective} against losses.{other_group}.{other}, which plays "
+                           f"{first}", ("losses", group, name, "use"), "use one objective for both players")

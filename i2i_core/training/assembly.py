@@ -1,0 +1,70 @@
+"""From a checked recipe to the networks, tensors and losses of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from i2i_core.errors import PluginError, Problem, RecipeError
+from i2i_core.plan.checked import Checked
+from i2i_core.plan.draws import seed_of
+from i2i_core.plan.flow import Built
+from i2i_core.registry.specs import Spec, build
+from i2i_core.training.compute import Placement, chosen, recompute_blocks
+
+
+def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, nn.Module]:
+    """Build every network, initialised from the seed and its own name; raises RecipeError with all that cannot be.
+
+    Under `torch.device("meta")` this checks sizes without spending memory.
+    """
+    networks, problems = {}, list[Problem]()
+    for name, spec in checked.networks.items():
+        torch.manual_seed(seed_of(seed, "network", name))
+        try:
+            made = networks[name] = build(spec, facts)
+        except RecipeError as error:
+            problems += error.problems
+            continue
+        if not isinstance(made, nn.Module):
+            raise PluginError(f"{spec.mark}: network {spec.entry.name} gives something of type "
+                              f"{type(made).__name__}, which is no nn.Module; update or repair plugin "
+                              f"{spec.entry.plugin}")
+    if problems:
+        raise RecipeError(problems)
+    return networks
+
+
+def build_terms(checked: Checked, facts: Mapping[str, Any], place: Placement) -> Built:
+    """Build the tensors and losses, some of which are networks (FAN, a perceptual loss) that never train."""
+
+    def built(spec: Spec) -> Any:
+        made = build(spec, facts)
+        if isinstance(made, nn.Module):
+            made.to(place.device, place.dtype).to(memory_format=place.memory_format)
+            if checked.recipe.compile is True:
+                made.compile()
+        return made
+
+    return Built({name: built(spec) for name, spec in checked.tensors.items()},
+                 {key: built(spec) for key, spec in checked.losses.items()})
+
+
+def stateful(built: Built) -> dict[str, Any]:
+    """Return the tensors and losses that remember (a pool of pictures); a module that one holds never changes."""
+    named = {f"tensors/{name}": call for name, call in built.tensors.items()}
+    named |= {f"losses/{group}.{name}": call for (group, name), call in built.losses.items()}
+    return {name: call for name, call in named.items()
+            if hasattr(call, "state_dict") and not isinstance(call, nn.Module)}
+
+
+def place_network(name: str, network: nn.Module, checked: Checked, place: Placement) -> None:
+    """Lay a network out in memory and have it recompute and compile as the recipe says."""
+    network.to(memory_format=place.memory_format)
+    if chosen(checked.recipe.recompute, name):
+        recompute_blocks(network)
+    if chosen(checked.recipe.compile, name):
+        network.compile()

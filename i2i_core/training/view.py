@@ -1,0 +1,57 @@
+"""Named tensors for hooks: pictures to draw, translations to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i_core.data.batches import to_device
+from i2i_core.plan.draws import Draws
+from i2i_core.plan.planner import PlannedTensors
+from i2i_core.training.compute import Placement
+
+Compute = Callable[[PlannedTensors, Mapping[str, Tensor], Draws], Mapping[str, Any]]
+
+
+class View:
+    """A named tensor of any batch (see `i2i_core.interfaces.TensorView`)."""
+
+    def __init__(self, name: str, planned: PlannedTensors, compute: Compute, placement: Placement, seed: int, part: int
+                 ) -> None:
+        """part: the number of samples to compute at a time."""
+        self.name, self.planned, self.compute = name, planned, compute
+        self.placement, self.seed, self.part = placement, seed, part
+        self.fields = planned.fields
+
+    def __call__(self, batch: Mapping[str, Tensor], *, draw: int = 0, shared: bool = False) -> Tensor:
+        count = len(next(iter(batch.values())))
+        device, dtype = self.placement.device, self.placement.dtype
+        made = []
+        for start in range(0, count, self.part):
+            stop = min(start + self.part, count)
+            part = to_device({name: field[start:stop] for name, field in batch.items()}, device, dtype)
+            draws = Draws(self.seed, draw, start, stop, count, device, dtype, shared)
+            tensor: Tensor = self.compute(self.planned, part, draws)[self.name]
+            made.append(tensor.float().cpu())
+        return torch.cat(made)
+
+
+@contextmanager
+def without_trace(networks: Mapping[str, nn.Module], eval_networks: Mapping[str, nn.Module],
+                  stateful: Mapping[str, Any]) -> Iterator[None]:
+    """Put networks into eval mode, so that they count nothing, and let stateful tensors forget what they see."""
+    both = (*networks.values(), *eval_networks.values())
+    training = [module for network in both for module in network.modules() if module.training]
+    remembered = {name: {key: tensor.detach().clone() for key, tensor in call.state_dict().items()}
+                  for name, call in stateful.items()}
+    for network in both:
+        network.eval()
+    yield
+    for module in training:
+        module.training = True  # train() would wake what a network keeps in eval mode
+    for name, call in stateful.items():
+        call.load_state_dict(remembered[name])
