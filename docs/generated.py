@@ -172,12 +172,15 @@ def run_members() -> Iterator[str]:
 
 
 def python_api() -> Iterator[str]:
-    """`i2i.load`, and the classes of what it gives."""
-    loading, translator = ((USING / f"{name}.py").read_text(encoding="utf-8") for name in ("loading", "translator"))
-    load = next(node for node in ast.parse(loading).body if isinstance(node, ast.FunctionDef) and node.name == "load")
-    yield _member("i2i.load", load, "###")
-    for name in ("Translator", "Sources", "Style"):
-        node = _class(translator, name)
+    """The functions of `i2i`, and the classes of what they return."""
+    sources = {name: (USING / f"{name}.py").read_text(encoding="utf-8") for name in ("loading", "runs", "translator")}
+    for module, name in (("runs", "train"), ("runs", "load_run"), ("loading", "load")):
+        body = ast.parse(sources[module]).body
+        yield _member(f"i2i.{name}", next(node for node in body if isinstance(node, ast.FunctionDef)
+                                          and node.name == name), "###")
+    for module, name in (("runs", "TrainedRun"), ("translator", "Translator"), ("translator", "Sources"),
+                         ("translator", "Style")):
+        node = _class(sources[module], name)
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
         yield f"### {name}\n\n{ast.get_docstring(node)}\n"
         for part in (node, *(method for method in methods if method.name == "__init__")):

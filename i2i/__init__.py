@@ -1,25 +1,34 @@
-"""Trained models in use.
+"""Image-to-image GANs: training a recipe, and using what was trained.
 
-    model = i2i.load("models/emoji")
-    model(picture, domain="line_art", seed=3).save("line_art.png")
+    run = i2i.train("stargan_v2.yaml")
+    model = run.model()
+    model("photo.png", domain="high_contrast", seed=3).save("line_art.png")
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from i2i_core import __version__
 
 if TYPE_CHECKING:
     from i2i.loading import load
+    from i2i.runs import TrainedRun, load_run, train
     from i2i.translator import Sources, Style, Translator
 
-__all__ = ["Sources", "Style", "Translator", "__version__", "load"]
+_HOMES = {"load": "loading", "train": "runs", "load_run": "runs", "TrainedRun": "runs", "Sources": "translator",
+          "Style": "translator", "Translator": "translator"}
+"""The module of each name; they are imported when they are first used, since they import torch."""
+
+__all__ = ["Sources", "Style", "TrainedRun", "Translator", "__version__", "load", "load_run", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in __all__:
-        from i2i import loading, translator  # which import torch
-
-        return getattr(loading if name == "load" else translator, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"i2i.{_HOMES[name]}"), name)
     raise AttributeError(f"module i2i has no attribute {name}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -46,6 +46,10 @@ class Style:
     seed: int = 0
     """Of the random numbers that the translation draws besides."""
 
+    def __repr__(self) -> str:
+        codes = ", ".join(f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items())
+        return f"Style(domain={self.domain}, seed={self.seed}, codes: {codes or 'none'})"
+
     def towards(self, other: Style, share: float) -> Style:
         """The style on the straight line from this one (0) to `other` (1); beyond them it goes on."""
         codes = {name: torch.lerp(code, other.codes[name], share) for name, code in self.codes.items()}
@@ -102,6 +106,11 @@ class Translator:
         if isinstance(made, nn.Module):
             made.to(self.device, self.dtype).eval().requires_grad_(False)
         return made
+
+    def __repr__(self) -> str:
+        height, width = self.image_size
+        return (f"Translator({self.model.name!r}: {', '.join(self.domains)} -> {', '.join(self.targets)}; "
+                f"{width} x {height} pixels; styles: {', '.join(self.guides)}; on {self.device})")
 
     def __call__(self, picture: Picture | Iterable[Picture], *, domain: str | None = None,
                  reference: Picture | None = None, seed: int | None = None, psi: float = 1.0,
@@ -226,6 +235,12 @@ class Sources:
         self.boxes = boxes
         """Where in (H, W) each picture is: left, top, right, bottom, in pixels."""
         self._values: dict[frozenset[str], tuple[PlannedTensors, Values, list[Node]]] = {}
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __repr__(self) -> str:
+        return f"Sources({len(self)} pictures for {self.translator.model.name!r})"
 
     def pictures(self) -> list[Image.Image]:
         """As the networks see them, without mirrored edges."""

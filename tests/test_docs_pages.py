@@ -2,9 +2,9 @@
 
 A page needs one convention: a block below a line that ends in a file's name and a colon (`light.py`:) is that file.
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
-is executed. Lines of `sh` blocks are commands, and a `text` block is what the command above it prints, but for `...`.
-Training is cut to two steps (three when resumed) of small networks. A launcher's command runs in one process. What is
-imported is a checkpoint of such networks, as the original of StarGAN v2 saves them.
+is executed, a page in one namespace. Lines of `sh` blocks are commands, and a `text` block is what the command above it
+prints, but for `...`. Training is cut to two steps (three when resumed) of small networks. A launcher's command runs in
+one process. What is imported is a checkpoint of such networks, as the original of StarGAN v2 saves them.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ import yaml
 from accelerate.state import AcceleratorState, GradientState
 from PIL import Image
 
+from i2i import runs
+from i2i.runs import TrainedRun
 from i2i_cli.main import cli
 from i2i_core.plan.check import check_recipe, load
 from i2i_core.recipe.document import load_text
@@ -83,7 +86,8 @@ class Session:
     """The folder in which a page is played."""
 
     def __init__(self, folder: Path, i2i: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.folder, self.i2i, self.printed = folder, i2i, ""
+        self.folder, self.i2i, self.printed, self.names = folder, i2i, "", dict[str, Any]()
+        monkeypatch.setattr(runs, "train", partial(self.train, runs.train))
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(folder / "site-packages")
         monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files are rewritten within a second
@@ -109,7 +113,7 @@ class Session:
         elif block.language == "yaml":
             self.check(block.text)
         elif block.language == "python":
-            exec(compile(block.text, "block", "exec"), {})
+            exec(compile(block.text, "block", "exec"), self.names)
         elif block.language == "sh":
             for line in block.text.replace("\\\n", " ").splitlines():
                 self.command(line)
@@ -119,6 +123,12 @@ class Session:
             assert missing == [], f"not printed, or not in this order; printed was:\n{self.printed}"
         else:
             raise AssertionError(f"blocks of {block.language} are not tested")
+
+    def train(self, real: Callable[..., TrainedRun], *recipe: Any, set: Mapping[str, Any], **how: Any) -> TrainedRun:
+        """i2i.train, cut short as the command is."""
+        small = {name: yaml.safe_load(value) for name, _, value in (change.partition("=") for change in SMALL)}
+        steps = {"steps": 3} if how.get("resume") else {**small, "steps": 2}
+        return real(*recipe, set={**set, **steps}, **how)
 
     def check(self, text: str) -> None:
         """A recipe, or a part of one over the quick start's."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from i2i.logged import Numbers
 from i2i.report.html import Element, section, tag
-from i2i.report.run import Numbers, Told
+from i2i.report.run import Told
 from i2i_core.interfaces import Schedule
 
 Chart = dict[str, Any]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from i2i.logged import Numbers, read_numbers
 from i2i_core.errors import UsageError
 from i2i_core.interfaces import Schedule
 from i2i_core.recipe.document import Document
@@ -21,30 +21,10 @@ from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, build
 
 SAMPLE = re.compile(r"step-(\d+)-(.+)\.(png|jpe?g|webp)")
-MOST_PICTURES, MOST_POINTS = 30, 1000
-"""More of a family, or of a curve, are thinned out: they would make the page slow, and show nothing more."""
+MOST_PICTURES = 30
+"""More of a family are thinned out: they would make the page slow, and show nothing more."""
 LINE = re.compile(r"""( *)([^:]+):(?: ((?:"(?:[^"\\]|\\.)*"|[^"])*?)  \# (.*))?""")
 """A line of a resolved recipe: indentation, key, value, origin; the last two are missing where a section begins."""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """What was logged under names, at steps; None where a name was not logged, or was no finite number."""
-
-    steps: list[int]
-    columns: dict[str, list[float | None]]
-    every: int = 1
-    """How many lines a point is the mean of."""
-
-    def thinned(self) -> Numbers:
-        """At most MOST_POINTS points, each the mean of equally many lines."""
-        n = math.ceil(len(self.steps) / MOST_POINTS)
-        if n <= 1:
-            return self
-        starts = range(0, len(self.steps), n)
-        return Numbers([self.steps[start:][:n][-1] for start in starts],
-                       {name: [_mean(values[start:start + n]) for start in starts]
-                        for name, values in self.columns.items()}, n)
 
 
 @dataclass(frozen=True)
@@ -104,7 +84,7 @@ class Told:
                 for name, term in self.recipe.terms(phase)}
 
     def schedule(self, written: Any) -> Schedule | None:
-        """A weight or a learning rate as a function of the step; None for a plugin's, which may be slow to import."""
+        """A weight or a learning rate as a function of the step; None for a plugin's, which may be slow."""
         checker = Checker(Plugins(installed=False), Document(str(self.folder / "recipe.yaml")))
         spec = checker.check("schedule", schedule(written), ())
         return build(spec, {}) if spec is not None and not checker.problems else None
@@ -123,7 +103,8 @@ def read(folder: Path) -> Told:
     return Told(folder, recipe, _recipe_lines(text), _mapping(folder / "status.json"),
                 _mapping(folder / "env.json"),
                 next((list(map(str, facts["domains"])) for facts in domains if facts.get("domains")), []),
-                _numbers(folder / "metrics.jsonl"), _numbers(folder / "speed.jsonl"), _families(folder / "samples"),
+                read_numbers(folder / "metrics.jsonl"),
+                read_numbers(folder / "speed.jsonl"), _families(folder / "samples"),
                 _modified(folder / "metrics.jsonl"),
                 {file.name: found for file in sorted(folder.glob("eval/*.json")) if (found := _json(file)) is not None})
 
@@ -143,31 +124,6 @@ def _modified(path: Path) -> str:
 def _mapping(path: Path) -> dict[str, Any]:
     found = _json(path)
     return found if isinstance(found, dict) else {}
-
-
-def _numbers(path: Path) -> Numbers:
-    """Lines of {"step": ..., name: number}, without those that are damaged; what is logged twice at a step is one."""
-    rows: dict[int, dict[str, float | None]] = {}
-    for line in _lines(path):
-        with suppress(ValueError, RecursionError):
-            row = json.loads(line)
-            if isinstance(row, dict) and isinstance(step := row.pop("step", None), int):
-                numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
-                rows.setdefault(step, {}).update({name: value if math.isfinite(value) else None
-                                                  for name, value in numbers.items()})
-    steps = sorted(rows)
-    names = dict.fromkeys(name for row in rows.values() for name in row)
-    return Numbers(steps, {name: [rows[step].get(name) for step in steps] for name in names})
-
-
-def _lines(path: Path) -> Iterator[str]:
-    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-        yield from file
-
-
-def _mean(values: list[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _families(folder: Path) -> list[Family]:

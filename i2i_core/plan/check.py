@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -19,25 +20,33 @@ from i2i_core.plan.tensors import method_tensors
 from i2i_core.recipe import sections
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.problems import in_order
-from i2i_core.recipe.reading import find_recipe, load_recipe
+from i2i_core.recipe.reading import find_recipe, load_recipe, parse_recipe
 from i2i_core.recipe.sections import OPTIMIZER_KEYS, Recipe, Use
 from i2i_core.registry import environment
 from i2i_core.registry.hook_methods import event_problems
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, Spec, build
 
+Source = str | Path | Mapping[str, Any]
+"""The name of a bundled recipe, the path of a file, or a recipe as a mapping."""
 
-def load(recipe: str | Path, sets: Sequence[str], plugins: Plugins) -> Checked:
+
+def load(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Checked:
     """Find, read and check a recipe; the launcher's mixed precision counts where the recipe names none."""
-    path = find_recipe(recipe, plugins.recipes())
     launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
-    loaded = load_recipe(path, sets)
+    loaded = _read(recipe, sets, plugins)
     if launcher not in ("no", "") and (launcher == "fp16" or ("precision",) not in loaded.document.values):
-        loaded = load_recipe(path, [*sets, f"precision={launcher}"])
+        loaded = _read(recipe, [*sets, f"precision={launcher}"], plugins)
     return check_recipe(loaded, plugins)
 
 
-def load_again(recipe: str | Path, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
+def _read(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Recipe:
+    if isinstance(recipe, Mapping):
+        return parse_recipe(json.dumps(recipe, indent=1, ensure_ascii=False, default=str), "recipe", sets)
+    return load_recipe(find_recipe(recipe, plugins.recipes()), sets)
+
+
+def load_again(recipe: Source, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
     """Like `load`, for the run in `folder`: where that fails, what is missing or different may be the reason."""
     before = environment.read(folder)
     try:

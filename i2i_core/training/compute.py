@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.state import AcceleratorState
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -27,6 +28,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 def make_accelerator(precision: str) -> Accelerator:
     """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
+    AcceleratorState._reset_state()  # it would keep the precision of an earlier training in this process
     waits = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # for the main process to decode a large data set
     return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", kwargs_handlers=[waits],
                        cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers

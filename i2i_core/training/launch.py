@@ -9,7 +9,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from i2i_core.errors import (
     RecipeError,
     UsageError,
 )
-from i2i_core.plan.check import load, load_again
+from i2i_core.plan.check import Source, load, load_again
 from i2i_core.plan.resolved import changes, components, dump
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
@@ -42,7 +42,7 @@ from i2i_core.training.run import Run
 Warn = Callable[[str], None]
 
 
-def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = (), run_dir: Path | None = None,
+def train(recipe: Source | None, plugins: Plugins, *, sets: Sequence[str] = (), run_dir: Path | None = None,
           resume: bool = False, warn: Warn = print) -> Run:
     """Train, or continue the run in `run_dir`; returns the run, raises an I2IError that says why it stopped.
 
@@ -66,7 +66,7 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
         _watch_parent()
     run: Run | None = None
     checkpoint: checkpoints.Checkpoint | None = None
-    with _locked_folder(accelerator, run_dir, Path(named).stem, resume) as folder, _signals(lambda: run):
+    with _locked_folder(accelerator, run_dir, _name(named), resume) as folder, _signals(lambda: run):
         try:
             for change in changed:
                 if change.path[0] in ("optimizers", "seed"):
@@ -116,6 +116,11 @@ def train(recipe: str | Path | None, plugins: Plugins, *, sets: Sequence[str] = 
         finally:
             with suppress(OSError):  # a tracker's last lines on a full disk
                 accelerator.end_training()
+
+
+def _name(recipe: Source) -> str:
+    """The name of the run's folder."""
+    return "recipe" if isinstance(recipe, Mapping) else Path(recipe).stem
 
 
 def _saved_recipe(run_dir: Path | None) -> Path:
