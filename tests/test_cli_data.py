@@ -102,7 +102,7 @@ def test_one_domain_an_empty_domain_and_no_folder(i2i, photos):
     assert "dog     0         0" in answer.out
     answer = i2i("data", "check", "none")
     assert (answer.code, answer.out) == (3, "")
-    assert answer.err == "there is no folder none; data.root must hold one folder of pictures per domain\n"
+    assert answer.err == "there is no folder none, which should hold one folder of pictures per domain\n"
 
 
 def test_data_that_are_not_in_folders_are_counted(i2i, toy):
@@ -132,3 +132,14 @@ def test_a_link_to_nothing_is_named(i2i, photos):
     answer = i2i("data", "check", photos)
     assert answer.code == 3
     assert "gone.png" in answer.out + answer.err
+
+
+def test_a_missing_folder_of_held_out_pictures_is_named_where_it_is_written(i2i, tmp_path):
+    for domain in ("cat", "dog"):
+        (tmp_path / "train" / domain).mkdir(parents=True)
+        Image.new("RGB", (32, 32)).save(tmp_path / "train" / domain / "a.png")
+    data = f"data={{use: image_folders, root: {tmp_path}/train, image_size: 32, batch_size: 2}}"
+    answer = i2i("validate", "stargan_v2.yaml", "--set", data, "--set", "data.validation.root=val")
+    assert answer.code == 3
+    assert answer.err == ("--set data.validation.root=val: there is no folder val, which should hold one folder of "
+                          "pictures per domain\n")

@@ -66,7 +66,7 @@ def test_validate_exits_3_when_the_data_are_missing(i2i, toy):
     use = ("--set", "data={use: image_folders, root: nowhere, image_size: 16, batch_size: 2}")
     answer = i2i("validate", "toy.yaml", *use, *toy)
     assert answer.code == 3
-    assert answer.err.endswith("there is no folder nowhere; data.root must hold one folder of pictures per domain\n")
+    assert answer.err.endswith("there is no folder nowhere, which should hold one folder of pictures per domain\n")
     answer = i2i("validate", "toy.yaml", "--json", *use, *toy)
     assert answer.code == 3
     assert "there is no folder nowhere" in json.loads(answer.out)["problems"][0]["message"]

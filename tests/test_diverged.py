@@ -51,6 +51,14 @@ def test_a_run_that_diverges_stops_before_the_step_and_keeps_what_was_good(
     assert status(folder)["message"] == str(stopped.value)
 
 
+def test_a_hook_that_changes_weights_in_the_middle_of_an_iteration_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PluginError) as error:
+        train(tmp_path / "run", "hooks.noise={use: trouble/noise_weights, network: generator, phase: d_reference}",
+              "steps=1", *NO_GRIDS)
+    assert str(error.value).startswith("phase g_latent cannot be differentiated: a hook or a component has changed ")
+    assert str(error.value).endswith("change weights in after_step, when an iteration is done")
+
+
 @pytest.mark.parametrize("what", ["gradient: false", "gradient: true"])
 def test_what_a_device_answers_late_is_heard_before_anything_is_saved(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:

@@ -161,6 +161,21 @@ def test_a_grid_places_cells_on_white() -> None:
     assert (sheet[8:12, 2:8] == (0, 128, 255)).all()
 
 
+def test_two_grids_of_one_phase_are_two_files_by_the_names_of_their_hooks(tmp_path: Path) -> None:
+    wide = "hooks.wide={use: sample_grid, phase: g_latent, sources: 3, rows: 2}"
+    train(tmp_path / "run", "steps=1", "hooks.reference=null", wide)
+    assert {file.name for file in (tmp_path / "run" / "samples").iterdir()} == {
+        "step-00000001-latent.png", "step-00000001-wide.png"}
+
+
+# Order
+
+
+def test_a_hook_is_last_because_it_says_so(tmp_path: Path) -> None:
+    run = train(tmp_path / "run", "steps=1", *NO_GRIDS, "hooks.late=trouble/last", "hooks.early=trouble/order")
+    assert run.hooks["early"].heard == ["early with 0 checkpoints", "late with 1 checkpoints"]
+
+
 # Numbers
 
 
@@ -217,6 +232,17 @@ def test_a_term_that_is_due_every_other_step_is_computed_and_logged_then(tmp_pat
     assert calls["g_latent"][0].calls == 4  # two phases, twice
 
 
+def test_a_term_with_a_period_reaches_metrics_and_progress_between_the_lines(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path / "run", "steps=6", *NO_GRIDS, "hooks.metrics.every=3", "losses.discriminator.r1.every=4",
+          "hooks.progress={use: progress, every: 3}")
+    everything = logged(tmp_path / "run")
+    assert [line["step"] for line in everything] == [3, 6]
+    assert all("d_latent/r1" in line for line in everything)  # computed in the steps 1 and 5
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("step ")]
+    assert len(lines) == 2 and all(" d_latent/r1 " in line for line in lines)
+
+
 def test_the_tracker_writes_event_files_with_the_losses(tmp_path: Path) -> None:
     train(tmp_path / "run", "steps=2", *NO_GRIDS, "hooks.tracker=tracker")
     events = EventAccumulator(str(tmp_path / "run" / "logs" / "i2i")).Reload()
@@ -238,6 +264,12 @@ def test_progress_is_a_line_every_n_steps_where_no_one_watches(
     assert all(" left  d_latent/adversarial " in line for line in lines[1:4])
     assert lines[4].startswith("5 steps in 0:")
     assert len(lines) == 5
+
+
+def test_a_resumed_run_counts_its_own_steps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    train(tmp_path / "run", "steps=3", *NO_GRIDS)
+    train(tmp_path / "run", "steps=5", "hooks.progress=progress", resume=True)
+    assert capfd.readouterr().err.splitlines()[-1].startswith("2 steps in 0:")
 
 
 def test_a_terminal_is_left_as_it_was_when_a_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

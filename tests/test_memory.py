@@ -13,8 +13,8 @@ from torch import nn
 from i2i_cli.memory import Forecast, NotPredicted, size
 from i2i_core.plan.check import load
 from i2i_core.plan.checked import Checked
-from i2i_core.training import launch
 from i2i_core.training.compute import make_accelerator
+from i2i_core.training.failures import explained
 from i2i_core.training.hooks.sample_grid import SampleGrid
 from i2i_core.training.hooks.true_pairs import TruePairs
 from i2i_core.training.peak_memory import LiveStorages, iterate, predicted_peak
@@ -208,5 +208,5 @@ def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, pl
 
 
 def test_who_runs_out_of_memory_is_told_how_to_learn_what_helps(plugins):
-    explained = launch._explained(MemoryError("no room"), Path(), plugins)
-    assert str(explained) == ("out of memory: no room; i2i train --recipe ... --dry-run says which switch makes it fit")
+    raised = explained(MemoryError("no room"), Path(), plugins)
+    assert str(raised) == ("out of memory: no room; i2i train --recipe ... --dry-run says which switch makes it fit")

@@ -117,7 +117,8 @@ def test_bf16_by_the_launcher_is_bf16_and_is_written_into_the_recipe(tmp_path: P
                        ACCELERATE_MIXED_PRECISION="bf16")
     assert ended.codes == [0], ended.printed
     assert ended.printed[0].splitlines()[0] == "x_fake torch.bfloat16, real_logits torch.float32"
-    assert "\nprecision: bf16  # " in (folder / "recipe.yaml").read_text()
+    written = (folder / "recipe.yaml").read_text()
+    assert "\nprecision: bf16  # mixed_precision bf16 of accelerate's launcher\n" in written
 
 
 def test_a_recipe_that_names_its_precision_is_not_overruled_by_the_launcher(
@@ -132,6 +133,7 @@ def test_fp16_by_the_launcher_is_refused_with_the_reason(tmp_path: Path, monkeyp
     with pytest.raises(RecipeError, match="fp16 is refused: its gradient scaler is shared by all") as refused:
         train(tmp_path / "run")
     assert refused.value.exit_code == 2
+    assert str(refused.value).startswith("mixed_precision fp16 of accelerate's launcher: ")
     assert not (tmp_path / "run").exists()
 
 

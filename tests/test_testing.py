@@ -33,7 +33,7 @@ def test_a_recipe_whose_pictures_are_not_there_is_not_trained_with_a_warning() -
     assert [line.partition(" ")[0] for line in said] == [
         "stargan_v2.yaml", "stargan_v2_afhq.yaml", "stargan_v2_celeba_hq.yaml", "stargan_v2_earth.yaml"]
     assert {line.partition(" ")[2] for line in said} == {
-        f"was not trained: --set {NOWHERE}: there is no folder nowhere; data.root must hold one folder of pictures per "
+        f"was not trained: --set {NOWHERE}: there is no folder nowhere, which should hold one folder of pictures per "
         "domain"}
     assert {warning.filename for warning in caught} == {__file__}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,9 @@ def i2i_components(registry):
     registry.hook("signal_when_made", "trouble:SignalWhenMade")
     registry.hook("fill_disk", "trouble:FillDisk")
     registry.hook("own_file", "trouble:OwnFile")
+    registry.hook("noise_weights", "trouble:NoiseWeights")
+    registry.hook("order", "trouble:Order")
+    registry.hook("last", "trouble:Last")
     registry.hook("remember", "trouble:Remember")
     registry.hook("end", "trouble:End")
     registry.hook("say_buffers", "trouble:SayBuffers")
@@ -36,6 +40,38 @@ def i2i_components(registry):
     registry.loss("choosy", "trouble:Choosy")
     registry.loss("lazy", "trouble:lazy")
     registry.loss("steep", "trouble:steep")
+
+
+class NoiseWeights:
+    """Changes weights of a network in the middle of an iteration."""
+
+    def __init__(self, *, network: str, phase: str):
+        self.network, self.phase = network, phase
+
+    def after_phase(self, run, phase):
+        if phase == self.phase:
+            with torch.no_grad():
+                for p in run.networks[self.network].parameters():
+                    p.add_(0.01)
+
+
+class Order:
+    """Notes whether it hears the end of a step before or after the checkpoint is saved."""
+
+    heard: ClassVar[list[str]] = []
+
+    def __init__(self, *, name: str):
+        self.name = name
+
+    def after_step(self, run):
+        checkpoints = len(list((run.folder / "checkpoints").glob("step-*")))
+        Order.heard.append(f"{self.name} with {checkpoints} checkpoints")
+
+
+class Last(Order):
+    """The same, after the others."""
+
+    order = "last"
 
 
 class Signal:

@@ -33,7 +33,7 @@ class ImageFolders:
     def __init__(self, *, root: Path, domains: list[str] | None = None, broken: Literal["refuse", "skip"] = "refuse",
                  min_size: int = 8) -> None:
         if not root.is_dir():
-            raise ValueError(f"there is no folder {root}; data.root must hold one folder of pictures per domain")
+            raise ValueError(f"there is no folder {root}, which should hold one folder of pictures per domain")
         found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
         for name in domains or ():
             if name not in found:

@@ -20,7 +20,7 @@ from i2i_core.plan.tensors import method_tensors
 from i2i_core.recipe import sections
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.problems import in_order
-from i2i_core.recipe.reading import find_recipe, load_recipe, parse_recipe
+from i2i_core.recipe.reading import NOTHING, find_recipe, load_recipe, parse_recipe
 from i2i_core.recipe.sections import OPTIMIZER_KEYS, Recipe, Use
 from i2i_core.registry import environment
 from i2i_core.registry.hook_methods import event_problems
@@ -33,17 +33,19 @@ Source = str | Path | Mapping[str, Any]
 
 def load(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Checked:
     """Find, read and check a recipe; the launcher's mixed precision counts where the recipe names none."""
-    launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
+    asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     loaded = _read(recipe, sets, plugins)
-    if launcher not in ("no", "") and (launcher == "fp16" or ("precision",) not in loaded.document.values):
-        loaded = _read(recipe, [*sets, f"precision={launcher}"], plugins)
+    if asked not in ("no", "") and (asked == "fp16" or ("precision",) not in loaded.document.values):
+        launcher = {f"precision={asked}": f"mixed_precision {asked} of accelerate's launcher"}
+        loaded = _read(recipe, sets, plugins, launcher)
     return check_recipe(loaded, plugins)
 
 
-def _read(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Recipe:
+def _read(recipe: Source, sets: Sequence[str], plugins: Plugins, launcher: Mapping[str, str] = NOTHING) -> Recipe:
     if isinstance(recipe, Mapping):
-        return parse_recipe(json.dumps(recipe, indent=1, ensure_ascii=False, default=str), "recipe", sets)
-    return load_recipe(find_recipe(recipe, plugins.recipes()), sets)
+        text = json.dumps(recipe, indent=1, ensure_ascii=False, default=str)
+        return parse_recipe(text, "recipe", sets, launcher)
+    return load_recipe(find_recipe(recipe, plugins.recipes()), sets, launcher)
 
 
 def load_again(recipe: Source, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:

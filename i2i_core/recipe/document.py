@@ -40,11 +40,12 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def mark(self, path: Path, key: bool = False) -> Mark:
-        """The mark of `path`, or of its nearest ancestor that was written."""
-        marks = self.keys if key else self.values
-        while path and path not in marks:
-            path, marks = path[:-1], self.keys
-        return marks.get(path, Mark(self.file))
+        """Return the mark of the value at `path`, or of its key, or of the nearest ancestor that was written."""
+        if not key and path in self.values:
+            return self.values[path]
+        while path and path not in self.keys:
+            path = path[:-1]
+        return self.keys.get(path, Mark(self.file))
 
 
 def scalar(text: str) -> Any:
@@ -125,13 +126,14 @@ def _mark(node: yaml.Node, document: Document) -> Mark:
     return Mark(document.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def set_value(document: Document, assignment: str) -> None:
+def set_value(document: Document, assignment: str, said_by: str = "") -> None:
     """Apply one `--set a.b.c=value`; the value is read as YAML, missing mappings are made.
 
-    A component that is written by its name alone becomes {use: name} when one of its keys is set.
+    A component that is written by its name alone becomes {use: name} when one of its keys is set. said_by: who sets
+    it, where that is not the user.
     """
     name, equals, text = assignment.partition("=")
-    origin = Mark(f"--set {assignment}")
+    origin = Mark(said_by or f"--set {assignment}")
     parts = name.strip().split(".")
     if not equals or not all(parts):
         raise RecipeError([Problem("write --set a.b.c=value", origin)])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,8 @@ from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean
 from i2i_core.recipe.document import load_text, set_value
 from i2i_core.recipe.problems import in_order, shape_problems, without_mistakes
 from i2i_core.recipe.sections import Recipe, keys_at
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
@@ -28,8 +31,10 @@ def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
     return known
 
 
-def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path, sets: Sequence[str] = (), launcher: Mapping[str, str] = NOTHING) -> Recipe:
     """Read a recipe and apply `--set` assignments; raises RecipeError when nothing of it can be used.
+
+    launcher: assignments that the launcher makes, and what messages call their origin.
 
     Mistakes that leave something to check are kept in its document: pass what this returns to `check_recipe`.
     """
@@ -37,17 +42,17 @@ def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError([Problem(f"the recipe cannot be read: {error}", Mark(str(path)))]) from None
-    return parse_recipe(text, str(path), sets)
+    return parse_recipe(text, str(path), sets, launcher)
 
 
-def parse_recipe(text: str, file: str, sets: Sequence[str] = ()) -> Recipe:
-    """Like `load_recipe`, from text; `file` is what marks call it."""
+def parse_recipe(text: str, file: str, sets: Sequence[str] = (), launcher: Mapping[str, str] = NOTHING) -> Recipe:
+    """Read a recipe from text as `load_recipe` does; file: its name in messages."""
     document = load_text(text, file)
     if not isinstance(document.data, dict):
         raise RecipeError([Problem("a recipe is a mapping that starts with i2i: 1", Mark(file))])
-    for assignment in sets:
+    for assignment, said_by in [*((assignment, "") for assignment in sets), *launcher.items()]:
         try:
-            set_value(document, assignment)
+            set_value(document, assignment, said_by)
         except RecipeError as error:
             document.problems += error.problems
     left: Any = document.data

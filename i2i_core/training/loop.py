@@ -89,10 +89,20 @@ class _Phase:
             losses = {term.name: self._loss(term, values) for term in due}
         total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
         if total.requires_grad:  # else what is due is constant
-            torch.autograd.backward(total, inputs=self.parameters)
+            self._backward(total)
         for node in self.planned.release:
             values.pop(node, None)
         return {name: loss.detach() for name, loss in losses.items()}
+
+    def _backward(self, total: Tensor) -> None:
+        try:
+            torch.autograd.backward(total, inputs=self.parameters)
+        except RuntimeError as error:
+            if "modified by an inplace operation" not in str(error):
+                raise
+            raise PluginError(f"phase {self.name} cannot be differentiated: a hook or a component has changed weights "
+                              f"in place since they were used, in a network that no phase had stepped; change weights "
+                              f"in after_step, when an iteration is done") from error
 
     def _loss(self, term: PlannedTerm, values: Values) -> Tensor:
         loss = term.loss(values)
