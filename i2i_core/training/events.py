@@ -9,6 +9,8 @@ import pluggy
 
 from i2i_core.interfaces import EVENTS, Hook
 
+ORDERS = ("first", "", "last")
+
 
 class _Manager(pluggy.PluginManager):
     """Takes methods by name, so that a hook is a plain object without decorators."""
@@ -17,15 +19,22 @@ class _Manager(pluggy.PluginManager):
         return {} if name in EVENTS else None
 
     def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
-        # Hooks with state (an EMA) hear an event before those that look at it (samples).
-        order = getattr(plugin, "order", "first" if hasattr(plugin, "state_dict") else "")
-        return {"tryfirst": order == "first", "trylast": order == "last"} if name in EVENTS else None
+        return {} if name in EVENTS else None
 
 
 def event_bus(hooks: Mapping[str, Any]) -> Any:
-    """Make a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method, in recipe order."""
+    """Make a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method.
+
+    Hooks are called in recipe order, but for those that say to be first or last.
+    """
     manager = _Manager("i2i_events")
     manager.add_hookspecs(Hook)
-    for name, hook in reversed(list(hooks.items())):  # pluggy calls the last registered first
+    in_order = sorted(hooks.items(), key=lambda item: ORDERS.index(_order(item[1])))
+    for name, hook in reversed(in_order):  # pluggy calls the last registered first
         manager.register(hook, name)
     return manager.hook
+
+
+def _order(hook: Any) -> str:
+    """A hook with state (an EMA) hears an event before those that look at it (grids), unless it says otherwise."""
+    return getattr(hook, "order", "first" if hasattr(hook, "state_dict") else "")
