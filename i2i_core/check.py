@@ -13,6 +13,7 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from i2i_core import DISTRIBUTION
 from i2i_core.components import Checker, Spec
 from i2i_core.data.batches import PAIR, SOURCE, TARGET
 from i2i_core.errors import PluginError, Problem, RecipeError, did_you_mean
@@ -47,7 +48,7 @@ class Checked:
 
 def load(recipe: str | Path, sets: Sequence[str], plugins: Plugins) -> Checked:
     """Find, read and check a recipe; the launcher's mixed precision counts where the recipe names none."""
-    path = find_recipe(recipe, plugins.recipes())
+    path = find_recipe(recipe, plugins.recipes(), plugins.hint_for_recipe)
     launcher = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     loaded = load_recipe(path, sets)
     if launcher not in ("no", "") and (launcher == "fp16" or ("precision",) not in loaded.document.values):
@@ -102,7 +103,7 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
 def _requirements(recipe: Recipe, checker: Checker) -> None:
     plugins = checker.plugins
     # Of two distributions that bring one plugin the first is in use.
-    distributions = {row.name: row.distribution for row in reversed(plugins.rows)} | {"i2i": "i2i"}
+    distributions = {row.name: row.distribution for row in reversed(plugins.rows)} | {"i2i": DISTRIBUTION}
     for name, wanted in recipe.requires.items():
         place, distribution = ("requires", name), distributions.get(name, name)
         try:
@@ -115,8 +116,9 @@ def _requirements(recipe: Recipe, checker: Checker) -> None:
             checker.report(f"{wanted!r} is no version range", place, 'write for example ">=0.1,<1"')
         except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
             if name not in distributions:
+                known = f'pip install "{plugins.index.get(name, name)}{wanted}"'
                 checker.report(f"the recipe requires {f'{name} {wanted}'.strip()}, which is not installed", place,
-                               f'pip install "{plugins.index.get(name, name)}{wanted}"')
+                               known if name in plugins.index else f"no known plugin; if a distribution, {known}")
 
 
 def _optimizers(checked: Checked, checker: Checker) -> None:

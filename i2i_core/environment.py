@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from i2i_core import __version__, state
+from i2i_core import DISTRIBUTION, __version__, state
 from i2i_core.check import Checked, load
 from i2i_core.errors import PluginError, Problem, RecipeError
 from i2i_core.plugins import Plugins
@@ -80,8 +80,8 @@ def changed(before: Mapping[str, Any], plugins: Plugins) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of i2i and of the libraries that compute."""
-    return {"i2i": __version__, **{name: metadata.version(name) for name in LIBRARIES}}
+    """Of i2i and of the libraries that compute, by distribution."""
+    return {DISTRIBUTION: __version__, **{name: metadata.version(name) for name in LIBRARIES}}
 
 
 def origins(plugins: Plugins, components: Collection[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -257,17 +257,16 @@ class Recipe(Section):
         return [f"hooks.{name}=null" for name, hook in self.all_hooks().items() if hook.use in TALKING_HOOKS]
 
 
-def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
-    """The file called `name`, else the bundled recipe of that name; raises RecipeError."""
+def find_recipe(name: str | Path, bundled: Mapping[str, Path], advise: Callable[[str], str] = lambda file: "") -> Path:
+    """The file called `name`, else the bundled recipe of that name; raises RecipeError with what `advise` says of it."""
     path = Path(name)
     if os.path.isfile(path):
         return path
-    known = bundled.get(path.name if path.suffix else f"{path.name}.yaml") if path.name == str(path) else None
-    if known is None:
-        hint = did_you_mean(str(name), bundled)
-        raise RecipeError([Problem(f"there is no recipe {name}, neither as a file nor bundled with a plugin",
-                                   hint=hint)])
-    return known
+    file = (path.name if path.suffix else f"{path.name}.yaml") if path.name == str(path) else ""
+    if file not in bundled:
+        raise RecipeError([Problem(f"there is no recipe {name}, neither as a file nor bundled with an installed plugin",
+                                   hint=advise(file) or did_you_mean(str(name), bundled))])
+    return bundled[file]
 
 
 def load_recipe(path: Path, sets: Sequence[str] = ()) -> Recipe:

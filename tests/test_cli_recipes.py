@@ -75,7 +75,7 @@ def test_validate_exits_3_when_the_data_are_missing(i2i, toy):
 def test_a_recipe_that_is_not_there(i2i, toy):
     answer = i2i("validate", "toi.yaml", *toy)
     assert answer.code == 2
-    assert answer.err.startswith("there is no recipe toi.yaml, neither as a file nor bundled with a plugin")
+    assert answer.err.startswith("there is no recipe toi.yaml, neither as a file nor bundled with an installed plugin")
 
 
 def test_explain_prints_the_plan(i2i, toy):
@@ -123,6 +123,6 @@ def test_init_copies_a_bundled_recipe_and_never_overwrites(i2i, toy):
 def test_init_of_an_unknown_recipe_and_into_a_missing_folder(i2i, toy):
     answer = i2i("init", "stargan_v3.yaml")
     assert answer.code == 2
-    assert answer.err == "no plugin brings a recipe stargan_v3.yaml (did you mean stargan_v2.yaml?)\n"
+    assert answer.err == "no installed plugin brings a recipe stargan_v3.yaml (did you mean stargan_v2.yaml?)\n"
     answer = i2i("init", "stargan_v2.yaml", "--to", "no/mine.yaml")
     assert (answer.code, answer.err) == (74, "no/mine.yaml cannot be written: No such file or directory\n")
