@@ -140,6 +140,13 @@ def test_names_are_text_in_a_card(model):
     assert '| domains | flat, "; rm -rf ~ \\| \\<b\\> \\`x\\` \\[y\\](z) |\n' in told
 
 
+def test_a_card_says_how_to_install_what_the_model_was_trained_with(model):
+    plugins = "i2i-gan-fan-mask==0.1.0 i2i-gan-stargan-v2==0.1.0"
+    assert f"\npip install i2i-gan==0.1.0 {plugins}\n" in card(read(model))
+    change(model, "versions", to={})
+    assert f"\npip install i2i-gan {plugins}\n" in card(read(model))
+
+
 def test_a_model_names_no_file_outside_of_its_folder(model):
     change(model, "files", "../secret", to={"size": 1, "sha256": ""})
     assert refused(model) == "MODEL/config.json names the file ../secret, which is not in its folder"
