@@ -258,7 +258,7 @@ class Recipe(Section):
 
 
 def find_recipe(name: str | Path, bundled: Mapping[str, Path], advise: Callable[[str], str] = lambda file: "") -> Path:
-    """The file called `name`, else the bundled recipe of that name; raises RecipeError with what `advise` says of it."""
+    """The file called `name`, else the bundled recipe of that name; raises RecipeError with what `advise` says."""
     path = Path(name)
     if os.path.isfile(path):
         return path

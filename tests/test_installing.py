@@ -46,7 +46,8 @@ def installed(python: Path) -> set[str]:
 
 
 def test_the_distributions_are_those_of_the_registry():
-    assert NAMES == ["i2i-gan", *(row["distribution"] for row in PLUGINS.values())]
+    listed = [row["distribution"] for row in PLUGINS.values()]
+    assert listed == NAMES[1:]
 
 
 def test_wheels_alone_train_the_first_recipe_once_the_hint_was_followed(wheels, tmp_path):

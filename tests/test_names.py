@@ -43,10 +43,11 @@ def bare(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("text", [
-    "pip install {}", "pip install -U --pre {}", 'pip install "{}[demo]"', "pip install other {}", "pip3 install '{}>=1'",
-    'pip install "{}{{need}}"', "uv add {}", "uv pip install {}", "uvx {}", "pipx run {} train", "conda install {}",
-    '"{}[demo,docs]"', '"{}>=0.1,<1"', "{}==0.1.0", 'f"{}=={{version}}"', "{} <2", 'dependencies = ["{}", "numpy"]',
-    'dependencies = [\n  "torch",\n  "{}",\n]', "requires = ['{}']", "Requires-Dist: {} (>=1)", "{}~=1.0"])
+    "pip install {}", "pip install -U --pre {}", 'pip install "{}[demo]"', "pip install other {}",
+    "pip3 install '{}>=1'", 'pip install "{}{{need}}"', "uv add {}", "uv pip install {}", "uvx {}", "pipx run {} train",
+    "conda install {}", '"{}[demo,docs]"', '"{}>=0.1,<1"', "{}==0.1.0", 'f"{}=={{version}}"', "{} <2", "{}~=1.0",
+    'dependencies = ["{}", "numpy"]', 'dependencies = [\n  "torch",\n  "{}",\n]', "requires = ['{}']",
+    "Requires-Dist: {} (>=1)"])
 def test_a_bare_name_is_found_in_every_way_to_require_it(text):
     assert bare(text.format("i2i"))
     assert not bare(text.format("i2i-gan"))
