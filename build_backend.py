@@ -1,7 +1,7 @@
-"""The build backend: setuptools, and an editable installation that `import i2i` finds beside a clone called i2i, too.
+"""The build backend: setuptools, whose editable installations put this folder on sys.path, too.
 
-setuptools' finder of editable packages is asked after sys.path. There a folder i2i, such as a clone in the working
-folder, is a namespace package, unless a later entry of sys.path has a package of that name: so the clone is one.
+Python asks setuptools' finder of editable packages last. Beside a clone called i2i, `import i2i` would find the clone's
+folder first, as a namespace package; an entry of sys.path that has the real package wins over it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from setuptools.build_meta import *  # noqa: F403
 
 
 def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
+    """Build as setuptools does, then add this folder to the .pth file in the wheel."""
     name: str = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
     wheel = Path(wheel_directory, name)
     with ZipFile(wheel) as built:

@@ -115,7 +115,7 @@ def render(path: Path) -> str:
 
 
 def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
-    """What a plugin registers, and its recipes, each with the plugins whose components it names."""
+    """A plugin's components, and its recipes, each with the plugins whose components it names."""
     (row,) = (row for row in plugins.rows if row.name == plugin)
     owners = {entry.name: entry.plugin for entry in plugins.registry if entry.plugin != "core"}
     needed = {}

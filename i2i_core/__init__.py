@@ -7,6 +7,6 @@ recipe, registry, components, data, tensors, losses, phases, trainer, hooks, sta
 from i2i_core.hookspecs import hookimpl
 
 DISTRIBUTION = "i2i-gan"
-"""What pip calls the core, `i2i` and the command; a package called i2i is somebody else's."""
+"""The name that pip knows the core, `i2i` and the command by; a package called i2i is somebody else's."""
 __version__ = "0.1.0"
 __all__ = ["DISTRIBUTION", "__version__", "hookimpl"]

@@ -80,19 +80,20 @@ class Plugins:
         return self.listed.get("index") or {}
 
     def hint_for_plugin(self, name: str) -> str:
-        """What to do for names of a plugin that is not in use: why it is not, or what to install; "" if unknown."""
+        """Say why a plugin is not in use, or what to install for it; nothing where it is in use or unknown."""
         for row in self.rows:
             if row.name == name:
                 return f"plugin {name} is not in use: {row.error}" if row.error else ""
         return pip_install(self.index[name]) if name in self.index else ""
 
     def hint_for_recipe(self, file: str) -> str:
-        """What to do for a recipe of such a plugin: to install is all that the recipe needs."""
+        """Say the same for a recipe of a known plugin; to install is all that the recipe needs."""
         for name, pinned in self.listed["plugins"].items():
             if needed := (pinned.get("recipes") or {}).get(file):
                 if name in (row.name for row in self.rows):
                     return self.hint_for_plugin(name)
-                return pip_install(*[self.index[file]] if file in self.index else map(self.index.__getitem__, needed))
+                wanted = [self.index[name] for name in ([file] if file in self.index else needed) if name in self.index]
+                return pip_install(*wanted) if wanted else ""
         return ""
 
     def recipes(self) -> dict[str, Path]:
@@ -214,7 +215,7 @@ def _explained(error: BaseException, row: Plugin) -> str:
 
 
 def pip_install(*requirements: str) -> str:
-    """The command that installs them, quoted as every shell takes it."""
+    """The command that installs them; quotes that every shell takes."""
     return " ".join(["pip install", *(f'"{text}"' if "[" in text else text for text in requirements)])
 
 

@@ -22,7 +22,7 @@ PLUGINS = load_registry_file(ROOT / "registry.yaml")["plugins"]
 PROJECTS = [ROOT, *(ROOT / row["folder"] for row in PLUGINS.values())]
 NAMES = [tomllib.loads((project / "pyproject.toml").read_text())["project"]["name"] for project in PROJECTS]
 FIRST = {"i2i-gan", "i2i-gan-stargan-v2", "i2i-gan-fan-mask", "i2i-gan-emoji"}
-"""What the first recipe needs."""
+"""Those that the first recipe needs."""
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What pip is told: i2i's distributions are called i2i-gan, since a package called i2i is a stranger's."""
+"""Names for pip: i2i's distributions are called i2i-gan, since a package called i2i is a stranger's."""
 
 from __future__ import annotations
 
