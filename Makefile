@@ -1,9 +1,11 @@
-# make demo | test | check | docs | install | registry | bench | bench-full. Everything happens in .venv; nothing is fetched after `install`.
+# make demo | test | check | docs | install | registry | bench | bench-full. Everything happens in .venv. `install` fetches
+# what training and tests need, once; `docs` what the documentation needs, and so does `test`, which builds it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugins/regularize examples/plugins/i2i-classics
 STAMP := $(VENV)/installed
+DOCS := $(VENV)/installed-docs
 
 .PHONY: install demo test test-slow check docs registry bench bench-full
 
@@ -15,10 +17,14 @@ $(STAMP): pyproject.toml requirements-torch.txt $(PLUGINS:%=%/pyproject.toml)
 	$(BIN)/pip install -q -e ".[dev]" $(PLUGINS:%=-e %)
 	touch $@
 
+$(DOCS): $(STAMP)
+	$(BIN)/pip install -q -e ".[docs]"
+	touch $@
+
 demo: install
 	$(BIN)/i2i train --recipe stargan_v2.yaml
 
-test: install
+test: install $(DOCS)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: install
@@ -29,7 +35,7 @@ check: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: install
+docs: install $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict -q
 	@echo site/index.html
 

@@ -9,6 +9,7 @@ import ast
 import importlib.util
 import inspect
 import itertools
+import json
 import re
 import sys
 import typing
@@ -19,13 +20,14 @@ from typing import Any
 import yaml
 
 from i2i_core.errors import PluginError
+from i2i_core.recipe.document import load_text
 from i2i_core.registry.entries import KINDS, Entry
 from i2i_core.registry.plugins import Plugins
 
 HEADER = """\
 # The plugins of this tree and what they register.
 # Kept by hand: each plugin's package, distribution, version, folder and enabled; and index, which says what to
-# install for a name (or a plugin's prefix) that is not there. components and core are generated: make registry
+# install for a name (or a plugin's prefix, or a recipe) that is not there. The rest is generated: make registry
 """
 
 
@@ -107,10 +109,22 @@ def render(path: Path) -> str:
     plugins = Plugins(path.resolve())
     for failed in (row for row in plugins.rows if row.error):
         raise PluginError(f"plugin {failed.name} does not load, so {path} cannot be written: {failed.error}")
-    rows = {name: row | ({"components": _components(plugins, name)} if row.get("enabled", True) else {})
+    rows = {name: row | _generated(plugins, name) if row.get("enabled", True) else row
             for name, row in plugins.listed["plugins"].items()}
     found = {"plugins": rows, "index": plugins.index, "core": _components(plugins, "core")}
     return HEADER + "".join(f"\n{_dump({key: value})}" for key, value in found.items())
+
+
+def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
+    """A plugin's components, and its recipes, each with the plugins whose components it names."""
+    (row,) = (row for row in plugins.rows if row.name == plugin)
+    owners = {entry.name: entry.plugin for entry in plugins.registry if entry.plugin != "core"}
+    needed = {}
+    for file in row.recipes:
+        data = load_text(plugins.recipes()[file].read_text(encoding="utf-8"), file).data
+        words = re.findall(r'"([\w/]+)"', json.dumps(data))
+        needed[file] = sorted({plugin, *(owners[word] for word in words if word in owners)})
+    return {"components": _components(plugins, plugin), "recipes": needed}
 
 
 def _components(plugins: Plugins, plugin: str) -> dict[str, dict[str, dict[str, Any]]]:

@@ -86,13 +86,8 @@ def _event_problems(entry: Entry) -> list[Problem]:
 def _hint(name: str, plugins: Plugins) -> str:
     from i2i_core.errors import did_you_mean
 
-    prefix = name.partition("/")[0]
-    row = next((row for row in plugins.rows if row.name == prefix), None)
-    if row is not None and row.error:
-        return f"plugin {prefix} is not in use: {row.error}"
-    if row is None and prefix in plugins.index:
-        return f"pip install {plugins.index[prefix]}"
-    return did_you_mean(name, [e.name for e in plugins.registry])
+    hint = plugins.hint_for_plugin(name.partition("/")[0])
+    return hint or did_you_mean(name, [e.name for e in plugins.registry])
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

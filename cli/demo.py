@@ -25,7 +25,7 @@ def with_gradio(function: Callable[..., Any]) -> Callable[..., Any]:
         from i2i_core.errors import UsageError
 
         if find_spec("gradio") is None:
-            raise UsageError('the page needs gradio; pip install "i2i[demo]"')
+            raise UsageError('the page needs gradio; pip install "i2i-gan[demo]"')
         return function(**rest)
 
     return wrapped

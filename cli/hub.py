@@ -18,8 +18,8 @@ from .common import verb, with_overwrite
 def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> None:
     """Fetch the model NAME (OWNER/MODEL) from a hub.
 
-    Needs pip install "i2i[hub]". HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE are honoured. Only safetensors, config.json,
-    the recipe, the card and its pictures are fetched.
+    Needs pip install "i2i-gan[hub]". HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE are honoured. Only safetensors,
+    config.json, the recipe, the card and its pictures are fetched.
 
     \b
     i2i pull somebody/emoji --to models/emoji
@@ -36,8 +36,8 @@ def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> N
 def push(folder: Path, name: str, public: bool) -> None:
     """Send a model's FOLDER to a hub as NAME (OWNER/MODEL).
 
-    Needs pip install "i2i[hub]", and a login there: hf auth login. Read its README.md first: it should say under which
-    licence you share the weights.
+    Needs pip install "i2i-gan[hub]", and a login there: hf auth login. Read its README.md first: it should say under
+    which licence you share the weights.
 
     \b
     i2i push models/emoji somebody/emoji

@@ -40,7 +40,10 @@ def new(plugins: Plugins, name: str, to: Path | None) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise UsageError(f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with single "
                          f"underscores between words, such as my_blur")
-    if any(row.name == name for row in plugins.rows):
+    if name.partition("_")[0] == "gan":
+        raise UsageError("i2i-gan, and what begins with it, is what i2i's own distributions are called; choose another "
+                         "name")
+    if name in plugins.index or any(row.name == name for row in plugins.rows):
         raise UsageError(f"there is already a plugin called {name}; choose another name")
     if importlib.util.find_spec(f"i2i_{name}"):
         raise UsageError(f"there is already a package i2i_{name}, as the plugin's would be; choose another name")

@@ -30,11 +30,11 @@ def init(plugins: Plugins, name: str, to: Path | None) -> None:
     """
     from i2i_core.errors import DiskError, did_you_mean
 
-    bundled = plugins.recipes()
-    source = bundled.get(name) or bundled.get(f"{name}.yaml")
+    bundled, file = plugins.recipes(), name if name.endswith(".yaml") else f"{name}.yaml"
+    source = bundled.get(file)
     if source is None:
-        hint = did_you_mean(name, bundled)
-        raise UsageError(f"no plugin brings a recipe {name}" + (f" ({hint})" if hint else ""))
+        hint = plugins.hint_for_recipe(file) or did_you_mean(name, bundled)
+        raise UsageError(f"no installed plugin brings a recipe {name}" + (f" ({hint})" if hint else ""))
     copy = to or Path(source.name)
     try:
         with open(copy, "xb") as target, open(source, "rb") as original:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
 @click.option("--out", type=click.Path(path_type=Path), default="video.webp", show_default=True, metavar="FILE",
-              help='.webp, or with pip install "i2i[video]" .mp4')
+              help='.webp, or with pip install "i2i-gan[video]" .mp4')
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, callback=finite,
               help="From one style to the next.")
 @click.option("--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="Frames a second.")

@@ -16,6 +16,7 @@ import yaml
 
 import i2i
 import i2i_core
+from i2i_core import DISTRIBUTION
 from i2i_core.interfaces import EVENTS, Hook
 from i2i_core.recipe.sections import Recipe
 from i2i_core.registry import entries, hookspecs
@@ -124,7 +125,7 @@ def _code(value: Any) -> str:
 def components() -> Iterator[str]:
     """A section for each plugin, with its components' keys and tensors."""
     listed = load_registry_file(BUNDLED)
-    plugins = {"core": {"components": listed["core"], "distribution": "i2i"}, **listed["plugins"]}
+    plugins = {"core": {"components": listed["core"], "distribution": DISTRIBUTION}, **listed["plugins"]}
     for plugin, row in plugins.items():
         yield f"### {plugin}\n\nDistribution `{row['distribution']}`.\n"
         for kind, named in row.get("components", {}).items():

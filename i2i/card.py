@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from i2i_core import DISTRIBUTION
 from i2i_core.models.folder import Config, Model
 
 
@@ -15,8 +16,8 @@ def card(model: Model, pictures: Iterable[str] = ()) -> str:
     """README.md of a model's folder. pictures: names of files in it that show translations."""
     config = model.config
     height, width = config.image_size
-    install = " ".join(shlex.quote(origin) for origin in (f"i2i=={config.versions['i2i']}", *config.plugins.values())
-                       if "==" in origin)
+    core = "==".join((DISTRIBUTION, *(version for name, version in config.versions.items() if name == DISTRIBUTION)))
+    install = shlex.join([core, *(origin for origin in config.plugins.values() if "==" in origin)])
     shown = "".join(f"\n![Translations]({picture})\n" for picture in pictures)
     facts = {"domains": ", ".join(config.domains), "translates into": ", ".join(config.targets),
              "size": f"{width} x {height} pixels", "styles from": " or ".join(config.guides),

@@ -49,7 +49,7 @@ def write(model: Translator, folder: Path, kind: Kind, overwrite: bool = False,
     refuse(folder, ABOUT, "model in parts", overwrite)
     refuse_others(folder, ABOUT, "model in parts")
     if kind == "onnx" and (gone := [name for name in NEEDED if find_spec(name) is None]):
-        raise UsageError(f'ONNX needs {" and ".join(gone)}: pip install "i2i[export]"')
+        raise UsageError(f'ONNX needs {" and ".join(gone)}: pip install "i2i-gan[export]"')
     order = parts(model)
     every = list({part: None for found in order.values() for part in found})
     files = {part.file + SUFFIXES[kind]: export(part, kind) for part in each(every)}

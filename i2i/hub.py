@@ -67,7 +67,7 @@ def _hub() -> Any:
     try:
         import huggingface_hub
     except ImportError:
-        raise UsageError('hubs need huggingface_hub: pip install "i2i[hub]"') from None
+        raise UsageError('hubs need huggingface_hub: pip install "i2i-gan[hub]"') from None
     return huggingface_hub
 
 

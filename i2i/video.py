@@ -23,7 +23,7 @@ def check(path: Path) -> None:
     if path.suffix.lower() not in (".mp4", ".webp"):
         raise UsageError(f"{path} should end in .mp4 or .webp")
     if path.suffix.lower() == ".mp4" and importlib.util.find_spec("av") is None:
-        raise UsageError('mp4 needs PyAV: pip install "i2i[video]", or name a .webp')
+        raise UsageError('mp4 needs PyAV: pip install "i2i-gan[video]", or name a .webp')
 
 
 def write(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:

@@ -11,10 +11,11 @@ import yaml
 
 from i2i_cli.catalogue import describe, known_components, render
 from i2i_core.errors import PluginError
-from i2i_core.registry.plugins import Plugins, load_registry_file
+from i2i_core.registry.plugins import Plugins, discover, load_registry_file
 
 ROOT = Path(__file__).parent.parent
 PLUGIN = '''
+from pathlib import Path
 from typing import Literal
 
 from i2i_core import hookimpl
@@ -26,6 +27,11 @@ def i2i_components(registry):
     registry.loss("pick", "sample_plugin:pick")
     registry.network("net", "sample_plugin:Net")
     registry.method("page", "sample_plugin")
+
+
+@hookimpl
+def i2i_recipes():
+    return Path(__file__).parent
 
 
 class Far:
@@ -63,6 +69,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delitem(sys.modules, "sample_plugin", raising=False)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "sample_plugin.py").write_text(PLUGIN)
+    (tmp_path / "code" / "sample.yaml").write_text("# not old/far\nmethod: sample/page\nlosses: {a: {use: gan/bce}}\n")
     file = tmp_path / "registry.yaml"
     file.write_text("""
 plugins:
@@ -109,12 +116,20 @@ def test_writing_keeps_what_is_kept_by_hand_and_is_stable(registry):
     assert "          reads: [x_fake, x_real]\n" in written
     data = yaml.safe_load(written)
     sample = data["plugins"]["sample"]
-    assert {k: v for k, v in sample.items() if k != "components"} == {
+    assert {k: v for k, v in sample.items() if k not in ("components", "recipes")} == {
         "package": "sample_plugin", "distribution": "i2i-sample", "version": ">=1", "folder": "code", "enabled": True}
     assert data["index"] == {"other/thing": "i2i-other"}
     assert data["plugins"]["old"]["components"] == {"loss": {"old/far": {"summary": "Kept."}}}
     registry.write_text(written)
     assert render(registry) == written
+
+
+def test_a_recipe_is_listed_with_the_plugins_whose_components_it_names():
+    listed = load_registry_file(ROOT / "registry.yaml")["plugins"]
+    assert listed["stargan_v2"]["recipes"]["stargan_v2.yaml"] == ["emoji", "fan_mask", "stargan_v2"]
+    assert listed["classics"]["recipes"]["pix2pix.yaml"] == ["classics", "earth"]
+    brought = [name for row in listed.values() for name in row["recipes"]]
+    assert sorted(brought) == sorted(discover().recipes())
 
 
 def test_what_the_code_no_longer_says_is_replaced(registry):

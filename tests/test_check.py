@@ -142,11 +142,12 @@ def test_a_value_that_a_constructor_refuses_is_a_problem_with_its_place(check):
 
 
 @pytest.mark.parametrize(("requires", "problem"), [
-    ("{i2i: '>=9'}", '17: the recipe requires i2i >=9, and 0.1.0 is installed (pip install "i2i>=9")'),
+    ("{i2i: '>=9'}", '17: the recipe requires i2i >=9, and 0.1.0 is installed (pip install "i2i-gan>=9")'),
     ("{stargan_v2: '<0.1'}", "24: the recipe requires stargan_v2 <0.1, and 0.1.0 is installed "
-     '(pip install "i2i-stargan-v2<0.1")'),
+     '(pip install "i2i-gan-stargan-v2<0.1")'),
     ("{nobody-has-this: '>=1'}",
-     '29: the recipe requires nobody-has-this >=1, which is not installed (pip install "nobody-has-this>=1")'),
+     "29: the recipe requires nobody-has-this >=1, which is not installed (no known plugin; if a distribution, "
+     'pip install "nobody-has-this>=1")'),
     ("{i2i: newest}", "17: 'newest' is no version range (write for example \">=0.1,<1\")"),
     ("{i2i: 1}", "17: requires.i2i should be text, not 1")])
 def test_what_a_recipe_requires_must_be_installed(mistakes, requires, problem):
@@ -162,6 +163,8 @@ def test_a_plugin_that_could_be_installed_is_named(mistakes, plugins, monkeypatc
     assert mistakes(("use: tiny/generator, width: 4", "use: unets/small"), ("tiny/distance", "vgg/perceptual")) == [
         "tiny.yaml:7:20: there is no network called unets/small (pip install i2i-unets)",
         "tiny.yaml:16:17: there is no loss called vgg/perceptual (pip install vgg-losses)"]
+    assert mistakes(("steps: 4", "steps: 4\nrequires: {unets: '>=1'}")) == [
+        'tiny.yaml:4:19: the recipe requires unets >=1, which is not installed (pip install "i2i-unets>=1")']
 
 
 def test_a_plugin_that_does_not_load_says_why(mistakes, plugins, monkeypatch):
@@ -172,17 +175,17 @@ def test_a_plugin_that_does_not_load_says_why(mistakes, plugins, monkeypatch):
 
 
 def test_of_two_distributions_of_one_plugin_the_one_in_use_counts(check, mistakes, plugins, monkeypatch):
-    second = Plugin("stargan_v2", "2.14", "torch", error="i2i-stargan-v2 already brings it")
+    second = Plugin("stargan_v2", "2.14", "torch", error="i2i-gan-stargan-v2 already brings it")
     monkeypatch.setattr(plugins, "rows", [*plugins.rows, second])
     check(("steps: 4", "steps: 4\nrequires: {stargan_v2: '<1'}"))
     assert mistakes(("use: tiny/generator, width: 4", "use: stargan_v2/unet")) == [
-        "tiny.yaml:7:20: there is no network called stargan_v2/unet (torch is not in use: i2i-stargan-v2 already "
+        "tiny.yaml:7:20: there is no network called stargan_v2/unet (torch is not in use: i2i-gan-stargan-v2 already "
         "brings it)"]
 
 
 def test_the_plugins_of_this_tree_are_in_the_index(plugins):
     names = ("stargan_v2", "fan_mask", "emoji", "earth", "regularize", "classics")
-    assert {name: f"i2i-{name.replace('_', '-')}" for name in names}.items() <= plugins.index.items()
+    assert {name: f"i2i-gan-{name.replace('_', '-')}" for name in names}.items() <= plugins.index.items()
 
 
 class Careless:

@@ -104,9 +104,9 @@ def test_show_of_an_unknown_component_says_what_to_do(i2i, tmp_path):
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == "there is no component called stargan_v2/generater (did you mean stargan_v2/generator?)\n"
     team = tmp_path / "team.yaml"
-    team.write_text("plugins: {broken: {package: nothing_of_that_name}}\nindex: {fan_mask: i2i-fan-mask}\n")
+    team.write_text("plugins: {broken: {package: nothing_of_that_name}}\nindex: {fan_mask: i2i-gan-fan-mask}\n")
     answer = i2i("show", "fan_mask/high_pass", "--registry", team)
-    assert answer.err == "there is no component called fan_mask/high_pass (pip install i2i-fan-mask)\n"
+    assert answer.err == "there is no component called fan_mask/high_pass (pip install i2i-gan-fan-mask)\n"
     answer = i2i("show", "broken/loss", "--registry", team)
     assert answer.err == ("there is no component called broken/loss (plugin broken is not in use: "
                           "ModuleNotFoundError: No module named 'nothing_of_that_name')\n")

@@ -5,6 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+import yaml
+
+from i2i_core.registry.plugins import BUNDLED, load_registry_file
+
 
 def test_a_valid_recipe(i2i, toy):
     answer = i2i("validate", "toy.yaml", *toy)
@@ -75,7 +80,40 @@ def test_validate_exits_3_when_the_data_are_missing(i2i, toy):
 def test_a_recipe_that_is_not_there(i2i, toy):
     answer = i2i("validate", "toi.yaml", *toy)
     assert answer.code == 2
-    assert answer.err.startswith("there is no recipe toi.yaml, neither as a file nor bundled with a plugin")
+    assert answer.err.startswith("there is no recipe toi.yaml, neither as a file nor bundled with an installed plugin")
+
+
+@pytest.fixture
+def core_alone(tmp_path):
+    """Options that leave the core alone, as where no plugin is installed."""
+    listed = load_registry_file(BUNDLED)
+    for row in listed["plugins"].values():
+        row["enabled"] = False
+    (tmp_path / "alone.yaml").write_text(yaml.safe_dump(listed))
+    return "--registry", tmp_path / "alone.yaml"
+
+
+@pytest.mark.parametrize(("recipe", "line"), [
+    ("stargan_v2.yaml", 'pip install "i2i-gan[stargan-v2]"'), ("stargan_v2", 'pip install "i2i-gan[stargan-v2]"'),
+    ("stargan_v2_afhq.yaml", "pip install i2i-gan-stargan-v2"),
+    ("pix2pix.yaml", "pip install i2i-gan-classics i2i-gan-earth")])
+def test_a_known_recipe_that_is_not_installed_is_answered_with_what_to_install(i2i, core_alone, recipe, line):
+    for verb in (("train", "--recipe"), ("validate",), ("explain",), ("data", "check", "--recipe")):
+        answer = i2i(*verb, recipe, *core_alone)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err == (f"there is no recipe {recipe}, neither as a file nor bundled with an installed plugin "
+                              f"({line})\n")
+    answer = i2i("init", recipe, *core_alone)
+    assert (answer.code, answer.err) == (2, f"no installed plugin brings a recipe {recipe} ({line})\n")
+
+
+def test_a_recipe_of_a_plugin_that_fails_says_why(i2i, core_alone):
+    listed = yaml.safe_load(core_alone[1].read_text())
+    listed["plugins"]["classics"] |= {"enabled": True, "folder": "", "package": "nothing_of_that_name"}
+    core_alone[1].write_text(yaml.safe_dump(listed))
+    answer = i2i("validate", "cut.yaml", *core_alone)
+    assert answer.code == 2
+    assert "(plugin classics is not in use: ModuleNotFoundError: No module named 'nothing_of_that_name'" in answer.err
 
 
 def test_explain_prints_the_plan(i2i, toy):
@@ -123,6 +161,6 @@ def test_init_copies_a_bundled_recipe_and_never_overwrites(i2i, toy):
 def test_init_of_an_unknown_recipe_and_into_a_missing_folder(i2i, toy):
     answer = i2i("init", "stargan_v3.yaml")
     assert answer.code == 2
-    assert answer.err == "no plugin brings a recipe stargan_v3.yaml (did you mean stargan_v2.yaml?)\n"
+    assert answer.err == "no installed plugin brings a recipe stargan_v3.yaml (did you mean stargan_v2.yaml?)\n"
     answer = i2i("init", "stargan_v2.yaml", "--to", "no/mine.yaml")
     assert (answer.code, answer.err) == (74, "no/mine.yaml cannot be written: No such file or directory\n")

@@ -140,7 +140,7 @@ def test_what_a_video_needs(i2i, tiny_model, pictures, monkeypatch):
     assert i2i("video", tiny_model, pictures, "--out", "video.avi").err == "video.avi should end in .mp4 or .webp\n"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert i2i("video", tiny_model, pictures, "--out", "video.mp4").err == (
-        'mp4 needs PyAV: pip install "i2i[video]", or name a .webp\n')
+        'mp4 needs PyAV: pip install "i2i-gan[video]", or name a .webp\n')
 
 
 def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, tiny_model, model, pictures):

@@ -135,7 +135,7 @@ def test_onnx_needs_an_extra_and_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UsageError) as error:
         write(untrained(*CYCLEGAN), tmp_path / "new", "onnx")
-    assert str(error.value) == 'ONNX needs onnxscript: pip install "i2i[export]"'
+    assert str(error.value) == 'ONNX needs onnxscript: pip install "i2i-gan[export]"'
     assert not (tmp_path / "new").exists()
 
 

@@ -140,6 +140,13 @@ def test_names_are_text_in_a_card(model):
     assert '| domains | flat, "; rm -rf ~ \\| \\<b\\> \\`x\\` \\[y\\](z) |\n' in told
 
 
+def test_a_card_says_how_to_install_what_the_model_was_trained_with(model):
+    plugins = "i2i-gan-fan-mask==0.1.0 i2i-gan-stargan-v2==0.1.0"
+    assert f"\npip install i2i-gan==0.1.0 {plugins}\n" in card(read(model))
+    change(model, "versions", to={})
+    assert f"\npip install i2i-gan {plugins}\n" in card(read(model))
+
+
 def test_a_model_names_no_file_outside_of_its_folder(model):
     change(model, "files", "../secret", to={"size": 1, "sha256": ""})
     assert refused(model) == "MODEL/config.json names the file ../secret, which is not in its folder"
@@ -184,11 +191,11 @@ def test_weights_of_other_networks_are_told_by_name(model):
 
 def test_a_model_of_a_plugin_that_is_not_installed_says_what_to_install(model, tmp_path):
     (tmp_path / "none.yaml").write_text("plugins: {}")
-    change(model, "plugins", to={"stargan_v2": "i2i-stargan-v2==0.1.0"})
+    change(model, "plugins", to={"stargan_v2": "i2i-gan-stargan-v2==0.1.0"})
     with pytest.raises(PluginError) as error:
         i2i.load(model, plugins=discover(tmp_path / "none.yaml"))
     assert str(error.value) == ("the model emoji needs plugin stargan_v2, which is not installed; "
-                                "pip install i2i-stargan-v2==0.1.0")
+                                "pip install i2i-gan-stargan-v2==0.1.0")
 
 
 def test_paths_in_lists_are_files_of_the_model_too(model, tmp_path):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -69,11 +70,25 @@ def test_a_name_that_packages_cannot_have_is_refused(i2i, here, name):
 @pytest.mark.parametrize(("name", "why"), [
     ("stargan_v2", "there is already a plugin called stargan_v2"),
     ("core", "there is already a plugin called core"),
+    ("gan", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
+    ("gan_blur", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
     ("cli", "there is already a package i2i_cli, as the plugin's would be")])
 def test_a_name_that_is_taken_is_refused(i2i, here, name, why):
     answer = i2i("new", name)
     assert (answer.code, answer.out, answer.err) == (2, "", f"{why}; choose another name\n")
     assert files(here) == set()
+
+
+def test_the_name_of_a_known_plugin_that_is_not_installed_is_refused(i2i, here):
+    (here / "team.yaml").write_text("plugins: {}\nindex: {unets: i2i-unets}\n")
+    answer = i2i("new", "unets", "--registry", "team.yaml")
+    assert (answer.code, answer.err) == (2, "there is already a plugin called unets; choose another name\n")
+
+
+def test_it_depends_on_the_core_by_the_name_that_pip_knows(i2i, here):
+    i2i("new", "my_blur")
+    project = tomllib.loads((here / "i2i-my-blur" / "pyproject.toml").read_text())["project"]
+    assert [need for need in project["dependencies"] if need.startswith("i2i")] == ["i2i-gan>=0.1,<1"]
 
 
 def test_nothing_is_overwritten(i2i, here):

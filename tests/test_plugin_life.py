@@ -101,24 +101,25 @@ RAISES = (INIT, "from i2i_core import hookimpl\n", "from i2i_core import hookimp
 def test_a_strangers_wheel_is_listed_with_what_it_brings(machine, install):
     install()
     assert machine.row("flowers") == {
-        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "error": "", "components": [
+        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "error": "", "recipes": ["flowers.yaml"],
+        "components": [
             "flowers/method", "flowers/meadow", "flowers/tint", "flowers/darker", "flowers/count"]}
-    assert "flowers     1.2      i2i-flowers              5\n" in machine.i2i("plugins").out
+    assert "flowers     1.2      i2i-flowers                  5\n" in machine.i2i("plugins").out
 
 
 def test_one_that_raises_says_what_where_and_what_to_do(machine, install):
     module = install(RAISES)
     assert machine.row("flowers") == {
-        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "components": [],
+        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "components": [], "recipes": [],
         "error": f"ValueError: no soil, at {module}:7; update or uninstall i2i-flowers"}
     assert "stargan_v2/generator" in machine.i2i("ls", "network").out
 
 
 def test_one_that_needs_another_core_is_not_imported(machine, install):
-    install(("pyproject.toml", '"i2i>=0.1"', '"numpy>=1", "i2i>=99"'), RAISES)
-    error = 'it needs i2i>=99, and 0.1.0 is installed; pip install "i2i>=99", or another version of i2i-flowers'
+    install(("pyproject.toml", '"i2i-gan>=0.1"', '"numpy>=1", "i2i-gan>=99"'), RAISES)
+    error = 'it needs i2i-gan>=99, and 0.1.0 is installed; pip install "i2i-gan>=99", or another version of i2i-flowers'
     assert machine.row("flowers") == {"name": "flowers", "version": "1.2", "distribution": "i2i-flowers",
-                                      "components": [], "error": error}
+                                      "components": [], "recipes": [], "error": error}
     answer = machine.i2i("validate", RECIPE)
     assert (answer.code, answer.out) == (2, "")
     mistake = f"{RECIPE}:7:9: there is no network called flowers/tint (plugin flowers is not in use: {error})"
@@ -130,7 +131,7 @@ def test_of_two_with_one_name_the_first_distribution_by_name_is_in_use(machine, 
     install(("pyproject.toml", "i2i-flowers", "i2i-bouquet"))
     assert len(machine.row("flowers", "i2i-bouquet")["components"]) == 5
     assert machine.row("flowers", "i2i-flowers") == {
-        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "components": [],
+        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "components": [], "recipes": [],
         "error": "i2i-bouquet already brings a plugin called flowers and comes first by name; uninstall one of the "
                  "two, or list one in a registry file"}
     team = machine.folder / "team.yaml"

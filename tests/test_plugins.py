@@ -39,7 +39,7 @@ def row(plugins: Plugins, name: str, distribution: str = "") -> Plugin:
 
 
 def test_what_is_installed_is_found(plugins):
-    assert row(plugins, "stargan_v2").distribution == "i2i-stargan-v2"
+    assert row(plugins, "stargan_v2").distribution == "i2i-gan-stargan-v2"
     assert row(plugins, "stargan_v2").version == "0.1.0"
     assert "stargan_v2/generator" in row(plugins, "stargan_v2").components
     assert [r.name for r in plugins.rows if r.error] == []
@@ -93,9 +93,10 @@ def test_a_plugin_that_fails_is_a_row_with_its_error_and_leaves_nothing(site, tm
 
 
 @pytest.mark.parametrize(("needs", "error"), [
-    ("i2i>=0.1,<1", ""), ("torch>=99", ""), ("i2i>=99; extra == 'new'", ""), ("i2i>=99; python_version < '3'", ""),
-    ("I2I (<0.1)",
-     'it needs i2i<0.1, and 0.1.0 is installed; pip install "i2i<0.1", or another version of garden-dist')])
+    ("i2i-gan>=0.1,<1", ""), ("torch>=99", ""), ("i2i-gan>=99; extra == 'new'", ""),
+    ("i2i-gan>=99; python_version < '3'", ""),
+    ("I2I_GAN (<0.1)",
+     'it needs i2i-gan<0.1, and 0.1.0 is installed; pip install "i2i-gan<0.1", or another version of garden-dist')])
 def test_only_another_core_that_is_needed_here_keeps_a_plugin_out(site, tmp_path, needs, error):
     site("garden")
     with open(tmp_path / "garden_dist-1.2.dist-info" / "METADATA", "a") as metadata:
@@ -236,7 +237,7 @@ def test_a_plugin_file_that_cannot_be_used_is_an_explained_error(tmp_path, name,
 
 
 def test_a_plugin_file_may_not_be_called_like_a_plugin(tmp_path):
-    for name, distribution in (("stargan_v2", "i2i-stargan-v2"), ("core", "i2i")):
+    for name, distribution in (("stargan_v2", "i2i-gan-stargan-v2"), ("core", "i2i-gan")):
         (tmp_path / f"{name}.py").write_text(f"{HEADER}    pass\n")
         with pytest.raises(PluginError) as caught:
             discover(files=(tmp_path / f"{name}.py",))

@@ -181,7 +181,8 @@ def test_recipes_are_found_as_files_first_and_then_by_name(tmp_path, monkeypatch
 def test_a_recipe_that_is_not_there_says_where_it_was_looked_for(plugins, name, hint):
     with pytest.raises(RecipeError) as error:
         find_recipe(name, {"stargan_v2.yaml": plugins.recipes()["stargan_v2.yaml"]} if hint else {})
-    assert str(error.value) == f"there is no recipe {name}, neither as a file nor bundled with a plugin{hint}"
+    assert str(error.value) == (f"there is no recipe {name}, neither as a file nor bundled with an installed plugin"
+                                f"{hint}")
 
 
 def places(data, path=()):

@@ -12,6 +12,7 @@ from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
+from i2i_core import DISTRIBUTION
 from i2i_core.errors import PluginError, Problem, RecipeError
 from i2i_core.interfaces import Schedule
 from i2i_core.plan.checked import Checked, Key, OptimizerSpec
@@ -45,7 +46,7 @@ def _read(recipe: Source, sets: Sequence[str], plugins: Plugins, launcher: Mappi
     if isinstance(recipe, Mapping):
         text = json.dumps(recipe, indent=1, ensure_ascii=False, default=str)
         return parse_recipe(text, "recipe", sets, launcher)
-    return load_recipe(find_recipe(recipe, plugins.recipes()), sets, launcher)
+    return load_recipe(find_recipe(recipe, plugins.recipes(), plugins.hint_for_recipe), sets, launcher)
 
 
 def load_again(recipe: Source, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
@@ -109,7 +110,7 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
 def _requirements(recipe: Recipe, checker: Checker) -> None:
     plugins = checker.plugins
     # Of two distributions that bring one plugin the first is in use.
-    distributions = {row.name: row.distribution for row in reversed(plugins.rows)} | {"i2i": "i2i"}
+    distributions = {row.name: row.distribution for row in reversed(plugins.rows)} | {"i2i": DISTRIBUTION}
     for name, wanted in recipe.requires.items():
         place, distribution = ("requires", name), distributions.get(name, name)
         try:
@@ -122,8 +123,9 @@ def _requirements(recipe: Recipe, checker: Checker) -> None:
             checker.report(f"{wanted!r} is no version range", place, 'write for example ">=0.1,<1"')
         except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
             if name not in distributions:
+                known = f'pip install "{plugins.index.get(name, name)}{wanted}"'
                 checker.report(f"the recipe requires {f'{name} {wanted}'.strip()}, which is not installed", place,
-                               f'pip install "{plugins.index.get(name, name)}{wanted}"')
+                               known if name in plugins.index else f"no known plugin; if a distribution, {known}")
 
 
 def _schedule(keys: Any, checker: Checker, *places: Place) -> Spec | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,17 +18,19 @@ from i2i_core.recipe.sections import Recipe, keys_at
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-def find_recipe(name: str | Path, bundled: dict[str, Path]) -> Path:
-    """The file called `name`, else the bundled recipe of that name; raises RecipeError."""
+def find_recipe(name: str | Path, bundled: Mapping[str, Path], advise: Callable[[str], str] = lambda file: "") -> Path:
+    """Return the file called `name`, else the bundled recipe of that name.
+
+    Raises RecipeError with what `advise` says about a recipe that is not there.
+    """
     path = Path(name)
     if os.path.isfile(path):
         return path
-    known = bundled.get(path.name if path.suffix else f"{path.name}.yaml") if path.name == str(path) else None
-    if known is None:
-        hint = did_you_mean(str(name), bundled)
-        raise RecipeError([Problem(f"there is no recipe {name}, neither as a file nor bundled with a plugin",
-                                   hint=hint)])
-    return known
+    file = (path.name if path.suffix else f"{path.name}.yaml") if path.name == str(path) else ""
+    if file not in bundled:
+        raise RecipeError([Problem(f"there is no recipe {name}, neither as a file nor bundled with an installed plugin",
+                                   hint=advise(file) or did_you_mean(str(name), bundled))])
+    return bundled[file]
 
 
 def load_recipe(path: Path, sets: Sequence[str] = (), launcher: Mapping[str, str] = NOTHING) -> Recipe:

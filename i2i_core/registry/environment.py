@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 
-from i2i_core import __version__
+from i2i_core import DISTRIBUTION, __version__
 from i2i_core.disk.files import write_file
 from i2i_core.registry.plugins import Plugins
 
@@ -66,8 +66,8 @@ def changed(before: Mapping[str, Any], plugins: Plugins) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of i2i and of the libraries that compute."""
-    return {"i2i": __version__, **{name: metadata.version(name) for name in LIBRARIES}}
+    """Of i2i and of the libraries that compute, by distribution."""
+    return {DISTRIBUTION: __version__, **{name: metadata.version(name) for name in LIBRARIES}}
 
 
 def origins(plugins: Plugins, components: Collection[str]) -> dict[str, str]:

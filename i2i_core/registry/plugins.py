@@ -21,7 +21,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from i2i_core import __version__
+from i2i_core import DISTRIBUTION, __version__
 from i2i_core.errors import PluginError, RecipeError, did_you_mean
 from i2i_core.recipe.document import load_text
 from i2i_core.registry import builtins, hookspecs
@@ -40,6 +40,7 @@ class Plugin:
     version: str = ""
     distribution: str = ""
     components: list[str] = field(default_factory=list)
+    recipes: list[str] = field(default_factory=list)
     error: str = ""
 
 
@@ -60,7 +61,7 @@ class Plugins:
         self.rows: list[Plugin] = []
         self.registry_file, self.files = registry_file, files
         self._recipes: dict[str, Path] = {}
-        self._load(Plugin("core", __version__, "i2i"), lambda: builtins)
+        self._load(Plugin("core", __version__, DISTRIBUTION), lambda: builtins)
         for name, pinned in self.listed["plugins"].items() if registry_file else _installed() if installed else ():
             if pinned.get("enabled", True):
                 row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
@@ -80,6 +81,23 @@ class Plugins:
     def index(self) -> dict[str, str]:
         """What to install for the names of known plugins."""
         return self.listed.get("index") or {}
+
+    def hint_for_plugin(self, name: str) -> str:
+        """Say why a plugin is not in use, or what to install for it; nothing where it is in use or unknown."""
+        for row in self.rows:
+            if row.name == name:
+                return f"plugin {name} is not in use: {row.error}" if row.error else ""
+        return pip_install(self.index[name]) if name in self.index else ""
+
+    def hint_for_recipe(self, file: str) -> str:
+        """Say the same for a recipe of a known plugin; to install is all that the recipe needs."""
+        for name, pinned in self.listed["plugins"].items():
+            if needed := (pinned.get("recipes") or {}).get(file):
+                if name in (row.name for row in self.rows):
+                    return self.hint_for_plugin(name)
+                wanted = [self.index[name] for name in ([file] if file in self.index else needed) if name in self.index]
+                return pip_install(*wanted) if wanted else ""
+        return ""
 
     def recipes(self) -> dict[str, Path]:
         """Bundled recipes by file name."""
@@ -104,6 +122,7 @@ class Plugins:
             folders = self.manager.subset_hook_caller("i2i_recipes", others)()
             found = {path.name: path for folder in folders for path in sorted(Path(folder).glob("*.yaml"))}
             self._recipes = found | self._recipes
+            row.recipes = list(found)
         except (Exception, SystemExit) as error:  # a plugin may raise anything: that is its row's error
             row.error = _explained(error, row)
             self.registry.remove_plugin(row.name)
@@ -160,12 +179,13 @@ def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
 
 
 def _check_core(distribution: str) -> None:
-    """Raises PluginError when its metadata asks for another version of i2i; pip checks that unless told not to."""
+    """Raises PluginError when its metadata asks for another version of the core; pip checks that unless told not to."""
     for need in map(Requirement, metadata.requires(distribution) or ()):
-        asked = canonicalize_name(need.name) == "i2i" and (need.marker is None or need.marker.evaluate({"extra": ""}))
+        applies = need.marker is None or need.marker.evaluate({"extra": ""})
+        asked = canonicalize_name(need.name) == DISTRIBUTION and applies
         if asked and not need.specifier.contains(__version__, prereleases=True):
-            raise PluginError(f'it needs i2i{need.specifier}, and {__version__} is installed; '
-                              f'pip install "i2i{need.specifier}", or another version of {distribution}')
+            raise PluginError(f'it needs {DISTRIBUTION}{need.specifier}, and {__version__} is installed; '
+                              f'pip install "{DISTRIBUTION}{need.specifier}", or another version of {distribution}')
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: ModuleType) -> None:
@@ -195,6 +215,11 @@ def _explained(error: BaseException, row: Plugin) -> str:
     place = f", at {frames[0].filename}:{frames[0].lineno}" if frames else ""
     todo = f"; update or uninstall {row.distribution}" if row.version else ""
     return " ".join(f"{type(error).__name__}: {error}{place}{todo}".split())
+
+
+def pip_install(*requirements: str) -> str:
+    """The command that installs them; quotes that every shell takes."""
+    return " ".join(["pip install", *(f'"{text}"' if "[" in text else text for text in requirements)])
 
 
 def load_file(path: Path) -> ModuleType:

@@ -1,6 +1,6 @@
 """Rebuild the archive of pictures from the artists' packages, or with --check compare only.
 
-It needs npm and `pip install "i2i-emoji[rebuild]"`. Two runs with the same Pillow give the same bytes;
+It needs npm and `pip install "i2i-gan-emoji[rebuild]"`. Two runs with the same Pillow give the same bytes;
 another may pack the same pixels differently, so --check compares pixels. README.md describes each step.
 """
 

@@ -146,13 +146,13 @@ def test_without_the_maps_the_error_says_what_to_install(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(maps, "distribution", missing)
     maps.band.cache_clear()
-    with pytest.raises(ValueError, match="pip install i2i-earth"):
+    with pytest.raises(ValueError, match="pip install i2i-gan-earth"):
         maps.band("relief")
 
 
 def test_listing_the_plugin_imports_nothing_heavy() -> None:
     code = ("import sys, i2i_earth; from i2i_core.registry.entries import Registrar, Registry; registry = Registry();"
-            "i2i_earth.i2i_components(Registrar(registry, 'i2i-earth', 'earth/'));"
+            "i2i_earth.i2i_components(Registrar(registry, 'i2i-gan-earth', 'earth/'));"
             "print(registry.names('dataset'), {'torch', 'numpy', 'PIL'} & set(sys.modules))")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)

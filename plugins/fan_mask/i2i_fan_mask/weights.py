@@ -22,7 +22,7 @@ def load(fan: FAN, path: Path) -> FAN:
     try:
         found = state_dict(read(path))
     except OSError as error:
-        where = "the README of i2i-fan-mask says where to get them"
+        where = "the README of i2i-gan-fan-mask says where to get them"
         raise ValueError(f"cannot read FAN's weights {path}: {error.strerror}; {where}") from error
     return fill(fan, found, path)
 

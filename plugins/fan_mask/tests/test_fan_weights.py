@@ -53,7 +53,7 @@ def test_every_form_of_the_weights_loads(form, wrap, state, tmp_path):
 
 
 def test_a_missing_file(tmp_path):
-    expected = "cannot read FAN's weights FILE: {}; the README of i2i-fan-mask says where to get them"
+    expected = "cannot read FAN's weights FILE: {}; the README of i2i-gan-fan-mask says where to get them"
     assert error(tmp_path / "wing.ckpt") == expected.format("No such file or directory")
     assert error(tmp_path) == expected.format("Is a directory")
 

@@ -108,7 +108,7 @@ def test_nothing_is_overwritten_unless_told(i2i, photos, tmp_path):
     (("align", "photos", "out", "--weights", "walls/wall.png"), 4,
      "walls/wall.png is no checkpoint: neither .safetensors nor written by torch.save"),
     (("masks", "photos", "out", "--weights", "wing.ckpt"), 4, "cannot read FAN's weights wing.ckpt: No such file or "
-     "directory; the README of i2i-fan-mask says where to get them")])
+     "directory; the README of i2i-gan-fan-mask says where to get them")])
 def test_a_mistake_is_one_sentence(i2i, photos, tmp_path, arguments, code, said):
     for folder in ("empty", "walls"):
         (tmp_path / folder).mkdir()

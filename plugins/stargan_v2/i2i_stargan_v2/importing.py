@@ -89,7 +89,7 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
         return {}
     if plugins.registry.get("network", "fan_mask/high_pass") is None:
         raise PluginError(f"{checkpoint} has a generator with masks, for which the plugin fan_mask is needed; "
-                          f"pip install {plugins.index.get('fan_mask', 'i2i-fan-mask')}")
+                          f"pip install {plugins.index.get('fan_mask', 'i2i-gan-fan-mask')}")
     found = original.fan
     if fan is not None:
         found = state_dict(read_apart(fan))

@@ -205,7 +205,7 @@ def test_a_skip_needs_its_plugin_and_masks_need_fan_or_what_replaces_it(flat, gi
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, PluginError)
     assert str(refused) == ("nets.ckpt has a generator with masks, for which the plugin fan_mask is needed; "
-                            "pip install i2i-fan-mask")
+                            "pip install i2i-gan-fan-mask")
     without("fan_mask/face68")
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, UsageError)
