@@ -106,10 +106,10 @@ class Forecast:
 
 def switches(recipe: Recipe) -> list[Switches]:
     """What saves memory, gentlest first; of a family one at a time."""
-    share, now = recipe.data.batch_size, recipe.data.accumulate
-    families = [tuple(f"data.accumulate={n}" for n in range(now + 1, share + 1) if share % n == 0)]
-    if recipe.recompute is not True:
-        families.append(("recompute=true",))
+    share, now = recipe.data.batch_size, recipe.data.gradient_accumulation
+    families = [tuple(f"data.gradient_accumulation={n}" for n in range(now + 1, share + 1) if share % n == 0)]
+    if recipe.activation_checkpointing is not True:
+        families.append(("activation_checkpointing=true",))
     if recipe.precision != "bf16":
         families.append(("precision=bf16",))
     return [family for family in families if family]

@@ -186,7 +186,7 @@ def test_a_compiled_mapping_network_computes_what_it_did(eager: Path, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sets", [["compile=true"], ["compile=discriminator", "recompute=true"]], ids=str)
+@pytest.mark.parametrize("sets", [["compile=true"], ["compile=discriminator", "activation_checkpointing=true"]], ids=str)
 def test_compiled_networks_compute_what_they_did(eager: Path, tmp_path: Path, sets: list[str]) -> None:
     """The generator is compiled by halves; R1 runs its own way through D, and the adversarial loss through the same."""
     run = compiled(tmp_path / "run", *sets)

@@ -17,7 +17,7 @@ EIGHT = ("data.batch_size=8", "steps=3", *NO_GRIDS)
 
 def test_four_parts_of_two_are_one_batch_of_eight_sgd_in_float32(tmp_path: Path) -> None:
     train(tmp_path / "whole", *SGD, *EIGHT)
-    train(tmp_path / "parts", *SGD, *EIGHT, "data.accumulate=4")
+    train(tmp_path / "parts", *SGD, *EIGHT, "data.gradient_accumulation=4")
     assert largest_difference(tmp_path / "whole", tmp_path / "parts") < 1e-6
     for one, four in zip(logged(tmp_path / "whole"), logged(tmp_path / "parts"), strict=True):
         assert four == pytest.approx(one, abs=1e-5)
@@ -28,20 +28,20 @@ def test_four_parts_of_two_are_one_batch_of_eight_sgd_in_float32(tmp_path: Path)
 
 def test_four_parts_of_two_are_one_batch_of_eight_adam_in_float64(tmp_path: Path) -> None:
     train(tmp_path / "whole", "precision=fp64", *EIGHT)
-    train(tmp_path / "parts", "precision=fp64", *EIGHT, "data.accumulate=4")
+    train(tmp_path / "parts", "precision=fp64", *EIGHT, "data.gradient_accumulation=4")
     assert largest_difference(tmp_path / "whole", tmp_path / "parts", ("networks", "hooks", "optimizers")) < 1e-6
 
 
 def test_two_processes_may_each_take_their_share_in_parts(tmp_path: Path) -> None:
     train(tmp_path / "whole", "precision=fp64", *EIGHT)
-    ended = run_forked(tmp_path / "parts", "precision=fp64", *EIGHT, "data.accumulate=2", world=2)
+    ended = run_forked(tmp_path / "parts", "precision=fp64", *EIGHT, "data.gradient_accumulation=2", world=2)
     assert ended.codes == [0, 0], ended.printed
     assert largest_difference(tmp_path / "whole", tmp_path / "parts") < 1e-6
 
 
 def test_the_parts_of_a_batch_take_turns_in_the_memory(tmp_path: Path) -> None:
     """Nothing with a graph outlives its phase, or the parts would need what the whole batch needs."""
-    run = train(tmp_path / "run", "data.accumulate=2", "steps=1", *NO_GRIDS)
+    run = train(tmp_path / "run", "data.gradient_accumulation=2", "steps=1", *NO_GRIDS)
     for phase in run.plan:
         assert phase.reuse == ()
         assert set(phase.release) == set(phase.compute)
@@ -49,16 +49,16 @@ def test_the_parts_of_a_batch_take_turns_in_the_memory(tmp_path: Path) -> None:
 
 def test_parts_that_are_not_equal_are_refused_at_their_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
-        train(tmp_path / "run", "data.accumulate=3")
-    assert str(error.value) == "--set data.accumulate=3: data.accumulate: a batch of 4 samples has no 3 equal parts"
+        train(tmp_path / "run", "data.gradient_accumulation=3")
+    assert str(error.value) == "--set data.gradient_accumulation=3: data.gradient_accumulation: a batch of 4 samples has no 3 equal parts"
 
 
 @pytest.mark.parametrize(("value", "said"), [
-    ("0", "data.accumulate should be greater than 0, not 0"),
-    ("two", "data.accumulate should be a whole number, not 'two'")])
+    ("0", "data.gradient_accumulation should be greater than 0, not 0"),
+    ("two", "data.gradient_accumulation should be a whole number, not 'two'")])
 def test_a_number_of_parts_that_is_none_is_refused(tmp_path: Path, value: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
-        train(tmp_path / "run", f"data.accumulate={value}")
+        train(tmp_path / "run", f"data.gradient_accumulation={value}")
 
 
 # Losses of some steps.

@@ -56,7 +56,7 @@ def test_a_tracker_counts_a_storage_once_and_until_nobody_keeps_it():
         assert (tracker.now["cpu"], tracker.peak["cpu"]) == (400, 600)
 
 
-@pytest.mark.parametrize("sets", [[], ["data.accumulate=2"], ["precision=fp64"]], ids=str)
+@pytest.mark.parametrize("sets", [[], ["data.gradient_accumulation=2"], ["precision=fp64"]], ids=str)
 def test_the_predicted_peak_is_that_of_a_real_iteration_to_the_byte(plugins, sets: Sequence[str]):
     checked = quick_start(plugins, *sets)
     assert predicted_peak(checked) == spent(checked)
@@ -88,7 +88,7 @@ def test_averages_count(plugins):
 
 
 def test_grids_and_measurements_take_no_more_than_an_iteration(plugins):
-    checked = load("stargan_v2.yaml", ["data.accumulate=4"], plugins)  # one sample at a time
+    checked = load("stargan_v2.yaml", ["data.gradient_accumulation=4"], plugins)  # one sample at a time
     alone = predicted_peak(checked)
     grid = SampleGrid(name="grid", phase="g_latent", sources=32, rows=1)
     pairs = TruePairs(name="pairs", phase="g_latent")
@@ -126,23 +126,23 @@ def test_a_dry_run_of_what_is_not_predicted_is_measured_all_the_same(i2i):
 @pytest.fixture
 def forecast(plugins) -> Forecast:
     """With figures that one can follow."""
-    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "recompute=true"])
+    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "activation_checkpointing=true"])
     found.base = 0
-    found.peaks = {(): 1000, ("data.accumulate=2",): 800, ("data.accumulate=4",): 700, ("precision=bf16",): 600,
-                   ("data.accumulate=2", "precision=bf16"): 500, ("data.accumulate=4", "precision=bf16"): 400}
+    found.peaks = {(): 1000, ("data.gradient_accumulation=2",): 800, ("data.gradient_accumulation=4",): 700, ("precision=bf16",): 600,
+                   ("data.gradient_accumulation=2", "precision=bf16"): 500, ("data.gradient_accumulation=4", "precision=bf16"): 400}
     return found
 
 
 @pytest.mark.parametrize(("memory", "sentence"), [
     (1200, "the recipe fits in 1.2 kB, of which a tenth should stay free: it takes 1.0 kB"),
     (1000, "the recipe does not fit in 1.0 kB, of which a tenth should stay free: it takes 1.0 kB; with "
-           "--set data.accumulate=2 it takes 800 bytes"),
+           "--set data.gradient_accumulation=2 it takes 800 bytes"),
     (700, "the recipe does not fit in 700 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
           "--set precision=bf16 it takes 600 bytes"),
     (450, "the recipe does not fit in 450 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
-          "--set data.accumulate=4 --set precision=bf16 it takes 400 bytes"),
+          "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes"),
     (400, "the recipe does not fit in 400 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
-          "--set data.accumulate=4 --set precision=bf16 it takes 400 bytes at best; lower data.batch_size, "
+          "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes at best; lower data.batch_size, "
           "data.image_size or the networks' widths"),
 ])
 def test_the_advice_is_the_fewest_switches_that_make_the_recipe_fit(forecast, memory, sentence):
@@ -150,7 +150,7 @@ def test_the_advice_is_the_fewest_switches_that_make_the_recipe_fit(forecast, me
 
 
 def test_without_a_switch_the_advice_is_a_smaller_recipe(plugins):
-    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "data.batch_size=1", "recompute=true",
+    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "data.batch_size=1", "activation_checkpointing=true",
                                                     "precision=bf16"])
     found.base, found.peaks[()] = 0, 1000
     assert found.advice(1000) == (
@@ -163,7 +163,7 @@ def test_a_dry_run_shows_the_prediction_beside_what_was_measured(i2i, toy):
     assert answer.code == 0, answer.err
     assert "the recipe fits in 900.0 GB, of which a tenth should stay free: it takes " in answer.out
     assert [line.split("  ")[0] for line in answer.out.splitlines()[:5]] == [
-        "switch", "as is", "--set data.accumulate=2", "--set recompute=true", "--set precision=bf16"]
+        "switch", "as is", "--set data.gradient_accumulation=2", "--set activation_checkpointing=true", "--set precision=bf16"]
     (line,) = (line for line in answer.out.splitlines() if line.startswith("peak memory"))
     assert line.endswith(" predicted")
 

@@ -38,7 +38,7 @@ CASES: dict[str, tuple[str, ...]] = {
     "patchgan": ("networks.discriminator={use: classics/domain_patchgan, width: 8, levels: 2}",),
     "masks_of_ink": ("tensors.masks={use: emoji/ink, of: x_real}", "tensors.fake_masks={use: emoji/ink, of: x_fake}"),
     "lazy_r1": ("losses.discriminator.r1={use: stargan_v2/r1, gamma: 1, every: 16}",),
-    "accumulation": ("data.batch_size=8", "data.accumulate=4"),
+    "accumulation": ("data.batch_size=8", "data.gradient_accumulation=4"),
     "clipping": ("optimizers.default.clip_norm=0.1",),
     "cosine": ("optimizers.default.lr={ramp: [1e-4, 0], over: 20, curve: cosine}",),
     "warm_up": ("optimizers.default.lr={ramp: [1e-4, 1e-4], warmup: 10}",),

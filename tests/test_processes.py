@@ -99,7 +99,7 @@ def test_a_batch_that_the_processes_cannot_share_is_refused(tmp_path: Path) -> N
 
 
 def test_a_process_s_share_that_has_no_such_parts_is_refused(tmp_path: Path) -> None:
-    ended = run_forked(tmp_path / "run", "data.accumulate=4", world=2)
+    ended = run_forked(tmp_path / "run", "data.gradient_accumulation=4", world=2)
     assert ended.codes == [2, 2]
     assert "a process's 2 samples of a batch cannot be computed in 4 equal parts" in ended.printed[0]
 

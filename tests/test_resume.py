@@ -91,7 +91,7 @@ def test_a_finished_run_says_so(short: Path, tmp_path: Path) -> None:
 def test_steps_and_what_has_no_state_may_change(short: Path, tmp_path: Path) -> None:
     folder = copy_of(short, tmp_path / "run")
     changes = ("steps=4", "data.workers=1", "hooks.metrics.every=2", "hooks.latent=null", "channels_last=false",
-               "recompute=true")
+               "activation_checkpointing=true")
     run = train(folder, *changes, resume=True)
     assert run.step == 4
     recipe = (folder / "recipe.yaml").read_text()

@@ -28,7 +28,7 @@ from .test_docs import PAGE
 Schema = dict[str, Any]
 RIGHT = [
     "steps=1_400", "precision=bf16", "requires=null", "requires={i2i: '>=0.1', stargan_v2: null}",
-    "data.image_size=[64, 32]", "data.cache=96", "data.cache=[64, 80]", "data.cache=null", "data.accumulate=2",
+    "data.image_size=[64, 32]", "data.cache=96", "data.cache=[64, 80]", "data.cache=null", "data.gradient_accumulation=2",
     "data.validation=null", "data.validation={use: emoji/drawings}",
     "data.targets={flat: high_contrast, high_contrast: [flat]}", "data.augment={crop: 0, ratio: [1, 1]}",
     "networks.generator.skip=fan_mask/high_pass",
@@ -66,7 +66,7 @@ WRONG = {  # and where
     "data.image_size=[64]": "$.data.image_size",
     "data.batch_size=few": "$.data.batch_size",
     "data.cache=[64]": "$.data.cache",
-    "data.accumulate=0": "$.data.accumulate",
+    "data.gradient_accumulation=0": "$.data.gradient_accumulation",
     "data.targets=some": "$.data.targets",
     "data.targets={}": "$.data.targets",
     "data.targets={flat: 3}": "$.data.targets.flat",

@@ -40,7 +40,7 @@ def plan_iteration(planner: Planner, checked: Checked, built: Built = Built()) -
     requests = _requests(checked, built)
     if problems := _unresolved(planner, checked.recipe, requests):
         raise RecipeError(in_order(problems))
-    share = checked.recipe.data.accumulate == 1  # the parts of a batch take turns in the memory
+    share = checked.recipe.data.gradient_accumulation == 1  # the parts of a batch take turns in the memory
     return planner.iteration(requests, share)
 
 

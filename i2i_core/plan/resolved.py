@@ -132,8 +132,8 @@ def changes(earlier: str, checked: Checked) -> list[Change]:
     """
     before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
     stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
-    free = (("steps",), ("seed",), ("channels_last",), ("tf32",), ("compile",), ("recompute",), ("data", "workers"),
-            ("data", "accumulate"))
+    free = (("steps",), ("seed",), ("channels_last",), ("tf32",), ("compile",), ("activation_checkpointing",), ("data", "workers"),
+            ("data", "gradient_accumulation"))
     return [Change(path, before.get(path), after.get(path), path in free
                    or (path[0] == "optimizers" and path[-1] != "use")
                    or (path[0] == "hooks" and path[1] not in stateful))

@@ -145,7 +145,7 @@ class Data(Use):
     """H and W at which pictures are decoded once and kept in the user's cache; null decodes them again each time."""
     batch_size: PositiveInt
     """Samples per step over all processes."""
-    accumulate: PositiveInt = 1
+    gradient_accumulation: PositiveInt = 1
     """Parts in which a process computes its share of a batch, one after the other: less memory, the same gradients."""
     workers: NonNegativeInt = 0
     """Processes that load pictures, per training process; 0 loads in the training process."""
@@ -156,7 +156,7 @@ class Data(Use):
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
 
-    @field_validator("accumulate")
+    @field_validator("gradient_accumulation")
     @classmethod
     def _parts(cls, parts: int, others: ValidationInfo) -> int:
         if (samples := others.data.get("batch_size", parts)) % parts:
@@ -205,7 +205,7 @@ class Recipe(Section):
     """Whether GPUs may multiply float32 numbers with 10 bits of their mantissas."""
     compile: bool | Names[NetworkName] = False
     """Networks to compile with torch.compile: all, with those in tensors and losses, or those named."""
-    recompute: bool | Names[NetworkName] = False
+    activation_checkpointing: bool | Names[NetworkName] = False
     """Networks whose blocks are computed again in the backward pass, not kept: less memory, the same gradients."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
     """Versions of i2i, plugins or distributions that this recipe needs."""

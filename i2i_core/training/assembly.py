@@ -13,7 +13,7 @@ from i2i_core.plan.checked import Checked
 from i2i_core.plan.draws import seed_of
 from i2i_core.plan.flow import Built
 from i2i_core.registry.specs import Spec, build
-from i2i_core.training.compute import Placement, chosen, recompute_blocks
+from i2i_core.training.compute import Placement, chosen, checkpoint_blocks
 
 
 def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, nn.Module]:
@@ -64,7 +64,7 @@ def stateful(built: Built) -> dict[str, Any]:
 def place_network(name: str, network: nn.Module, checked: Checked, place: Placement) -> None:
     """Lay a network out in memory and have it recompute and compile as the recipe says."""
     network.to(memory_format=place.memory_format)
-    if chosen(checked.recipe.recompute, name):
-        recompute_blocks(network)
+    if chosen(checked.recipe.activation_checkpointing, name):
+        checkpoint_blocks(network)
     if chosen(checked.recipe.compile, name):
         network.compile()

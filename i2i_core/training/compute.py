@@ -103,7 +103,7 @@ def require_compiler(recipe: Recipe, device: torch.device) -> None:
         raise RecipeError([Problem(said, recipe.mark("compile"), hint)]) from None
 
 
-def recompute_blocks(network: nn.Module) -> None:
+def checkpoint_blocks(network: nn.Module) -> None:
     """Let the network's blocks keep only their inputs, and compute the rest again in the backward pass.
 
     Blocks are the modules with parts of their own in its lists and sequences: what a deep network repeats.

@@ -13,7 +13,7 @@ class Shares:
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
         """Raises RecipeError for a batch that cannot be shared by all processes, or not in equal parts."""
-        self.total, self.parts = recipe.data.batch_size, recipe.data.accumulate
+        self.total, self.parts = recipe.data.batch_size, recipe.data.gradient_accumulation
         """Samples of the whole batch, and the parts in which a process computes its share."""
         self.world: int = accelerator.num_processes
         self.rank: int = accelerator.process_index
@@ -22,7 +22,7 @@ class Shares:
                                        f"{self.world} processes", recipe.mark("data", "batch_size"))])
         if self.size % self.parts:
             raise RecipeError([Problem(f"a process's {self.size} samples of a batch cannot be computed in {self.parts} "
-                                       f"equal parts", recipe.mark("data", "accumulate"))])
+                                       f"equal parts", recipe.mark("data", "gradient_accumulation"))])
 
     @property
     def size(self) -> int:

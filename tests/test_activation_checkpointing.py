@@ -12,7 +12,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from i2i_core.plan.check import load
 from i2i_core.plan.values import freezing
-from i2i_core.training.compute import recompute_blocks
+from i2i_core.training.compute import checkpoint_blocks
 from i2i_core.training.peak_memory import predicted_peak
 
 from .runs import NO_GRIDS, TINY, tensors, train
@@ -38,13 +38,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("networks", ["true", "[generator]", "discriminator"])
 def test_recomputed_blocks_give_the_same_bits(kept: Path, tmp_path: Path, networks: str) -> None:
-    train(tmp_path / "run", *TWO, f"recompute={networks}")
+    train(tmp_path / "run", *TWO, f"activation_checkpointing={networks}")
     assert_same_tensors(tmp_path / "run", kept)
 
 
 def test_recomputed_blocks_give_the_same_bits_in_parts_of_a_batch(tmp_path: Path) -> None:
     for name, recompute in (("kept", "false"), ("recomputed", "true")):
-        train(tmp_path / name, *TWO, "data.accumulate=2", f"recompute={recompute}")
+        train(tmp_path / name, *TWO, "data.gradient_accumulation=2", f"activation_checkpointing={recompute}")
     assert_same_tensors(tmp_path / "recomputed", tmp_path / "kept")
 
 
@@ -66,7 +66,7 @@ def twins() -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 3, 1), *(Block() for _ in range(3)))
     twin = copy.deepcopy(network)
-    recompute_blocks(twin)
+    checkpoint_blocks(twin)
     return network, twin
 
 
@@ -114,7 +114,7 @@ def test_a_copy_of_a_recomputed_network_computes_with_its_own_weights(twins: tup
 def test_the_average_of_a_recomputed_network_draws_what_that_of_a_kept_one_does(tmp_path: Path) -> None:
     x, s, drawn = torch.randn(2, 3, 32, 32), torch.randn(2, 64), []
     for recompute in ("true", "false"):
-        run = train(tmp_path / recompute, *TWO, f"recompute={recompute}")
+        run = train(tmp_path / recompute, *TWO, f"activation_checkpointing={recompute}")
         average, network = run.eval_networks["generator"], run.networks["generator"].eval()
         with torch.no_grad():
             drawn.append(average(x, s))
@@ -127,4 +127,4 @@ def test_to_recompute_takes_less_memory(plugins) -> None:
         small = [change for change in TINY if not change.startswith("hooks.")]
         return predicted_peak(load("stargan_v2.yaml", [*small, "hooks=null", "data.batch_size=16", *sets], plugins))
 
-    assert peak("recompute=true") < 0.8 * peak()
+    assert peak("activation_checkpointing=true") < 0.8 * peak()
