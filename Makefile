@@ -41,7 +41,7 @@ docs: install $(DOCS)
 	@echo site/index.html
 
 registry: install
-	$(BIN)/python -m i2i_cli.catalogue registry.yaml
+	$(BIN)/python -m i2i_cli.catalogue registry.yaml i2i_core/registry/registry.yaml
 
 bench: install  # about ten minutes on two idle cores
 	$(BIN)/python -m benchmarks quick

@@ -29,24 +29,45 @@ from i2i_core.errors import I2IError
 BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
 SIZE, THREADS = {"start": 64}, {"train": 2}
 """Where they are not 256 px and 1."""
-QUICK = ("flops", "flops --masks", "train --blocks 1", "train --masks --blocks 1",
-         "train --size 64 --batch 8 --blocks 1", "infer --blocks 2", "load", "load --set data.cache=256", "start")
+QUICK = (
+    "flops",
+    "flops --masks",
+    "train --blocks 1",
+    "train --masks --blocks 1",
+    "train --size 64 --batch 8 --blocks 1",
+    "infer --blocks 2",
+    "load",
+    "load --set data.cache=256",
+    "start",
+)
 BATCHES = {256: 2, 128: 4, 64: 8}
 """Of training by size in `full`: about the same work."""
-FULL = (*(f"{verb} --size {size}{masks}"
-          for verb in ("flops", "infer") for size in BATCHES for masks in ("", " --masks")),
-        *(f"train --size {size} --batch {batch}{masks} --blocks 2"
-          for size, batch in BATCHES.items() for masks in ("", " --masks")),
-        *(f"load --size {size}{cache}" for size in BATCHES for cache in ("", f" --set data.cache={size}")), "start")
+FULL = (
+    *(f"{verb} --size {size}{masks}" for verb in ("flops", "infer") for size in BATCHES for masks in ("", " --masks")),
+    *(
+        f"train --size {size} --batch {batch}{masks} --blocks 2"
+        for size, batch in BATCHES.items()
+        for masks in ("", " --masks")
+    ),
+    *(f"load --size {size}{cache}" for size in BATCHES for cache in ("", f" --set data.cache={size}")),
+    "start",
+)
 
 
-def result(verb: str, size: int | None, batch: int | None, masks: bool, blocks: int, threads: int | None,
-           sets: Sequence[str]) -> dict[str, Any]:
+def result(
+    verb: str, size: int | None, batch: int | None, masks: bool, blocks: int, threads: int | None, sets: Sequence[str]
+) -> dict[str, Any]:
     """What was measured, how and when, and the figures of both sides with their ratio."""
     size, batch = size or SIZE.get(verb, 256), batch or BATCH[verb]
     turns = {"blocks": blocks, "threads": threads or THREADS.get(verb, 1)}
-    facts: dict[str, Any] = {"benchmark": verb, "size": size, "batch": batch, "masks": masks, "sets": list(sets),
-                             "date": datetime.now(UTC).date().isoformat()}
+    facts: dict[str, Any] = {
+        "benchmark": verb,
+        "size": size,
+        "batch": batch,
+        "masks": masks,
+        "sets": list(sets),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
     # Imported where they are used: a process that starts others must not have torch in its memory.
     if verb == "flops":
         from benchmarks import flops
@@ -55,10 +76,12 @@ def result(verb: str, size: int | None, batch: int | None, masks: bool, blocks: 
         return facts | flops.measure(Case(size, batch, masks, sets))
     from benchmarks import infer, loading, startup, train
 
-    measured = {"train": lambda: train.measure(size, batch, masks, sets, **turns),
-                "infer": lambda: infer.measure(size, masks, sets, **turns),
-                "load": lambda: loading.measure(size, sets, **turns),
-                "start": lambda: startup.measure(size, batch, sets, **turns)}[verb]()
+    measured = {
+        "train": lambda: train.measure(size, batch, masks, sets, **turns),
+        "infer": lambda: infer.measure(size, masks, sets, **turns),
+        "load": lambda: loading.measure(size, sets, **turns),
+        "start": lambda: startup.measure(size, batch, sets, **turns),
+    }[verb]()
     return facts | turns | measured
 
 
@@ -70,17 +93,23 @@ def positive(text: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("verb", choices=[*BATCH, "quick", "full", "table"])
     parser.add_argument("--size", type=positive, help="pixels, a power of two from 32 on (256; 64 for start)")
-    parser.add_argument("--batch", type=positive, help=f"pictures of a batch ({BATCH['flops']} for flops, "
-                                                       f"{BATCH['train']} for train, {BATCH['start']} for start)")
+    parser.add_argument(
+        "--batch",
+        type=positive,
+        help=f"pictures of a batch ({BATCH['flops']} for flops, "
+        f"{BATCH['train']} for train, {BATCH['start']} for start)",
+    )
     parser.add_argument("--masks", action="store_true", help="CelebA-HQ's recipe with FAN's masks instead of AFHQ's")
     parser.add_argument("--blocks", type=positive, default=3, help="turns of each side, after one to warm up (3)")
     parser.add_argument("--threads", type=positive, help="of each side (2 for train, else 1)")
-    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="A.B=VALUE",
-                        help="change the product's recipe")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="sets", metavar="A.B=VALUE", help="change the product's recipe"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     if options.verb == "table":
@@ -104,8 +133,12 @@ def suite(commands: Sequence[str]) -> Iterator[dict[str, Any]]:
     """Measure each in a process of its own, and keep what it found."""
     for command in commands:
         print(f"{datetime.now():%H:%M:%S}  {command}", file=sys.stderr)
-        done = subprocess.run([sys.executable, "-m", "benchmarks", *command.split(), "--json"], check=True,
-                              stdout=subprocess.PIPE, cwd=report.HERE.parent)
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks", *command.split(), "--json"],
+            check=True,
+            stdout=subprocess.PIPE,
+            cwd=report.HERE.parent,
+        )
         found = json.loads(done.stdout)
         report.save(found)
         report.README.write_text(report.readme())

@@ -31,8 +31,11 @@ def largest_differences(case: Case, *, steps: int = 2, channel_base: int, max_ch
 
     Call it with a case in float64. Losses are compared relative to 1 + the loss.
     """
-    narrow = [f"networks.{name}.{key}={value}" for name in ("generator", "style_encoder", "discriminator")
-              for key, value in (("channel_base", channel_base), ("max_channels", max_channels))]
+    narrow = [
+        f"networks.{name}.{key}={value}"
+        for name in ("generator", "style_encoder", "discriminator")
+        for key, value in (("channel_base", channel_base), ("max_channels", max_channels))
+    ]
     run = replace(case, sets=(*case.sets, *narrow)).product()
     training = case.baseline(channel_base=channel_base, max_channels=max_channels)
     averages = run.hooks["ema"].averages
@@ -44,17 +47,27 @@ def largest_differences(case: Case, *, steps: int = 2, channel_base: int, max_ch
     run.events = event_bus({**run.hooks, "losses": losses})
 
     draws = [run.draws(step) for step in range(steps)]
-    theirs = [training.iterate(batch, draw.normal("z_trg")(16), draw.normal("z_trg2")(16))
-              for batch, draw in zip(batches, draws, strict=True)]
+    theirs = [
+        training.iterate(batch, draw.normal("z_trg")(16), draw.normal("z_trg2")(16))
+        for batch, draw in zip(batches, draws, strict=True)
+    ]
     train_on(run, batches)
     moved_by_rounding = cancelled(training.G)
     return {
-        "losses": max(abs(float(ours[name]) - float(loss)) / (1 + abs(float(loss)))
-                      for ours, found in zip(losses.found, theirs, strict=True) for name, loss in found.items()),
-        "parameters": max(_difference(run.networks[name], network, moved_by_rounding if name == "generator" else ())
-                          for name, network in training.networks.items()),
-        "averages": max(_difference(averages[name], average, moved_by_rounding if name == "generator" else ())
-                        for name, average in training.averages.items())}
+        "losses": max(
+            abs(float(ours[name]) - float(loss)) / (1 + abs(float(loss)))
+            for ours, found in zip(losses.found, theirs, strict=True)
+            for name, loss in found.items()
+        ),
+        "parameters": max(
+            _difference(run.networks[name], network, moved_by_rounding if name == "generator" else ())
+            for name, network in training.networks.items()
+        ),
+        "averages": max(
+            _difference(averages[name], average, moved_by_rounding if name == "generator" else ())
+            for name, average in training.averages.items()
+        ),
+    }
 
 
 def cancelled(generator: nn.Module) -> set[str]:

@@ -49,8 +49,10 @@ class Case:
     def batches(self, count: int = 1) -> list[dict[str, Tensor]]:
         """Batches of smooth noise in the fields that a loader fills."""
         made = [inputs(f"benchmark{n}", self.batch, self.size, self.domains, self.dtype) for n in range(count)]
-        return [{name: value.to(self.device) for name, value in fields.items() if name not in ("z_trg", "z_trg2")}
-                for fields in made]
+        return [
+            {name: value.to(self.device) for name, value in fields.items() if name not in ("z_trg", "z_trg2")}
+            for fields in made
+        ]
 
     def product(self) -> Run:
         """The bundled recipe's run at this size, started and not yet trained."""
@@ -60,8 +62,13 @@ class Case:
             for domain in range(self.domains):  # a data set wants some; the batches come from elsewhere
                 (folder / f"domain{domain}").mkdir()
                 Image.new("RGB", (8, 8)).save(folder / f"domain{domain}" / "blank.png")
-            given = [f"data.root={folder}", "data.validation=null", f"data.image_size={self.size}",
-                     f"data.batch_size={self.batch}", *(f"hooks.{name}=null" for name in QUIET)]
+            given = [
+                f"data.root={folder}",
+                "data.validation=null",
+                f"data.image_size={self.size}",
+                f"data.batch_size={self.batch}",
+                *(f"hooks.{name}=null" for name in QUIET),
+            ]
             if self.dtype == torch.float64:
                 given += ["precision=fp64"]
             if self.masks:
@@ -74,8 +81,10 @@ class Case:
 
     def baseline(self, **widths: int) -> Training:
         """The baseline's networks with initial weights of their own, and what trains them."""
-        networks = {name: network.to(self.device, self.dtype) for name, network
-                    in build(self.size, self.domains, masked=self.masks, **widths).items()}
+        networks = {
+            name: network.to(self.device, self.dtype)
+            for name, network in build(self.size, self.domains, masked=self.masks, **widths).items()
+        }
         if not self.masks:
             return Training(networks, diversity=2.0)
         fan = FAN().eval()
@@ -85,5 +94,9 @@ class Case:
 
 def fan_state() -> dict[str, Tensor]:
     """A random FAN whose maps are sparse, so that masks are neither empty nor full."""
-    return {name: torch.from_numpy(fill_array(f"fan/{name}", tuple(tensor.shape))).float()
-            if tensor.is_floating_point() else tensor for name, tensor in FAN().state_dict().items()}
+    return {
+        name: torch.from_numpy(fill_array(f"fan/{name}", tuple(tensor.shape))).float()
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in FAN().state_dict().items()
+    }

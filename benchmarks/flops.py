@@ -48,5 +48,9 @@ def measure(case: Case) -> Figures:
     mode = FakeTensorMode(allow_non_fake_inputs=True)
     (batch,) = case.batches()
     fake = {name: mode.from_tensor(field) if field.is_floating_point() else field for name, field in batch.items()}
-    return with_ratio({"baseline": {"flops": counted(lambda: training.iterate(fake))},
-                       "product": {"flops": counted(lambda: train_on(run, [fake]))}})
+    return with_ratio(
+        {
+            "baseline": {"flops": counted(lambda: training.iterate(fake))},
+            "product": {"flops": counted(lambda: train_on(run, [fake]))},
+        }
+    )

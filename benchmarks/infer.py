@@ -19,8 +19,12 @@ def measure(size: int, masks: bool, sets: Sequence[str] = (), *, blocks: int, th
     found: Figures = {side: {} for side in ("baseline", "product", "ratio")}
     for name, (pictures, styles) in turns.items():
         per = pictures * styles
-        figures = alternate({"baseline": Turn(_baseline, per), "product": Turn(_product, per)},
-                            (size, masks, sets, pictures, styles), blocks=blocks, threads=threads)
+        figures = alternate(
+            {"baseline": Turn(_baseline, per), "product": Turn(_product, per)},
+            (size, masks, sets, pictures, styles),
+            blocks=blocks,
+            threads=threads,
+        )
         for side, measures in figures.items():
             found[side] |= {f"{clock}_seconds_per_{name}": measures[f"{clock}_seconds"] for clock in ("cpu", "wall")}
     return found
@@ -41,6 +45,7 @@ def _baseline(size: int, masks: bool, sets: Sequence[str], pictures: int, styles
             drawn = None if training.fan is None else training.fan(batch["x_real"])
             for _style in range(styles):
                 G(batch["x_real"], F(z, batch["y_trg"]), drawn)
+
     return work
 
 
@@ -60,4 +65,5 @@ def _product(size: int, masks: bool, sets: Sequence[str], pictures: int, styles:
             drawn, content = fan(batch["x_real"]) if masks else None, G.encode(batch["x_real"])
             for _style in range(styles):
                 G.decode(content, F(z, batch["y_trg"]), drawn)
+
     return work

@@ -41,10 +41,16 @@ def measure(size: int, sets: Sequence[str] = (), *, blocks: int, threads: int) -
             (Path(name) / "photos" / domain).mkdir(parents=True)
             for n in range(PER_DOMAIN):
                 photo(rng).save(Path(name) / "photos" / domain / f"{n}.jpg", quality=95)
-        figures = alternate({"baseline": Turn(_baseline, PICTURES), "product": Turn(_product, PICTURES)},
-                            (size, name, sets), blocks=blocks, threads=threads)
-    return {side: {clock: measures[clock] for clock in ("cpu_seconds", "wall_seconds")}
-            for side, measures in figures.items()}
+        figures = alternate(
+            {"baseline": Turn(_baseline, PICTURES), "product": Turn(_product, PICTURES)},
+            (size, name, sets),
+            blocks=blocks,
+            threads=threads,
+        )
+    return {
+        side: {clock: measures[clock] for clock in ("cpu_seconds", "wall_seconds")}
+        for side, measures in figures.items()
+    }
 
 
 def _baseline(size: int, folder: str, _: Sequence[str]) -> Work:
@@ -53,15 +59,22 @@ def _baseline(size: int, folder: str, _: Sequence[str]) -> Work:
     from torchvision.datasets import ImageFolder
 
     crop = transforms.RandomResizedCrop(size, scale=(0.8, 1.0), ratio=(0.9, 1.1))
-    transform = transforms.Compose([
-        transforms.RandomApply([crop], p=0.5), transforms.Resize((size, size)), transforms.RandomHorizontalFlip(),
-        transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    transform = transforms.Compose(
+        [
+            transforms.RandomApply([crop], p=0.5),
+            transforms.Resize((size, size)),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
     pictures = ImageFolder(f"{folder}/photos", transform)
 
     def work() -> None:
         batches = iter(DataLoader(pictures, BATCH, shuffle=True))
         for _ in range(PICTURES // BATCH):
             next(batches)
+
     return work
 
 
@@ -73,12 +86,19 @@ def _product(size: int, folder: str, sets: Sequence[str]) -> Work:
 
     os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"  # of pictures that no one will load again
     narrow = [f"networks.{network}.channel_base={size}" for network in ("generator", "style_encoder", "discriminator")]
-    given = [f"data.root={folder}/photos", "data.validation=null", "data.workers=0", f"data.image_size={size}",
-            f"data.batch_size={BATCH}", *narrow]
+    given = [
+        f"data.root={folder}/photos",
+        "data.validation=null",
+        "data.workers=0",
+        f"data.image_size={size}",
+        f"data.batch_size={BATCH}",
+        *narrow,
+    ]
     run = Run(load("stargan_v2_afhq.yaml", [*given, *sets], discover()), make_accelerator("fp32"), None)
     batches = run.batches()
 
     def work() -> None:
         for _ in range(PICTURES // (3 * BATCH)):
             next(batches)
+
     return work

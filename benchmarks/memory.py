@@ -29,9 +29,11 @@ from i2i_core.training.run import Run
 
 def checked(size: int, batch: int, masks: bool, chosen: Sequence[str] = ()) -> Checked:
     data = f"data={{use: emoji/drawings, image_size: {size}, batch_size: {batch}}}"
-    skip = ["networks.generator.skip={use: fan_mask/high_pass, sizes: [32, 64, 128]}",
-            "tensors.masks={use: fan_mask/everywhere, of: x_real}",
-            "tensors.fake_masks={use: fan_mask/everywhere, of: x_fake}"]
+    skip = [
+        "networks.generator.skip={use: fan_mask/high_pass, sizes: [32, 64, 128]}",
+        "tensors.masks={use: fan_mask/everywhere, of: x_real}",
+        "tensors.fake_masks={use: fan_mask/everywhere, of: x_fake}",
+    ]
     quiet = [f"hooks.{name}=null" for name in ("progress", "checkpoint", "latent", "reference")]
     return load("stargan_v2_afhq.yaml", [data, *quiet, *(skip if masks else ()), *chosen], discover())
 

@@ -52,8 +52,10 @@ class ByHand:
         self.networks, self.optimizers = run.networks, run.optimizers
         self.G: Any = run.networks["generator"]
         self.F, self.E, self.D = (run.networks[n] for n in ("mapping_network", "style_encoder", "discriminator"))
-        self.averages = {name: copy.deepcopy(run.networks[name]).requires_grad_(False)
-                         for name in ("generator", "mapping_network", "style_encoder")}
+        self.averages = {
+            name: copy.deepcopy(run.networks[name]).requires_grad_(False)
+            for name in ("generator", "mapping_network", "style_encoder")
+        }
         self.d_adversarial, self.g_adversarial = bce(player="discriminator"), bce(player="generator")
         (g_latent,) = [phase for phase in run.plan if phase.name == "g_latent"]
         self.weights = {term.name: term.weight for term in g_latent.terms}
@@ -81,9 +83,15 @@ class ByHand:
         with torch.no_grad():
             x_fake2 = G.decode(content, F(z2, y_trg), masks)
         x_rec = G(x_fake, E(x, y), everywhere(x_fake))
-        self._descend(w["adversarial"] * self.g_adversarial(D(x_fake, y_trg)) + w["style"] * style(E(x_fake, y_trg), s)
-                      + w["diversity"] * diversity(x_fake, x_fake2) + w["cycle"] * cycle(x_rec, x),
-                      "generator", "mapping_network", "style_encoder")
+        self._descend(
+            w["adversarial"] * self.g_adversarial(D(x_fake, y_trg))
+            + w["style"] * style(E(x_fake, y_trg), s)
+            + w["diversity"] * diversity(x_fake, x_fake2)
+            + w["cycle"] * cycle(x_rec, x),
+            "generator",
+            "mapping_network",
+            "style_encoder",
+        )
 
         content = G.encode(x)
         with torch.no_grad():
@@ -91,14 +99,22 @@ class ByHand:
             x_fake2 = G.decode(content, s2, masks)
         x_fake = G.decode(content, s, masks)
         x_rec = G(x_fake, s_org, everywhere(x_fake))
-        self._descend(w["adversarial"] * self.g_adversarial(D(x_fake, y_trg)) + w["style"] * style(E(x_fake, y_trg), s)
-                      + w["diversity"] * diversity(x_fake, x_fake2) + w["cycle"] * cycle(x_rec, x), "generator")
+        self._descend(
+            w["adversarial"] * self.g_adversarial(D(x_fake, y_trg))
+            + w["style"] * style(E(x_fake, y_trg), s)
+            + w["diversity"] * diversity(x_fake, x_fake2)
+            + w["cycle"] * cycle(x_rec, x),
+            "generator",
+        )
 
         self.step += 1
         with torch.no_grad():
             for name, average in self.averages.items():
-                torch._foreach_lerp_(list(average.parameters()), list(self.networks[name].parameters()),
-                                     (1 - self.decay) / (1 - self.decay**self.step))
+                torch._foreach_lerp_(
+                    list(average.parameters()),
+                    list(self.networks[name].parameters()),
+                    (1 - self.decay) / (1 - self.decay**self.step),
+                )
 
     def _descend(self, loss: Tensor, *names: str) -> None:
         parameters = [p for name in names for p in self.networks[name].parameters() if p.requires_grad]
@@ -118,6 +134,7 @@ class ByHand:
 
 def train_on(run: Run, batches: Sequence[Batch]) -> None:
     """The framework's trainer on batches that are already there."""
+
     def given() -> Generator[dict[str, Tensor]]:
         yield from map(dict, batches)
 
@@ -126,8 +143,11 @@ def train_on(run: Run, batches: Sequence[Batch]) -> None:
 
 
 def largest_difference(networks: Mapping[str, nn.Module], others: Mapping[str, nn.Module]) -> float:
-    return max(float((p - q).abs().max().detach()) for name in networks
-               for p, q in zip(networks[name].parameters(), others[name].parameters(), strict=True))
+    return max(
+        float((p - q).abs().max().detach())
+        for name in networks
+        for p, q in zip(networks[name].parameters(), others[name].parameters(), strict=True)
+    )
 
 
 def check(framework: Run, other: Run) -> float:
@@ -138,8 +158,10 @@ def check(framework: Run, other: Run) -> float:
         assert isinstance(dim, int)
         by_hand.iterate(batch, draws.normal("z_trg")(dim), draws.normal("z_trg2")(dim))
     train_on(framework, batches)
-    return max(largest_difference(framework.networks, by_hand.networks),
-               largest_difference(framework.hooks["ema"].averages, by_hand.averages))
+    return max(
+        largest_difference(framework.networks, by_hand.networks),
+        largest_difference(framework.hooks["ema"].averages, by_hand.averages),
+    )
 
 
 def seconds(work: Callable[[], None], iterations: int) -> float:
@@ -167,11 +189,16 @@ def measure(blocks: int = 20, iterations: int = 4, sets: Sequence[str] = ()) -> 
 
     times: dict[Callable[[], None], list[float]] = {a: [], b: []}
     for block in range(blocks):
-        for work in ((a, b) if block % 2 else (b, a)):
+        for work in (a, b) if block % 2 else (b, a):
             times[work].append(seconds(work, iterations))
     ours, theirs = statistics.median(times[a]), statistics.median(times[b])
-    return {"framework_ms": 1000 * ours, "by_hand_ms": 1000 * theirs, "overhead_percent": 100 * (ours / theirs - 1),
-            "largest_difference": difference, "iterations": blocks * iterations}
+    return {
+        "framework_ms": 1000 * ours,
+        "by_hand_ms": 1000 * theirs,
+        "overhead_percent": 100 * (ours / theirs - 1),
+        "largest_difference": difference,
+        "iterations": blocks * iterations,
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,9 +212,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.json:
         print(json.dumps(found))
     else:
-        print("{framework_ms:.1f} ms an iteration, {by_hand_ms:.1f} ms by hand: {overhead_percent:+.2f} % "
-              "(medians of CPU time, {iterations} iterations each; parameters agree to {largest_difference:.1g})"
-              .format(**found))
+        print(
+            "{framework_ms:.1f} ms an iteration, {by_hand_ms:.1f} ms by hand: {overhead_percent:+.2f} % "
+            "(medians of CPU time, {iterations} iterations each; parameters agree to {largest_difference:.1g})".format(
+                **found
+            )
+        )
     return 0
 
 

@@ -32,14 +32,18 @@ def main() -> None:
     plain = Discriminator(image_size=(SIDE, SIDE), num_domains=2, channel_base=1024, max_channels=64)
     ada = ADA(copy.deepcopy(plain))
     ada.p.fill_(0.5)
-    networks = {"plain": plain, "spectral_norm": spectral_norm(copy.deepcopy(plain)),
-                "diffaugment": DiffAugment(copy.deepcopy(plain)), "ada": ada}
+    networks = {
+        "plain": plain,
+        "spectral_norm": spectral_norm(copy.deepcopy(plain)),
+        "diffaugment": DiffAugment(copy.deepcopy(plain)),
+        "ada": ada,
+    }
     x, y = torch.rand(BATCH, 3, SIDE, SIDE) * 2 - 1, torch.arange(BATCH) % 2
     times: dict[str, list[float]] = {name: [] for name in networks}
     for _ in range(ROUNDS):
         for name, network in networks.items():
             times[name].append(milliseconds(network, x, y))
-    medians = {name: statistics.median(found[ROUNDS // 10:]) for name, found in times.items()}
+    medians = {name: statistics.median(found[ROUNDS // 10 :]) for name, found in times.items()}
     for name, median in medians.items():
         print(f"{name:14} {median:6.2f} ms  {median - medians['plain']:+.2f} ms")
 

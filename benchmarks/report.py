@@ -53,12 +53,18 @@ def show(results: Sequence[Result]) -> None:
 def readme() -> str:
     """README.md with the table of results.json between its two marks."""
     known = json.loads(RESULTS.read_text())
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|",
-             *("| " + " | ".join(row) + " |" for result in known["results"] for row in rows(result))]
-    where = (f"{known['machine']}, {known['cores']} cores; Python {known['python']}, "
-             + ", ".join(f"{name} {known[name]}" for name in ("torch", "torchvision", "pillow", "numpy")) + ".")
+    lines = [
+        "| " + " | ".join(COLUMNS) + " |",
+        "|---" * len(COLUMNS) + "|",
+        *("| " + " | ".join(row) + " |" for result in known["results"] for row in rows(result)),
+    ]
+    where = (
+        f"{known['machine']}, {known['cores']} cores; Python {known['python']}, "
+        + ", ".join(f"{name} {known[name]}" for name in ("torch", "torchvision", "pillow", "numpy"))
+        + "."
+    )
     text = README.read_text()
-    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END):]
+    before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
     return f"{before}\n{where}\n\n" + "\n".join(lines) + f"\n\n{after}"
 
 
@@ -72,8 +78,10 @@ def rows(result: Result) -> Iterator[tuple[str, ...]]:
     for name, ratio in result["ratio"].items():
         baseline, product = (_figure(name, result[side][name]) for side in ("baseline", "product"))
         if result["benchmark"] == "load":
-            baseline, product = (f"{text} ({1 / result[side][name]:.0f}/s)"
-                                 for text, side in ((baseline, "baseline"), (product, "product")))
+            baseline, product = (
+                f"{text} ({1 / result[side][name]:.0f}/s)"
+                for text, side in ((baseline, "baseline"), (product, "product"))
+            )
         yield result["benchmark"], case, _measure(name), baseline, product, f"{ratio:.3f}", result["date"]
 
 

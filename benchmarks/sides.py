@@ -47,7 +47,7 @@ def alternate(turns: dict[str, Turn], arguments: tuple[Any, ...], *, blocks: int
         theirs.close()  # else a child that failed would never be missed
     seconds: dict[str, list[tuple[float, float]]] = {side: [] for side in turns}
     for block in range(blocks + 1):
-        for side in (list(turns) if block % 2 else list(turns)[::-1]):
+        for side in list(turns) if block % 2 else list(turns)[::-1]:
             pipes[side].send("work")
             seconds[side].append(pipes[side].recv())
     found: Figures = {}
@@ -63,8 +63,11 @@ def alternate(turns: dict[str, Turn], arguments: tuple[Any, ...], *, blocks: int
 def with_ratio(found: Figures) -> Figures:
     """The figures of both sides, and product ÷ baseline."""
     product, baseline = found["product"], found["baseline"]
-    return {"baseline": baseline, "product": product,
-            "ratio": {name: product[name] / baseline[name] for name in product}}
+    return {
+        "baseline": baseline,
+        "product": product,
+        "ratio": {name: product[name] / baseline[name] for name in product},
+    }
 
 
 def _serve(pipe: Connection, build: Callable[..., Work], arguments: tuple[Any, ...], threads: int) -> None:
@@ -78,5 +81,8 @@ def _serve(pipe: Connection, build: Callable[..., Work], arguments: tuple[Any, .
         if on_gpu:
             torch.cuda.synchronize()
         pipe.send((time.process_time() - cpu, time.perf_counter() - wall))
-    pipe.send(torch.cuda.max_memory_allocated() / 1e9 if on_gpu
-              else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)  # kilobytes on Linux
+    pipe.send(
+        torch.cuda.max_memory_allocated() / 1e9
+        if on_gpu
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    )  # kilobytes on Linux

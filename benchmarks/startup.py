@@ -24,14 +24,30 @@ QUIET = ("progress", "metrics", "checkpoint", "latent", "reference", "true_pairs
 def measure(size: int, batch: int, changes: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
     """CPU and wall seconds of each, the median of `blocks` turns after one to warm up the disk's cache."""
     widths = f"channel_base={16 * size}, max_channels=64"
-    sets = ["steps=1", f"data.image_size={size}", f"data.batch_size={batch}",
-            *(f"networks.{network}.channel_base={16 * size}"
-              for network in ("generator", "style_encoder", "discriminator")),
-            *(f"hooks.{name}=null" for name in QUIET), *changes]
+    sets = [
+        "steps=1",
+        f"data.image_size={size}",
+        f"data.batch_size={batch}",
+        *(
+            f"networks.{network}.channel_base={16 * size}"
+            for network in ("generator", "style_encoder", "discriminator")
+        ),
+        *(f"hooks.{name}=null" for name in QUIET),
+        *changes,
+    ]
     commands = {
         "baseline": ["-c", f"from benchmarks.baseline.networks import build; build({size}, 2, masked=True, {widths})"],
-        "product": ["-m", "i2i_cli", "train", "--recipe", "stargan_v2.yaml", "--run-dir", "RUN",
-                    *(word for change in sets for word in ("--set", change))]}
+        "product": [
+            "-m",
+            "i2i_cli",
+            "train",
+            "--recipe",
+            "stargan_v2.yaml",
+            "--run-dir",
+            "RUN",
+            *(word for change in sets for word in ("--set", change)),
+        ],
+    }
     times: dict[str, list[tuple[float, float]]] = {side: [] for side in commands}
     for _ in range(blocks + 1):
         for side, words in commands.items():
@@ -48,8 +64,12 @@ def measure(size: int, batch: int, changes: Sequence[str] = (), *, blocks: int, 
 def seconds(words: Sequence[str], threads: int) -> tuple[float, float]:
     """CPU and wall seconds of a Python process and its children; CalledProcessError where it fails."""
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=subprocess.DEVNULL,
-                               env={**os.environ, "OMP_NUM_THREADS": str(threads)})
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+    )
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - started
     if process.returncode or status:

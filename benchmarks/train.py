@@ -9,8 +9,12 @@ from benchmarks.sides import Figures, Turn, Work, alternate
 
 def measure(size: int, batch: int, masks: bool, sets: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
     """Of one iteration at `size` px; the warm-up is an iteration too."""
-    return alternate({"baseline": Turn(_baseline), "product": Turn(_product)}, (size, batch, masks, sets),
-                     blocks=blocks, threads=threads)
+    return alternate(
+        {"baseline": Turn(_baseline), "product": Turn(_product)},
+        (size, batch, masks, sets),
+        blocks=blocks,
+        threads=threads,
+    )
 
 
 def _baseline(size: int, batch: int, masks: bool, sets: Sequence[str]) -> Work:

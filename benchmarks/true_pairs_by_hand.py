@@ -52,7 +52,8 @@ def main() -> None:
         white = 255 * (1 - edges(flat, reach))
         rows[f"flat -> line art, edges of {reach} px"] = share(white.expand_as(flat), line)
         rows[f"flat -> line art, edges of {reach} px and half the grey"] = share(
-            (white * (0.5 + 0.5 * grey / 255)).expand_as(flat), line)
+            (white * (0.5 + 0.5 * grey / 255)).expand_as(flat), line
+        )
     ink = ((line - 255).abs().amax(1, keepdim=True) > 40).float()
     drawn = ((flat - 255).abs().amax(1, keepdim=True) > 12).float()
     colour = ((flat * drawn).sum((0, 2, 3)) / drawn.sum()).view(1, 3, 1, 1)

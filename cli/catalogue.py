@@ -1,6 +1,7 @@
 """What components are, in words: for `i2i show`, and for registry.yaml, which `i2i ls` reads instead of importing code.
 
-`python -m i2i_cli.catalogue registry.yaml` rewrites the file's generated half, the API diff that a reviewer reads.
+`python -m i2i_cli.catalogue registry.yaml COPY` rewrites the file's generated half, the API diff that a reviewer reads,
+and the copy of it that the core ships.
 """
 
 from __future__ import annotations
@@ -34,8 +35,12 @@ HEADER = """\
 def known_components(listed: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
     """Descriptions by (kind, name) from a registry file that has been read; imports nothing."""
     found = [listed.get("core"), *(row.get("components") for row in listed["plugins"].values())]
-    return {(kind, name): description for components in found for kind, named in (components or {}).items()
-            for name, description in named.items()}
+    return {
+        (kind, name): description
+        for components in found
+        for kind, named in (components or {}).items()
+        for name, description in named.items()
+    }
 
 
 def read_summary(entry: Entry) -> str:
@@ -48,8 +53,11 @@ def read_summary(entry: Entry) -> str:
         tree = ast.parse(Path((spec and spec.origin) or "").read_text(encoding="utf-8"))
     except Exception:  # i2i show will say what is wrong with it
         return ""
-    found: list[Any] = [tree] if not name else [
-        node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+    found: list[Any] = (
+        [tree]
+        if not name
+        else [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+    )
     return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
 
 
@@ -64,8 +72,9 @@ def describe(entry: Entry) -> dict[str, Any]:
         tensors = method_tensors(target)
         return found | {"tensors": {n: list(tensors[n].reads.values()) for n in vars(target) if n in tensors}}
     signature = signature_of(target, entry.kind)
-    found["params"] = {name: _parameter(p, signature.hints.get(name)) 
-                       for name, p in written_keys(signature, entry.kind).items()}
+    found["params"] = {
+        name: _parameter(p, signature.hints.get(name)) for name, p in written_keys(signature, entry.kind).items()
+    }
     found["reads"] = list(signature.wants) or _reads_of_products(entry, target)
     return {key: value for key, value in found.items() if value}
 
@@ -109,8 +118,10 @@ def render(path: Path) -> str:
     plugins = Plugins(path.resolve())
     for failed in (row for row in plugins.rows if row.error):
         raise PluginError(f"plugin {failed.name} does not load, so {path} cannot be written: {failed.error}")
-    rows = {name: row | _generated(plugins, name) if row.get("enabled", True) else row
-            for name, row in plugins.listed["plugins"].items()}
+    rows = {
+        name: row | _generated(plugins, name) if row.get("enabled", True) else row
+        for name, row in plugins.listed["plugins"].items()
+    }
     found = {"plugins": rows, "index": plugins.index, "core": _components(plugins, "core")}
     return HEADER + "".join(f"\n{_dump({key: value})}" for key, value in found.items())
 
@@ -130,8 +141,9 @@ def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
 def _components(plugins: Plugins, plugin: str) -> dict[str, dict[str, dict[str, Any]]]:
     """Descriptions of everything a plugin registered, by kind and sorted name."""
     entries = sorted((e for e in plugins.registry if e.plugin == plugin), key=lambda e: (KINDS.index(e.kind), e.name))
-    return {kind: {e.name: describe(e) for e in group}
-            for kind, group in itertools.groupby(entries, key=lambda e: e.kind)}
+    return {
+        kind: {e.name: describe(e) for e in group} for kind, group in itertools.groupby(entries, key=lambda e: e.kind)
+    }
 
 
 class _Dumper(yaml.SafeDumper):
@@ -147,6 +159,8 @@ def _dump(data: Mapping[str, Any]) -> str:
 
 if __name__ == "__main__":
     try:
-        Path(sys.argv[1]).write_text(render(Path(sys.argv[1])), encoding="utf-8")
+        written = render(Path(sys.argv[1]))
+        for file in sys.argv[1:]:
+            Path(file).write_text(written, encoding="utf-8")
     except PluginError as error:
         sys.exit(str(error))

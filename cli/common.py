@@ -31,18 +31,35 @@ def with_verbose(command: click.Command) -> click.Command:
             ctx.obj.verbose = ctx.obj.verbose or value
 
     if not any("-v" in parameter.opts for parameter in command.params):
-        command.params.append(click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=remember,
-                                           help="Show the traceback of an error."))
+        command.params.append(
+            click.Option(
+                ["-v", "--verbose"],
+                is_flag=True,
+                expose_value=False,
+                callback=remember,
+                help="Show the traceback of an error.",
+            )
+        )
     return command
 
 
 def with_plugins(function: Function) -> Function:
     """Add --registry and --plugin, and call the verb with `plugins`."""
 
-    @click.option("--registry", type=click.Path(path_type=Path), metavar="FILE",
-                  help="Use the plugins that this registry file lists, and no others [env: I2I_REGISTRY].")
-    @click.option("--plugin", "plugin_files", type=click.Path(path_type=Path), multiple=True, metavar="FILE.py",
-                  help="Load a plugin that is one file, besides the others. Repeatable.")
+    @click.option(
+        "--registry",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Use the plugins that this registry file lists, and no others [env: I2I_REGISTRY].",
+    )
+    @click.option(
+        "--plugin",
+        "plugin_files",
+        type=click.Path(path_type=Path),
+        multiple=True,
+        metavar="FILE.py",
+        help="Load a plugin that is one file, besides the others. Repeatable.",
+    )
     @functools.wraps(function)
     def wrapped(*, registry: Path | None, plugin_files: tuple[Path, ...], **rest: Any) -> Any:
         from i2i_core.registry.plugins import discover
@@ -78,8 +95,13 @@ def _ask_plugins(hook: str, what: str) -> dict[str, click.Command]:
     return {name: with_verbose(command) for name, command in group.commands.items()}
 
 
-with_sets = click.option("--set", "sets", multiple=True, metavar="A.B=VALUE",
-                         help="Change a value of the recipe: --set steps=100. Repeatable.")
+with_sets = click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="A.B=VALUE",
+    help="Change a value of the recipe: --set steps=100. Repeatable.",
+)
 with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 

@@ -38,10 +38,19 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     from .catalogue import known_components, read_summary
 
     known = known_components(load_registry_file(BUNDLED)) | known_components(plugins.listed)
-    entries = sorted((e for e in plugins.registry if kind in (None, e.kind)),
-                     key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name))
-    rows = [{"kind": e.kind, "name": e.name, "plugin": e.plugin,
-             **(known.get((e.kind, e.name)) or {"summary": read_summary(e)})} for e in entries]
+    entries = sorted(
+        (e for e in plugins.registry if kind in (None, e.kind)),
+        key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name),
+    )
+    rows = [
+        {
+            "kind": e.kind,
+            "name": e.name,
+            "plugin": e.plugin,
+            **(known.get((e.kind, e.name)) or {"summary": read_summary(e)}),
+        }
+        for e in entries
+    ]
     if as_json:
         print_json(rows)
         return
@@ -95,8 +104,15 @@ def _facts(entry: Entry) -> dict[str, Any]:
 
     target = entry.load()
     line = 1 if inspect.ismodule(target) else inspect.getsourcelines(target)[1]
-    return {"kind": entry.kind, "name": entry.name, "plugin": entry.plugin, **describe(entry),
-            "doc": inspect.cleandoc(target.__doc__ or ""), "file": inspect.getsourcefile(target), "line": line}
+    return {
+        "kind": entry.kind,
+        "name": entry.name,
+        "plugin": entry.plugin,
+        **describe(entry),
+        "doc": inspect.cleandoc(target.__doc__ or ""),
+        "file": inspect.getsourcefile(target),
+        "line": line,
+    }
 
 
 def _show_component(facts: dict[str, Any]) -> None:
@@ -116,8 +132,11 @@ def _show_component(facts: dict[str, Any]) -> None:
     if facts.get("reads"):
         parts += ["", Text.assemble(("Reads  ", "bold"), ", ".join(facts["reads"]))]
     parts += ["", f"{facts['file']}:{facts['line']}"]
-    print_tables(Text.assemble(f"{facts['kind']} ", (facts["name"], "bold")),
-                 *(Padding(part, (0, 0, 0, 2)) for part in parts), "")
+    print_tables(
+        Text.assemble(f"{facts['kind']} ", (facts["name"], "bold")),
+        *(Padding(part, (0, 0, 0, 2)) for part in parts),
+        "",
+    )
 
 
 @verb

@@ -115,8 +115,11 @@ def report_on(dataset: Dataset, name: str) -> Facts:
             facts["domains"][path.relative_to(dataset.root).parts[0]]["broken"] += 1
         paths = [*dataset.broken, *(path for paths in dataset.files for path in paths)]
         facts["duplicates"] = [[str(path) for path in sorted(same)] for same in duplicates(paths)]
-        facts["ignored"] = [str(path) for path in sorted(dataset.root.rglob("[!.]*")) if path.is_file()
-                            and (path.parent == dataset.root or path.suffix.lower() not in SUFFIXES)]
+        facts["ignored"] = [
+            str(path)
+            for path in sorted(dataset.root.rglob("[!.]*"))
+            if path.is_file() and (path.parent == dataset.root or path.suffix.lower() not in SUFFIXES)
+        ]
     return facts
 
 

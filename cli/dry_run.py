@@ -57,8 +57,9 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
     if recipe is None:
         raise RecipeError([Problem("name a recipe with --recipe, for example --recipe stargan_v2.yaml")])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise click.UsageError("a dry run is for one process; start it without a launcher, "
-                               "with data.batch_size set to one process's share")
+        raise click.UsageError(
+            "a dry run is for one process; start it without a launcher, with data.batch_size set to one process's share"
+        )
     checked = load(recipe, sets, plugins).recipe
     plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
     predicted, fits = _forecast(recipe, plugins, sets, memory)
@@ -87,8 +88,11 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
     for name, count in {**parameters, "all": sum(parameters.values())}.items():
         table.add_row(name, f"{count:,}")
     facts = grid()
-    facts.add_row("time", f"{_duration(seconds)} per iteration on {run.placement.device}; "
-                  f"{checked.steps:,} iterations: {_duration(seconds * checked.steps)}")
+    facts.add_row(
+        "time",
+        f"{_duration(seconds)} per iteration on {run.placement.device}; "
+        f"{checked.steps:,} iterations: {_duration(seconds * checked.steps)}",
+    )
     measured = decimal(host)
     if device:
         measured = f"{decimal(device)} on {run.placement.device}, and {measured} beside it"

@@ -45,18 +45,26 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
 
 def _facts(phase: PlannedPhase, checked: Checked) -> dict[str, Any]:
     made = [node for node in phase.compute if node.kind != "normal"]
-    return {"name": phase.name, "trains": list(phase.trains), "where": checked.recipe.phases[phase.name].where,
-            "batch": [node.name for node in made if node.kind == "field"],
-            "tensors": [_tensor(node) for node in made if node.kind == "tensor"],
-            "reused": [node.name for node in phase.reuse if node.kind != "normal"],
-            "losses": _losses(phase, checked)}
+    return {
+        "name": phase.name,
+        "trains": list(phase.trains),
+        "where": checked.recipe.phases[phase.name].where,
+        "batch": [node.name for node in made if node.kind == "field"],
+        "tensors": [_tensor(node) for node in made if node.kind == "tensor"],
+        "reused": [node.name for node in phase.reuse if node.kind != "normal"],
+        "losses": _losses(phase, checked),
+    }
 
 
 def _tensor(node: Node) -> dict[str, Any]:
     networks = {argument for _, argument in node.arguments if argument.kind == "network"}
-    return {"name": node.name, "reads": _reads(node.arguments),
-            "networks": sorted(f"{n.name}@{n.version}" if n.version else n.name for n in networks),
-            "asked_by": node.asked_by, "graph": node.graph}
+    return {
+        "name": node.name,
+        "reads": _reads(node.arguments),
+        "networks": sorted(f"{n.name}@{n.version}" if n.version else n.name for n in networks),
+        "asked_by": node.asked_by,
+        "graph": node.graph,
+    }
 
 
 def _reads(arguments: Any) -> list[str]:
@@ -66,8 +74,16 @@ def _reads(arguments: Any) -> list[str]:
 
 def _losses(phase: PlannedPhase, checked: Checked) -> list[dict[str, Any]]:
     uses = {name: term.use for name, term in checked.recipe.terms(phase.name)}
-    return [{"name": term.name, "use": uses[term.name], "weight": str(term.weight), "every": term.every,
-             "reads": _reads(term.arguments)} for term in phase.terms]
+    return [
+        {
+            "name": term.name,
+            "use": uses[term.name],
+            "weight": str(term.weight),
+            "every": term.every,
+            "reads": _reads(term.arguments),
+        }
+        for term in phase.terms
+    ]
 
 
 def _show_phase(phase: dict[str, Any]) -> None:
@@ -75,21 +91,30 @@ def _show_phase(phase: dict[str, Any]) -> None:
     from rich.text import Text
 
     aliases = ", ".join(f"{alias} = {name}" for alias, name in phase["where"].items())
-    title = Text.assemble((phase["name"], "bold"), f"  trains {', '.join(phase['trains'])}",
-                          f"; {aliases}" if aliases else "")
+    title = Text.assemble(
+        (phase["name"], "bold"), f"  trains {', '.join(phase['trains'])}", f"; {aliases}" if aliases else ""
+    )
     table = grid("tensor", "calls", "of", "for", "")
     for column in table.columns:
         column.no_wrap = False
     here = {tensor["name"] for tensor in phase["tensors"]}
     for tensor in phase["tensors"]:
-        table.add_row(Text(tensor["name"], style="bold"), ", ".join(tensor["networks"]), ", ".join(tensor["reads"]),
-                      _askers(tensor["asked_by"], phase["name"], here), "graph" if tensor["graph"] else "")
+        table.add_row(
+            Text(tensor["name"], style="bold"),
+            ", ".join(tensor["networks"]),
+            ", ".join(tensor["reads"]),
+            _askers(tensor["asked_by"], phase["name"], here),
+            "graph" if tensor["graph"] else "",
+        )
     losses = grid("loss", "weight", "of", "use")
     for loss in phase["losses"]:
         every = f", every {loss['every']} steps" if loss["every"] > 1 else ""
         losses.add_row(loss["name"], loss["weight"] + every, ", ".join(loss["reads"]), loss["use"])
-    lines = [Text(f"{label}: {', '.join(names)}") for label, names in
-             (("from the batch", phase["batch"]), ("from an earlier phase", phase["reused"])) if names]
+    lines = [
+        Text(f"{label}: {', '.join(names)}")
+        for label, names in (("from the batch", phase["batch"]), ("from an earlier phase", phase["reused"]))
+        if names
+    ]
     tables: list[Any] = [table, losses] if phase["tensors"] else [losses]
     show(title, *(Padding(part, (0, 0, 0, 2)) for part in (*lines, *tables)), "")
 

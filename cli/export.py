@@ -22,14 +22,21 @@ SHOW = "x_fake"
 @verb
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
-@click.option("--as", "kind", type=click.Choice(["model", "onnx", "torch-export"]), default="model", show_default=True,
-              help="For i2i, or as files for programs without it; then RUN may be a model, too.")
+@click.option(
+    "--as",
+    "kind",
+    type=click.Choice(["model", "onnx", "torch-export"]),
+    default="model",
+    show_default=True,
+    help="For i2i, or as files for programs without it; then RUN may be a model, too.",
+)
 @click.option("--step", type=int, metavar="N", help="Of which checkpoint; the default is the newest.")
 @click.option("--show", default=SHOW, metavar="TENSOR", show_default=True, help="Which tensor is the translation.")
 @with_overwrite
 @with_plugins
-def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"], step: int | None,
-           show: str, overwrite: bool) -> None:
+def export(
+    plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"], step: int | None, show: str, overwrite: bool
+) -> None:
     """Make a model of a run: a folder to use, copy and share.
 
     It holds what a translation needs: averaged weights as safetensors, config.json, the recipe, and a README.md with
@@ -59,15 +66,18 @@ def export(plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"],
     model = replace(of_run(run, plugins, step, show), name=to.resolve().name)
     Translator(model, plugins, torch.device("cpu")).try_out()
     steps = model.config.training["steps"]
-    pictures = {path.name.replace(f"step-{steps:08d}", "samples"): path.read_bytes()
-                for path in sorted((run / "samples").glob(f"step-{steps:08d}-*.png"))}
+    pictures = {
+        path.name.replace(f"step-{steps:08d}", "samples"): path.read_bytes()
+        for path in sorted((run / "samples").glob(f"step-{steps:08d}-*.png"))
+    }
     recipe = (run / "recipe.yaml").read_bytes()
     write(model, to, {"README.md": card(model, pictures).encode(), "recipe.yaml": recipe, **pictures}, overwrite)
     click.echo(to)
 
 
-def _for_elsewhere(plugins: Plugins, run: Path, to: Path, kind: Kind, step: int | None, show: str,
-                   overwrite: bool) -> None:
+def _for_elsewhere(
+    plugins: Plugins, run: Path, to: Path, kind: Kind, step: int | None, show: str, overwrite: bool
+) -> None:
     import torch
 
     from i2i.elsewhere import write

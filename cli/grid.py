@@ -24,8 +24,14 @@ if TYPE_CHECKING:
 @click.option("--out", type=click.Path(path_type=Path), default="grid.png", show_default=True, metavar="FILE")
 @with_fit
 @with_overwrite
-def grid(model: Translator, choose: Callable[[Translator], list[Chosen]], pictures: tuple[str, ...], out: Path,
-         fit_by: Fit, overwrite: bool) -> None:
+def grid(
+    model: Translator,
+    choose: Callable[[Translator], list[Chosen]],
+    pictures: tuple[str, ...],
+    out: Path,
+    fit_by: Fit,
+    overwrite: bool,
+) -> None:
     """Draw PICTURES in several styles as one picture.
 
     PICTURES stand along the top; each row is a style, named or shown at its left.
@@ -44,14 +50,17 @@ def grid(model: Translator, choose: Callable[[Translator], list[Chosen]], pictur
     height, width = model.image_size
     styles = choose(model)
     paths, sources = read_sources(model, pictures, fit_by)
-    rows: list[list[Cell]] = [[None, None, *(labelled(path.stem, width) for path in paths)],
-                              [None, None, *sources.pictures()]]
+    rows: list[list[Cell]] = [
+        [None, None, *(labelled(path.stem, width) for path in paths)],
+        [None, None, *sources.pictures()],
+    ]
     with progress(len(styles), "drawing") as advance:
         for chosen in styles:
             domain = model.domains[chosen.style.domain]
             reference = shrunk(read_picture(chosen.reference), model.image_size) if chosen.reference else None
-            rows.append([f"{domain}\n{labelled(chosen.label, width)}".strip(), reference,
-                         *sources.translated(chosen.style)])
+            rows.append(
+                [f"{domain}\n{labelled(chosen.label, width)}".strip(), reference, *sources.translated(chosen.style)]
+            )
             advance()
     write_picture(out, sheet(rows, (width, height)))
     click.echo(out)

@@ -11,8 +11,12 @@ from .common import verb, with_overwrite
 
 @verb
 @click.argument("name")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Where to; by default into the hub's cache, where i2i.load finds it by NAME.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where to; by default into the hub's cache, where i2i.load finds it by NAME.",
+)
 @click.option("--revision", metavar="NAME", help="A branch, tag or commit.")
 @with_overwrite
 def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> None:

@@ -22,11 +22,28 @@ from i2i_core.errors import I2IError, did_you_mean
 
 from .common import added_by_plugins
 
-VERBS = {"train": "train", "validate": "validate", "explain": "explain", "report": "report",
-         "export": "export", "translate": "translate", "grid": "grid", "video": "video", "styles": "styles",
-         "demo": "demo", "import": "importing", "pull": "hub", "push": "hub",
-         "ls": "components", "show": "components", "init": "recipes", "new": "new", "schema": "schema", "data": "data",
-         "plugins": "components"}
+VERBS = {
+    "train": "train",
+    "validate": "validate",
+    "explain": "explain",
+    "report": "report",
+    "export": "export",
+    "translate": "translate",
+    "grid": "grid",
+    "video": "video",
+    "styles": "styles",
+    "demo": "demo",
+    "import": "importing",
+    "pull": "hub",
+    "push": "hub",
+    "ls": "components",
+    "show": "components",
+    "init": "recipes",
+    "new": "new",
+    "schema": "schema",
+    "data": "data",
+    "plugins": "components",
+}
 """The module of each verb; modules import only click at the top."""
 
 
@@ -53,14 +70,18 @@ def _plugin_verbs(ctx: click.Context) -> dict[str, click.Command]:
     return added_by_plugins(ctx, "i2i_commands", "verbs")
 
 
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]}, epilog="""
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""
 \b
 Start here:
   i2i train --recipe stargan_v2.yaml     train on embedded pictures, in minutes
   i2i init stargan_v2.yaml               copy that recipe to edit it
   i2i validate stargan_v2.yaml           find every mistake in it
   i2i translate runs/stargan_v2-001 photo.png   use what was trained
-Each verb explains itself: i2i train --help""")
+Each verb explains itself: i2i train --help""",
+)
 @click.version_option(__version__, message="i2i %(version)s")
 def cli() -> None:
     """Train image-to-image GANs from recipes, and use what was trained."""

@@ -66,8 +66,9 @@ class Forecast:
             raise
         except Exception as error:
             said = (str(error).splitlines() or [type(error).__name__])[0]
-            raise NotPredicted(f"not predicted: a component needs more of its tensors than their shapes ({said})"
-                               ) from error
+            raise NotPredicted(
+                f"not predicted: a component needs more of its tensors than their shapes ({said})"
+            ) from error
         finally:
             logging.disable(logging.NOTSET)
 
@@ -97,8 +98,10 @@ class Forecast:
                 return f"the recipe does not fit in {left}; {self._with(least)}"
         best = min(strongest, key=self.peak)
         at_best = f"; {self._with(best)} at best" if best else ""
-        return (f"the recipe does not fit in {left}{at_best}; lower data.batch_size, data.image_size or the networks' "
-                f"widths")
+        return (
+            f"the recipe does not fit in {left}{at_best}; lower data.batch_size, data.image_size or the networks' "
+            f"widths"
+        )
 
     def _with(self, switches: Switches) -> str:
         return f"with {' '.join(f'--set {switch}' for switch in switches)} it takes {decimal(self.peak(switches))}"

@@ -22,8 +22,9 @@ TEMPLATE = Path(__file__).parent / "template"
 
 @verb
 @click.argument("name")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="The project's folder; the default is i2i-NAME.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="The project's folder; the default is i2i-NAME."
+)
 @with_plugins
 def new(plugins: Plugins, name: str, to: Path | None) -> None:
     """Write a plugin project to start from.
@@ -38,11 +39,14 @@ def new(plugins: Plugins, name: str, to: Path | None) -> None:
     from i2i_core.errors import DiskError
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
-        raise UsageError(f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with single "
-                         f"underscores between words, such as my_blur")
+        raise UsageError(
+            f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with single "
+            f"underscores between words, such as my_blur"
+        )
     if name.partition("_")[0] == "gan":
-        raise UsageError("i2i-gan, and what begins with it, is what i2i's own distributions are called; choose another "
-                         "name")
+        raise UsageError(
+            "i2i-gan, and what begins with it, is what i2i's own distributions are called; choose another name"
+        )
     if name in plugins.index or any(row.name == name for row in plugins.rows):
         raise UsageError(f"there is already a plugin called {name}; choose another name")
     if importlib.util.find_spec(f"i2i_{name}"):

@@ -89,19 +89,30 @@ def _component(entry: Entry, definitions: Schema) -> Schema:
     target = entry.load()
     signature = signature_of(target, entry.kind)
     owner = f"{entry.kind} {entry.name} "
-    keys = {name: {**_typed(owner, signature.hints.get(name, Any), definitions), **_default(parameter)}
-            for name, parameter in written_keys(signature, entry.kind).items()}
+    keys = {
+        name: {**_typed(owner, signature.hints.get(name, Any), definitions), **_default(parameter)}
+        for name, parameter in written_keys(signature, entry.kind).items()
+    }
     try:
         reads = describe(entry).get("reads", [])
     except Exception:  # a factory may raise anything for keys that it was not made for
         reads = []
     unknown = entry.kind in TENSOR_KINDS and not inspect.isclass(target) and not reads
     names = {name: {"type": "string", "description": f"The tensor that is its {name}."} for name in reads}
-    return {"type": "object", "description": inspect.cleandoc(target.__doc__ or ""),
-            "properties": {"use": {"const": entry.name}, **names, **keys},
-            "required": ["use", *(name for name, parameter in signature.params.items()
-                                  if parameter.default is parameter.empty and name not in facts_for(entry.kind))],
-            "additionalProperties": {"type": "string"} if unknown else False}
+    return {
+        "type": "object",
+        "description": inspect.cleandoc(target.__doc__ or ""),
+        "properties": {"use": {"const": entry.name}, **names, **keys},
+        "required": [
+            "use",
+            *(
+                name
+                for name, parameter in signature.params.items()
+                if parameter.default is parameter.empty and name not in facts_for(entry.kind)
+            ),
+        ],
+        "additionalProperties": {"type": "string"} if unknown else False,
+    }
 
 
 def _typed(owner: str, hint: Any, definitions: Schema) -> Schema:
@@ -126,22 +137,32 @@ def _default(parameter: inspect.Parameter) -> Schema:
 
 def _joined(own: Schema, core: Schema) -> Schema:
     """A component's keys, and those that the core adds."""
-    return {**own, "properties": {**own["properties"], **core["properties"], "use": own["properties"]["use"]},
-            "required": [*own["required"], *(name for name in core["required"] if name != "use")]}
+    return {
+        **own,
+        "properties": {**own["properties"], **core["properties"], "use": own["properties"]["use"]},
+        "required": [*own["required"], *(name for name in core["required"] if name != "use")],
+    }
 
 
 def _one_of(components: Mapping[str, Schema]) -> Schema:
     """The name of a component that needs no keys, or the mapping that says one."""
+
     def named(names: Iterable[str]) -> Schema:
         found = [{"const": name, "description": components[name]["description"].partition("\n")[0]} for name in names]
         return {"anyOf": found} if found else {"enum": []}
 
     if not components:
         return {"not": {}}
-    return {"if": {"type": "string"},
-            "then": named(name for name, own in components.items() if own["required"] == ["use"]),
-            "else": {"type": "object", "required": ["use"], "properties": {"use": named(components)},
-                     "allOf": [{"if": _uses(name), "then": own} for name, own in components.items()]}}
+    return {
+        "if": {"type": "string"},
+        "then": named(name for name, own in components.items() if own["required"] == ["use"]),
+        "else": {
+            "type": "object",
+            "required": ["use"],
+            "properties": {"use": named(components)},
+            "allOf": [{"if": _uses(name), "then": own} for name, own in components.items()],
+        },
+    }
 
 
 def _uses(name: str) -> Schema:
@@ -151,22 +172,32 @@ def _uses(name: str) -> Schema:
 def _unnamed(name: str, own: Schema, kind: str) -> Schema:
     """A component that is called `name` where nothing else is said."""
     required = [key for key in own["required"] if key != "use"]
-    return {"if": {"type": "object", "properties": {"use": {"const": name}}}, "then": {**own, "required": required},
-            "else": _reference(kind)}
+    return {
+        "if": {"type": "object", "properties": {"use": {"const": name}}},
+        "then": {**own, "required": required},
+        "else": _reference(kind),
+    }
 
 
 def _schedule(found: Mapping[str, Schema]) -> Schema:
     """The mapping that says a schedule, or the ramp that is short for one."""
-    ramp = {**found["linear"], "required": ["ramp"], "properties": {
-        **{key: value for key, value in found["linear"]["properties"].items() if key != "use"},
-        "curve": {"enum": list(found), "default": "linear", "description": "The schedule that the ramp is of."}}}
+    ramp = {
+        **found["linear"],
+        "required": ["ramp"],
+        "properties": {
+            **{key: value for key, value in found["linear"]["properties"].items() if key != "use"},
+            "curve": {"enum": list(found), "default": "linear", "description": "The schedule that the ramp is of."},
+        },
+    }
     return {"type": "object", "if": {"required": ["use"]}, "then": _one_of(found), "else": ramp}
 
 
 def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
     """The default's keys, and each network's: of the same optimizer, unless it names another."""
-    core = {key: _reference("Schedule") if hint is Schedule else _typed("", hint, definitions)
-            for key, hint in OPTIMIZER_KEYS.items()}
+    core = {
+        key: _reference("Schedule") if hint is Schedule else _typed("", hint, definitions)
+        for key, hint in OPTIMIZER_KEYS.items()
+    }
     free = {}
     for name, own in found.items():
         keys = own["properties"]
@@ -183,9 +214,14 @@ def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
     def others(name: str) -> Schema:
         return {"properties": {"default": {}}, "additionalProperties": one(name)}
 
-    return {"type": "object", "properties": {"default": one(DEFAULT_OPTIMIZER)}, "allOf": [
-        *({"if": default(_uses(name)), "then": others(name)} for name in free),
-        {"if": {"not": default({"type": "object", "required": ["use"]})}, "then": others(DEFAULT_OPTIMIZER)}]}
+    return {
+        "type": "object",
+        "properties": {"default": one(DEFAULT_OPTIMIZER)},
+        "allOf": [
+            *({"if": default(_uses(name)), "then": others(name)} for name in free),
+            {"if": {"not": default({"type": "object", "required": ["use"]})}, "then": others(DEFAULT_OPTIMIZER)},
+        ],
+    }
 
 
 def _reference(definition: str) -> Schema:

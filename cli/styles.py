@@ -19,16 +19,35 @@ if TYPE_CHECKING:
 @verb
 @with_model
 @click.argument("picture")
-@click.option("--domain", "domains", multiple=True, metavar="NAME",
-              help="Of which domain; the default is all of them. Repeatable.")
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="NAME",
+    help="Of which domain; the default is all of them. Repeatable.",
+)
 @click.option("--cells", type=click.IntRange(2, 25), default=7, show_default=True, help="Styles along each axis.")
-@click.option("--reach", type=float, default=2.0, show_default=True, callback=finite,
-              help="How far the map reaches, in standard deviations on either side of the mean style.")
+@click.option(
+    "--reach",
+    type=float,
+    default=2.0,
+    show_default=True,
+    callback=finite,
+    help="How far the map reaches, in standard deviations on either side of the mean style.",
+)
 @click.option("--out", type=click.Path(path_type=Path), default="styles.png", show_default=True, metavar="FILE")
 @with_fit
 @with_overwrite
-def styles(model: Translator, picture: str, domains: tuple[str, ...], cells: int, reach: float, out: Path, fit_by: Fit,
-           overwrite: bool) -> None:
+def styles(
+    model: Translator,
+    picture: str,
+    domains: tuple[str, ...],
+    cells: int,
+    reach: float,
+    out: Path,
+    fit_by: Fit,
+    overwrite: bool,
+) -> None:
     """Draw a map of the styles of each domain.
 
     PICTURE is translated into styles on a plane through the domain's mean style, along the two directions in which its

@@ -18,18 +18,35 @@ if TYPE_CHECKING:
 @verb
 @click.option("--recipe", metavar="NAME", help="A file, or a bundled recipe: --recipe stargan_v2.yaml.")
 @with_sets
-@click.option("--run-dir", type=click.Path(path_type=Path), metavar="DIR",
-              help="The run's folder; the default is the next free runs/NAME-001.")
+@click.option(
+    "--run-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The run's folder; the default is the next free runs/NAME-001.",
+)
 @click.option("--resume", is_flag=True, help="Continue the run in --run-dir from its newest good checkpoint.")
-@click.option("--dry-run", is_flag=True,
-              help="Predict the memory with each switch that saves some; train two iterations at full size, draw, save "
-                   "and resume; print the time and memory that it took.")
-@click.option("--memory", metavar="SIZE",
-              help="With --dry-run: a memory such as 8GB, to say which switches make the recipe fit in it; "
-                   "nothing is trained that would not. Without it, what the accelerator has free.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Predict the memory with each switch that saves some; train two iterations at full size, draw, save "
+    "and resume; print the time and memory that it took.",
+)
+@click.option(
+    "--memory",
+    metavar="SIZE",
+    help="With --dry-run: a memory such as 8GB, to say which switches make the recipe fit in it; "
+    "nothing is trained that would not. Without it, what the accelerator has free.",
+)
 @with_plugins
-def train(plugins: Plugins, recipe: str | None, sets: tuple[str, ...], run_dir: Path | None, resume: bool,
-          dry_run: bool, memory: str | None) -> None:
+def train(
+    plugins: Plugins,
+    recipe: str | None,
+    sets: tuple[str, ...],
+    run_dir: Path | None,
+    resume: bool,
+    dry_run: bool,
+    memory: str | None,
+) -> None:
     """Train a recipe and say where its pictures are.
 
     \b

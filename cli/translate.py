@@ -23,14 +23,28 @@ THREADS = 4
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
-@click.option("--out", type=click.Path(path_type=Path), default="translated", show_default=True, metavar="FOLDER|FILE",
-              help="Where translations go; a file for a single one.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="translated",
+    show_default=True,
+    metavar="FOLDER|FILE",
+    help="Where translations go; a file for a single one.",
+)
 @with_fit
 @click.option("--original-size", is_flag=True, help="Enlarge translations to the size that pictures had.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures at a time.")
 @with_overwrite
-def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], pictures: tuple[str, ...], out: Path,
-              fit_by: Fit, original_size: bool, batch: int, overwrite: bool) -> None:
+def translate(
+    model: Translator,
+    choose: Callable[[Translator], list[Chosen]],
+    pictures: tuple[str, ...],
+    out: Path,
+    fit_by: Fit,
+    original_size: bool,
+    batch: int,
+    overwrite: bool,
+) -> None:
     """Translate PICTURES with MODEL.
 
     PICTURES are files, folders and globs; MODEL is a folder that `i2i export` wrote, or that of a run. Each picture is
@@ -49,18 +63,23 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
     one_file, found, styles = is_one_file(out), find_pictures(pictures), choose(model)
     if one_file:
         if len(found) * len(styles) != 1:
-            raise UsageError(f"{out} is one file, and there are {len(found)} pictures in {len(styles)} styles; "
-                             f"name a folder with --out")
+            raise UsageError(
+                f"{out} is one file, and there are {len(found)} pictures in {len(styles)} styles; "
+                f"name a folder with --out"
+            )
         targets = {path: [out] for path in found}
     else:
-        targets = {path: [out / f"{place}-{chosen.name}.png" for chosen in styles]
-                   for path, place in without_suffixes(found).items()}
+        targets = {
+            path: [out / f"{place}-{chosen.name}.png" for chosen in styles]
+            for path, place in without_suffixes(found).items()
+        }
     written: dict[Path, Path] = {}
     for source, files in targets.items():
         for file in files:
             if (other := written.setdefault(file, source)) != source:
-                raise UsageError(f"{other} and {source} would both become {file}; translate one after the other, "
-                                 f"with another --out")
+                raise UsageError(
+                    f"{other} and {source} would both become {file}; translate one after the other, with another --out"
+                )
     if not overwrite:
         refuse_existing(written)
     failed = _translate(model, styles, targets, fit_by, original_size, batch)
@@ -70,8 +89,14 @@ def translate(model: Translator, choose: Callable[[Translator], list[Chosen]], p
         raise DataError(f"{failed} of {len(found)} pictures could not be read")
 
 
-def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list[Path]], fit_by: Fit,
-               original_size: bool, batch: int) -> int:
+def _translate(
+    model: Translator,
+    styles: list[Chosen],
+    targets: dict[Path, list[Path]],
+    fit_by: Fit,
+    original_size: bool,
+    batch: int,
+) -> int:
     """Write every translation; returns how many pictures could not be read.
 
     Files are read and written by threads: at 64 px it takes as long to write a picture as to translate it.
@@ -122,8 +147,10 @@ def _translate(model: Translator, styles: list[Chosen], targets: dict[Path, list
             for number, chosen in enumerate(styles):
                 made = sources.into(chosen.style)
                 written()  # those before: no more than a batch waits
-                writing += [pool.submit(write, targets[path][number], x, box, size)
-                            for x, (path, (_, box, size)) in zip(made, fitted.items(), strict=True)]
+                writing += [
+                    pool.submit(write, targets[path][number], x, box, size)
+                    for x, (path, (_, box, size)) in zip(made, fitted.items(), strict=True)
+                ]
         written()
     return failed
 

@@ -56,22 +56,54 @@ def finite(_: click.Context, __: click.Parameter, value: float) -> float:
 def with_styles(function: Function) -> Function:
     """Add options that choose styles, and call the verb with `choose`: from a Translator to a list of Chosen."""
 
-    @click.option("--domain", "domains", multiple=True, metavar="NAME",
-                  help="Into which domain; the default is all of them. Repeatable.")
+    @click.option(
+        "--domain",
+        "domains",
+        multiple=True,
+        metavar="NAME",
+        help="Into which domain; the default is all of them. Repeatable.",
+    )
     @click.option("--seed", type=int, help="Of the latents that styles are made of; the default is 0.")
-    @click.option("--styles", "count", type=click.IntRange(1), metavar="N",
-                  help="So many styles of each domain, with seeds from --seed on.")
-    @click.option("--psi", type=float, default=1.0, show_default=True, callback=finite,
-                  help="How far styles are from the domain's mean style: 0 is the mean, below 1 is tamer.")
-    @click.option("--reference", "references", multiple=True, metavar="FILE|FOLDER",
-                  help="Take styles from pictures of the domain instead. Repeatable.")
+    @click.option(
+        "--styles",
+        "count",
+        type=click.IntRange(1),
+        metavar="N",
+        help="So many styles of each domain, with seeds from --seed on.",
+    )
+    @click.option(
+        "--psi",
+        type=float,
+        default=1.0,
+        show_default=True,
+        callback=finite,
+        help="How far styles are from the domain's mean style: 0 is the mean, below 1 is tamer.",
+    )
+    @click.option(
+        "--reference",
+        "references",
+        multiple=True,
+        metavar="FILE|FOLDER",
+        help="Take styles from pictures of the domain instead. Repeatable.",
+    )
     @functools.wraps(function)
-    def wrapped(*, domains: tuple[str, ...], seed: int | None, count: int | None, psi: float,
-                references: tuple[str, ...], **rest: Any) -> Any:
+    def wrapped(
+        *,
+        domains: tuple[str, ...],
+        seed: int | None,
+        count: int | None,
+        psi: float,
+        references: tuple[str, ...],
+        **rest: Any,
+    ) -> Any:
         if references and (seed is not None or count is not None):
             raise click.UsageError("--seed and --styles are for styles from latents; each --reference is one style")
-        return function(choose=functools.partial(choose_styles, domains=domains, seed=seed, count=count, psi=psi,
-                                                 references=references), **rest)
+        return function(
+            choose=functools.partial(
+                choose_styles, domains=domains, seed=seed, count=count, psi=psi, references=references
+            ),
+            **rest,
+        )
 
     return wrapped
 
@@ -88,8 +120,14 @@ class Chosen:
     reference: Path | None = None
 
 
-def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, count: int | None, psi: float,
-                  references: Sequence[str]) -> list[Chosen]:
+def choose_styles(
+    model: Translator,
+    domains: Sequence[str],
+    seed: int | None,
+    count: int | None,
+    psi: float,
+    references: Sequence[str],
+) -> list[Chosen]:
     """The styles that options choose, domain by domain."""
     from i2i_core.data.pictures import find_pictures, read_picture
     from i2i_core.errors import UsageError
@@ -112,8 +150,9 @@ def choose_styles(model: Translator, domains: Sequence[str], seed: int | None, c
         if not paths:
             named = [(f"-{seed}", f"seed {seed}") for seed in seeds] if "latent" in model.guides else [("", "")]
             styles = model.styles(domain, seeds=seeds, psi=psi)
-            found += [Chosen(f"{domain}{name}", label, style)
-                      for (name, label), style in zip(named, styles, strict=True)]
+            found += [
+                Chosen(f"{domain}{name}", label, style) for (name, label), style in zip(named, styles, strict=True)
+            ]
     return found
 
 
@@ -133,9 +172,14 @@ def read_sources(model: Translator, named: Sequence[str], fit_by: Fit) -> tuple[
     return paths, sources
 
 
-with_fit = click.option("--fit", "fit_by", type=click.Choice(["keep", "crop", "stretch"]), default="keep",
-                        show_default=True, help="How a picture comes to the model's size: whole and in its aspect, "
-                                                "its middle, or stretched.")
+with_fit = click.option(
+    "--fit",
+    "fit_by",
+    type=click.Choice(["keep", "crop", "stretch"]),
+    default="keep",
+    show_default=True,
+    help="How a picture comes to the model's size: whole and in its aspect, its middle, or stretched.",
+)
 
 
 @contextmanager

@@ -72,7 +72,8 @@ def build_nothing(checked: Checked) -> None:
     attempts: list[Callable[[], object]] = [
         partial(build_networks, checked, data.facts, recipe.seed),
         *(partial(build, spec, {**data.facts, "name": ""}) for spec in others if spec is not None),
-        partial(plan_iteration, planner, checked)]
+        partial(plan_iteration, planner, checked),
+    ]
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*meta parameter.*")  # weights that are loaded into no memory
         for attempt in attempts:

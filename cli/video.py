@@ -22,15 +22,35 @@ if TYPE_CHECKING:
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
-@click.option("--out", type=click.Path(path_type=Path), default="video.webp", show_default=True, metavar="FILE",
-              help='.webp, or with pip install "i2i-gan[video]" .mp4')
-@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, callback=finite,
-              help="From one style to the next.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="video.webp",
+    show_default=True,
+    metavar="FILE",
+    help='.webp, or with pip install "i2i-gan[video]" .mp4',
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, min_open=True),
+    default=1.0,
+    show_default=True,
+    callback=finite,
+    help="From one style to the next.",
+)
 @click.option("--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="Frames a second.")
 @with_fit
 @with_overwrite
-def video(model: Translator, choose: Callable[[Translator], list[Chosen]], pictures: tuple[str, ...], out: Path,
-          seconds: float, fps: int, fit_by: Fit, overwrite: bool) -> None:
+def video(
+    model: Translator,
+    choose: Callable[[Translator], list[Chosen]],
+    pictures: tuple[str, ...],
+    out: Path,
+    seconds: float,
+    fps: int,
+    fit_by: Fit,
+    overwrite: bool,
+) -> None:
     """Show PICTURES on their way from style to style.
 
     The styles are those of --styles or --reference, domain by domain, and the last leads back to the first. References
@@ -59,8 +79,9 @@ def video(model: Translator, choose: Callable[[Translator], list[Chosen]], pictu
     click.echo(out)
 
 
-def _frames(model: Translator, sources: Sources, styles: list[Chosen], steps: int,
-            advance: Callable[[], None]) -> Iterator[Image.Image]:
+def _frames(
+    model: Translator, sources: Sources, styles: list[Chosen], steps: int, advance: Callable[[], None]
+) -> Iterator[Image.Image]:
     """The sources on top, below them their translations, at the left of these the reference."""
     from i2i.fitting import shrunk
     from i2i.sheet import sheet

@@ -90,8 +90,11 @@ def _said(schema: Schema) -> str:
     if schema.get("type") == "object":
         inside = schema.get("additionalProperties")
         return f"mapping of names to {_held(inside)}" if isinstance(inside, Mapping) else "mapping"
-    bounds = [f"{sign} {schema[key]}" for key, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))
-              if key in schema]
+    bounds = [
+        f"{sign} {schema[key]}"
+        for key, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))
+        if key in schema
+    ]
     words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
     kind = schema.get("type", "anything")
     return " ".join([words.get(kind, kind), *bounds])
@@ -177,10 +180,15 @@ def python_api() -> Iterator[str]:
     sources = {name: (USING / f"{name}.py").read_text(encoding="utf-8") for name in ("loading", "runs", "translator")}
     for module, name in (("runs", "train"), ("runs", "load_run"), ("loading", "load")):
         body = ast.parse(sources[module]).body
-        yield _member(f"i2i.{name}", next(node for node in body if isinstance(node, ast.FunctionDef)
-                                          and node.name == name), "###")
-    for module, name in (("runs", "TrainedRun"), ("translator", "Translator"), ("translator", "Sources"),
-                         ("translator", "Style")):
+        yield _member(
+            f"i2i.{name}", next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == name), "###"
+        )
+    for module, name in (
+        ("runs", "TrainedRun"),
+        ("translator", "Translator"),
+        ("translator", "Sources"),
+        ("translator", "Style"),
+    ):
         node = _class(sources[module], name)
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
         yield f"### {name}\n\n{ast.get_docstring(node)}\n"
@@ -204,19 +212,29 @@ def _function(name: str, signature: inspect.Signature, doc: str | None) -> str:
 
 
 def _class(source: str, name: str = "") -> ast.ClassDef:
-    return next(node for node in ast.walk(ast.parse(source))
-                if isinstance(node, ast.ClassDef) and name in ("", node.name))
+    return next(
+        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef) and name in ("", node.name)
+    )
 
 
 def _attribute_docs(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, str]]:
     """Names that are assigned in a class, or to self, each with the docstring right below it."""
     for assigned, below in zip(node.body, node.body[1:], strict=False):
-        if isinstance(assigned, ast.Assign | ast.AnnAssign) and isinstance(below, ast.Expr) \
-                and isinstance(below.value, ast.Constant):
+        if (
+            isinstance(assigned, ast.Assign | ast.AnnAssign)
+            and isinstance(below, ast.Expr)
+            and isinstance(below.value, ast.Constant)
+        ):
             target = assigned.targets[0] if isinstance(assigned, ast.Assign) else assigned.target
             yield ast.unparse(target).removeprefix("self."), inspect.cleandoc(str(below.value.value))
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    "recipe": recipe_keys, "components": components, "hookspecs": hookspec_list, "events": event_list,
-    "kinds": kind_list, "run": run_members, "python": python_api}
+    "recipe": recipe_keys,
+    "components": components,
+    "hookspecs": hookspec_list,
+    "events": event_list,
+    "kinds": kind_list,
+    "run": run_members,
+    "python": python_api,
+}

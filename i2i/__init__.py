@@ -1,8 +1,8 @@
 """Image-to-image GANs: training a recipe, and using what was trained.
 
-    run = i2i.train("stargan_v2.yaml")
-    model = run.model()
-    model("photo.png", domain="high_contrast", seed=3).save("line_art.png")
+run = i2i.train("stargan_v2.yaml")
+model = run.model()
+model("photo.png", domain="high_contrast", seed=3).save("line_art.png")
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
     from i2i.runs import TrainedRun, load_run, train
     from i2i.translator import Sources, Style, Translator
 
-_HOMES = {"load": "loading", "train": "runs", "load_run": "runs", "TrainedRun": "runs", "Sources": "translator",
-          "Style": "translator", "Translator": "translator"}
+_HOMES = {
+    "load": "loading",
+    "train": "runs",
+    "load_run": "runs",
+    "TrainedRun": "runs",
+    "Sources": "translator",
+    "Style": "translator",
+    "Translator": "translator",
+}
 """The module of each name; they are imported when they are first used, since they import torch."""
 
 __all__ = ["Sources", "Style", "TrainedRun", "Translator", "__version__", "load", "load_run", "train"]

@@ -22,9 +22,10 @@ def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dic
     """The method, networks and tensors that a model names, with the paths of its files."""
     config, checker = model.config, Checker(plugins, model.document)
     method = checker.check("method", {"use": config.method.use}, ("method",))
-    networks, tensors = ({name: checker.check(kind, {"use": use.use, **use.params}, (f"{kind}s", name))
-                          for name, use in uses.items()}
-                         for kind, uses in (("network", config.networks), ("tensor", config.tensors)))
+    networks, tensors = (
+        {name: checker.check(kind, {"use": use.use, **use.params}, (f"{kind}s", name)) for name, use in uses.items()}
+        for kind, uses in (("network", config.networks), ("tensor", config.tensors))
+    )
     if checker.problems:
         if gone := missing(config.plugins, plugins):
             raise PluginError("\n".join(f"the model {model.name} needs {what}" for what in gone))
@@ -43,8 +44,9 @@ def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: M
                 found[name] = build(spec, facts)
             except (RuntimeError, TypeError) as error:
                 why = str(error).partition("\n")[0]
-                raise CheckpointError(f"the model {model.name} cannot be used: its {spec.entry.kind} {name} cannot be "
-                                      f"built ({why})") from error
+                raise CheckpointError(
+                    f"the model {model.name} cannot be used: its {spec.entry.kind} {name} cannot be built ({why})"
+                ) from error
     return found
 
 

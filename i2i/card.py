@@ -19,9 +19,15 @@ def card(model: Model, pictures: Iterable[str] = ()) -> str:
     core = "==".join((DISTRIBUTION, *(version for name, version in config.versions.items() if name == DISTRIBUTION)))
     install = shlex.join([core, *(origin for origin in config.plugins.values() if "==" in origin)])
     shown = "".join(f"\n![Translations]({picture})\n" for picture in pictures)
-    facts = {"domains": ", ".join(config.domains), "translates into": ", ".join(config.targets),
-             "size": f"{width} x {height} pixels", "styles from": " or ".join(config.guides),
-             "method": config.method.use, "weights": _millions(model), **_training(config)}
+    facts = {
+        "domains": ", ".join(config.domains),
+        "translates into": ", ".join(config.targets),
+        "size": f"{width} x {height} pixels",
+        "styles from": " or ".join(config.guides),
+        "method": config.method.use,
+        "weights": _millions(model),
+        **_training(config),
+    }
     rows = "".join(f"| {name} | {_text(value)} |\n" for name, value in facts.items())
     return f"""---
 library_name: i2i
@@ -76,8 +82,9 @@ def _either(names: list[str]) -> str:
 
 
 def _millions(model: Model) -> str:
-    return ", ".join(f"{name} {sum(t.numel() for t in tensors.values()) / 1e6:.1f} M"
-                     for name, tensors in model.networks.items())
+    return ", ".join(
+        f"{name} {sum(t.numel() for t in tensors.values()) / 1e6:.1f} M" for name, tensors in model.networks.items()
+    )
 
 
 def _training(config: Config) -> dict[str, Any]:

@@ -39,8 +39,13 @@ TOLERANCE = 1e-4
 Function = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
-def write(model: Translator, folder: Path, kind: Kind, overwrite: bool = False,
-          each: Callable[[list[Part]], Iterable[Part]] = iter) -> None:
+def write(
+    model: Translator,
+    folder: Path,
+    kind: Kind,
+    overwrite: bool = False,
+    each: Callable[[list[Part]], Iterable[Part]] = iter,
+) -> None:
     """Write the files of a model on the CPU as `folder`, which is there wholly or not at all; each has been tried.
 
     overwrite: whether such files that are there may be replaced. each: goes through the parts, to show how far it is.
@@ -54,11 +59,15 @@ def write(model: Translator, folder: Path, kind: Kind, overwrite: bool = False,
     every = list({part: None for found in order.values() for part in found})
     files = {part.file + SUFFIXES[kind]: export(part, kind) for part in each(every)}
     about = {
-        "name": model.model.name, "made_by": f"i2i {__version__}, torch {torch.__version__}",
-        "image_size": model.image_size, "domains": model.domains, "targets": model.targets,
+        "name": model.model.name,
+        "made_by": f"i2i {__version__}, torch {torch.__version__}",
+        "image_size": model.image_size,
+        "domains": model.domains,
+        "targets": model.targets,
         "order": {guide: [part.file + SUFFIXES[kind] for part in found] for guide, found in order.items()},
         "gives": model.model.config.show,
-        "files": {part.file + SUFFIXES[kind]: _about(part) for part in every}}
+        "files": {part.file + SUFFIXES[kind]: _about(part) for part in every},
+    }
     with staged(folder) as stage:
         for name, content in {**files, ABOUT: json.dumps(about, indent=1, ensure_ascii=False).encode()}.items():
             (stage / name).write_bytes(content)
@@ -66,8 +75,14 @@ def write(model: Translator, folder: Path, kind: Kind, overwrite: bool = False,
 
 def _about(part: Part) -> dict[str, Any]:
     def arrays(of: Mapping[str, Tensor]) -> dict[str, Any]:
-        return {name: {"shape": ["batch", *array.shape[1:]], "type": str(array.dtype).removeprefix("torch."),
-                       **({"holds": part.holds[name]} if name in part.holds else {})} for name, array in of.items()}
+        return {
+            name: {
+                "shape": ["batch", *array.shape[1:]],
+                "type": str(array.dtype).removeprefix("torch."),
+                **({"holds": part.holds[name]} if name in part.holds else {}),
+            }
+            for name, array in of.items()
+        }
 
     return {"takes": arrays(part.example), "gives": arrays(part.gives)}
 
@@ -111,9 +126,15 @@ def _onnx(part: Part) -> bytes:
     import onnxruntime
 
     names = {name: {0: "batch"} for name in part.example}
-    made = torch.onnx.export(_program(part), input_names=list(names), output_names=list(part.gives),
-                             dynamic_shapes={"arrays": names}, dynamo=True, verbose=False,
-                             custom_translation_table=NORMS)
+    made = torch.onnx.export(
+        _program(part),
+        input_names=list(names),
+        output_names=list(part.gives),
+        dynamic_shapes={"arrays": names},
+        dynamo=True,
+        verbose=False,
+        custom_translation_table=NORMS,
+    )
     assert made is not None
     content: bytes = made.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])

@@ -42,8 +42,11 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
 def _begun(to: Path) -> bool:
     """Whether all that a folder holds was fetched before, and that was cut short."""
     fetched = to / ".cache" / "huggingface" / "download"
-    return fetched.is_dir() and not (to / CONFIG).exists() and all(
-        (fetched / f"{path.name}.metadata").is_file() for path in to.iterdir() if path.name != ".cache")
+    return (
+        fetched.is_dir()
+        and not (to / CONFIG).exists()
+        and all((fetched / f"{path.name}.metadata").is_file() for path in to.iterdir() if path.name != ".cache")
+    )
 
 
 def push(folder: Path, name: str, *, private: bool = True) -> str:
@@ -59,8 +62,14 @@ def push(folder: Path, name: str, *, private: bool = True) -> str:
     api = _hub().HfApi()
     with _explained(name, "sent"):
         api.create_repo(name, private=private, exist_ok=True)
-        return str(api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(map(glob.escape, names)),
-                                     commit_message="A model of i2i").repo_url)
+        return str(
+            api.upload_folder(
+                repo_id=name,
+                folder_path=folder,
+                allow_patterns=list(map(glob.escape, names)),
+                commit_message="A model of i2i",
+            ).repo_url
+        )
 
 
 def _hub() -> Any:
@@ -81,8 +90,10 @@ def _explained(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except errors.RepositoryNotFoundError:
-        raise CheckpointError(f"there is no model {name} on the hub, or it is not yours to see; for a private one log "
-                              f"in with hf auth login") from None
+        raise CheckpointError(
+            f"there is no model {name} on the hub, or it is not yours to see; for a private one log "
+            f"in with hf auth login"
+        ) from None
     except errors.RevisionNotFoundError:
         raise CheckpointError(f"the model {name} has no such revision") from None
     except errors.OfflineModeIsEnabled:

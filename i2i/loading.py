@@ -31,8 +31,9 @@ def find(model: str | Path, plugins: Plugins) -> Model:
     folder = Path(model)
     if not folder.is_dir():
         if not hub.NAME.fullmatch(str(model)) or folder.parent.is_dir():  # a slip in a path is no name on a hub
-            raise UsageError(f"there is no model {model}: name a folder that i2i export wrote, a run's, or OWNER/MODEL "
-                             f"on a hub")
+            raise UsageError(
+                f"there is no model {model}: name a folder that i2i export wrote, a run's, or OWNER/MODEL on a hub"
+            )
         try:
             return replace(read(hub.pull(str(model))), name=folder.name)
         except CheckpointError as error:

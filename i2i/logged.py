@@ -28,9 +28,11 @@ class Numbers:
         if n <= 1:
             return self
         starts = range(0, len(self.steps), n)
-        return Numbers([self.steps[start:][:n][-1] for start in starts],
-                       {name: [_mean(values[start:start + n]) for start in starts]
-                        for name, values in self.columns.items()}, n)
+        return Numbers(
+            [self.steps[start:][:n][-1] for start in starts],
+            {name: [_mean(values[start : start + n]) for start in starts] for name, values in self.columns.items()},
+            n,
+        )
 
 
 def read_numbers(path: Path) -> Numbers:
@@ -41,8 +43,9 @@ def read_numbers(path: Path) -> Numbers:
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(step := row.pop("step", None), int):
                 numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
-                rows.setdefault(step, {}).update({name: value if math.isfinite(value) else None
-                                                  for name, value in numbers.items()})
+                rows.setdefault(step, {}).update(
+                    {name: value if math.isfinite(value) else None for name, value in numbers.items()}
+                )
     steps = sorted(rows)
     names = dict.fromkeys(name for row in rows.values() for name in row)
     return Numbers(steps, {name: [rows[step].get(name) for step in steps] for name in names})

@@ -12,8 +12,17 @@ from typing import Any
 import torch
 
 
-def instance_norm(x: Any, weight: Any = None, bias: Any = None, mean: Any = None, variance: Any = None,
-                  use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5, cudnn: bool = True) -> Any:
+def instance_norm(
+    x: Any,
+    weight: Any = None,
+    bias: Any = None,
+    mean: Any = None,
+    variance: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+    cudnn: bool = True,
+) -> Any:
     """torch.instance_norm."""
     if use_input_stats:
         mean = variance = None
@@ -29,12 +38,14 @@ def batch_norm(x: Any, weight: Any, bias: Any, training: bool, momentum: float, 
 
 NORMS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.instance_norm.default: instance_norm,
-    torch.ops.aten._native_batch_norm_legit.no_stats: batch_norm}
+    torch.ops.aten._native_batch_norm_legit.no_stats: batch_norm,
+}
 """For torch.onnx.export, in place of its own."""
 
 
-def _normalized(x: Any, axes: list[int], weight: Any, bias: Any, eps: float, mean: Any = None,
-                variance: Any = None) -> Any:
+def _normalized(
+    x: Any, axes: list[int], weight: Any, bias: Any, eps: float, mean: Any = None, variance: Any = None
+) -> Any:
     """x by its statistics along `axes`, or by these of its channels."""
     op = _operations()
 

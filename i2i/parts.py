@@ -41,8 +41,9 @@ class Part(nn.Module):
         self.file, self.name, self._node, self._draws = file, name, node, model._draws(0, EXAMPLES)
         nodes = _needed(node, known)
         self._networks = nn.ModuleDict({n.name: model.networks[n.name] for n in nodes if n.kind == "network"})
-        self._tensors = nn.ModuleList(n.definition.call for n in nodes
-                                      if n.definition and isinstance(n.definition.call, nn.Module))
+        self._tensors = nn.ModuleList(
+            n.definition.call for n in nodes if n.definition and isinstance(n.definition.call, nn.Module)
+        )
         self._normal = [n for n in nodes if n.kind == "normal"]
         self._known: dict[Node, Callable[[Mapping[str, Tensor]], Any]] = {}
         self.example: dict[str, Tensor] = {}
@@ -56,8 +57,11 @@ class Part(nn.Module):
             elif n.kind == "field":
                 picture = n.name.startswith("x_")
                 self.holds[n.name] = PICTURES if picture else DOMAINS
-                self.example[n.name] = (torch.rand(EXAMPLES, 3, *model.image_size).mul(2).sub(1) if picture
-                                        else torch.arange(EXAMPLES) % len(model.domains))
+                self.example[n.name] = (
+                    torch.rand(EXAMPLES, 3, *model.image_size).mul(2).sub(1)
+                    if picture
+                    else torch.arange(EXAMPLES) % len(model.domains)
+                )
             elif n.kind == "normal":
                 self.holds[n.name] = NUMBERS
         self.eval()
@@ -138,8 +142,9 @@ def flat(name: str, value: Any) -> tuple[dict[str, Tensor], Callable[[Mapping[st
     named = {".".join([name, *re.findall(r"\w+", keystr(path))]): leaf for path, leaf in leaves}
     for leaf in named.values():
         if not isinstance(leaf, Tensor | int | float | str | None):
-            raise PluginError(f"the tensor {name} cannot leave i2i: it holds a {type(leaf).__name__}, where tensors, "
-                              f"numbers, and tuples, lists and dicts of them can be exported")
+            raise PluginError(
+                f"the tensor {name} cannot leave i2i: it holds a {type(leaf).__name__}, where tensors, "
+                f"numbers, and tuples, lists and dicts of them can be exported"
+            )
     arrays = {name: leaf for name, leaf in named.items() if isinstance(leaf, Tensor)}
     return arrays, lambda given: tree_unflatten([given.get(name, leaf) for name, leaf in named.items()], spec)
-

@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 SAMPLE = re.compile(r"step-(\d+)-(.+)\.png")
 
 
-def train(recipe: str | Path | Mapping[str, Any] | None = None, *, set: Mapping[str, Any] | None = None,
-          run_dir: str | Path | None = None, resume: bool = False, plugins: Sequence[str | Path] = ()) -> TrainedRun:
+def train(
+    recipe: str | Path | Mapping[str, Any] | None = None,
+    *,
+    set: Mapping[str, Any] | None = None,
+    run_dir: str | Path | None = None,
+    resume: bool = False,
+    plugins: Sequence[str | Path] = (),
+) -> TrainedRun:
     """Train a recipe as `i2i train` does, and return the run.
 
     recipe: the name of a bundled recipe, the path of a file, or a recipe as a mapping; None with `resume`.
@@ -39,8 +45,14 @@ def train(recipe: str | Path | Mapping[str, Any] | None = None, *, set: Mapping[
 
     sets = [f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in (set or {}).items()]
     files = tuple(Path(file) for file in plugins)
-    run = launch(recipe, discover(files=files), sets=sets, run_dir=Path(run_dir) if run_dir is not None else None,
-                 resume=resume, warn=lambda message: print(f"warning: {message}", file=sys.stderr))
+    run = launch(
+        recipe,
+        discover(files=files),
+        sets=sets,
+        run_dir=Path(run_dir) if run_dir is not None else None,
+        resume=resume,
+        warn=lambda message: print(f"warning: {message}", file=sys.stderr),
+    )
     assert run.folder is not None
     return TrainedRun(run.folder, files)
 
@@ -95,8 +107,10 @@ class TrainedRun:
             if found := SAMPLE.fullmatch(file.name):
                 files.setdefault(int(found[1]), {})[found[2]] = file
         if step is not None and step not in files:
-            raise UsageError(f"{self.folder} has no pictures of step {step}; there are some of "
-                             f"{', '.join(map(str, files)) or 'no step'}")
+            raise UsageError(
+                f"{self.folder} has no pictures of step {step}; there are some of "
+                f"{', '.join(map(str, files)) or 'no step'}"
+            )
         newest = files[max(files) if step is None else step] if files else {}
         return {name: read_picture(file) for name, file in newest.items()}
 

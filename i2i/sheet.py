@@ -9,8 +9,16 @@ from functools import cache
 from PIL import Image, ImageDraw, ImageFont
 
 INK, PAPER = "#1a1a1a", "white"
-FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "arial.ttf", "NotoSansCJK-Regular.ttc", "wqy-zenhei.ttc",
-         "DroidSansFallbackFull.ttf", "msyh.ttc", "Arial Unicode.ttf")
+FONTS = (
+    "DejaVuSans.ttf",
+    "NotoSans-Regular.ttf",
+    "arial.ttf",
+    "NotoSansCJK-Regular.ttc",
+    "wqy-zenhei.ttc",
+    "DroidSansFallbackFull.ttf",
+    "msyh.ttc",
+    "Arial Unicode.ttf",
+)
 """For letters that Pillow's own font lacks: of Linux, Windows and macOS, those with Chinese ones last."""
 Cell = Image.Image | str | None
 """A picture, a label or nothing."""

@@ -40,8 +40,12 @@ def style_map(model: Translator, domain: str, cells: int, reach: float) -> Style
     def at(right: float, down: float) -> Style:
         point = mean + right * variances[0].sqrt() * axes[0] + down * variances[1].sqrt() * axes[1]
         parts = point.to(model.dtype).split([code[0].numel() for code in codes.values()])
-        return Style(y, {name: part.reshape(1, *code.shape[1:])
-                         for (name, code), part in zip(codes.items(), parts, strict=True)})
+        return Style(
+            y, {name: part.reshape(1, *code.shape[1:]) for (name, code), part in zip(codes.items(), parts, strict=True)}
+        )
 
-    return StyleMap([[at(right, down) for right in steps] for down in steps],
-                    (float(variances[0] / total), float(variances[1] / total)), float(total.sqrt() / mean.norm()))
+    return StyleMap(
+        [[at(right, down) for right in steps] for down in steps],
+        (float(variances[0] / total), float(variances[1] / total)),
+        float(total.sqrt() / mean.norm()),
+    )

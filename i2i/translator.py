@@ -66,8 +66,9 @@ class Translator:
     Pictures of any size come in and go out; for many styles of the same pictures there are `sources`.
     """
 
-    def __init__(self, model: Model, plugins: Plugins, device: torch.device,
-                 dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, model: Model, plugins: Plugins, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> None:
         """Build what `model` names.
 
         Raises PluginError for plugins that are not installed, CheckpointError for a model that does not fit them.
@@ -87,10 +88,17 @@ class Translator:
         without_memory(tensors, facts, model)
         for name, network in without_memory(networks, facts, model).items():
             theirs = model.networks.get(name, {})
-            ours = {key: theirs.get(key, torch.empty(0)) if is_lazy(tensor) else tensor  # sized by its weights
-                    for key, tensor in network.state_dict().items()}
-            match({name: ours}, {name: theirs}, f"the weights of the model {model.name} do not fit its networks",
-                  "networks", "weights")
+            ours = {
+                key: theirs.get(key, torch.empty(0)) if is_lazy(tensor) else tensor  # sized by its weights
+                for key, tensor in network.state_dict().items()
+            }
+            match(
+                {name: ours},
+                {name: theirs},
+                f"the weights of the model {model.name} do not fit its networks",
+                "networks",
+                "weights",
+            )
         self.networks: dict[str, nn.Module] = {}
         for name, spec in networks.items():
             network = build(spec, facts).to(device, dtype)  # before its weights, which may be more precise than its own
@@ -109,12 +117,21 @@ class Translator:
 
     def __repr__(self) -> str:
         height, width = self.image_size
-        return (f"Translator({self.model.name!r}: {', '.join(self.domains)} -> {', '.join(self.targets)}; "
-                f"{width} x {height} pixels; styles: {', '.join(self.guides)}; on {self.device})")
+        return (
+            f"Translator({self.model.name!r}: {', '.join(self.domains)} -> {', '.join(self.targets)}; "
+            f"{width} x {height} pixels; styles: {', '.join(self.guides)}; on {self.device})"
+        )
 
-    def __call__(self, picture: Picture | Iterable[Picture], *, domain: str | None = None,
-                 reference: Picture | None = None, seed: int | None = None, psi: float = 1.0,
-                 fit_by: Fit = "keep") -> Any:
+    def __call__(
+        self,
+        picture: Picture | Iterable[Picture],
+        *,
+        domain: str | None = None,
+        reference: Picture | None = None,
+        seed: int | None = None,
+        psi: float = 1.0,
+        fit_by: Fit = "keep",
+    ) -> Any:
         """The translation of a picture into a style of `domain`; of several pictures, a list of theirs.
 
         The style is that of `reference`, a picture of the domain, or comes from latents drawn with `seed` (0 if neither
@@ -141,8 +158,9 @@ class Translator:
         return self.domains.index(name)
 
     @torch.no_grad()
-    def styles(self, domain: str | None, *, seeds: Sequence[int] = (), references: Sequence[Picture] = (),
-               psi: float = 1.0) -> list[Style]:
+    def styles(
+        self, domain: str | None, *, seeds: Sequence[int] = (), references: Sequence[Picture] = (), psi: float = 1.0
+    ) -> list[Style]:
         """Styles of a domain: one of each seed, then one of each reference picture."""
         if not math.isfinite(psi):
             raise UsageError(f"psi is {psi}; it should be a number from 0, the mean style, to 1, a style as trained")
@@ -175,8 +193,9 @@ class Translator:
         """Codes of so many styles of a domain from latents, each (count, ...)."""
         return self._codes("latent", y, {}, self._draws(0, count), count)
 
-    def _codes(self, guide: Guide, y: int, given: Mapping[str, Tensor], draws: Draws,
-               count: int = 1) -> dict[str, Tensor]:
+    def _codes(
+        self, guide: Guide, y: int, given: Mapping[str, Tensor], draws: Draws, count: int = 1
+    ) -> dict[str, Tensor]:
         where = self.guides.get(guide, {})
         planned = self._planned(tuple(where.values()))
         fields = {"y_trg": torch.full((count,), y, device=self.device), **given}
@@ -221,8 +240,9 @@ class Translator:
         try:
             return Planner(self._definitions, self.networks, (*EVERY_FIELD, *fields)).tensors(names)
         except Unresolved as error:
-            raise CheckpointError(f"the model {self.model.name} lacks {error.chain[-1]}, which "
-                                  f"{' -> '.join(error.chain)} needs") from None
+            raise CheckpointError(
+                f"the model {self.model.name} lacks {error.chain[-1]}, which {' -> '.join(error.chain)} needs"
+            ) from None
 
 
 class Sources:
@@ -259,13 +279,17 @@ class Sources:
         for node in changed:
             values.pop(node, None)
         values.draws = model._draws(style.seed, count, shared=True)
-        values.given = {**model.networks, "x_real": self.x_real,
-                        "y_trg": torch.full((count,), style.domain, device=model.device),
-                        **{name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()}}
+        values.given = {
+            **model.networks,
+            "x_real": self.x_real,
+            "y_trg": torch.full((count,), style.domain, device=model.device),
+            **{name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()},
+        }
         (x_fake,) = values.of(planned.arguments).values()
         if not isinstance(x_fake, Tensor) or x_fake.shape != self.x_real.shape:
-            raise UsageError(f"the tensor {model.model.config.show} is no translation, which would be pictures of the "
-                             f"size of x_real")
+            raise UsageError(
+                f"the tensor {model.model.config.show} is no translation, which would be pictures of the size of x_real"
+            )
         return x_fake
 
     @torch.no_grad()
@@ -307,8 +331,10 @@ def opened(picture: Picture) -> Image.Image:
     if isinstance(picture, str | Path):
         return read_picture(Path(picture))
     if not isinstance(picture, Image.Image):
-        raise UsageError(f"a picture is a path or a PIL image, not {type(picture).__name__}; PIL.Image.fromarray makes "
-                         f"one of an array")
+        raise UsageError(
+            f"a picture is a path or a PIL image, not {type(picture).__name__}; PIL.Image.fromarray makes "
+            f"one of an array"
+        )
     if 0 in picture.size:
         raise DataError("the picture cannot be used: it has no pixels")
     try:

@@ -34,8 +34,10 @@ def write(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> No
 def _fitting(path: Path, frames: Iterator[Image.Image]) -> Iterator[Image.Image]:
     for frame in frames:
         if max(frame.size) > MOST:
-            raise UsageError(f"{path} would be {frame.width} x {frame.height} pixels, and videos have at most {MOST} "
-                             f"on a side; take fewer pictures")
+            raise UsageError(
+                f"{path} would be {frame.width} x {frame.height} pixels, and videos have at most {MOST} "
+                f"on a side; take fewer pictures"
+            )
         yield frame
 
 

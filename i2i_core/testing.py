@@ -80,8 +80,10 @@ def check_plugin(name: str, *, sets: Sequence[str] = (), processes: int = 2) -> 
         try:
             targets[entry] = entry.load()
         except PluginError as error:
-            failures.append(f"{entry.kind} {entry.name}: {entry.target} does not import: "
-                            f"{type(error.__cause__).__name__}: {error.__cause__}")
+            failures.append(
+                f"{entry.kind} {entry.name}: {entry.target} does not import: "
+                f"{type(error.__cause__).__name__}: {error.__cause__}"
+            )
     for entry, target in targets.items():
         failures += [f"{entry.kind} {entry.name}: {failure}" for failure in _of_component(entry, target)]
     if len(targets) == len(entries):  # else recipes fail for the same reason
@@ -92,11 +94,14 @@ def check_plugin(name: str, *, sets: Sequence[str] = (), processes: int = 2) -> 
 
 def _heavy_imports(package: str, entries: Sequence[Entry]) -> Iterator[str]:
     heavy = {"torch", "numpy", *(entry.target.partition(":")[0] for entry in entries)} - {package}
-    done = subprocess.run([sys.executable, "-c", DISCOVERY, package], capture_output=True, text=True, check=True,
-                          env=_environment())
+    done = subprocess.run(
+        [sys.executable, "-c", DISCOVERY, package], capture_output=True, text=True, check=True, env=_environment()
+    )
     if found := sorted(heavy & set(done.stdout.split())):
-        yield (f"{package} imports {', '.join(found)}, which every call of i2i would wait for; import it where it is "
-               f"used, and name components by their import path")
+        yield (
+            f"{package} imports {', '.join(found)}, which every call of i2i would wait for; import it where it is "
+            f"used, and name components by their import path"
+        )
 
 
 def _of_component(entry: Entry, target: Any) -> Iterator[str]:
@@ -126,8 +131,11 @@ def _functions(target: Any) -> list[tuple[str, Callable[..., Any]]]:
         return [(name, getattr(target, name)) for name in method_tensors(target)]
     if not inspect.isclass(target):
         return [(getattr(target, "__name__", type(target).__name__), target)]
-    return [(name, function) for name, function in vars(target).items()
-            if inspect.isfunction(function) and (not name.startswith("_") or name in ("__init__", "__call__"))]
+    return [
+        (name, function)
+        for name, function in vars(target).items()
+        if inspect.isfunction(function) and (not name.startswith("_") or name in ("__init__", "__call__"))
+    ]
 
 
 def _of_recipes(name: str, plugins: Plugins, sets: Sequence[str], processes: int) -> Iterator[str]:
@@ -174,8 +182,10 @@ def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int
         if said := _train(resumed, ["--resume"]):
             yield f"{file.name} cannot be resumed after its first step: {said}"
         elif parts := _different(whole, resumed, torch.equal):
-            yield (f"{file.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
-                   f"one that was not stopped; what the second step needs is not in the checkpoint, or not loaded")
+            yield (
+                f"{file.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
+                f"one that was not stopped; what the second step needs is not in the checkpoint, or not loaded"
+            )
         if processes == 1 or recipe.data.batch_size % processes:
             return
         began, limit = time.monotonic(), None
@@ -186,16 +196,29 @@ def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int
             limit = PATIENCE * (1 + time.monotonic() - began)
         parts = [part for part in _different(one, many, _close) if not part.startswith(PER_PROCESS)]
         if parts:
-            yield (f"{file.name}: {processes} processes end with other {', '.join(parts)} than one; losses should be "
-                   f"means over the batch, and what is computed of a sample should not depend on the others")
+            yield (
+                f"{file.name}: {processes} processes end with other {', '.join(parts)} than one; losses should be "
+                f"means over the batch, and what is computed of a sample should not depend on the others"
+            )
 
 
 def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: float | None = None) -> str:
     """`i2i train` on the CPU, for `limit` seconds at most; gives why it failed, or nothing."""
     launcher, logs = list[str](), folder.with_name(f"{folder.name}-logs")
     if processes > 1:
-        launcher = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
-                    "--nproc-per-node", str(processes), "--log-dir", str(logs), "--redirects", "3"]
+        launcher = [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--local-addr",
+            "127.0.0.1",
+            "--nproc-per-node",
+            str(processes),
+            "--log-dir",
+            str(logs),
+            "--redirects",
+            "3",
+        ]
     command = [sys.executable, *launcher, "-m", "i2i_cli", "train", "-v", "--run-dir", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=limit)
@@ -214,15 +237,24 @@ def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: fl
 
 def _environment() -> dict[str, str]:
     """This one, where the same modules are found, without accelerators."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "CUDA_VISIBLE_DEVICES": "",
-            "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "CUDA_VISIBLE_DEVICES": "",
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+    }
 
 
 def _different(ours: Path, theirs: Path, same: Callable[[Tensor, Tensor], bool]) -> list[str]:
     """The parts that differ between the newest checkpoints of two runs."""
     a, b = (checkpoints.verify(checkpoints.committed(run / "checkpoints")[0]).parts() for run in (ours, theirs))
-    return [part for part in sorted({*a, *b}) if a.get(part, {}).keys() != b.get(part, {}).keys()
-            or not all(same(tensor, b[part][name]) for name, tensor in a[part].items())]
+    return [
+        part
+        for part in sorted({*a, *b})
+        if a.get(part, {}).keys() != b.get(part, {}).keys()
+        or not all(same(tensor, b[part][name]) for name, tensor in a[part].items())
+    ]
 
 
 def _close(a: Tensor, b: Tensor) -> bool:

@@ -1,6 +1,6 @@
 """`i2i demo` in a browser. The picture in docs/demo.md:
 
-    python -m tests.browser runs/stargan_v2-001 docs/images/page.webp
+python -m tests.browser runs/stargan_v2-001 docs/images/page.webp
 """
 
 from __future__ import annotations
@@ -29,8 +29,12 @@ from tests.chromium import chromium
 def demo(model: Path, folder: Path) -> Iterator[str]:
     """`i2i demo` as a process whose temporary files are in `folder`; gives its address, and ends it as Ctrl-C does."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
-    with subprocess.Popen([sys.executable, "-m", "i2i_cli", "demo", str(model), "--device", "cpu"], text=True,
-                          stdout=subprocess.PIPE, env=environment) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "i2i_cli", "demo", str(model), "--device", "cpu"],
+        text=True,
+        stdout=subprocess.PIPE,
+        env=environment,
+    ) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().strip()

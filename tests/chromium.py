@@ -10,9 +10,19 @@ from typing import Any
 
 from selenium import webdriver
 
-ARGUMENTS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-             "--disable-background-networking", "--disable-component-update", "--force-prefers-reduced-motion",
-             "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1")
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-sync",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--force-prefers-reduced-motion",
+    "--hide-scrollbars",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+)
 
 
 @contextmanager
@@ -37,10 +47,16 @@ def resize(browser: webdriver.Chrome, width: int, height: int, phone: bool) -> N
 def requests(browser: webdriver.Chrome) -> list[str]:
     """The address of every request since the last call, but for those that the page's policy stopped."""
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
-    sent = {event["params"]["requestId"]: event["params"]["request"]["url"] for event in events
-            if event["method"] == "Network.requestWillBeSent"}
-    stopped = {event["params"]["requestId"] for event in events if event["method"] == "Network.loadingFailed"
-               and event["params"].get("blockedReason") == "csp"}
+    sent = {
+        event["params"]["requestId"]: event["params"]["request"]["url"]
+        for event in events
+        if event["method"] == "Network.requestWillBeSent"
+    }
+    stopped = {
+        event["params"]["requestId"]
+        for event in events
+        if event["method"] == "Network.loadingFailed" and event["params"].get("blockedReason") == "csp"
+    }
     return [url for request, url in sent.items() if request not in stopped]
 
 
@@ -53,8 +69,10 @@ class Browser:
     def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Load a page, and forget what was requested before."""
         resize(self.driver, width, height, phone=width < 600)
-        self.call("Emulation.setEmulatedMedia",
-                  features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.call(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         requests(self.driver)
         self.driver.get(page.resolve().as_uri())
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

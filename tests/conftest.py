@@ -109,8 +109,15 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("tiny") / "emoji-001"
     grid = "{use: sample_grid, every: 1, sources: 2, rows: 2, phase: %s}"
-    train(folder, "steps=2", "hooks.checkpoint={every: 1, keep: 2}", f"hooks.latent={grid % 'g_latent'}",
-          f"hooks.reference={grid % 'g_reference'}", "hooks.ema.decay=0.5", "hooks.ema.unbiased=false")
+    train(
+        folder,
+        "steps=2",
+        "hooks.checkpoint={every: 1, keep: 2}",
+        f"hooks.latent={grid % 'g_latent'}",
+        f"hooks.reference={grid % 'g_reference'}",
+        "hooks.ema.decay=0.5",
+        "hooks.ema.unbiased=false",
+    )
     return folder
 
 

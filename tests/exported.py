@@ -33,7 +33,8 @@ def translated(folder: Path, guide: str, arrays: dict[str, Tensor]) -> dict[str,
         taken = {name: arrays[name] for name in about["files"][file]["takes"]}
         arrays = arrays | run_file(folder / file, taken)
         assert {name: (["batch", *arrays[name].shape[1:]], str(arrays[name].dtype)) for name in taken} == {
-            name: (said["shape"], f"torch.{said['type']}") for name, said in about["files"][file]["takes"].items()}
+            name: (said["shape"], f"torch.{said['type']}") for name, said in about["files"][file]["takes"].items()
+        }
     return arrays
 
 

@@ -36,11 +36,25 @@ class Handler(BaseHTTPRequestHandler):
             if found[1] not in self.hub.models:
                 return self.answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound")
             siblings = [{"rfilename": name} for name in sorted(self.hub.models[found[1]])]
-            return self.answer({"id": found[1], "sha": COMMIT, "siblings": siblings, "private": False, "tags": [],
-                                "downloads": 0, "likes": 0, "createdAt": "2026-01-01T00:00:00.000Z"})
+            return self.answer(
+                {
+                    "id": found[1],
+                    "sha": COMMIT,
+                    "siblings": siblings,
+                    "private": False,
+                    "tags": [],
+                    "downloads": 0,
+                    "likes": 0,
+                    "createdAt": "2026-01-01T00:00:00.000Z",
+                }
+            )
         if found := re.fullmatch(r"/api/models/(\w+/\w+)/tree/\w+.*", path):
-            return self.answer([{"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-                                for name, data in sorted(self.hub.models[found[1]].items())])
+            return self.answer(
+                [
+                    {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
+                    for name, data in sorted(self.hub.models[found[1]].items())
+                ]
+            )
         if found := re.fullmatch(r"/(\w+/\w+)/resolve/\w+/(.+)", path):
             data = self.hub.models[found[1]][found[2]]
             return self.answer(data, ETag=f'"{hashlib.sha256(data).hexdigest()}"', X_Repo_Commit=COMMIT)
@@ -60,13 +74,28 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/api/validate-yaml":
             return self.answer({"errors": [], "warnings": []})
         if found := re.fullmatch(r"/api/models/(\w+/\w+)/preupload/main", self.path):
-            return self.answer({"files": [
-                {"path": file["path"], "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular",
-                 "shouldIgnore": False} for file in json.loads(body)["files"]]})
+            return self.answer(
+                {
+                    "files": [
+                        {
+                            "path": file["path"],
+                            "uploadMode": "lfs" if file["path"].endswith(".safetensors") else "regular",
+                            "shouldIgnore": False,
+                        }
+                        for file in json.loads(body)["files"]
+                    ]
+                }
+            )
         if self.path.endswith("/info/lfs/objects/batch"):
-            return self.answer({"transfer": "basic", "objects": [
-                {**wanted, "actions": {"upload": {"href": f"{self.hub.address}/lfs/{wanted['oid']}"}}}
-                for wanted in json.loads(body)["objects"]]})
+            return self.answer(
+                {
+                    "transfer": "basic",
+                    "objects": [
+                        {**wanted, "actions": {"upload": {"href": f"{self.hub.address}/lfs/{wanted['oid']}"}}}
+                        for wanted in json.loads(body)["objects"]
+                    ],
+                }
+            )
         if found := re.fullmatch(r"/api/models/(\w+/\w+)/commit/main", self.path):
             files = self.hub.models[found[1]]
             for line in body.splitlines():
@@ -75,8 +104,9 @@ class Handler(BaseHTTPRequestHandler):
                     files[change["value"]["path"]] = base64.b64decode(change["value"]["content"])
                 if change["key"] == "lfsFile":
                     files[change["value"]["path"]] = self.hub.blobs[change["value"]["oid"]]
-            return self.answer({"commitOid": COMMIT, "commitUrl": f"{self.hub.address}/{found[1]}/commit/{COMMIT}",
-                                "hookOutput": ""})
+            return self.answer(
+                {"commitOid": COMMIT, "commitUrl": f"{self.hub.address}/{found[1]}/commit/{COMMIT}", "hookOutput": ""}
+            )
         return self.answer({"error": f"nothing at {self.path}"}, 404)
 
     def do_PUT(self) -> None:

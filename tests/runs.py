@@ -32,12 +32,25 @@ ROOT = Path(__file__).resolve().parents[1]
 TROUBLE = Path(__file__).with_name("trouble.py")
 GRID = "sample_grid, every: 3, sources: 2, rows: 2"
 TINY = (
-    *(f"networks.{network}.{key}={value}" for network in ("generator", "style_encoder", "discriminator")
-      for key, value in (("channel_base", 64), ("max_channels", 8))),
-    "networks.mapping_network.hidden_dim=16", "data.image_size=32", "data.batch_size=4", "steps=6",
-    "optimizers.default.lr=1e-4", "losses.discriminator.r1.gamma=1", "hooks.ema.decay=0.99",
-    "hooks.progress=null", "hooks.true_pairs=null", "hooks.metrics.every=1", "hooks.checkpoint={every: 3, keep: 2}",
-    f"hooks.latent={{use: {GRID}, phase: g_latent}}", f"hooks.reference={{use: {GRID}, phase: g_reference}}")
+    *(
+        f"networks.{network}.{key}={value}"
+        for network in ("generator", "style_encoder", "discriminator")
+        for key, value in (("channel_base", 64), ("max_channels", 8))
+    ),
+    "networks.mapping_network.hidden_dim=16",
+    "data.image_size=32",
+    "data.batch_size=4",
+    "steps=6",
+    "optimizers.default.lr=1e-4",
+    "losses.discriminator.r1.gamma=1",
+    "hooks.ema.decay=0.99",
+    "hooks.progress=null",
+    "hooks.true_pairs=null",
+    "hooks.metrics.every=1",
+    "hooks.checkpoint={every: 3, keep: 2}",
+    f"hooks.latent={{use: {GRID}, phase: g_latent}}",
+    f"hooks.reference={{use: {GRID}, phase: g_reference}}",
+)
 """The quick start with networks of a few channels: masks, the skip and R1 stay."""
 NO_GRIDS = ("hooks.latent=null", "hooks.reference=null")
 SGD = ("optimizers.default={use: sgd, lr: 1e-4}", "optimizers.mapping_network={lr: 1e-5}")
@@ -49,14 +62,25 @@ def plugins() -> Plugins:
     return discover(files=(TROUBLE,))
 
 
-def train(folder: Path, *sets: str, recipe: str | Path | None = "stargan_v2.yaml", resume: bool = False,
-          warn: Callable[[str], None] = print) -> Run:
+def train(
+    folder: Path,
+    *sets: str,
+    recipe: str | Path | None = "stargan_v2.yaml",
+    resume: bool = False,
+    warn: Callable[[str], None] = print,
+) -> Run:
     """Train, or with `resume` continue, the quick start at a tiny size in this process."""
     AcceleratorState._reset_state(True)  # it remembers the precision of the training before
     GradientState._reset_state()
     tiny = TINY if recipe == "stargan_v2.yaml" and not resume else ()
-    return launch.train(None if resume and recipe == "stargan_v2.yaml" else recipe, plugins(), sets=(*tiny, *sets),
-                        run_dir=folder, resume=resume, warn=warn)
+    return launch.train(
+        None if resume and recipe == "stargan_v2.yaml" else recipe,
+        plugins(),
+        sets=(*tiny, *sets),
+        run_dir=folder,
+        resume=resume,
+        warn=warn,
+    )
 
 
 def arguments(folder: Path, *sets: str, resume: bool = False) -> list[str]:
@@ -83,10 +107,17 @@ class Processes:
         port = str(_free_port())
         self.all = []
         for rank, log in enumerate(self.logs):
-            place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world),
-                     "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-            process = _forks().Process(target=_become_i2i,
-                                       args=(argv, {**(place if world > 1 else {}), **environment}, str(log)))
+            place = {
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(world),
+                "LOCAL_WORLD_SIZE": str(world),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": port,
+            }
+            process = _forks().Process(
+                target=_become_i2i, args=(argv, {**(place if world > 1 else {}), **environment}, str(log))
+            )
             process.start()
             self.all.append(process)
 
@@ -103,17 +134,25 @@ class Processes:
 
 def run_forked(folder: Path, *sets: str, resume: bool = False, world: int = 1, **environment: str) -> Ended:
     """Train or resume in processes of their own, and wait for them."""
-    return Processes(folder.with_name(f"{folder.name}-logs"), arguments(folder, *sets, resume=resume), world,
-                     **environment).wait()
+    return Processes(
+        folder.with_name(f"{folder.name}-logs"), arguments(folder, *sets, resume=resume), world, **environment
+    ).wait()
 
 
 @cache
 def _forks() -> Any:
     """A server that has imported everything, so that a process is there in a moment."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.runs", "i2i_core.training.hooks.sample_grid",
-                                    "i2i_core.training.hooks.true_pairs",
-                                    "i2i_stargan_v2.networks", "i2i_fan_mask.components", "i2i_emoji.drawings"])
+    context.set_forkserver_preload(
+        [
+            "tests.runs",
+            "i2i_core.training.hooks.sample_grid",
+            "i2i_core.training.hooks.true_pairs",
+            "i2i_stargan_v2.networks",
+            "i2i_fan_mask.components",
+            "i2i_emoji.drawings",
+        ]
+    )
     with pytest.MonkeyPatch.context() as patch:  # for the server alone: elsewhere it would hide what is installed
         patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
         forkserver.ensure_running()
@@ -137,8 +176,18 @@ def _become_i2i(argv: list[str], environment: dict[str, str], log: str) -> None:
 
 def torchrun(argv: list[str], log: Path, world: int = 2) -> subprocess.Popen[bytes]:
     """`i2i` under torch's launcher, in a session of its own."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(world),
-               "--master-port", str(_free_port()), "-m", "i2i_cli", *argv]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        str(world),
+        "--master-port",
+        str(_free_port()),
+        "-m",
+        "i2i_cli",
+        *argv,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     with open(log, "wb") as file:
         return subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=ROOT, start_new_session=True)
@@ -170,8 +219,11 @@ def status(folder: Path) -> dict[str, Any]:
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
     """Everything in the newest checkpoint of a run."""
     newest = committed(folder / "checkpoints")[0]
-    return {f"{file.relative_to(newest).with_suffix('')}: {name}": tensor
-            for file in sorted(newest.rglob("*.safetensors")) for name, tensor in load_file(file).items()}
+    return {
+        f"{file.relative_to(newest).with_suffix('')}: {name}": tensor
+        for file in sorted(newest.rglob("*.safetensors"))
+        for name, tensor in load_file(file).items()
+    }
 
 
 def kept(folder: Path) -> dict[str, bytes]:

@@ -10,13 +10,17 @@ from importlinter import api
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = ("i2i_stargan_v2", "i2i_fan_mask", "i2i_emoji", "i2i_earth", "i2i_regularize")
-FOLDERS = {"i2i_core": ROOT / "i2i_core", "i2i_cli": ROOT / "cli",
-           **{name: ROOT / "plugins" / name.removeprefix("i2i_") / name for name in PLUGINS}}
+FOLDERS = {
+    "i2i_core": ROOT / "i2i_core",
+    "i2i_cli": ROOT / "cli",
+    **{name: ROOT / "plugins" / name.removeprefix("i2i_") / name for name in PLUGINS},
+}
 
 
 def python_files(*folders: Path) -> list[Path]:
-    return sorted(f for folder in folders for f in folder.rglob("*.py")
-                  if not {".venv", "build"} & set(f.relative_to(ROOT).parts))
+    return sorted(
+        f for folder in folders for f in folder.rglob("*.py") if not {".venv", "build"} & set(f.relative_to(ROOT).parts)
+    )
 
 
 def imports(file: Path) -> set[str]:
@@ -53,7 +57,12 @@ def test_functions_are_short_and_a_file_can_be_read_in_a_sitting():
     files = python_files(ROOT / "i2i", ROOT / "i2i_core", ROOT / "cli", ROOT / "plugins", ROOT / "tests")
     assert len(files) > 50
     assert {str(f.relative_to(ROOT)): n for f in files if (n := len(f.read_text().splitlines())) > 500} == {}
-    long = {f"{f.relative_to(ROOT)}:{node.lineno}": lines for f in files if f.is_relative_to(ROOT / "i2i_core")
-            for node in ast.walk(ast.parse(f.read_text())) if isinstance(node, ast.FunctionDef)
-            if (lines := node.end_lineno - node.lineno + 1) > 60}
+    long = {
+        f"{f.relative_to(ROOT)}:{node.lineno}": lines
+        for f in files
+        if f.is_relative_to(ROOT / "i2i_core")
+        for node in ast.walk(ast.parse(f.read_text()))
+        if isinstance(node, ast.FunctionDef)
+        if (lines := node.end_lineno - node.lineno + 1) > 60
+    }
     assert long == {}

@@ -39,11 +39,22 @@ class Toy:
 ALL = ("x_real", "y_org", "y_trg", "x_ref", "x_ref2", "x_pair")
 
 
-def batches(toy: Toy, steps: int = 3, batch_size: int = 4, start: int = 0, rank: int = 0, world: int = 1,
-            workers: int = 0, wanted: tuple[str, ...] = ALL, seed: int = 0, **data: Any) -> dict[str, torch.Tensor]:
+def batches(
+    toy: Toy,
+    steps: int = 3,
+    batch_size: int = 4,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    wanted: tuple[str, ...] = ALL,
+    seed: int = 0,
+    **data: Any,
+) -> dict[str, torch.Tensor]:
     samples = Samples(toy, wanted, Data(use="toy", image_size=(16, 24), batch_size=batch_size, **data), seed)
-    found = list(loader(samples, start=start, steps=steps, batch_size=batch_size, rank=rank, world=world,
-                        workers=workers))
+    found = list(
+        loader(samples, start=start, steps=steps, batch_size=batch_size, rank=rank, world=world, workers=workers)
+    )
     return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
 
 

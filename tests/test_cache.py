@@ -69,12 +69,30 @@ def photos(tmp_path: Path) -> ImageFolders:
     return ImageFolders(root=tmp_path / "photos")
 
 
-def batches(dataset: CacheableDataset, cache: Cache | None = None, steps: int = 3, batch_size: int = 4, start: int = 0,
-            rank: int = 0, world: int = 1, workers: int = 0, **augment: Any) -> dict[str, torch.Tensor]:
+def batches(
+    dataset: CacheableDataset,
+    cache: Cache | None = None,
+    steps: int = 3,
+    batch_size: int = 4,
+    start: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    workers: int = 0,
+    **augment: Any,
+) -> dict[str, torch.Tensor]:
     data = Data(use="", image_size=SIZE, batch_size=batch_size, augment=Augment(**augment))
-    found = [to_device(batch, torch.device("cpu"), torch.float32, SIZE)
-             for batch in loader(Samples(dataset, FIELDS, data, 0, cache), start=start, steps=steps, rank=rank,
-                                 batch_size=batch_size, world=world, workers=workers)]
+    found = [
+        to_device(batch, torch.device("cpu"), torch.float32, SIZE)
+        for batch in loader(
+            Samples(dataset, FIELDS, data, 0, cache),
+            start=start,
+            steps=steps,
+            rank=rank,
+            batch_size=batch_size,
+            world=world,
+            workers=workers,
+        )
+    ]
     return {name: torch.cat([batch[name] for batch in found]) for name in found[0]}
 
 
@@ -114,8 +132,9 @@ def test_a_sample_is_a_function_of_its_number_whoever_loads_it() -> None:
     assert same(whole, batches(smooth, pickle.loads(pickle.dumps(cache)), steps=6))
     assert same({n: t[8:] for n, t in whole.items()}, batches(smooth, cache, start=2, steps=6, workers=1))
     shares = [batches(smooth, cache, steps=6, rank=rank, world=2) for rank in range(2)]
-    assert same(whole, {n: torch.stack([s[n].unflatten(0, (6, 2)) for s in shares], dim=1).flatten(0, 2)
-                        for n in whole})
+    assert same(
+        whole, {n: torch.stack([s[n].unflatten(0, (6, 2)) for s in shares], dim=1).flatten(0, 2) for n in whole}
+    )
     assert whole["x_real"][:, :2].equal(whole["x_pair"][:, :2]), "a pair is cropped and mirrored like its source"
 
 
@@ -137,8 +156,9 @@ def test_a_training_from_a_cache_resumes_bit_for_bit_and_two_processes_are_one(t
     said: list[str] = []
     train(tmp_path / "whole", "steps=4", "hooks.checkpoint.every=2", *sets, warn=said.append)
     assert len(said) == 1
-    assert said[0].startswith("decoding 2,686 pictures once, to keep them at 48 x 48 pixels (19 MB) in "
-                              f"{tmp_path}/cache/i2i/pixels/")
+    assert said[0].startswith(
+        f"decoding 2,686 pictures once, to keep them at 48 x 48 pixels (19 MB) in {tmp_path}/cache/i2i/pixels/"
+    )
     train(tmp_path / "parts", "steps=2", "hooks.checkpoint.every=2", *sets, warn=said.append)
     train(tmp_path / "parts", "steps=4", resume=True, warn=said.append)
     assert len(said) == 1
@@ -178,8 +198,13 @@ def test_a_damaged_file_is_noticed_and_made_again(folder: Path, harm: str) -> No
     cached(smooth, SIZE)
     assert len(smooth.asked) == 10
     sound = bytearray(whole.path.read_bytes())
-    spoilt = {"empty": b"", "short": sound[:-1], "long": sound + b"\0", "zeros": bytes(len(sound)),
-              "one bit": sound[:5000] + bytes([sound[5000] ^ 4]) + sound[5001:]}[harm]
+    spoilt = {
+        "empty": b"",
+        "short": sound[:-1],
+        "long": sound + b"\0",
+        "zeros": bytes(len(sound)),
+        "one bit": sound[:5000] + bytes([sound[5000] ^ 4]) + sound[5001:],
+    }[harm]
     whole.path.unlink()  # it is still mapped
     whole.path.write_bytes(spoilt)
     again = cached(smooth, SIZE)
@@ -207,8 +232,9 @@ class Deadly(Smooth):
 
 def in_processes(*datasets: CacheableDataset) -> list[int | None]:
     """Cache each in a process of its own, all at the same time; their exit codes."""
-    processes = [multiprocessing.get_context("fork").Process(target=cached, args=(dataset, SIZE))
-                 for dataset in datasets]
+    processes = [
+        multiprocessing.get_context("fork").Process(target=cached, args=(dataset, SIZE)) for dataset in datasets
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -250,8 +276,10 @@ def test_where_nothing_can_be_kept_one_sentence_says_what_to_do(folder: Path, ha
     with pytest.raises(DiskError) as failed:
         cached(Smooth(), SIZE)
     why = "File exists" if harm == "a file above it" else "Is a directory"
-    assert str(failed.value) == (f"pictures cannot be kept in {path}: {why} (free some space, set XDG_CACHE_HOME to "
-                                 f"another folder, or leave data.cache out)")
+    assert str(failed.value) == (
+        f"pictures cannot be kept in {path}: {why} (free some space, set XDG_CACHE_HOME to "
+        f"another folder, or leave data.cache out)"
+    )
 
 
 def cached_without_rights(said: Any) -> None:
@@ -264,7 +292,8 @@ def cached_without_rights(said: Any) -> None:
 
 
 def test_a_file_of_another_user_that_may_not_be_read_is_one_sentence(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)  # whatever folders above it let others through
     tmp_path.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
@@ -276,8 +305,10 @@ def test_a_file_of_another_user_that_may_not_be_read_is_one_sentence(
     process.start()
     process.join(60)
     assert process.exitcode == 0
-    assert said.get() == (f"pictures cannot be kept in {path}: Permission denied (free some space, set XDG_CACHE_HOME "
-                          f"to another folder, or leave data.cache out)")
+    assert said.get() == (
+        f"pictures cannot be kept in {path}: Permission denied (free some space, set XDG_CACHE_HOME "
+        f"to another folder, or leave data.cache out)"
+    )
 
 
 def test_an_error_while_decoding_is_told_and_leaves_nothing(folder: Path) -> None:
@@ -289,11 +320,18 @@ def test_an_error_while_decoding_is_told_and_leaves_nothing(folder: Path) -> Non
 # What is refused
 
 
-@pytest.mark.parametrize(("value", "said"), [
-    ("4", "data.cache: pictures of 4 x 4 pixels would be enlarged to the image_size of 8 x 8; write 8 or more"),
-    ("[16, 7]", "data.cache: pictures of 16 x 7 pixels would be enlarged to the image_size of 8 x 8; write 8 or more"),
-    ("30_000", "data.cache: a picture of 30000 x 30000 pixels would take more than 2 GB; write a smaller size"),
-    ("big", "data.cache should be a list, not 'big'")])
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("4", "data.cache: pictures of 4 x 4 pixels would be enlarged to the image_size of 8 x 8; write 8 or more"),
+        (
+            "[16, 7]",
+            "data.cache: pictures of 16 x 7 pixels would be enlarged to the image_size of 8 x 8; write 8 or more",
+        ),
+        ("30_000", "data.cache: a picture of 30000 x 30000 pixels would take more than 2 GB; write a smaller size"),
+        ("big", "data.cache should be a list, not 'big'"),
+    ],
+)
 def test_a_size_that_is_none_is_a_mistake_at_its_place(mistakes: Any, value: str, said: str) -> None:
     assert mistakes(("image_size: 8", f"image_size: 8, cache: {value}")) == [f"tiny.yaml:5:47: {said}"]
 
@@ -303,4 +341,5 @@ def test_a_data_set_that_cannot_tell_when_it_has_changed_is_refused(i2i: Any, to
     assert answer.code == 2
     assert answer.err.splitlines()[-1] == (
         "--set data.cache=16: pictures of toy/noise cannot be cached: it has no method fingerprint that says whether "
-        "they have changed (leave cache out)")
+        "they have changed (leave cache out)"
+    )

@@ -90,8 +90,12 @@ def test_the_core_ships_this_catalogue():
 
 def test_every_first_party_component_has_a_summary():
     known = known_components(load_registry_file(ROOT / "registry.yaml"))
-    assert {("network", "stargan_v2/generator"), ("tensor", "fan_mask/everywhere"), ("dataset", "emoji/drawings"),
-            ("loss", "gan/bce")} <= known.keys()
+    assert {
+        ("network", "stargan_v2/generator"),
+        ("tensor", "fan_mask/everywhere"),
+        ("dataset", "emoji/drawings"),
+        ("loss", "gan/bce"),
+    } <= known.keys()
     assert [name for name, description in known.items() if not description["summary"].endswith(".")] == []
 
 
@@ -100,9 +104,13 @@ def test_keys_defaults_and_reads_are_written_as_recipes_and_code_say_them(regist
     assert describe(entries["sample/far"]) == {
         "summary": "Far away: always.",
         "params": {"by": "float = 0.001", "how": "up | down = up", "names": "tuple[str, ...] = [a, b]"},
-        "reads": ["x_fake", "x_real"]}
-    assert describe(entries["sample/pick"]) == {"summary": "Pick.", "params": {"side": "left | right"},
-                                                "reads": ["a", "b", "c"]}
+        "reads": ["x_fake", "x_real"],
+    }
+    assert describe(entries["sample/pick"]) == {
+        "summary": "Pick.",
+        "params": {"side": "left | right"},
+        "reads": ["a", "b", "c"],
+    }
     assert describe(entries["sample/net"])["params"] == {"image_size": "tuple[int, int], from the data", "depth": "int"}
     tensors = describe(entries["sample/page"])["tensors"]
     assert [name for name in tensors if name in ("first", "second")] == ["second", "first"], "in the page's order"
@@ -117,7 +125,12 @@ def test_writing_keeps_what_is_kept_by_hand_and_is_stable(registry):
     data = yaml.safe_load(written)
     sample = data["plugins"]["sample"]
     assert {k: v for k, v in sample.items() if k not in ("components", "recipes")} == {
-        "package": "sample_plugin", "distribution": "i2i-sample", "version": ">=1", "folder": "code", "enabled": True}
+        "package": "sample_plugin",
+        "distribution": "i2i-sample",
+        "version": ">=1",
+        "folder": "code",
+        "enabled": True,
+    }
     assert data["index"] == {"other/thing": "i2i-other"}
     assert data["plugins"]["old"]["components"] == {"loss": {"old/far": {"summary": "Kept."}}}
     registry.write_text(written)

@@ -50,14 +50,17 @@ def test_help_teaches_every_verb(i2i):
 
 
 def test_listing_components_does_not_import_torch():
-    done = run("-c", """
+    done = run(
+        "-c",
+        """
 import sys
 from i2i_cli.main import main
 try:
     main(["ls", "network"])
 finally:
     print("torch" in sys.modules)
-""")
+""",
+    )
     assert done.stdout.splitlines()[-1] == "False"
 
 
@@ -82,8 +85,9 @@ def test_the_source_tree_runs_with_nothing_of_ours_installed():
 def test_exit_codes_survive_and_other_processes_say_who_they_are():
     done = run("-m", "i2i_cli", "plugins", "--plugin", "no.py", RANK="1")
     assert done.returncode == 5
-    assert done.stderr == ("rank 1: the plugin file no.py does not load: there is no such file; "
-                           "--plugin takes the path of a .py file\n")
+    assert done.stderr == (
+        "rank 1: the plugin file no.py does not load: there is no such file; --plugin takes the path of a .py file\n"
+    )
 
 
 def test_an_unexpected_error_is_one_line_and_with_v_a_traceback(i2i, monkeypatch):
@@ -192,6 +196,7 @@ def test_plugins_lists_what_loads_and_why_the_rest_does_not(i2i, registry):
     assert "ModuleNotFoundError: No module named" in answer.out
     rows = {row["name"]: row for row in json.loads(i2i("plugins", "--json", "--registry", registry).out)}
     assert rows["greeting"]["error"] == ""
-    assert rows["broken"]["error"] == ("ModuleNotFoundError: No module named 'nothing_of_that_name', at "
-                                       f"{registry.with_name('broken.py')}:1")
+    assert rows["broken"]["error"] == (
+        f"ModuleNotFoundError: No module named 'nothing_of_that_name', at {registry.with_name('broken.py')}:1"
+    )
     assert rows["core"]["components"]

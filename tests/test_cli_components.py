@@ -64,7 +64,8 @@ def test_show_gives_keys_tensors_and_the_place_of_the_code(i2i):
     assert "  Reads  real_logits, x_real_leaf\n" in answer.out
     source = Path(i2i_core.training.losses.__file__)
     line = 1 + source.read_text().splitlines().index(
-        "def r1(real_logits: Tensor, x_real_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:")
+        "def r1(real_logits: Tensor, x_real_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:"
+    )
     assert f"{source}:{line}" in answer.out.replace("\n  ", "")
 
 
@@ -108,5 +109,7 @@ def test_show_of_an_unknown_component_says_what_to_do(i2i, tmp_path):
     answer = i2i("show", "fan_mask/high_pass", "--registry", team)
     assert answer.err == "there is no component called fan_mask/high_pass (pip install i2i-gan-fan-mask)\n"
     answer = i2i("show", "broken/loss", "--registry", team)
-    assert answer.err == ("there is no component called broken/loss (plugin broken is not in use: "
-                          "ModuleNotFoundError: No module named 'nothing_of_that_name')\n")
+    assert answer.err == (
+        "there is no component called broken/loss (plugin broken is not in use: "
+        "ModuleNotFoundError: No module named 'nothing_of_that_name')\n"
+    )

@@ -44,8 +44,12 @@ SKIP = "data={use: image_folders, root: photos, image_size: 16, batch_size: 2, b
 def test_good_folders(i2i, photos):
     answer = i2i("data", "check", photos)
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.splitlines() == ["photos", "domain  pictures  broken", "cat     2         0",
-                                       "dog     2         0"]
+    assert answer.out.splitlines() == [
+        "photos",
+        "domain  pictures  broken",
+        "cat     2         0",
+        "dog     2         0",
+    ]
 
 
 def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
@@ -53,12 +57,17 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     assert answer.code == 3
     lines = answer.out.splitlines()
     assert lines[2:4] == ["cat     2         2", "dog     3         1"]
-    assert lines[4:] == ["broken: photos/cat/short.jpg (cut short)", "broken: photos/cat/tiny.png (1 x 1 pixels)",
-                         "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)",
-                         "same bytes: photos/cat/0.jpg = photos/dog/again.jpg"]
-    assert answer.err == ("3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
-                          "dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF); repair or remove them, or say broken: "
-                          "skip\n")
+    assert lines[4:] == [
+        "broken: photos/cat/short.jpg (cut short)",
+        "broken: photos/cat/tiny.png (1 x 1 pixels)",
+        "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)",
+        "same bytes: photos/cat/0.jpg = photos/dog/again.jpg",
+    ]
+    assert answer.err == (
+        "3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
+        "dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF); repair or remove them, or say broken: "
+        "skip\n"
+    )
 
 
 def test_files_that_are_no_pictures_are_named(i2i, bad):
@@ -108,8 +117,12 @@ def test_one_domain_an_empty_domain_and_no_folder(i2i, photos):
 def test_data_that_are_not_in_folders_are_counted(i2i, toy):
     answer = i2i("data", "check", "--recipe", "toy.yaml", *toy)
     assert answer.code == 0
-    assert answer.out.splitlines() == ["toy/noise, training", "domain  pictures  broken", "a       3         0",
-                                       "b       3         0"]
+    assert answer.out.splitlines() == [
+        "toy/noise, training",
+        "domain  pictures  broken",
+        "a       3         0",
+        "b       3         0",
+    ]
 
 
 def test_held_out_pictures_are_checked_too(i2i, photos):
@@ -141,5 +154,6 @@ def test_a_missing_folder_of_held_out_pictures_is_named_where_it_is_written(i2i,
     data = f"data={{use: image_folders, root: {tmp_path}/train, image_size: 32, batch_size: 2}}"
     answer = i2i("validate", "stargan_v2.yaml", "--set", data, "--set", "data.validation.root=val")
     assert answer.code == 3
-    assert answer.err == ("--set data.validation.root=val: there is no folder val, which should hold one folder of "
-                          "pictures per domain\n")
+    assert answer.err == (
+        "--set data.validation.root=val: there is no folder val, which should hold one folder of pictures per domain\n"
+    )

@@ -24,7 +24,8 @@ def test_validate_prints_every_problem_on_a_line_of_its_own(i2i, toy):
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.splitlines() == [
         "--set networks.recolour.widht=4: network toy/recolour has no key widht (did you mean width?)",
-        "toy.yaml:9:17: there is no loss called l11 (did you mean l1?)"]
+        "toy.yaml:9:17: there is no loss called l11 (did you mean l1?)",
+    ]
 
 
 def test_mistakes_that_come_from_set_alone_are_reported_too(i2i, toy):
@@ -32,7 +33,8 @@ def test_mistakes_that_come_from_set_alone_are_reported_too(i2i, toy):
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.splitlines() == [
         "--set losses.all.same.use=l11: there is no loss called l11 (did you mean l1?)",
-        "--set networks.recolour.widht=4: network toy/recolour has no key widht (did you mean width?)"]
+        "--set networks.recolour.widht=4: network toy/recolour has no key widht (did you mean width?)",
+    ]
 
 
 def test_validate_as_json_has_places(i2i, toy):
@@ -93,16 +95,22 @@ def core_alone(tmp_path):
     return "--registry", tmp_path / "alone.yaml"
 
 
-@pytest.mark.parametrize(("recipe", "line"), [
-    ("stargan_v2.yaml", 'pip install "i2i-gan[stargan-v2]"'), ("stargan_v2", 'pip install "i2i-gan[stargan-v2]"'),
-    ("stargan_v2_afhq.yaml", "pip install i2i-gan-stargan-v2"),
-    ("pix2pix.yaml", "pip install i2i-gan-classics i2i-gan-earth")])
+@pytest.mark.parametrize(
+    ("recipe", "line"),
+    [
+        ("stargan_v2.yaml", 'pip install "i2i-gan[stargan-v2]"'),
+        ("stargan_v2", 'pip install "i2i-gan[stargan-v2]"'),
+        ("stargan_v2_afhq.yaml", "pip install i2i-gan-stargan-v2"),
+        ("pix2pix.yaml", "pip install i2i-gan-classics i2i-gan-earth"),
+    ],
+)
 def test_a_known_recipe_that_is_not_installed_is_answered_with_what_to_install(i2i, core_alone, recipe, line):
     for verb in (("train", "--recipe"), ("validate",), ("explain",), ("data", "check", "--recipe")):
         answer = i2i(*verb, recipe, *core_alone)
         assert (answer.code, answer.out) == (2, "")
-        assert answer.err == (f"there is no recipe {recipe}, neither as a file nor bundled with an installed plugin "
-                              f"({line})\n")
+        assert answer.err == (
+            f"there is no recipe {recipe}, neither as a file nor bundled with an installed plugin ({line})\n"
+        )
     answer = i2i("init", recipe, *core_alone)
     assert (answer.code, answer.err) == (2, f"no installed plugin brings a recipe {recipe} ({line})\n")
 
@@ -125,7 +133,9 @@ def test_explain_prints_the_plan(i2i, toy):
         "  tensor  calls     of      for",
         "  x_fake  recolour  x_real  same  graph",
         "  loss  weight                  of              use",
-        "  same  1 to 0.5 over 10 steps  x_fake, x_real  l1", ""]
+        "  same  1 to 0.5 over 10 steps  x_fake, x_real  l1",
+        "",
+    ]
 
 
 def test_explain_shows_stargan_v2s_sharing(i2i):
@@ -134,8 +144,13 @@ def test_explain_shows_stargan_v2s_sharing(i2i):
     assert {"content", "x_fake", "masks"} <= set(phases["g_latent"]["reused"])
     assert "x_fake" not in [t["name"] for t in phases["g_latent"]["tensors"]]
     made = {t["name"]: t for t in phases["g_reference"]["tensors"]}
-    assert made["s_reference"] == {"name": "s_reference", "reads": ["x_ref", "y_trg"], "networks": ["style_encoder@1"],
-                                   "asked_by": ["x_fake", "g_reference/style"], "graph": False}
+    assert made["s_reference"] == {
+        "name": "s_reference",
+        "reads": ["x_ref", "y_trg"],
+        "networks": ["style_encoder@1"],
+        "asked_by": ["x_fake", "g_reference/style"],
+        "graph": False,
+    }
     assert made["fake_logits"]["networks"] == ["discriminator@2"]
     assert [loss["weight"] for loss in phases["g_latent"]["losses"]][2].startswith("-0.1 to 0 over ")
 

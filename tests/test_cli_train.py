@@ -16,7 +16,8 @@ def test_train_ends_by_naming_the_checkpoint_and_the_pictures(i2i, toy):
     assert answer.out.splitlines() == [
         "run         runs/toy-001",
         "checkpoint  runs/toy-001/checkpoints/step-00000003",
-        "picture     runs/toy-001/samples/step-00000003-grid.png"]
+        "picture     runs/toy-001/samples/step-00000003-grid.png",
+    ]
     for line in answer.out.splitlines():
         assert Path(line.split()[1]).exists()
 
@@ -42,13 +43,25 @@ def test_a_run_names_the_registry_file_that_it_needs(i2i, toy, monkeypatch):
     monkeypatch.syspath_prepend("")
     Path("team.yaml").write_text("plugins: {toy: {package: toy}}")
     team = Path("team.yaml").resolve()
-    answer = i2i("train", "--recipe", "toy.yaml", "--set", "hooks.t={use: toy/trouble, error: interrupt}",
-                 "--run-dir", "r", "--registry", "team.yaml")
+    answer = i2i(
+        "train",
+        "--recipe",
+        "toy.yaml",
+        "--set",
+        "hooks.t={use: toy/trouble, error: interrupt}",
+        "--run-dir",
+        "r",
+        "--registry",
+        "team.yaml",
+    )
     assert answer.err.splitlines()[-1] == (
-        f"interrupted; continue with: i2i train --run-dir r --resume --registry {team}")
+        f"interrupted; continue with: i2i train --run-dir r --resume --registry {team}"
+    )
     answer = i2i("train", "--run-dir", "r", "--resume")
     assert (answer.code, answer.err) == (
-        5, f"r was trained with plugin toy, which is not loaded; add --registry {team}\n")
+        5,
+        f"r was trained with plugin toy, which is not loaded; add --registry {team}\n",
+    )
 
 
 def test_train_explains_what_it_lacks(i2i, toy):

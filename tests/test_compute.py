@@ -72,15 +72,25 @@ class Watched(nn.Linear):
 def asked_for(trains: set[str], x: torch.Tensor) -> tuple[Watched, Callable[[], torch.Tensor]]:
     """A network that a tensor calls, and the tensor, of which a gradient trains `trains`."""
     network = Watched()
-    node = Node("made", "tensor", define("made", lambda net, x: net(x)), 0,
-                (("net", Node("net", "network")), ("x", Node("x", "field"))), frozenset(trains | {"net"}), trains)
+    node = Node(
+        "made",
+        "tensor",
+        define("made", lambda net, x: net(x)),
+        0,
+        (("net", Node("net", "network")), ("x", Node("x", "field"))),
+        frozenset(trains | {"net"}),
+        trains,
+    )
     given, draws = {"net": network, "x": x}, Draws(0, 0, 0, 1, 1, torch.device("cpu"), torch.float32)
     values = Values(given, draws, {"net": [p for p in network.parameters() if p.requires_grad]})
     return network, lambda: values[node]
 
 
-@pytest.mark.parametrize(("trains", "seen", "graph"), [
-    ({"net"}, (True, False), True), ({"other"}, (False, False), True), (set(), (True, False), False)], ids=str)
+@pytest.mark.parametrize(
+    ("trains", "seen", "graph"),
+    [({"net"}, (True, False), True), ({"other"}, (False, False), True), (set(), (True, False), False)],
+    ids=str,
+)
 def test_a_network_is_frozen_while_a_tensor_calls_it_that_does_not_train_it(trains, seen, graph):
     network, made = asked_for(trains, torch.ones(1, 2, requires_grad=True))
     assert made().requires_grad == graph
@@ -115,8 +125,12 @@ def test_both_memory_formats_train_the_same(tmp_path: Path) -> None:
     assert largest_difference(tmp_path / "first", tmp_path / "last") < 1e-9
     train(tmp_path / "start", *EXACT, "steps=1", "optimizers.default.lr=0", "optimizers.mapping_network.lr=0")
     assert largest_difference(tmp_path / "first", tmp_path / "start") > 1e-3, "they agree because nothing moved"
-    kernels = [p for network in run.networks.values() for name, p in network.named_parameters()
-               if p.dim() == 4 and min(p.shape[:2]) > 1 and p.shape[2] == 3]
+    kernels = [
+        p
+        for network in run.networks.values()
+        for name, p in network.named_parameters()
+        if p.dim() == 4 and min(p.shape[:2]) > 1 and p.shape[2] == 3
+    ]
     last = [p for p in kernels if p.is_contiguous(memory_format=torch.channels_last)]
     assert all(p.is_contiguous() for p in kernels if p not in set(last))
     assert len(last) > 0.8 * len(kernels) > 20  # but those of transposed convolutions
@@ -129,8 +143,13 @@ def test_a_killed_run_in_channels_last_resumes_bit_for_bit_and_lays_out_moments_
     assert killed.codes == [-9], killed.printed
     run = train(tmp_path / "run", "hooks.kill=null", resume=True)
     assert_same_bits(tmp_path / "whole", tmp_path / "run")
-    moments = [(p, value) for optimizer in run.optimizers.values() for p, state in optimizer.optimizer.state.items()
-               for value in state.values() if value.shape == p.shape]
+    moments = [
+        (p, value)
+        for optimizer in run.optimizers.values()
+        for p, state in optimizer.optimizer.state.items()
+        for value in state.values()
+        if value.shape == p.shape
+    ]
     assert len(moments) > 100
     assert all(value.stride() == p.stride() for p, value in moments)
     assert any(not value.is_contiguous() for _, value in moments)
@@ -154,8 +173,10 @@ def test_a_step_counts_as_a_change_of_the_weights(tmp_path: Path, optimizer: str
 
 # Compiling.
 
-MASKS = ("tensors.masks={use: trouble/bright_module, of: x_real}",
-         "tensors.fake_masks={use: trouble/bright_module, of: x_fake}")
+MASKS = (
+    "tensors.masks={use: trouble/bright_module, of: x_real}",
+    "tensors.fake_masks={use: trouble/bright_module, of: x_fake}",
+)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +207,9 @@ def test_a_compiled_mapping_network_computes_what_it_did(eager: Path, tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sets", [["compile=true"], ["compile=discriminator", "activation_checkpointing=true"]], ids=str)
+@pytest.mark.parametrize(
+    "sets", [["compile=true"], ["compile=discriminator", "activation_checkpointing=true"]], ids=str
+)
 def test_compiled_networks_compute_what_they_did(eager: Path, tmp_path: Path, sets: list[str]) -> None:
     """The generator is compiled by halves; R1 runs its own way through D, and the adversarial loss through the same."""
     run = compiled(tmp_path / "run", *sets)
@@ -211,17 +234,20 @@ def test_without_a_compiler_one_sentence_says_so_before_anything_is_trained(tmp_
     assert ended.codes == [2]
     assert ended.printed[0].splitlines()[-1] == (
         "--set compile=mapping_network: torch.compile needs a C++ compiler on a CPU, and finds none (install g++, name "
-        "one in the environment variable CXX, or leave compile out)")
+        "one in the environment variable CXX, or leave compile out)"
+    )
 
 
-@pytest.mark.parametrize("key", ["recompute", "compile"])
+@pytest.mark.parametrize("key", ["activation_checkpointing", "compile"])
 def test_a_network_that_is_not_there_is_told_at_its_place(plugins, key: str) -> None:
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
     lines = len(text.splitlines())
     with pytest.raises(RecipeError) as error:
         check_recipe(parse_recipe(f"{text}\n{key}: [generator, discriminater]\n", "r.yaml"), plugins)
-    assert str(error.value) == (f"r.yaml:{lines + 2}:{len(key) + 15}: {key}.1: there is no network discriminater in "
-                                f"the recipe (did you mean discriminator?)")
+    assert str(error.value) == (
+        f"r.yaml:{lines + 2}:{len(key) + 15}: {key}.1: there is no network discriminater in "
+        f"the recipe (did you mean discriminator?)"
+    )
 
 
 # Precisions.
@@ -244,9 +270,11 @@ def test_tf32_is_what_the_recipe_says_for_products_and_convolutions(precisions, 
 
 @pytest.mark.parametrize("last", ["true", "false"])
 def test_bf16_trains_in_both_memory_formats_and_keeps_r1_in_full_precision(
-        tmp_path: Path, capfd: pytest.CaptureFixture[str], last: str) -> None:
-    run = train(tmp_path / "run", *TWO, "precision=bf16", f"channels_last={last}",
-                "losses.discriminator.types=trouble/types")
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], last: str
+) -> None:
+    run = train(
+        tmp_path / "run", *TWO, "precision=bf16", f"channels_last={last}", "losses.discriminator.types=trouble/types"
+    )
     assert capfd.readouterr().out.splitlines()[0] == "x_fake torch.bfloat16, real_logits torch.float32"
     gradients = [p.grad for network in run.networks.values() for p in network.parameters() if p.requires_grad]
     assert all(g is not None and g.dtype == torch.float32 and g.isfinite().all() for g in gradients)

@@ -26,8 +26,13 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ".cache"))
 
 
-def picture(path: Path, colour: tuple[int, ...] = (200, 30, 90), size: tuple[int, int] = (24, 20), mode: str = "RGB",
-            **options: Any) -> Path:
+def picture(
+    path: Path,
+    colour: tuple[int, ...] = (200, 30, 90),
+    size: tuple[int, int] = (24, 20),
+    mode: str = "RGB",
+    **options: Any,
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path, **options)
     return path
@@ -93,16 +98,22 @@ def test_links_are_followed_once_and_a_link_to_nothing_is_named(root: Path, tmp_
 def refusal(tmp_path: Path, root: Path, *sets: str) -> str:
     """What a training on `root` says before it exits with 3."""
     with pytest.raises(DataError) as refused:
-        train(tmp_path / "run", f"data={{use: image_folders, root: {root}, image_size: 32, batch_size: 2}}", *sets,
-              "steps=1", *NO_GRIDS)
+        train(
+            tmp_path / "run",
+            f"data={{use: image_folders, root: {root}, image_size: 32, batch_size: 2}}",
+            *sets,
+            "steps=1",
+            *NO_GRIDS,
+        )
     assert refused.value.exit_code == 3
     return str(refused.value)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     said = refusal(tmp_path, tmp_path / "photos")
-    assert said.endswith(f": there is no folder {tmp_path}/photos; data.root must hold one folder of pictures per "
-                         "domain")
+    assert said.endswith(
+        f": there is no folder {tmp_path}/photos; data.root must hold one folder of pictures per domain"
+    )
 
 
 def test_a_folder_without_domains_is_refused(tmp_path: Path) -> None:
@@ -122,8 +133,10 @@ def test_an_empty_domain_is_named(tmp_path: Path, root: Path) -> None:
 
 def test_a_domain_is_called_what_a_file_and_a_terminal_can_bear(tmp_path: Path, root: Path) -> None:
     picture(root / "two\x1b[2J" / "a.png")
-    assert (r"the domain 'two\x1b[2J' cannot be part of a file's name: it is empty or long, or has a slash or a "
-            "control character; call it otherwise") in refusal(tmp_path, root)
+    assert (
+        r"the domain 'two\x1b[2J' cannot be part of a file's name: it is empty or long, or has a slash or a "
+        "control character; call it otherwise"
+    ) in refusal(tmp_path, root)
 
 
 def test_held_out_pictures_of_other_domains_are_refused(tmp_path: Path, root: Path) -> None:
@@ -135,6 +148,7 @@ def test_held_out_pictures_of_other_domains_are_refused(tmp_path: Path, root: Pa
 
 def png_header(width: int, height: int) -> bytes:
     """A PNG that announces a size and holds next to nothing."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -157,9 +171,16 @@ def spoil(cat: Path) -> dict[str, str]:
     (cat / "bomb.png").write_bytes(png_header(12_000, 10_000))
     (cat / "big_bomb.png").write_bytes(png_header(30_000, 30_000))
     none = "no PNG, JPEG, WEBP, BMP or TIFF"
-    return {"truncated.jpg": "cut short", "cut.png": "", "dot.png": "1 x 1 pixels", "text.jpg": none,
-            "nothing.png": none, "moving.png": none, "bomb.png": "12000 x 10000 pixels are more than 100,000,000",
-            "big_bomb.png": ""}
+    return {
+        "truncated.jpg": "cut short",
+        "cut.png": "",
+        "dot.png": "1 x 1 pixels",
+        "text.jpg": none,
+        "nothing.png": none,
+        "moving.png": none,
+        "bomb.png": "12000 x 10000 pixels are more than 100,000,000",
+        "big_bomb.png": "",
+    }
 
 
 def test_broken_pictures_are_refused_by_name_with_the_reason(tmp_path: Path, root: Path) -> None:
@@ -180,8 +201,10 @@ def test_broken_pictures_are_skipped_with_a_warning_that_names_them(tmp_path: Pa
     said: list[str] = []
     data = f"data={{use: image_folders, root: {root}, image_size: 32, batch_size: 2, broken: skip}}"
     run = train(tmp_path / "run", data, "steps=1", *NO_GRIDS, warn=said.append)
-    assert said == [f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels), "
-                    f"dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)"]
+    assert said == [
+        f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels), "
+        f"dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)"
+    ]
     assert [run.data.train.count(y) for y in range(2)] == [3, 3]
     train(tmp_path / "run", "steps=2", resume=True, warn=said.append)
     assert len(said) == 2, "a second training in the same process does not warn"

@@ -71,8 +71,10 @@ def test_the_page_shows_what_the_model_makes_of_a_seed_or_a_reference(model, vis
     assert same(by_seed, model(pictures["penguin"], seed=3, **asked))
     visit.bring_reference(0, pictures["castle"])
     by_reference = visit.translation("high_contrast", 0.5, [Choice(reference=True)])
-    assert np.abs(pixels(by_reference) - pixels(model(pictures["penguin"], reference=pictures["castle"], **asked))
-                  ).max() <= 1  # the reference is kept as the 8 bits that the model reads
+    assert (
+        np.abs(pixels(by_reference) - pixels(model(pictures["penguin"], reference=pictures["castle"], **asked))).max()
+        <= 1
+    )  # the reference is kept as the 8 bits that the model reads
 
 
 def test_a_blend_goes_from_the_first_style_to_the_second_without_encoding_again(visit):
@@ -142,8 +144,13 @@ def shown(model: Translator) -> dict[str, bool]:
 def test_a_model_without_styles_and_masks_has_no_parts_for_them(model, plain, pictures):
     assert {label for label, visible in shown(model).items() if not visible} == set()
     assert {label for label, visible in shown(plain).items() if not visible} == {
-        "Into", "Style from", "Second style from", "Blend with a second style", "Distance from the mean style, ψ",
-        "Masks"}  # and it knows one domain to translate into
+        "Into",
+        "Style from",
+        "Second style from",
+        "Blend with a second style",
+        "Distance from the mean style, ψ",
+        "Masks",
+    }  # and it knows one domain to translate into
     visit = Visit(plain)
     visit.bring(pictures["penguin"], "penguin.png")
     assert same(visit.translation("high_contrast", 1, [Choice()]), plain(pictures["penguin"], domain="high_contrast"))
@@ -164,6 +171,7 @@ def test_names_of_files_are_text_in_the_page():
 
 def bomb(file: Path) -> None:
     """15 kB that say they are 120 million pixels."""
+
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
@@ -181,15 +189,21 @@ def animated(file: Path) -> None:
     Image.new("RGB", (40, 40), "red").save(file, save_all=True, append_images=[Image.new("RGB", (40, 40), "blue")])
 
 
-GOOD = {"grey16.png": (lambda file: Image.fromarray(np.full((20, 20), 40000, np.uint16)).save(file), (156, 156, 156)),
-        "cmyk.tif": (lambda file: Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(file), (255, 0, 0)),
-        "palette.png": (lambda file: Image.new("RGB", (20, 20), "red").quantize(2).save(file), (255, 0, 0)),
-        "turned.png": (turned, (255, 0, 0)),
-        "animated.webp": (animated, (255, 0, 0))}
-BAD = {"notes.png": (lambda file: file.write_text("no"),
-                     "notes.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
-       "animated.gif": (animated, "animated.gif cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
-       "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000")}
+GOOD = {
+    "grey16.png": (lambda file: Image.fromarray(np.full((20, 20), 40000, np.uint16)).save(file), (156, 156, 156)),
+    "cmyk.tif": (lambda file: Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(file), (255, 0, 0)),
+    "palette.png": (lambda file: Image.new("RGB", (20, 20), "red").quantize(2).save(file), (255, 0, 0)),
+    "turned.png": (turned, (255, 0, 0)),
+    "animated.webp": (animated, (255, 0, 0)),
+}
+BAD = {
+    "notes.png": (
+        lambda file: file.write_text("no"),
+        "notes.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
+    ),
+    "animated.gif": (animated, "animated.gif cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
+    "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000"),
+}
 
 
 @pytest.fixture

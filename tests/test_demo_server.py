@@ -41,18 +41,27 @@ def test_the_page_loads_nothing_from_elsewhere(client):
     assert client.get("/docs").status_code == 404  # fetches its scripts from elsewhere
 
 
-@pytest.mark.parametrize(("header", "value", "code"), [
-    ("host", f"127.0.0.1:{PORT}", 200), ("host", "elsewhere.example", 400), ("origin", f"http://localhost:{PORT}", 200),
-    ("origin", "http://elsewhere.example", 403), ("origin", f"http://127.0.0.1:{PORT + 1}", 403),
-    ("origin", "null", 403)])
+@pytest.mark.parametrize(
+    ("header", "value", "code"),
+    [
+        ("host", f"127.0.0.1:{PORT}", 200),
+        ("host", "elsewhere.example", 400),
+        ("origin", f"http://localhost:{PORT}", 200),
+        ("origin", "http://elsewhere.example", 403),
+        ("origin", f"http://127.0.0.1:{PORT + 1}", 403),
+        ("origin", "null", 403),
+    ],
+)
 def test_other_sites_are_refused(client, header, value, code):
     assert client.get("/", headers={header: value}).status_code == code
 
 
 def test_uploads_have_at_most_10_mb(client):
     sizes = {"small": 10 * 2**20 - 1000, "large": 11 * 2**20}
-    codes = {name: client.post("/gradio_api/upload", files={"files": ("a.png", bytes(size))}).status_code
-             for name, size in sizes.items()}
+    codes = {
+        name: client.post("/gradio_api/upload", files={"files": ("a.png", bytes(size))}).status_code
+        for name, size in sizes.items()
+    }
     assert codes == {"small": 200, "large": 413}
 
 
@@ -102,8 +111,10 @@ def test_a_port_in_use_is_told(i2i, tiny_run):
         taken.listen()
         port = taken.getsockname()[1]
         answer = i2i("demo", tiny_run, "--port", port)
-    assert (answer.code, answer.err) == (2, f"port {port} cannot be had (Address already in use); choose another with "
-                                            f"--port, or leave it out\n")
+    assert (answer.code, answer.err) == (
+        2,
+        f"port {port} cannot be had (Address already in use); choose another with --port, or leave it out\n",
+    )
 
 
 def test_without_gradio_the_command_says_what_to_install(i2i, tiny_run, monkeypatch):

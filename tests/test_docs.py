@@ -27,9 +27,16 @@ def test_the_recipe_of_the_page_is_valid() -> None:
     assert checked.recipe.steps == 100_000
 
 
-@pytest.mark.parametrize(("section", "model"), [
-    ((), Recipe), (("data",), Data), (("data", "augment"), Augment), (("losses", "discriminator", "r1"), Term),
-    (("phases", "d_latent"), Phase)])
+@pytest.mark.parametrize(
+    ("section", "model"),
+    [
+        ((), Recipe),
+        (("data",), Data),
+        (("data", "augment"), Augment),
+        (("losses", "discriminator", "r1"), Term),
+        (("phases", "d_latent"), Phase),
+    ],
+)
 def test_the_page_names_every_key_of_the_core(section: tuple[str, ...], model: Any) -> None:
     written = load_text(PAGE, "docs/recipe.md").data
     for key in section:
@@ -48,8 +55,11 @@ def test_the_swapped_and_the_own_loss_of_the_readme_are_valid(tmp_path: Path) ->
     (assignment,) = re.findall(r"--plugin my_losses.py --set '(.*?)'", text)
     (tmp_path / "my_losses.py").write_text(own)
     plugins = discover(files=(tmp_path / "my_losses.py",))
-    sets = [f"losses.{group}.{name}={json.dumps(use)}"
-            for group, terms in load_text(swapped, "README.md").data["losses"].items() for name, use in terms.items()]
+    sets = [
+        f"losses.{group}.{name}={json.dumps(use)}"
+        for group, terms in load_text(swapped, "README.md").data["losses"].items()
+        for name, use in terms.items()
+    ]
     quick = plugins.recipes()["stargan_v2.yaml"]
     checked = check_recipe(parse_recipe(quick.read_text(), "r.yaml", [*sets, assignment]), plugins)
     players = [checked.losses[group, "adversarial"] for group in ("discriminator", "generator")]

@@ -43,9 +43,21 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / folder / "README.md" for folder in ("", "plugins/regularize", "examples/plugins/i2i-classics")]
 PAGES = [*DOCS, *READMES]
-NOT_RUN = ("git clone", "make ", "cd ", "python3 -m venv", "pip install -e . ", "pip install -e plugins/",
-           "pip install i2i-gan", "python -m build", "twine ", "pytest ", "i2i push ", "i2i pull ",
-           "i2i demo ")
+NOT_RUN = (
+    "git clone",
+    "make ",
+    "cd ",
+    "python3 -m venv",
+    "pip install -e . ",
+    "pip install -e plugins/",
+    "pip install i2i-gan",
+    "python -m build",
+    "twine ",
+    "pytest ",
+    "i2i push ",
+    "i2i pull ",
+    "i2i demo ",
+)
 """What needs the network or a clean machine, tests, and the demo, which ends when it is told to; below, in test_new.py,
 test_hub.py and test_demo_browser.py tests run them."""
 FACE = ROOT / "plugins/fan_mask/tests/astronaut.png"
@@ -63,8 +75,8 @@ class Block(NamedTuple):
 def blocks(page: Path) -> Iterator[Block]:
     text, end = page.read_text(encoding="utf-8"), 0
     for fence in FENCE.finditer(text):
-        yield from indented(text[end:fence.start()])
-        named = FILE.search(text[end:fence.start()])
+        yield from indented(text[end : fence.start()])
+        named = FILE.search(text[end : fence.start()])
         yield Block(fence[1], named[1] if named else "", fence[2])
         end = fence.end()
     yield from indented(text[end:])
@@ -99,8 +111,10 @@ class Session:
                 place.mkdir(parents=True)
                 for n in range(2):
                     Image.effect_noise((40, 40), 20 + 20 * n).convert("RGB").save(place / f"{n}.png")
-        for name in ("me.jpg", *(f"people/{part}/{domain}/1.jpg" for part in ("train", "val")
-                                 for domain in ("female", "male"))):
+        for name in (
+            "me.jpg",
+            *(f"people/{part}/{domain}/1.jpg" for part in ("train", "val") for domain in ("female", "male")),
+        ):
             photograph = Image.new("RGB", (600, 400), "grey")
             photograph.paste(Image.open(FACE), (300, 100))
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -143,8 +157,11 @@ class Session:
         sets = [value for value in SMALL if not value.startswith("hooks.")]
         checked = load("stargan_v2_afhq.yaml", sets, discover())
         facts = {"image_size": checked.recipe.data.image_size, "num_domains": 3}
-        nets = {name: {f"module.{key}": tensor for key, tensor in network.state_dict().items()}
-                for name, network in build_networks(checked, facts, 0).items() if name != "discriminator"}
+        nets = {
+            name: {f"module.{key}": tensor for key, tensor in network.state_dict().items()}
+            for name, network in build_networks(checked, facts, 0).items()
+            if name != "discriminator"
+        }
         torch.save(nets, self.folder / file)
 
     def command(self, line: str) -> None:
@@ -157,7 +174,7 @@ class Session:
         if words[1:3] == ["import", "stargan-v2"]:
             self.checkpoint(words[3])
         if words[0] in ("accelerate", "torchrun"):
-            words = ["i2i", *words[words.index("i2i_cli") + 1:]]
+            words = ["i2i", *words[words.index("i2i_cli") + 1 :]]
         assert words[0] == "i2i", f"run this, or say in NOT_RUN why not: {line}"
         AcceleratorState._reset_state(True)
         GradientState._reset_state()
@@ -168,8 +185,22 @@ class Session:
     def install(self, project: str) -> None:
         """What pip would, without the network, from a copy in which it may build."""
         shutil.copytree(ROOT / project if (ROOT / project).is_dir() else project, "build", dirs_exist_ok=True)
-        subprocess.run([sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps",
-                        "--no-build-isolation", "--target", "site-packages", "./build"], check=True)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "pip",
+                "install",
+                "-q",
+                "--no-index",
+                "--no-deps",
+                "--no-build-isolation",
+                "--target",
+                "site-packages",
+                "./build",
+            ],
+            check=True,
+        )
         shutil.rmtree("build")
         importlib.invalidate_caches()
 
@@ -182,8 +213,9 @@ class Session:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_what_a_page_shows_works(page: Path, tmp_path: Path, i2i: Callable[..., Any],
-                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_page_shows_works(
+    page: Path, tmp_path: Path, i2i: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = set(sys.modules)
     session = Session(tmp_path, i2i, monkeypatch)
     try:
@@ -196,15 +228,19 @@ def test_what_a_page_shows_works(page: Path, tmp_path: Path, i2i: Callable[..., 
 
 
 @pytest.mark.slow
-def test_the_tutorials_package_passes_its_own_tests(tmp_path: Path, i2i: Callable[..., Any],
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tutorials_package_passes_its_own_tests(
+    tmp_path: Path, i2i: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     session = Session(tmp_path, i2i, monkeypatch)
     for block in blocks(ROOT / "docs" / "plugins.md"):
         if block.file:
             session.play(block)
     session.install("i2i-palette")
-    subprocess.run([sys.executable, "-m", "pytest", "i2i-palette"], check=True,
-                   env={**os.environ, "PYTHONPATH": str(tmp_path / "site-packages")})
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "i2i-palette"],
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site-packages")},
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -235,8 +271,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The documentation, built as `make docs` does; a broken link, anchor or a page outside the nav fails it."""
     pytest.importorskip("mkdocs", reason="make docs and make test install it")
     folder = tmp_path_factory.mktemp("docs") / "site"
-    built = subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder], cwd=ROOT,
-                           env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True)
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert built.returncode == 0, built.stderr
     return folder
 
@@ -254,8 +295,15 @@ def test_generated_parts_are_filled_in(site: Path) -> None:
     assert "<!-- generated" not in events + reference
     for name in ("i2i_components", "i2i_check", "run_start", "run_end", "registry.dataset", "run.eval_networks"):
         assert name in events
-    for name in ("batch_size", "stargan_v2/generator", "gan/hinge", "earth/tiles", "fan_mask/high_pass",
-                 "Sources.translated", "mean_style(y)"):
+    for name in (
+        "batch_size",
+        "stargan_v2/generator",
+        "gan/hinge",
+        "earth/tiles",
+        "fan_mask/high_pass",
+        "Sources.translated",
+        "mean_style(y)",
+    ):
         assert name in reference
 
 
@@ -264,5 +312,9 @@ def test_every_key_of_a_recipe_is_described() -> None:
     whole = Recipe.model_json_schema()
     models = {"Recipe": whole, **whole["$defs"]}
     assert len(models) >= 6
-    assert [f"{name}.{key}" for name, model in models.items() for key, schema in model["properties"].items()
-            if not {"description", "$ref"} & schema.keys()] == []
+    assert [
+        f"{name}.{key}"
+        for name, model in models.items()
+        for key, schema in model["properties"].items()
+        if not {"description", "$ref"} & schema.keys()
+    ] == []

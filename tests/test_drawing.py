@@ -37,8 +37,17 @@ def test_a_grid_has_sources_on_top_and_a_row_per_style(i2i, tiny_model, model, p
     answer = i2i("grid", tiny_model, pictures, "--styles", 2)
     assert (answer.code, answer.out) == (0, "grid.png\n")
     grid = Image.open("grid.png")
-    answer = i2i("grid", tiny_model, "pictures/a.png", "--domain", "high_contrast", "--reference", "reference.png",
-                 "--out", "references.webp")
+    answer = i2i(
+        "grid",
+        tiny_model,
+        "pictures/a.png",
+        "--domain",
+        "high_contrast",
+        "--reference",
+        "reference.png",
+        "--out",
+        "references.webp",
+    )
     assert answer.code == 0
     other = Image.open("references.webp")
     assert ends_with(grid, model("pictures/more/c.jpg", domain="high_contrast", seed=1))
@@ -46,13 +55,15 @@ def test_a_grid_has_sources_on_top_and_a_row_per_style(i2i, tiny_model, model, p
     assert grid.size[0] > 3 * 32 and grid.size[1] > 5 * 32  # labels, 3 sources; 4 styles below them
     assert other.size[0] > 2 * 32 and 2 * 32 < other.size[1] < 4 * 32
     assert i2i("grid", tiny_model, pictures, "--out", "grid.txt").err == (
-        "grid.txt should end in one of .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp\n")
+        "grid.txt should end in one of .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp\n"
+    )
 
 
 @pytest.mark.parametrize("out", ["video.webp", "video.mp4"])
 def test_a_video_goes_from_style_to_style_and_back(i2i, tiny_model, pictures, out):
-    answer = i2i("video", tiny_model, pictures, "--domain", "flat", "--styles", 2, "--seconds", 0.5, "--fps", 8,
-                 "--out", out)
+    answer = i2i(
+        "video", tiny_model, pictures, "--domain", "flat", "--styles", 2, "--seconds", 0.5, "--fps", 8, "--out", out
+    )
     assert (answer.code, answer.out) == (0, f"{out}\n")
     if out.endswith("mp4"):
         import av
@@ -92,18 +103,34 @@ def test_frames_that_a_video_cannot_hold_are_told(tmp_path):
     for path in (tmp_path / "v.webp", tmp_path / "v.mp4"):
         with pytest.raises(UsageError) as error:
             film.write(path, iter([wide, wide]), 2, 8)
-        assert str(error.value) == (f"{path} would be 16384 x 8 pixels, and videos have at most 16383 on a side; take "
-                                    f"fewer pictures")
+        assert str(error.value) == (
+            f"{path} would be 16384 x 8 pixels, and videos have at most 16383 on a side; take fewer pictures"
+        )
 
 
 def test_references_slide_by_in_a_video(i2i, tiny_model, pictures):
-    assert i2i("video", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "pictures", "--seconds", 0.2,
-               "--fps", 10).code == 0
+    assert (
+        i2i(
+            "video",
+            tiny_model,
+            "pictures/a.png",
+            "--domain",
+            "flat",
+            "--reference",
+            "pictures",
+            "--seconds",
+            0.2,
+            "--fps",
+            10,
+        ).code
+        == 0
+    )
     with Image.open("video.webp") as file:
         assert file.n_frames == 6
         assert file.size[0] == 2 * 32 + 3 * 4
-        references = [np.asarray(shrunk(open_picture(pictures / name), (32, 32)))
-                      for name in ("a.png", "b.webp", "more/c.jpg")]
+        references = [
+            np.asarray(shrunk(open_picture(pictures / name), (32, 32))) for name in ("a.png", "b.webp", "more/c.jpg")
+        ]
         for number in range(3):
             file.seek(2 * number)
             window = np.asarray(file.convert("RGB").crop((4, 40, 36, 72))).astype(int)
@@ -135,12 +162,15 @@ def test_a_video_keeps_no_frames(tiny_model, pictures):
 
 def test_what_a_video_needs(i2i, tiny_model, pictures, monkeypatch):
     answer = i2i("video", tiny_model, pictures, "--domain", "flat")
-    assert (answer.code, answer.err) == (2, "a video goes from style to style; name two or more with --styles, "
-                                            "--domain or --reference\n")
+    assert (answer.code, answer.err) == (
+        2,
+        "a video goes from style to style; name two or more with --styles, --domain or --reference\n",
+    )
     assert i2i("video", tiny_model, pictures, "--out", "video.avi").err == "video.avi should end in .mp4 or .webp\n"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert i2i("video", tiny_model, pictures, "--out", "video.mp4").err == (
-        'mp4 needs PyAV: pip install "i2i-gan[video]", or name a .webp\n')
+        'mp4 needs PyAV: pip install "i2i-gan[video]", or name a .webp\n'
+    )
 
 
 def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, tiny_model, model, pictures):

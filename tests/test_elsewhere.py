@@ -51,13 +51,16 @@ def exported(stargan: Translator, tmp_path_factory: pytest.TempPathFactory) -> C
 @pytest.mark.parametrize("kind", SUFFIXES)
 @pytest.mark.parametrize("count", [1, 3])
 def test_exported_files_translate_emoji_as_the_model_does(
-        stargan: Translator, exported: Callable[[Kind], Path], kind: Kind, count: int) -> None:
+    stargan: Translator, exported: Callable[[Kind], Path], kind: Kind, count: int
+) -> None:
     x_real, references = emoji(count), emoji(5)[-count:]
     y_trg = torch.arange(count) % 2
     z_trg = torch.randn(count, 16)
     arrays = {"x_real": x_real, "x_ref": references, "y_trg": y_trg, "z_trg": z_trg}
-    codes = {"latent": stargan.networks["mapping_network"](z_trg, y_trg),
-             "reference": stargan.networks["style_encoder"](references, y_trg)}
+    codes = {
+        "latent": stargan.networks["mapping_network"](z_trg, y_trg),
+        "reference": stargan.networks["style_encoder"](references, y_trg),
+    }
     masks = (torch.ones(count, 1, SIZE, SIZE),) * 2
     for guide, s_trg in codes.items():
         made = translated(exported(kind), guide, arrays)
@@ -70,16 +73,23 @@ def test_exported_files_translate_emoji_as_the_model_does(
 
 
 def test_parts_are_named_tensors_and_share_no_weights_that_they_do_not_read(
-        stargan: Translator, exported: Callable[[Kind], Path]) -> None:
+    stargan: Translator, exported: Callable[[Kind], Path]
+) -> None:
     about = json.loads((exported("onnx") / "model.json").read_text())
-    assert about["order"] == {"latent": ["s_latent.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"],
-                              "reference": ["s_reference.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"]}
+    assert about["order"] == {
+        "latent": ["s_latent.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"],
+        "reference": ["s_reference.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"],
+    }
     assert (about["domains"], about["image_size"]) == (["flat", "high_contrast"], [SIZE, SIZE])
     assert about["gives"] == "x_fake"
     holds = {name: said.get("holds") for file in about["files"].values() for name, said in file["takes"].items()}
     pictures, domains = "RGB from -1 to 1", "places in `domains`, from 0"
     assert {name: said for name, said in holds.items() if said} == {
-        "z_trg": "numbers from N(0, 1)", "y_trg": domains, "x_real": pictures, "x_ref": pictures}
+        "z_trg": "numbers from N(0, 1)",
+        "y_trg": domains,
+        "x_real": pictures,
+        "x_ref": pictures,
+    }
     content = torch.export.load(exported("torch-export") / "content.pt2")
     assert len(content.state_dict) > 5
     assert not [name for name in content.state_dict if "decode" in name or "to_rgb" in name]
@@ -93,7 +103,8 @@ def test_files_say_nothing_of_the_machine_that_made_them(exported: Callable[[Kin
 
 
 def test_the_page_translates_where_there_is_no_torch_and_no_i2i(
-        stargan: Translator, exported: Callable[[Kind], Path], tmp_path: Path) -> None:
+    stargan: Translator, exported: Callable[[Kind], Path], tmp_path: Path
+) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
     (tmp_path / "emoji-onnx").symlink_to(exported("onnx"))
     (tmp_path / "photos" / "val" / "cat").mkdir(parents=True)
@@ -103,8 +114,9 @@ def test_the_page_translates_where_there_is_no_torch_and_no_i2i(
     subprocess.run([sys.executable, "-c", without + code], cwd=tmp_path, check=True)
     z_trg = torch.from_numpy(np.random.default_rng(3).standard_normal((1, 16), np.float32))
     s_trg = stargan.networks["mapping_network"](z_trg, torch.tensor([1]))
-    expected = stargan.networks["generator"](to_tensor(drawing, (SIZE, SIZE))[None] / 127.5 - 1, s_trg,
-                                             (torch.ones(1, 1, SIZE, SIZE),) * 2)
+    expected = stargan.networks["generator"](
+        to_tensor(drawing, (SIZE, SIZE))[None] / 127.5 - 1, s_trg, (torch.ones(1, 1, SIZE, SIZE),) * 2
+    )
     made = np.asarray(Image.open(tmp_path / "line_art.png")).transpose(2, 0, 1)
     np.testing.assert_allclose(made, ((expected[0] + 1) * 127.5).clamp(0, 255), atol=0.51)
 
@@ -155,8 +167,13 @@ def masked(tmp_path_factory: pytest.TempPathFactory) -> Translator:
     fan.l0.bias[:98] -= torch.lerp(maps.amin((0, 2, 3)), maps.amax((0, 2, 3)), 0.85)
     path = tmp_path_factory.mktemp("fan") / "fan.safetensors"
     save_file(fan.state_dict(), path)
-    return untrained("stargan_v2.yaml", *SMALL, "data.image_size=64", "networks.generator.skip.sizes=[32, 16]",
-                     f"tensors.masks={{use: fan_mask/heatmaps, of: x_real, weights: {path}}}")
+    return untrained(
+        "stargan_v2.yaml",
+        *SMALL,
+        "data.image_size=64",
+        "networks.generator.skip.sizes=[32, 16]",
+        f"tensors.masks={{use: fan_mask/heatmaps, of: x_real, weights: {path}}}",
+    )
 
 
 @pytest.mark.slow
@@ -179,5 +196,7 @@ def test_a_model_is_exported_as_a_run_is(i2i: Callable[..., Any], tmp_path: Path
     made = translated(tmp_path / "files", "plain", {"x_real": emoji(2)})
     torch.testing.assert_close(made["x_fake"], model.networks["G"](emoji(2)))
     answer = i2i("export", tmp_path / "model", "--to", tmp_path / "more", "--as", "onnx", "--step", 3)
-    assert (answer.code, answer.err) == (2, f"{tmp_path / 'model'} is a model, whose step and tensor are chosen; "
-                                            f"--step and --show are for a run\n")
+    assert (answer.code, answer.err) == (
+        2,
+        f"{tmp_path / 'model'} is a model, whose step and tensor are chosen; --step and --show are for a run\n",
+    )

@@ -65,7 +65,7 @@ def test_guides_that_enter_at_different_places_have_translations_of_their_own(tm
 
 # What cannot leave.
 
-ODD = '''
+ODD = """
 from dataclasses import dataclass
 import torch
 from i2i_core import hookimpl
@@ -87,20 +87,37 @@ def by_chance(of): return 2 * (torch.rand_like(of[:, :1]),)
 def by_value(of):
     mask = of[:, :1] if of.mean() > 0 else 1 - of[:, :1]
     return mask, mask
-'''
+"""
 
 
-@pytest.mark.parametrize(("tensor", "sentence"), [
-    ("held", "the tensor masks cannot leave i2i: it holds a Held, where tensors, numbers, and tuples, lists and dicts "
-             "of them can be exported"),
-    ("counted", "the tensor masks cannot be exported: its code makes the number of samples a constant; len(x) does, "
-                "x.shape[0] does not"),
-    ("by_value", "the tensor masks cannot be exported: its code decides by the values of tensors"),
-    ("by_chance", "the tensor masks cannot be exported: its file makes masks.0 0.3. off on average, for a batch of 1")])
+@pytest.mark.parametrize(
+    ("tensor", "sentence"),
+    [
+        (
+            "held",
+            "the tensor masks cannot leave i2i: it holds a Held, where tensors, numbers, and tuples, lists and dicts "
+            "of them can be exported",
+        ),
+        (
+            "counted",
+            "the tensor masks cannot be exported: its code makes the number of samples a constant; len(x) does, "
+            "x.shape[0] does not",
+        ),
+        ("by_value", "the tensor masks cannot be exported: its code decides by the values of tensors"),
+        (
+            "by_chance",
+            "the tensor masks cannot be exported: its file makes masks.0 0.3. off on average, for a batch of 1",
+        ),
+    ],
+)
 def test_a_tensor_that_cannot_be_exported_is_named(tensor: str, sentence: str, tmp_path: Path) -> None:
     (tmp_path / "odd_masks.py").write_text(ODD)
-    model = untrained("stargan_v2.yaml", *SMALL, f"tensors.masks={{use: odd_masks/{tensor}, of: x_real}}",
-                      files=(tmp_path / "odd_masks.py",))
+    model = untrained(
+        "stargan_v2.yaml",
+        *SMALL,
+        f"tensors.masks={{use: odd_masks/{tensor}, of: x_real}}",
+        files=(tmp_path / "odd_masks.py",),
+    )
     with pytest.raises(PluginError) as error:
         for part in parts(model)["latent"]:
             if part.file == "masks":
@@ -114,8 +131,9 @@ def test_what_is_there_is_only_replaced_if_told(tmp_path: Path) -> None:
     write(model, folder, "torch-export")
     with pytest.raises(UsageError) as error:
         write(model, folder, "torch-export")
-    assert str(error.value) == (f"{folder} already holds a model in parts; choose another folder with --to, or allow "
-                                f"it with --overwrite")
+    assert str(error.value) == (
+        f"{folder} already holds a model in parts; choose another folder with --to, or allow it with --overwrite"
+    )
     (folder / "model.json").rename(folder / "mine.json")
     with pytest.raises(UsageError) as error:
         write(model, folder, "torch-export", overwrite=True)
@@ -124,8 +142,9 @@ def test_what_is_there_is_only_replaced_if_told(tmp_path: Path) -> None:
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(UsageError) as error:
         write(model, folder, "torch-export", overwrite=True)
-    assert str(error.value) == (f"{folder} holds notes.txt besides a model in parts; take it out, or choose another "
-                                f"folder with --to")
+    assert str(error.value) == (
+        f"{folder} holds notes.txt besides a model in parts; take it out, or choose another folder with --to"
+    )
     (folder / "notes.txt").unlink()
     write(model, folder, "torch-export", overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == ["model.json", "x_fake.pt2"]
@@ -139,9 +158,16 @@ def test_onnx_needs_an_extra_and_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("norm", [
-    nn.InstanceNorm2d(3), nn.InstanceNorm2d(3, affine=True),
-    nn.InstanceNorm2d(3, affine=True, track_running_stats=True), nn.BatchNorm2d(3, track_running_stats=False)], ids=str)
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.InstanceNorm2d(3),
+        nn.InstanceNorm2d(3, affine=True),
+        nn.InstanceNorm2d(3, affine=True, track_running_stats=True),
+        nn.BatchNorm2d(3, track_running_stats=False),
+    ],
+    ids=str,
+)
 def test_norms_of_white_backgrounds_are_exact_elsewhere(norm: nn.Module) -> None:
     """onnxruntime's own are off by 2e-4 to 2e-3."""
     x = emoji(2, 256)
@@ -149,8 +175,9 @@ def test_norms_of_white_backgrounds_are_exact_elsewhere(norm: nn.Module) -> None
         nn.init.normal_(parameter, generator=torch.Generator().manual_seed(0))
     norm(x.flip(0) * 0.9)  # statistics that are not those of x
     norm.eval()
-    program = torch.onnx.export(torch.export.export(norm, (x,)), dynamo=True, custom_translation_table=NORMS,
-                                verbose=False)
+    program = torch.onnx.export(
+        torch.export.export(norm, (x,)), dynamo=True, custom_translation_table=NORMS, verbose=False
+    )
     session = onnxruntime.InferenceSession(program.model_proto.SerializeToString())
     (made,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
     expected = copy.deepcopy(norm).double()(x.double())

@@ -83,9 +83,13 @@ def test_what_a_hook_raises_reaches_the_trainer():
         event_bus({"angry": Angry()}).after_step(run=1, losses={})
 
 
-@pytest.mark.parametrize(("hook", "problems"), [
-    ("misspelt", ["24:6: hook Misspelt has a method after_stepp, which is no event (did you mean after_step?)"]),
-    ("curious", ["24:6: hook Curious: the event after_phase has no argument los (did you mean losses?)"])])
+@pytest.mark.parametrize(
+    ("hook", "problems"),
+    [
+        ("misspelt", ["24:6: hook Misspelt has a method after_stepp, which is no event (did you mean after_step?)"]),
+        ("curious", ["24:6: hook Curious: the event after_phase has no argument los (did you mean losses?)"]),
+    ],
+)
 def test_a_hook_that_would_never_be_called_rightly_is_a_problem_of_the_recipe(mistakes, hook, problems):
     edit = ("ema: {use: ema, networks: [generator]}", f"h: tiny/{hook}")
     assert mistakes(edit) == [f"tiny.yaml:{problem}" for problem in problems]
@@ -100,9 +104,17 @@ def test_a_method_that_is_no_near_miss_is_fine(name):
     assert event_problems(type("Free", (), {name: lambda self: None})) == []
 
 
-@pytest.mark.parametrize(("name", "event"), [
-    ("on_after_step", "after_step"), ("after_steps", "after_step"), ("afterstep", "after_step"),
-    ("run_started", "run_start"), ("beforephase", "before_phase"), ("checkpoint_save", "checkpoint_saved")])
+@pytest.mark.parametrize(
+    ("name", "event"),
+    [
+        ("on_after_step", "after_step"),
+        ("after_steps", "after_step"),
+        ("afterstep", "after_step"),
+        ("run_started", "run_start"),
+        ("beforephase", "before_phase"),
+        ("checkpoint_save", "checkpoint_saved"),
+    ],
+)
 def test_a_near_miss_of_an_event_is_caught(name, event):
     (problem,) = event_problems(type("Near", (), {name: lambda self: None}))
     assert str(problem) == f"hook Near has a method {name}, which is no event (did you mean {event}?)"

@@ -27,8 +27,13 @@ def model(tiny_model, tmp_path) -> Path:
 
 def test_a_model_holds_what_a_translation_needs_and_nothing_else(tiny_model):
     assert sorted(p.name for p in tiny_model.iterdir()) == [
-        "README.md", "config.json", "model.safetensors", "recipe.yaml", "samples-latent.png",
-        "samples-reference.png"]
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "recipe.yaml",
+        "samples-latent.png",
+        "samples-reference.png",
+    ]
     config = json.loads((tiny_model / "config.json").read_text())
     assert sorted(config["networks"]) == ["generator", "mapping_network", "style_encoder"]  # no discriminator
     assert config["tensors"] == {"masks": {"use": "fan_mask/everywhere", "of": "x_real"}}
@@ -64,21 +69,27 @@ def test_an_older_checkpoint_is_exported_by_its_step(call, tiny_run, tmp_path):
     assert read(tmp_path / "m").config.training["steps"] == 1
     answer = call("export", tiny_run, "--to", tmp_path / "n", "--step", 7)
     assert (answer.code, answer.err) == (
-        2, f"there is no checkpoint of step 7 in {tiny_run / 'checkpoints'}; there are 1, 2\n")
+        2,
+        f"there is no checkpoint of step 7 in {tiny_run / 'checkpoints'}; there are 1, 2\n",
+    )
 
 
 def test_nothing_is_overwritten_unless_told_and_what_is_no_model_never(call, tiny_run, model, tmp_path):
     answer = call("export", tiny_run, "--to", model)
-    assert (answer.code, answer.err) == (2, f"{model} already holds a model; choose another folder with --to, or allow "
-                                            f"it with --overwrite\n")
+    assert (answer.code, answer.err) == (
+        2,
+        f"{model} already holds a model; choose another folder with --to, or allow it with --overwrite\n",
+    )
     (model / "README.md").unlink()
     assert call("export", tiny_run, "--to", model, "--overwrite").code == 0
     assert (model / "README.md").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     answer = call("export", tiny_run, "--to", tmp_path / "mine", "--overwrite")
-    assert (answer.code, answer.err) == (2, f"{tmp_path / 'mine'} is there and holds no model; choose another folder "
-                                            f"with --to\n")
+    assert (answer.code, answer.err) == (
+        2,
+        f"{tmp_path / 'mine'} is there and holds no model; choose another folder with --to\n",
+    )
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
@@ -88,12 +99,16 @@ def test_only_a_model_is_replaced_and_never_what_lies_beside_it(call, tiny_run, 
     for text in ("{}", '{"files": 3}', '{"files": {', "[]"):
         (project / "config.json").write_text(text)
         answer = call("export", tiny_run, "--to", project, "--overwrite")
-        assert (answer.code, answer.err) == (2, f"{project} is there and holds no model; choose another folder with "
-                                                f"--to\n")
+        assert (answer.code, answer.err) == (
+            2,
+            f"{project} is there and holds no model; choose another folder with --to\n",
+        )
     (model / "thesis.txt").write_text("mine")
     answer = call("export", tiny_run, "--to", model, "--overwrite")
-    assert (answer.code, answer.err) == (2, f"{model} holds thesis.txt besides a model; take it out, or choose another "
-                                            f"folder with --to\n")
+    assert (answer.code, answer.err) == (
+        2,
+        f"{model} holds thesis.txt besides a model; take it out, or choose another folder with --to\n",
+    )
     (model / "thesis.txt").unlink()
     (tmp_path / "latest").symlink_to(model)
     assert call("export", tiny_run, "--to", tmp_path / "latest", "--overwrite").code == 0
@@ -129,8 +144,10 @@ def test_what_stops_in_the_middle_of_replacing_a_model_leaves_one(call, tiny_run
 def test_what_shows_no_pictures_is_not_exported(call, tiny_run, tmp_path):
     for name in ("masks", "s_latent", "generator"):
         answer = call("export", tiny_run, "--to", tmp_path / "m", "--show", name)
-        assert (answer.code, answer.err) == (2, f"the tensor {name} is no translation, which would be pictures of the "
-                                                f"size of x_real\n")
+        assert (answer.code, answer.err) == (
+            2,
+            f"the tensor {name} is no translation, which would be pictures of the size of x_real\n",
+        )
     assert not (tmp_path / "m").exists()
 
 
@@ -140,8 +157,9 @@ def test_weights_that_are_no_numbers_are_not_exported(tiny_model, tmp_path):
     networks["generator"]["from_rgb.bias"] = torch.full_like(networks["generator"]["from_rgb.bias"], torch.nan)
     with pytest.raises(CheckpointError) as error:
         write(replace(model, networks=networks), tmp_path / "m", {})
-    assert str(error.value) == ("1 of the weights are not numbers (NaN), first generator.from_rgb.bias: it would "
-                                "translate into nothing")
+    assert str(error.value) == (
+        "1 of the weights are not numbers (NaN), first generator.from_rgb.bias: it would translate into nothing"
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -169,10 +187,14 @@ def test_what_is_no_run_and_a_tensor_that_nothing_makes(call, tiny_run, tmp_path
 def test_a_model_is_no_run(call, model, tmp_path):
     answer = call("export", model, "--to", tmp_path / "m")
     assert (answer.code, answer.err) == (
-        2, f"{model} is a model already; copy its folder, or name what it is to become with --as\n")
+        2,
+        f"{model} is a model already; copy its folder, or name what it is to become with --as\n",
+    )
     answer = call("report", model)
     assert (answer.code, answer.err) == (
-        2, f"{model} is a model; name the folder of the run that it was exported from\n")
+        2,
+        f"{model} is a model; name the folder of the run that it was exported from\n",
+    )
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(call, tiny_run, tmp_path):

@@ -49,9 +49,16 @@ def test_the_average_is_the_formula_with_the_initial_weights_or_without(tmp_path
     decay, networks = 0.9, ("generator", "mapping_network", "style_encoder")
     expected: dict[str, Tensor] = {}
     for steps in range(1, 4):  # each from the start: a run is a function of its recipe
-        trained = train(tmp_path / str(steps), f"steps={steps}", "precision=fp64", f"hooks.ema.decay={decay}",
-                        f"hooks.ema.unbiased={str(unbiased).lower()}", "hooks.checkpoint=null",
-                        "hooks.start=trouble/remember", *NO_GRIDS)
+        trained = train(
+            tmp_path / str(steps),
+            f"steps={steps}",
+            "precision=fp64",
+            f"hooks.ema.decay={decay}",
+            f"hooks.ema.unbiased={str(unbiased).lower()}",
+            "hooks.checkpoint=null",
+            "hooks.start=trouble/remember",
+            *NO_GRIDS,
+        )
         start = trained.hooks["start"].parameters
         now = {f"{n}/{key}": p.detach() for n in networks for key, p in trained.networks[n].named_parameters()}
         assert now.keys() <= start.keys()
@@ -120,8 +127,10 @@ def test_a_row_is_one_style_and_one_domain(run: Run) -> None:
 def test_a_grid_in_parts_is_the_same_grid(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = [cells(run, phase=phase) for phase in ("g_latent", "g_reference")]
     monkeypatch.setattr(Shares, "part", 2)
-    assert all(cells(run, phase=phase).allclose(found, atol=1e-4)
-               for phase, found in zip(("g_latent", "g_reference"), whole, strict=True))
+    assert all(
+        cells(run, phase=phase).allclose(found, atol=1e-4)
+        for phase, found in zip(("g_latent", "g_reference"), whole, strict=True)
+    )
 
 
 def test_references_stand_at_the_left_only_where_they_matter(run: Run) -> None:
@@ -165,7 +174,9 @@ def test_two_grids_of_one_phase_are_two_files_by_the_names_of_their_hooks(tmp_pa
     wide = "hooks.wide={use: sample_grid, phase: g_latent, sources: 3, rows: 2}"
     train(tmp_path / "run", "steps=1", "hooks.reference=null", wide)
     assert {file.name for file in (tmp_path / "run" / "samples").iterdir()} == {
-        "step-00000001-latent.png", "step-00000001-wide.png"}
+        "step-00000001-latent.png",
+        "step-00000001-wide.png",
+    }
 
 
 # Order
@@ -185,10 +196,19 @@ def test_metrics_are_written_every_n_steps_as_they_were(tmp_path: Path) -> None:
     everything = logged(tmp_path / "all")
     assert [line["step"] for line in everything] == [1, 2, 3, 4]
     assert logged(tmp_path / "some") == everything[1::2]
-    assert set(everything[0]) == {"step", *(f"{phase}/{term}" for phase, terms in {
-        "d_latent": ("adversarial", "r1"), "d_reference": ("adversarial", "r1"),
-        "g_latent": ("adversarial", "style", "diversity", "cycle"),
-        "g_reference": ("adversarial", "style", "diversity", "cycle")}.items() for term in terms)}
+    assert set(everything[0]) == {
+        "step",
+        *(
+            f"{phase}/{term}"
+            for phase, terms in {
+                "d_latent": ("adversarial", "r1"),
+                "d_reference": ("adversarial", "r1"),
+                "g_latent": ("adversarial", "style", "diversity", "cycle"),
+                "g_reference": ("adversarial", "style", "diversity", "cycle"),
+            }.items()
+            for term in terms
+        ),
+    }
 
 
 def test_time_and_memory_are_written_beside_them_but_for_the_step_that_warms_up(tmp_path: Path) -> None:
@@ -207,8 +227,13 @@ def test_time_and_memory_are_written_beside_them_but_for_the_step_that_warms_up(
 
 
 def test_the_time_of_a_step_is_that_between_two_lines_by_their_steps(tmp_path: Path) -> None:
-    run: Any = SimpleNamespace(step=0, folder=tmp_path, is_main=True, log=lambda values: None,
-                               accelerator=SimpleNamespace(device=torch.device("cpu")))
+    run: Any = SimpleNamespace(
+        step=0,
+        folder=tmp_path,
+        is_main=True,
+        log=lambda values: None,
+        accelerator=SimpleNamespace(device=torch.device("cpu")),
+    )
     metrics = Metrics(every=3)
     for run.step in range(1, 7):
         time.sleep(0.3 if run.step == 1 else 0.03)
@@ -219,9 +244,15 @@ def test_the_time_of_a_step_is_that_between_two_lines_by_their_steps(tmp_path: P
 
 def test_a_term_that_is_due_every_other_step_is_computed_and_logged_then(tmp_path: Path) -> None:
     """Also where a whole phase is not due, and a later one needs what it would have computed."""
-    trained = train(tmp_path / "run", "steps=4", *NO_GRIDS, "losses.discriminator.adversarial.every=2",
-                    "losses.discriminator.r1.every=4", "losses.generator.style.every=2",
-                    "losses.generator.calls={use: trouble/spoilt, at: 0, every: 2}")
+    trained = train(
+        tmp_path / "run",
+        "steps=4",
+        *NO_GRIDS,
+        "losses.discriminator.adversarial.every=2",
+        "losses.discriminator.r1.every=4",
+        "losses.generator.style.every=2",
+        "losses.generator.calls={use: trouble/spoilt, at: 0, every: 2}",
+    )
     lines = logged(tmp_path / "run")
     for step, line in enumerate(lines):
         assert ("d_latent/adversarial" in line) == (step % 2 == 0)
@@ -233,9 +264,16 @@ def test_a_term_that_is_due_every_other_step_is_computed_and_logged_then(tmp_pat
 
 
 def test_a_term_with_a_period_reaches_metrics_and_progress_between_the_lines(
-        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    train(tmp_path / "run", "steps=6", *NO_GRIDS, "hooks.metrics.every=3", "losses.discriminator.r1.every=4",
-          "hooks.progress={use: progress, every: 3}")
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train(
+        tmp_path / "run",
+        "steps=6",
+        *NO_GRIDS,
+        "hooks.metrics.every=3",
+        "losses.discriminator.r1.every=4",
+        "hooks.progress={use: progress, every: 3}",
+    )
     everything = logged(tmp_path / "run")
     assert [line["step"] for line in everything] == [3, 6]
     assert all("d_latent/r1" in line for line in everything)  # computed in the steps 1 and 5
@@ -256,7 +294,8 @@ def test_a_tracker_that_is_not_installed_is_refused_with_what_to_do(tmp_path: Pa
 
 
 def test_progress_is_a_line_every_n_steps_where_no_one_watches(
-        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     train(tmp_path / "run", "steps=5", "hooks.progress={use: progress, every: 2}", *NO_GRIDS)
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == f"training on cpu from step 0 to 5 -> {tmp_path}/run"
@@ -276,8 +315,9 @@ def test_a_terminal_is_left_as_it_was_when_a_run_fails(tmp_path: Path, monkeypat
     terminal = io.StringIO()
     monkeypatch.setattr(progress, "Console", lambda **_: Console(file=terminal, force_terminal=True, width=90))
     with pytest.raises(Diverged):
-        train(tmp_path / "run", "hooks.progress=progress", "losses.generator.bad={use: trouble/spoilt, at: 3}",
-              *NO_GRIDS)
+        train(
+            tmp_path / "run", "hooks.progress=progress", "losses.generator.bad={use: trouble/spoilt, at: 3}", *NO_GRIDS
+        )
     gc.collect()  # at the latest, when the process ends
     hidden, shown = terminal.getvalue().count("\x1b[?25l"), terminal.getvalue().count("\x1b[?25h")
     assert hidden == shown == 1

@@ -25,9 +25,16 @@ def hub():
 def run(hub: Hub, home: Path, *arguments: object, code: str = "", **environment: str) -> tuple[int, str, str]:
     """`i2i` with that hub, or Python code: its exit code, stdout and the last line of stderr."""
     command = [sys.executable, *(("-c", code) if code else ("-m", "i2i_cli")), *map(str, arguments)]
-    given = {**os.environ, "HF_ENDPOINT": hub.address, "HF_HOME": str(home), "HF_TOKEN": "hf_secret",
-             "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-             **environment}
+    given = {
+        **os.environ,
+        "HF_ENDPOINT": hub.address,
+        "HF_HOME": str(home),
+        "HF_TOKEN": "hf_secret",
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        **environment,
+    }
     ended = subprocess.run(command, env=given, capture_output=True, text=True, cwd=ROOT)
     return ended.returncode, ended.stdout, ended.stderr.strip().rpartition("\n")[2]
 
@@ -60,7 +67,10 @@ def test_a_link_is_not_sent(hub, tiny_model, tmp_path):
     (model / "README.md").unlink()
     (model / "README.md").symlink_to(tmp_path / "key")
     assert run(hub, tmp_path, "push", model, "me/linked") == (
-        2, "", f"{model / 'README.md'} is a link, and what it leads to is not sent; put the file in its place")
+        2,
+        "",
+        f"{model / 'README.md'} is a link, and what it leads to is not sent; put the file in its place",
+    )
     assert "me/linked" not in hub.models
 
 
@@ -70,7 +80,10 @@ def test_a_model_is_fetched_over_nothing(hub, tiny_model, tmp_path):
     mine.mkdir()
     (mine / "README.md").write_text("dear")
     assert run(hub, tmp_path, "pull", "me/there", "--to", mine, "--overwrite") == (
-        2, "", f"{mine} is there and holds no model; choose another folder with --to")
+        2,
+        "",
+        f"{mine} is there and holds no model; choose another folder with --to",
+    )
     assert (mine / "README.md").read_text() == "dear"
     (mine / ".cache" / "huggingface" / "hub").mkdir(parents=True)  # a home, where the hub's own cache lies
     (mine / ".cache" / "huggingface" / "download").mkdir()
@@ -79,7 +92,10 @@ def test_a_model_is_fetched_over_nothing(hub, tiny_model, tmp_path):
     model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     (model / "README.md").write_text("my licence")
     assert run(hub, tmp_path, "pull", "me/there", "--to", model) == (
-        2, "", f"{model} already holds a model; choose another folder with --to, or allow it with --overwrite")
+        2,
+        "",
+        f"{model} already holds a model; choose another folder with --to, or allow it with --overwrite",
+    )
     assert (model / "README.md").read_text() == "my licence"
     assert run(hub, tmp_path, "pull", "me/there", "--to", model, "--overwrite")[0] == 0
     assert run(hub, tmp_path, "pull", "me/there", "--to", tmp_path / "new")[0] == 0
@@ -101,22 +117,31 @@ def test_without_a_network_a_folder_is_filled_from_the_cache(hub, tiny_model, tm
     hub.models["me/kept"] = {p.name: p.read_bytes() for p in tiny_model.iterdir()}
     assert run(hub, tmp_path, "pull", "me/kept")[0] == 0
     assert run(hub, tmp_path, "pull", "me/kept", "--to", tmp_path / "copy", HF_HUB_OFFLINE="1") == (
-        0, f"{tmp_path / 'copy'}\n", "")
+        0,
+        f"{tmp_path / 'copy'}\n",
+        "",
+    )
     assert {p.name: p.read_bytes() for p in (tmp_path / "copy").iterdir()} == hub.models["me/kept"]
     assert not [p for p in (tmp_path / "copy").iterdir() if p.is_symlink()]
 
 
 def test_what_a_hub_does_not_give_is_one_sentence(hub, tiny_model, tmp_path):
     assert run(hub, tmp_path, "pull", "me/nothing") == (
-        4, "", "there is no model me/nothing on the hub, or it is not yours to see; for a private one log in with hf "
-               "auth login")
+        4,
+        "",
+        "there is no model me/nothing on the hub, or it is not yours to see; for a private one log in with hf "
+        "auth login",
+    )
     assert run(hub, tmp_path, "pull", "me/nothing", HF_HUB_OFFLINE="1")[2] == (
-        "me/nothing cannot be fetched: the hub cannot be reached, and the cache lacks it")
+        "me/nothing cannot be fetched: the hub cannot be reached, and the cache lacks it"
+    )
     spoilt = {p.name: p.read_bytes() for p in tiny_model.iterdir()}
     hub.models["me/spoilt"] = {**spoilt, "model.safetensors": spoilt["model.safetensors"][:-1] + b"\0"}
     code, _, error = run(hub, tmp_path, "pull", "me/spoilt", "--to", tmp_path / "spoilt")
-    assert (code, error) == (4, f"the model {tmp_path / 'spoilt'} is damaged: model.safetensors does not match its "
-                                f"checksum; fetch it again")
+    assert (code, error) == (
+        4,
+        f"the model {tmp_path / 'spoilt'} is damaged: model.safetensors does not match its checksum; fetch it again",
+    )
 
 
 def test_without_a_network_a_model_is_not_sent_and_a_path_may_be_a_slip(hub, tiny_model, tmp_path):
@@ -127,8 +152,11 @@ def test_without_a_network_a_model_is_not_sent_and_a_path_may_be_a_slip(hub, tin
         assert (code, out) == (4, "")
         assert error.startswith("me/emoji cannot be sent: ")
         code, _, error = run(hub, tmp_path, "translate", "models/emojii", tmp_path, **nowhere)
-    assert (code, error) == (4, "there is no folder models/emojii, and as a model on a hub: models/emojii cannot be "
-                                "fetched: the hub cannot be reached, and the cache lacks it")
+    assert (code, error) == (
+        4,
+        "there is no folder models/emojii, and as a model on a hub: models/emojii cannot be "
+        "fetched: the hub cannot be reached, and the cache lacks it",
+    )
 
 
 def test_a_name_that_is_none_and_a_folder_that_is_no_model(i2i, tmp_path):

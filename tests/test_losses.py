@@ -21,10 +21,14 @@ def log1pexp(x: float) -> float:
     return math.log1p(math.exp(x))
 
 
-@pytest.mark.parametrize(("game", "real", "fake", "wish"), [
-    ("bce", lambda d: log1pexp(-d), log1pexp, lambda d: log1pexp(-d)),
-    ("hinge", lambda d: max(0.0, 1 - d), lambda d: max(0.0, 1 + d), lambda d: -d),
-    ("lsgan", lambda d: (d - 1) ** 2, lambda d: d**2, lambda d: (d - 1) ** 2)])
+@pytest.mark.parametrize(
+    ("game", "real", "fake", "wish"),
+    [
+        ("bce", lambda d: log1pexp(-d), log1pexp, lambda d: log1pexp(-d)),
+        ("hinge", lambda d: max(0.0, 1 - d), lambda d: max(0.0, 1 + d), lambda d: -d),
+        ("lsgan", lambda d: (d - 1) ** 2, lambda d: d**2, lambda d: (d - 1) ** 2),
+    ],
+)
 def test_gan_losses_are_their_formulas(game, real, fake, wish):
     reals, fakes = (-2.0, 0.3, 1.7), (-1.5, 0.0, 4.0)
     d, g = (GAMES[game](player=player) for player in ("discriminator", "generator"))
@@ -78,9 +82,15 @@ def test_l1_is_the_mean_absolute_difference():
     assert float(losses.l1(logits(1, 2, 6), logits(1, 4, 2))) == 2.0
 
 
-@pytest.mark.parametrize("loss", [lambda a, b: losses.bce(player="discriminator")(a, b),
-                                  lambda a, b: losses.hinge(player="generator")(b), losses.l1])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda a, b: losses.bce(player="discriminator")(a, b),
+        lambda a, b: losses.hinge(player="generator")(b),
+        losses.l1,
+    ],
+)
 def test_equal_parts_of_a_batch_average_to_the_whole(loss):
     a, b = torch.randn(2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    parts = torch.stack([loss(a[i:i + 2], b[i:i + 2]) for i in range(0, 8, 2)])
+    parts = torch.stack([loss(a[i : i + 2], b[i : i + 2]) for i in range(0, 8, 2)])
     assert float(parts.mean()) == pytest.approx(float(loss(a, b)), rel=1e-12)

@@ -128,34 +128,57 @@ def forecast(plugins) -> Forecast:
     """With figures that one can follow."""
     found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "activation_checkpointing=true"])
     found.base = 0
-    found.peaks = {(): 1000, ("data.gradient_accumulation=2",): 800, ("data.gradient_accumulation=4",): 700, ("precision=bf16",): 600,
-                   ("data.gradient_accumulation=2", "precision=bf16"): 500, ("data.gradient_accumulation=4", "precision=bf16"): 400}
+    found.peaks = {
+        (): 1000,
+        ("data.gradient_accumulation=2",): 800,
+        ("data.gradient_accumulation=4",): 700,
+        ("precision=bf16",): 600,
+        ("data.gradient_accumulation=2", "precision=bf16"): 500,
+        ("data.gradient_accumulation=4", "precision=bf16"): 400,
+    }
     return found
 
 
-@pytest.mark.parametrize(("memory", "sentence"), [
-    (1200, "the recipe fits in 1.2 kB, of which a tenth should stay free: it takes 1.0 kB"),
-    (1000, "the recipe does not fit in 1.0 kB, of which a tenth should stay free: it takes 1.0 kB; with "
-           "--set data.gradient_accumulation=2 it takes 800 bytes"),
-    (700, "the recipe does not fit in 700 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
-          "--set precision=bf16 it takes 600 bytes"),
-    (450, "the recipe does not fit in 450 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
-          "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes"),
-    (400, "the recipe does not fit in 400 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
-          "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes at best; lower data.batch_size, "
-          "data.image_size or the networks' widths"),
-])
+@pytest.mark.parametrize(
+    ("memory", "sentence"),
+    [
+        (1200, "the recipe fits in 1.2 kB, of which a tenth should stay free: it takes 1.0 kB"),
+        (
+            1000,
+            "the recipe does not fit in 1.0 kB, of which a tenth should stay free: it takes 1.0 kB; with "
+            "--set data.gradient_accumulation=2 it takes 800 bytes",
+        ),
+        (
+            700,
+            "the recipe does not fit in 700 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
+            "--set precision=bf16 it takes 600 bytes",
+        ),
+        (
+            450,
+            "the recipe does not fit in 450 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
+            "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes",
+        ),
+        (
+            400,
+            "the recipe does not fit in 400 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
+            "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes at best; lower "
+            "data.batch_size, data.image_size or the networks' widths",
+        ),
+    ],
+)
 def test_the_advice_is_the_fewest_switches_that_make_the_recipe_fit(forecast, memory, sentence):
     assert forecast.advice(memory) == sentence
 
 
 def test_without_a_switch_the_advice_is_a_smaller_recipe(plugins):
-    found = Forecast("stargan_v2.yaml", plugins, [*SMALL, "data.batch_size=1", "activation_checkpointing=true",
-                                                    "precision=bf16"])
+    found = Forecast(
+        "stargan_v2.yaml", plugins, [*SMALL, "data.batch_size=1", "activation_checkpointing=true", "precision=bf16"]
+    )
     found.base, found.peaks[()] = 0, 1000
     assert found.advice(1000) == (
         "the recipe does not fit in 1.0 kB, of which a tenth should stay free: it takes 1.0 kB; "
-        "lower data.batch_size, data.image_size or the networks' widths")
+        "lower data.batch_size, data.image_size or the networks' widths"
+    )
 
 
 def test_a_dry_run_shows_the_prediction_beside_what_was_measured(i2i, toy):
@@ -163,7 +186,12 @@ def test_a_dry_run_shows_the_prediction_beside_what_was_measured(i2i, toy):
     assert answer.code == 0, answer.err
     assert "the recipe fits in 900.0 GB, of which a tenth should stay free: it takes " in answer.out
     assert [line.split("  ")[0] for line in answer.out.splitlines()[:5]] == [
-        "switch", "as is", "--set data.gradient_accumulation=2", "--set activation_checkpointing=true", "--set precision=bf16"]
+        "switch",
+        "as is",
+        "--set data.gradient_accumulation=2",
+        "--set activation_checkpointing=true",
+        "--set precision=bf16",
+    ]
     (line,) = (line for line in answer.out.splitlines() if line.startswith("peak memory"))
     assert line.endswith(" predicted")
 
@@ -204,7 +232,9 @@ def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, pl
     answer = i2i("train", "--recipe", "stargan_v2.yaml", "--dry-run", *sets)
     assert answer.code == 0, answer.err
     assert [line.partition(", to keep")[0] for line in answer.err.splitlines()] == [
-        "dry run: 2 iterations, a grid, a checkpoint, a resume", "warning: decoding 2,686 pictures once"]
+        "dry run: 2 iterations, a grid, a checkpoint, a resume",
+        "warning: decoding 2,686 pictures once",
+    ]
 
 
 def test_who_runs_out_of_memory_is_told_how_to_learn_what_helps(plugins):

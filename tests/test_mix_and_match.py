@@ -26,15 +26,19 @@ CASES: dict[str, tuple[str, ...]] = {
     "ada": (
         wrapped("regularize/ada"),
         "losses.discriminator.overfitting={use: regularize/overfitting, weight: 0}",
-        "hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, target: -1, speed: 40}"),
-    "hinge": ("losses.discriminator.adversarial={use: gan/hinge, player: discriminator}",
-              "losses.generator.adversarial={use: gan/hinge, player: generator}"),
+        "hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, target: -1, speed: 40}",
+    ),
+    "hinge": (
+        "losses.discriminator.adversarial={use: gan/hinge, player: discriminator}",
+        "losses.generator.adversarial={use: gan/hinge, player: generator}",
+    ),
     "patch_nce_of_cut": (
         "networks.projector={use: classics/projector, layers: 2, width: 16}",
         "tensors.features={use: classics/features, layers: [encode.0, encode.1], x: x_real}",
         "tensors.fake_features={use: classics/features, layers: [encode.0, encode.1], x: x_fake}",
         "losses.generator.nce={use: classics/patch_nce, patches: 64}",
-        "phases.g_latent.train=[generator, mapping_network, style_encoder, projector]"),
+        "phases.g_latent.train=[generator, mapping_network, style_encoder, projector]",
+    ),
     "patchgan": ("networks.discriminator={use: classics/domain_patchgan, width: 8, levels: 2}",),
     "masks_of_ink": ("tensors.masks={use: emoji/ink, of: x_real}", "tensors.fake_masks={use: emoji/ink, of: x_fake}"),
     "lazy_r1": ("losses.discriminator.r1={use: stargan_v2/r1, gamma: 1, every: 16}",),

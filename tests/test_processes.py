@@ -113,8 +113,9 @@ def test_bf16_by_the_recipe_keeps_r1_in_full_precision(tmp_path: Path, capfd: py
 
 def test_bf16_by_the_launcher_is_bf16_and_is_written_into_the_recipe(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    ended = run_forked(folder, "losses.discriminator.types=trouble/types", "steps=1", *NO_GRIDS,
-                       ACCELERATE_MIXED_PRECISION="bf16")
+    ended = run_forked(
+        folder, "losses.discriminator.types=trouble/types", "steps=1", *NO_GRIDS, ACCELERATE_MIXED_PRECISION="bf16"
+    )
     assert ended.codes == [0], ended.printed
     assert ended.printed[0].splitlines()[0] == "x_fake torch.bfloat16, real_logits torch.float32"
     written = (folder / "recipe.yaml").read_text()
@@ -122,7 +123,8 @@ def test_bf16_by_the_launcher_is_bf16_and_is_written_into_the_recipe(tmp_path: P
 
 
 def test_a_recipe_that_names_its_precision_is_not_overruled_by_the_launcher(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
     run = train(tmp_path / "run", "precision=fp32", "steps=1", *NO_GRIDS)
     assert (run.recipe.precision, run.accelerator.mixed_precision) == ("fp32", "no")

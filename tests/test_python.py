@@ -52,8 +52,10 @@ def test_samples_are_the_newest_pictures_by_the_hook_that_drew_them(run: i2i.Tra
 
 def test_the_model_of_a_run_translates(run: i2i.TrainedRun) -> None:
     model = run.model(device="cpu")
-    assert repr(model) == ("Translator('run': flat, high_contrast -> flat, high_contrast; 32 x 32 pixels; "
-                           "styles: latent, reference; on cpu)")
+    assert repr(model) == (
+        "Translator('run': flat, high_contrast -> flat, high_contrast; 32 x 32 pixels; "
+        "styles: latent, reference; on cpu)"
+    )
     (style,) = model.styles("flat", seeds=[3])
     assert repr(style) == "Style(domain=0, seed=3, codes: s_trg (64,))"
     assert repr(model.sources(run.samples().values())) == "Sources(2 pictures for 'run')"
@@ -80,13 +82,25 @@ def test_mistakes_are_exceptions_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name a recipe"):
         i2i.train()
     with pytest.raises(DataError, match="there is no folder nowhere"):
-        i2i.train("stargan_v2.yaml", run_dir=tmp_path / "run",
-                  set={**SETS, "data": {"use": "image_folders", "root": "nowhere", "image_size": 32, "batch_size": 2}})
+        i2i.train(
+            "stargan_v2.yaml",
+            run_dir=tmp_path / "run",
+            set={**SETS, "data": {"use": "image_folders", "root": "nowhere", "image_size": 32, "batch_size": 2}},
+        )
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
 def test_importing_i2i_is_light_and_its_names_are_completed() -> None:
     code = "import sys, i2i; print('torch' in sys.modules, *dir(i2i))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["False", "Sources", "Style", "TrainedRun", "Translator", "__version__", "load",
-                                   "load_run", "train"]
+    assert done.stdout.split() == [
+        "False",
+        "Sources",
+        "Style",
+        "TrainedRun",
+        "Translator",
+        "__version__",
+        "load",
+        "load_run",
+        "train",
+    ]

@@ -20,45 +20,57 @@ def test_the_tiny_recipe_is_right(check):
     assert check().recipe.steps == 4
 
 
-@pytest.mark.parametrize(("old", "new", "problem"), [
-    ("i2i: 1", "i2i: 2", "2:6: i2i should be 1, not 2"),
-    ("steps: 4", "", "2:1: steps is missing"),
-    ("steps: 4", "steps: 0", "3:8: steps should be greater than 0, not 0"),
-    ("steps: 4", "steps: many", "3:8: steps should be a whole number, not 'many'"),
-    ("steps: 4", "steps: 1.5", "3:8: steps should be a whole number, not 1.5"),
-    ("steps: 4", "steps: on", "3:8: steps should be a whole number, not 'on'"),
-    ("steps: 4", "steps:", "3:7: steps should be a whole number, not null"),
-    ("steps: 4", f"steps: {'9' * 5000}", "3:8: steps should be a finite number, not inf"),
-    ("steps: 4", "steps: 4\nstep: 5", "4:1: unknown key step in the recipe (did you mean steps?)"),
-    ("steps: 4", "steps: 4\n<<: {seed: 1}", "4:1: unknown key << in the recipe"),
-    ("steps: 4", "steps: 4\nprecision: fp8", "4:12: precision should be 'fp32', 'bf16' or 'fp64', not 'fp8'"),
-    ("steps: 4", "steps: 4\nprecision: fp16",
-     "4:12: precision: fp16 is refused: its gradient scaler is shared by all optimizers of a step, which scales every "
-     "one after the first wrongly; use bf16 or fp32"),
-    ("image_size: 8, ", "", "5:7: data.image_size is missing"),
-    ("image_size: 8", "image_size: [8]", "5:37: data.image_size.1 is missing"),
-    ("image_size: 8", "image_size: [8, 8, 8]", "5:37: data.image_size: tuple should have at most 2 items, not 3"),
-    ("image_size: 8", "image_size: big", "5:37: data.image_size should be a list, not 'big'"),
-    ("image_size: 8", "image_size: 8, augment: {flip: 2}",
-     "5:56: data.augment.flip should be less than or equal to 1, not 2"),
-    ("image_size: 8", "image_size: 8, augment: {flipp: 0}",
-     "5:50: unknown key flipp in data.augment (did you mean flip?)"),
-    ("use: tiny/noise, ", "", "5:7: data.use is missing"),
-    ("tiny/discriminator", "", "8:17: networks.discriminator should be a mapping, not null"),
-    ("use: tiny/generator, ", "", "7:14: networks.generator.use is missing"),
-    ("weight: 0.5", "weight: heavy", "16:60: losses.g.near.weight should be a number, not 'heavy'"),
-    ("weight: 0.5", "weight: {ramp: [1], over: 9}", "16:67: losses.g.near.weight.ramp.1 is missing"),
-    ("weight: 0.5", "weight: {over: 9}", "16:52: schedule linear needs the key ramp"),
-    ("weight: 0.5", "weight: {ramp: [1, 0], ovr: 9}",
-     "16:75: schedule linear has no key ovr (did you mean over?)"),
-    ("weight: 0.5", "every: 0", "16:59: losses.g.near.every should be greater than 0, not 0"),
-    ("weight: 0.5", "where: [a]", "16:59: losses.g.near.where should be a mapping, not ['a']"),
-    ("train: [generator]", "train: []", "19:14: phases.g.train: list should have at least 1 item, not 0"),
-    ("train: [generator]", "train: [generator, 5]", "19:26: phases.g.train.1 should be text, not 5"),
-    ("losses: g}", "losses: g, wher: {}}", "19:38: unknown key wher in phases.g (did you mean where?)"),
-    ("losses: g}", "losses: {g: 1}}", "19:35: phases.g.losses should be a list, not {'g': 1}"),
-    ("optimizers:", "optimizers:\n  generator: 5", "21:14: optimizers.generator should be a mapping, not 5"),
-    ("ema: {use: ema, networks: [generator]}", "ema: 5", "24:8: hooks.ema should be a mapping, not 5")])
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("i2i: 1", "i2i: 2", "2:6: i2i should be 1, not 2"),
+        ("steps: 4", "", "2:1: steps is missing"),
+        ("steps: 4", "steps: 0", "3:8: steps should be greater than 0, not 0"),
+        ("steps: 4", "steps: many", "3:8: steps should be a whole number, not 'many'"),
+        ("steps: 4", "steps: 1.5", "3:8: steps should be a whole number, not 1.5"),
+        ("steps: 4", "steps: on", "3:8: steps should be a whole number, not 'on'"),
+        ("steps: 4", "steps:", "3:7: steps should be a whole number, not null"),
+        ("steps: 4", f"steps: {'9' * 5000}", "3:8: steps should be a finite number, not inf"),
+        ("steps: 4", "steps: 4\nstep: 5", "4:1: unknown key step in the recipe (did you mean steps?)"),
+        ("steps: 4", "steps: 4\n<<: {seed: 1}", "4:1: unknown key << in the recipe"),
+        ("steps: 4", "steps: 4\nprecision: fp8", "4:12: precision should be 'fp32', 'bf16' or 'fp64', not 'fp8'"),
+        (
+            "steps: 4",
+            "steps: 4\nprecision: fp16",
+            "4:12: precision: fp16 is refused: its gradient scaler is shared by all optimizers of a step, which scales "
+            "every one after the first wrongly; use bf16 or fp32",
+        ),
+        ("image_size: 8, ", "", "5:7: data.image_size is missing"),
+        ("image_size: 8", "image_size: [8]", "5:37: data.image_size.1 is missing"),
+        ("image_size: 8", "image_size: [8, 8, 8]", "5:37: data.image_size: tuple should have at most 2 items, not 3"),
+        ("image_size: 8", "image_size: big", "5:37: data.image_size should be a list, not 'big'"),
+        (
+            "image_size: 8",
+            "image_size: 8, augment: {flip: 2}",
+            "5:56: data.augment.flip should be less than or equal to 1, not 2",
+        ),
+        (
+            "image_size: 8",
+            "image_size: 8, augment: {flipp: 0}",
+            "5:50: unknown key flipp in data.augment (did you mean flip?)",
+        ),
+        ("use: tiny/noise, ", "", "5:7: data.use is missing"),
+        ("tiny/discriminator", "", "8:17: networks.discriminator should be a mapping, not null"),
+        ("use: tiny/generator, ", "", "7:14: networks.generator.use is missing"),
+        ("weight: 0.5", "weight: heavy", "16:60: losses.g.near.weight should be a number, not 'heavy'"),
+        ("weight: 0.5", "weight: {ramp: [1], over: 9}", "16:67: losses.g.near.weight.ramp.1 is missing"),
+        ("weight: 0.5", "weight: {over: 9}", "16:52: schedule linear needs the key ramp"),
+        ("weight: 0.5", "weight: {ramp: [1, 0], ovr: 9}", "16:75: schedule linear has no key ovr (did you mean over?)"),
+        ("weight: 0.5", "every: 0", "16:59: losses.g.near.every should be greater than 0, not 0"),
+        ("weight: 0.5", "where: [a]", "16:59: losses.g.near.where should be a mapping, not ['a']"),
+        ("train: [generator]", "train: []", "19:14: phases.g.train: list should have at least 1 item, not 0"),
+        ("train: [generator]", "train: [generator, 5]", "19:26: phases.g.train.1 should be text, not 5"),
+        ("losses: g}", "losses: g, wher: {}}", "19:38: unknown key wher in phases.g (did you mean where?)"),
+        ("losses: g}", "losses: {g: 1}}", "19:35: phases.g.losses should be a list, not {'g': 1}"),
+        ("optimizers:", "optimizers:\n  generator: 5", "21:14: optimizers.generator should be a mapping, not 5"),
+        ("ema: {use: ema, networks: [generator]}", "ema: 5", "24:8: hooks.ema should be a mapping, not 5"),
+    ],
+)
 def test_a_wrong_shape_is_one_problem_at_its_place(mistakes, old, new, problem):
     assert mistakes((old, new)) == [f"tiny.yaml:{problem}"]
 
@@ -66,7 +78,8 @@ def test_a_wrong_shape_is_one_problem_at_its_place(mistakes, old, new, problem):
 def test_a_mistyped_key_that_is_needed_is_missing_and_unknown(mistakes):
     assert mistakes(("train: [generator]", "trains: [generator]")) == [
         "tiny.yaml:19:6: phases.g.train is missing",
-        "tiny.yaml:19:7: unknown key trains in phases.g (did you mean train?)"]
+        "tiny.yaml:19:7: unknown key trains in phases.g (did you mean train?)",
+    ]
 
 
 @pytest.mark.parametrize("text", ["", "- a", "just text", "5"])
@@ -80,15 +93,22 @@ def test_an_empty_mapping_lacks_all_that_is_needed():
     with pytest.raises(RecipeError) as error:
         parse_recipe("{}", "r.yaml")
     assert [p.message for p in error.value.problems] == [
-        f"{key} is missing" for key in ("i2i", "steps", "method", "data", "networks", "losses", "phases")]
+        f"{key} is missing" for key in ("i2i", "steps", "method", "data", "networks", "losses", "phases")
+    ]
 
 
 def test_six_mistakes_of_every_kind_are_reported_at_once_in_order(mistakes):
     assert mistakes(
-        ("steps: 4", "steps: many"), ("width: 4", "wdith: 4"), ("tiny/discriminator", "tiny/discriminater"),
-        ("of: x_real", "of: x_rael"), ("weight: 0.5", "weight: heavy"), ("train: [generator]", "train: [generater]"),
-        ("lr: 2e-3", "lr: fast"), ("hooks:", "hooks:\n  sample: {use: sample_grid, phase: gg}"),
-        ("# A recipe for tiny.py", "colour: red # A recipe for tiny.py")) == [
+        ("steps: 4", "steps: many"),
+        ("width: 4", "wdith: 4"),
+        ("tiny/discriminator", "tiny/discriminater"),
+        ("of: x_real", "of: x_rael"),
+        ("weight: 0.5", "weight: heavy"),
+        ("train: [generator]", "train: [generater]"),
+        ("lr: 2e-3", "lr: fast"),
+        ("hooks:", "hooks:\n  sample: {use: sample_grid, phase: gg}"),
+        ("# A recipe for tiny.py", "colour: red # A recipe for tiny.py"),
+    ) == [
         "tiny.yaml:1:1: unknown key colour in the recipe",
         "tiny.yaml:3:8: steps should be a whole number, not 'many'",
         "tiny.yaml:7:36: network tiny/generator has no key wdith (did you mean width?)",
@@ -97,25 +117,30 @@ def test_six_mistakes_of_every_kind_are_reported_at_once_in_order(mistakes):
         "tiny.yaml:16:60: losses.g.near.weight should be a number, not 'heavy'",
         "tiny.yaml:19:15: phases.g.train.0: there is no network generater in the recipe (did you mean generator?)",
         "tiny.yaml:22:23: optimizers.discriminator.lr should be a number, not 'fast'",
-        "tiny.yaml:24:37: hooks.sample.phase: there is no phase gg in the recipe (did you mean g?)"]
+        "tiny.yaml:24:37: hooks.sample.phase: there is no phase gg in the recipe (did you mean g?)",
+    ]
 
 
 def test_a_mistake_that_hides_part_of_the_flow_brings_no_mistakes_that_are_none(mistakes):
     """Without its networks a phase's losses would seem unused, and the networks untrained."""
     assert mistakes(("train: [generator]", "train: 5"), ("use: tiny/grey, ", "")) == [
-        "tiny.yaml:10:9: tensors.grey.use is missing", "tiny.yaml:19:14: phases.g.train should be a list, not 5"]
+        "tiny.yaml:10:9: tensors.grey.use is missing",
+        "tiny.yaml:19:14: phases.g.train should be a list, not 5",
+    ]
 
 
 def test_a_mistaken_alias_brings_no_mistakes_that_are_none(mistakes):
     """Only phase g says what source is: without the alias nothing would make it."""
     assert mistakes(("of: x_real", "of: source"), ("losses: g}", "losses: g, where: {source: 5}}")) == [
-        "tiny.yaml:19:54: phases.g.where.source should be text, not 5"]
+        "tiny.yaml:19:54: phases.g.where.source should be text, not 5"
+    ]
 
 
 def test_a_phase_that_names_what_is_not_there_is_checked_on(mistakes):
     assert mistakes(("train: [generator]", "train: [generater, discriminator]"), ("a: x_fake, b: grey", "b: grey")) == [
         "tiny.yaml:16:11: no network or tensor is called a: phase g needs losses.g.near -> a",
-        "tiny.yaml:19:15: phases.g.train.0: there is no network generater in the recipe (did you mean generator?)"]
+        "tiny.yaml:19:15: phases.g.train.0: there is no network generater in the recipe (did you mean generator?)",
+    ]
 
 
 def test_problems_of_sets_and_of_the_file_come_together(mistakes):
@@ -123,12 +148,20 @@ def test_problems_of_sets_and_of_the_file_come_together(mistakes):
         "--set method=tiny/metod: there is no method called tiny/metod (did you mean tiny/method?)",
         "--set seed=-1: seed should be greater than or equal to 0, not -1",
         "--set steps.x=1: steps is 4, which has no keys to set",
-        "tiny.yaml:7:36: network tiny/generator has no key wdith (did you mean width?)"]
+        "tiny.yaml:7:36: network tiny/generator has no key wdith (did you mean width?)",
+    ]
 
 
 def test_set_reaches_components_that_are_written_by_name_alone(check):
-    checked = check(sets=("networks.discriminator.twin=generator", "hooks.progress.every=5", "hooks.checkpoint=null",
-                          "losses.g.near.weight={ramp: [1, 0], over: 4}", "phases.g.train.0=generator"))
+    checked = check(
+        sets=(
+            "networks.discriminator.twin=generator",
+            "hooks.progress.every=5",
+            "hooks.checkpoint=null",
+            "losses.g.near.weight={ramp: [1, 0], over: 4}",
+            "phases.g.train.0=generator",
+        )
+    )
     assert checked.networks["discriminator"].params == {"twin": "generator"}
     assert checked.hooks["progress"].params == {"every": 5}
     assert sorted(checked.hooks) == ["ema", "metrics", "progress"]
@@ -176,13 +209,16 @@ def test_recipes_are_found_as_files_first_and_then_by_name(tmp_path, monkeypatch
     assert str(find_recipe("stargan_v2.yaml", bundled)) == "stargan_v2.yaml"
 
 
-@pytest.mark.parametrize(("name", "hint"), [
-    ("stargan_v3.yaml", " (did you mean stargan_v2.yaml?)"), ("x" * 300, ""), ("nowhere/stargan_v2.yaml", "")])
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("stargan_v3.yaml", " (did you mean stargan_v2.yaml?)"), ("x" * 300, ""), ("nowhere/stargan_v2.yaml", "")],
+)
 def test_a_recipe_that_is_not_there_says_where_it_was_looked_for(plugins, name, hint):
     with pytest.raises(RecipeError) as error:
         find_recipe(name, {"stargan_v2.yaml": plugins.recipes()["stargan_v2.yaml"]} if hint else {})
-    assert str(error.value) == (f"there is no recipe {name}, neither as a file nor bundled with an installed plugin"
-                                f"{hint}")
+    assert str(error.value) == (
+        f"there is no recipe {name}, neither as a file nor bundled with an installed plugin{hint}"
+    )
 
 
 def places(data, path=()):

@@ -16,11 +16,13 @@ from i2i_core.training.run import Run
 
 from .runs import NO_GRIDS, TINY, assert_same_bits, largest_difference, plugins, run_forked, tensors, train
 
-LATE = ("tensors.late={use: trouble/late, of: x_fake}",
-        "losses.discriminator.adversarial.where={x_fake: late}")
-LAZY = ("networks.lazy=trouble/lazy", "losses.generator.lazy=trouble/lazy",
-        "phases.g_latent.train=[generator, mapping_network, style_encoder, lazy]",
-        "hooks.ema.networks=[generator, lazy]")
+LATE = ("tensors.late={use: trouble/late, of: x_fake}", "losses.discriminator.adversarial.where={x_fake: late}")
+LAZY = (
+    "networks.lazy=trouble/lazy",
+    "losses.generator.lazy=trouble/lazy",
+    "phases.g_latent.train=[generator, mapping_network, style_encoder, lazy]",
+    "hooks.ema.networks=[generator, lazy]",
+)
 KILL = "hooks.kill={use: trouble/signal, step: 4}"
 
 
@@ -37,8 +39,10 @@ def test_what_a_tensor_remembers_is_resumed_bit_for_bit(tmp_path: Path) -> None:
 def test_a_grid_is_nothing_to_remember(tmp_path: Path) -> None:
     """Else the main process, which draws alone, would remember other pictures than the others."""
     aliased = (LATE[0], "phases.d_latent.where.x_fake=late", "steps=2", NO_GRIDS[1])
-    for folder, *grid in ((tmp_path / "grid", "hooks.latent={use: sample_grid, phase: d_latent, every: 1}"),
-                          (tmp_path / "none", NO_GRIDS[0])):
+    for folder, *grid in (
+        (tmp_path / "grid", "hooks.latent={use: sample_grid, phase: d_latent, every: 1}"),
+        (tmp_path / "none", NO_GRIDS[0]),
+    ):
         train(folder, *aliased, *grid)
     assert (tmp_path / "grid" / "samples").is_dir()
     assert largest_difference(tmp_path / "grid", tmp_path / "none", ("networks", "tensors")) == 0
@@ -59,8 +63,10 @@ def test_a_run_of_two_processes_can_go_on_as_one(tmp_path: Path) -> None:
     assert run_forked(tmp_path / "run", *LATE, "steps=3", world=2).codes == [0, 0]
     said: list[str] = []
     assert train(tmp_path / "run", "steps=4", resume=True, warn=said.append).step == 4
-    assert said == [f"{tmp_path / 'run'} was trained in 2 processes until now; what follows is the same up to "
-                    "rounding, but for tensors/late, which remember what a process saw"]
+    assert said == [
+        f"{tmp_path / 'run'} was trained in 2 processes until now; what follows is the same up to "
+        "rounding, but for tensors/late, which remember what a process saw"
+    ]
 
 
 def test_a_lazy_network_is_there_from_the_start(tmp_path: Path) -> None:
@@ -74,11 +80,17 @@ def test_a_lazy_network_is_there_from_the_start(tmp_path: Path) -> None:
 
 def test_a_lazy_networks_weights_follow_from_the_seed(tmp_path: Path) -> None:
     still = ("steps=1", "optimizers.lazy={lr: 0, weight_decay: 0}", *NO_GRIDS)
-    for name, *more in (("a",), ("b",), ("c", "seed=1"), ("d", "data.batch_size=2", "networks.generator.skip=null",
-                                                          "tensors.masks=null", "tensors.fake_masks=null")):
+    for name, *more in (
+        ("a",),
+        ("b",),
+        ("c", "seed=1"),
+        ("d", "data.batch_size=2", "networks.generator.skip=null", "tensors.masks=null", "tensors.fake_masks=null"),
+    ):
         train(tmp_path / name, *LAZY, *still, *more)
-    a, b, c, d = (load_file(committed(tmp_path / name / "checkpoints")[0] / "networks" / "lazy.safetensors")
-                  ["linear.weight"] for name in "abcd")
+    a, b, c, d = (
+        load_file(committed(tmp_path / name / "checkpoints")[0] / "networks" / "lazy.safetensors")["linear.weight"]
+        for name in "abcd"
+    )
     assert a.equal(b) and a.equal(d) and not a.equal(c)
     assert a.dtype == torch.float32
 
@@ -116,5 +128,6 @@ def test_a_loss_may_differentiate_a_lazy_network(tmp_path: Path) -> None:
 def test_a_part_of_a_lazy_network_that_nothing_uses_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
         train(tmp_path / "run", *LAZY, "networks.lazy=trouble/two_lazy", *NO_GRIDS)
-    assert str(error.value) == ("--set networks.lazy=trouble/two_lazy: no loss uses spare.weight of network lazy, so "
-                                "its size is not known")
+    assert str(error.value) == (
+        "--set networks.lazy=trouble/two_lazy: no loss uses spare.weight of network lazy, so its size is not known"
+    )

@@ -50,8 +50,11 @@ class Page(HTMLParser):
             texts.append(data)
 
     def texts(self, tag: str, **attributes: str) -> list[str]:
-        return [text for name, found, text in self.elements
-                if name == tag and all(found.get(key.rstrip("_")) == value for key, value in attributes.items())]
+        return [
+            text
+            for name, found, text in self.elements
+            if name == tag and all(found.get(key.rstrip("_")) == value for key, value in attributes.items())
+        ]
 
     def charts(self) -> list[dict[str, Any]]:
         (text,) = self.texts("script", id="charts")
@@ -62,9 +65,12 @@ class Page(HTMLParser):
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four steps of the quick start at a tiny size, stopped after two and resumed."""
     folder = tmp_path_factory.mktemp("report") / "run"
-    sets = ("losses.generator.diversity.weight={ramp: [-1, 0], over: 8}",
-            "hooks.true_pairs={use: true_pairs, phase: g_latent}",
-            "hooks.latent.every=1", "optimizers.default.lr={ramp: [0.001, 0], over: 4}")
+    sets = (
+        "losses.generator.diversity.weight={ramp: [-1, 0], over: 8}",
+        "hooks.true_pairs={use: true_pairs, phase: g_latent}",
+        "hooks.latent.every=1",
+        "optimizers.default.lr={ramp: [0.001, 0], over: 4}",
+    )
     train(folder, "steps=2", "hooks.checkpoint.every=2", *sets)
     train(folder, "steps=4", resume=True)
     return folder
@@ -86,7 +92,8 @@ def page(i2i, run: Path, tmp_path: Path) -> Page:
 def test_a_page_tells_what_was_trained_and_how_it_ended(page: Page, run: Path) -> None:
     assert page.texts("h1") == ["run"]
     assert page.texts("p", class_="lead") == [
-        "stargan_v2/method on emoji/drawings (flat, high_contrast) at 32 × 32 pixels."]
+        "stargan_v2/method on emoji/drawings (flat, high_contrast) at 32 × 32 pixels."
+    ]
     assert page.texts("span", class_="state finished") == ["finished"]
     facts = " ".join(page.texts("dl"))
     assert facts.startswith("steps 4 of 4 time ")
@@ -100,7 +107,8 @@ def test_its_pictures_are_those_of_the_run_by_step_and_the_last_is_shown(page: P
     images = [found for name, found, _ in page.elements if name == "img"]
     assert [found["alt"] for found in images] == [
         *(f"latent after step {step}" for step in (1, 2, 3, 4)),
-        *(f"reference after step {step}" for step in (1, 2, 3, 4))]
+        *(f"reference after step {step}" for step in (1, 2, 3, 4)),
+    ]
     assert [n for n, found in enumerate(images) if "hidden" not in found] == [3, 7]
     with Image.open(run / "samples" / "step-00000003-latent.png") as original:
         kind, _, code = str(images[2]["src"]).partition(";base64,")
@@ -108,8 +116,10 @@ def test_its_pictures_are_those_of_the_run_by_step_and_the_last_is_shown(page: P
         with Image.open(io.BytesIO(base64.b64decode(code))) as embedded:
             assert embedded.size == original.size
             assert (2 * original.width, 2 * original.height) == (int(images[2]["width"]), int(images[2]["height"]))
-            differ = [abs(a - b) for a, b in zip(embedded.convert("L").tobytes(), original.convert("L").tobytes(),
-                                                 strict=True)]
+            differ = [
+                abs(a - b)
+                for a, b in zip(embedded.convert("L").tobytes(), original.convert("L").tobytes(), strict=True)
+            ]
             assert sum(differ) / len(differ) < 3
     assert page.texts("p", class_="note")[1] == "Held-out sources along the top; below them a row per style."
 
@@ -122,14 +132,18 @@ def test_its_curves_are_the_losses_as_logged_and_the_schedules_of_the_recipe(pag
     for curve in latent["lines"]:
         assert curve["y"] == [pytest.approx(line[f"g_latent/{curve['name']}"], rel=1e-3) for line in lines]
     assert [line["name"] for line in latent["lines"]] == ["adversarial", "style", "diversity", "cycle"]
-    assert latent["strip"] == {"x": [0, 1, 2, 3, 4],
-                               "lines": [{"name": "diversity", "y": [-1, -0.875, -0.75, -0.625, -0.5]}]}
+    assert latent["strip"] == {
+        "x": [0, 1, 2, 3, 4],
+        "lines": [{"name": "diversity", "y": [-1, -0.875, -0.75, -0.625, -0.5]}],
+    }
     assert "strip" not in charts[0]
     rows = [row for row in page.texts("tr") if row.startswith("diversity ")]
     assert rows[0].startswith(f"diversity -1 to 0 over 8 steps {lines[0]['g_latent/diversity']:.4g} ")
     rates = {line["name"]: line["y"] for line in charts[4]["lines"]}
-    assert rates == {"discriminator, generator, style_encoder": [0.001, 0.00075, 0.0005, 0.00025, 0],
-                     "mapping_network": [0.0001] * 5}
+    assert rates == {
+        "discriminator, generator, style_encoder": [0.001, 0.00075, 0.0005, 0.00025, 0],
+        "mapping_network": [0.0001] * 5,
+    }
 
 
 def test_it_shows_results_versions_and_the_recipe_with_its_origins(page: Page, run: Path) -> None:
@@ -139,7 +153,8 @@ def test_it_shows_results_versions_and_the_recipe_with_its_origins(page: Page, r
     assert any(row.startswith(f"flat -> high_contrast {results['translated']:.4g} ") for row in page.texts("tr"))
     env = json.loads((run / "env.json").read_text())
     assert {f"torch {env['versions']['torch']}", "stargan_v2 0.1.0", "device cpu", "processes 1"} <= set(
-        page.texts("tr"))
+        page.texts("tr")
+    )
     assert page.texts("p", class_="command depth-0") == ["steps: 4 --set"]
     assert "use: stargan_v2/generator stargan_v2.yaml:19:10" in page.texts("p", class_="written depth-2")
     assert {"seed: 0", "tf32: true"} <= set(page.texts("p", class_="default depth-0"))
@@ -160,8 +175,19 @@ def test_it_loads_nothing_and_runs_nothing_but_its_own(page: Page) -> None:
 
 def test_what_a_run_calls_things_is_text(i2i, toy, tmp_path: Path) -> None:
     domain = HOSTILE.replace("/", "")  # which no name of a domain may hold
-    assert i2i("train", "--recipe", "toy.yaml", *toy, "--run-dir", "run",
-               "--set", f"data.domains=[{json.dumps(domain)}, b]").code == 0
+    assert (
+        i2i(
+            "train",
+            "--recipe",
+            "toy.yaml",
+            *toy,
+            "--run-dir",
+            "run",
+            "--set",
+            f"data.domains=[{json.dumps(domain)}, b]",
+        ).code
+        == 0
+    )
     (tmp_path / "run" / "status.json").write_text(json.dumps({"status": HOSTILE, "step": 3, "message": HOSTILE}))
     (tmp_path / "run" / "eval").mkdir()
     (tmp_path / "run" / "eval" / "own.json").write_text(json.dumps({HOSTILE: {HOSTILE: HOSTILE}}))
@@ -233,8 +259,9 @@ def test_many_pictures_and_lines_are_thinned_out_and_the_page_says_so(i2i, copy:
     for step in range(10, 1010, 10):
         small.save(copy / "samples" / f"step-{step:08d}-many.png")
     row = logged(copy)[0]
-    (copy / "metrics.jsonl").write_text("".join(
-        json.dumps({**row, "step": step, "d_latent/r1": step % 3}) + "\n" for step in range(1, 2501)))
+    (copy / "metrics.jsonl").write_text(
+        "".join(json.dumps({**row, "step": step, "d_latent/r1": step % 3}) + "\n" for step in range(1, 2501))
+    )
     assert i2i("report", copy).code == 0
     page = Page(copy / "report.html")
     images = [found for name, found, _ in page.elements if name == "img" and "many" in str(found["alt"])]
@@ -246,8 +273,10 @@ def test_many_pictures_and_lines_are_thinned_out_and_the_page_says_so(i2i, copy:
     chart = page.charts()[0]
     assert chart["x"] == [*range(3, 2500, 3), 2500]
     assert chart["lines"][1]["y"] == [1.0] * 834  # each the mean of three steps
-    assert ("Before their weights: faint as logged, strong smoothed. A point is the mean of 3 logged steps."
-            in page.texts("p", class_="note"))
+    assert (
+        "Before their weights: faint as logged, strong smoothed. A point is the mean of 3 logged steps."
+        in page.texts("p", class_="note")
+    )
 
 
 def test_a_broken_picture_is_left_out_with_a_warning(i2i, copy: Path) -> None:
@@ -265,7 +294,9 @@ def test_what_cannot_be_done_is_one_sentence(i2i, run: Path, tmp_path: Path) -> 
     there.write_text("mine")
     answer = i2i("report", run, "--to", there)
     assert (answer.code, answer.err) == (
-        2, f"{there} would be overwritten; choose another place, or allow it with --overwrite\n")
+        2,
+        f"{there} would be overwritten; choose another place, or allow it with --overwrite\n",
+    )
     assert there.read_text() == "mine"
     answer = i2i("report", run, "--to", there / "page.html")
     assert (answer.code, answer.err) == (74, f"{there}/page.html cannot be written: File exists\n")
@@ -275,8 +306,10 @@ def test_what_cannot_be_done_is_one_sentence(i2i, run: Path, tmp_path: Path) -> 
 
 def test_a_report_imports_neither_torch_nor_any_plugin(run: Path, tmp_path: Path) -> None:
     words = ["report", str(run), "--to", str(tmp_path / "page.html")]
-    code = (f"import sys\nfrom i2i_cli.main import main\ntry:\n    main({words!r})\n"
-            f"except SystemExit as done:\n    assert not done.code\n"
-            f"print(sorted({{'torch', 'accelerate', 'safetensors', 'i2i_stargan_v2'}} & set(sys.modules)))")
+    code = (
+        f"import sys\nfrom i2i_cli.main import main\ntry:\n    main({words!r})\n"
+        f"except SystemExit as done:\n    assert not done.code\n"
+        f"print(sorted({{'torch', 'accelerate', 'safetensors', 'i2i_stargan_v2'}} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"

@@ -32,8 +32,13 @@ SHOWN = "[...document.querySelectorAll('.family img')].filter((i) => i.checkVisi
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page about four steps of the quick start at a tiny size, which call a few things by hostile names."""
     folder = tmp_path_factory.mktemp("browser") / "run"
-    train(folder, "steps=4", "losses.generator.diversity.weight={ramp: [-1, 0], over: 8}", "hooks.latent.every=1",
-          "hooks.checkpoint=null")
+    train(
+        folder,
+        "steps=4",
+        "losses.generator.diversity.weight={ramp: [-1, 0], over: 8}",
+        "hooks.latent.every=1",
+        "hooks.checkpoint=null",
+    )
     (folder / "eval").mkdir()
     (folder / "eval" / "own.json").write_text(json.dumps({HOSTILE: HOSTILE}))
     with open(folder / "metrics.jsonl", "a") as metrics:
@@ -81,8 +86,10 @@ def seen(browser: Browser, family: int) -> bytes:
 
 def test_every_curve_is_drawn_also_on_a_logarithmic_scale(browser: Browser, file: Path) -> None:
     browser.open(file)
-    curves = "[...document.querySelectorAll('.plot')].map((p) => [...p.querySelectorAll('path')].map((c) => " \
-             "c.getAttribute('d').split(/[ML]/).length - 1))"
+    curves = (
+        "[...document.querySelectorAll('.plot')].map((p) => [...p.querySelectorAll('path')].map((c) => "
+        "c.getAttribute('d').split(/[ML]/).length - 1))"
+    )
     drawn = browser.run(curves)
     assert drawn == [[4, 4], [4, 4], [4, 4, 4, 4, 5], [4, 4, 4, 4, 5], [1], [5], [3]]
     labels = "[...document.querySelector('.plot').querySelectorAll('text')].map((t) => t.textContent)"
@@ -98,15 +105,18 @@ def test_the_tables_say_the_values_at_the_pointer(browser: Browser, file: Path) 
     cells = "[...document.querySelectorAll('.chart .now')].slice(0, 3).map((cell) => cell.textContent)"
     last = browser.run(cells)
     assert last[0] == "last"
-    box = browser.run("document.querySelector('.plot').scrollIntoView({block: 'center'}), "
-                      "document.querySelector('.plot').getBoundingClientRect().toJSON()")
+    box = browser.run(
+        "document.querySelector('.plot').scrollIntoView({block: 'center'}), "
+        "document.querySelector('.plot').getBoundingClientRect().toJSON()"
+    )
     middle = {"x": box["x"] + 46 + (box["width"] - 52) / 2, "y": box["y"] + 50}
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", **middle)
     first = json.loads((file.parent / "metrics.jsonl").read_text().splitlines()[1])
     said = browser.run(cells)
     assert said[0] == "at 2"
-    assert [float(value) for value in said[1:]] == [pytest.approx(first[f"d_latent/{term}"], rel=1e-3)
-                                                    for term in ("adversarial", "r1")]
+    assert [float(value) for value in said[1:]] == [
+        pytest.approx(first[f"d_latent/{term}"], rel=1e-3) for term in ("adversarial", "r1")
+    ]
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
     assert browser.run(cells) == last
 
@@ -115,12 +125,17 @@ def test_the_tables_say_the_values_at_the_pointer(browser: Browser, file: Path) 
 def test_it_fits_its_window_and_follows_the_light(browser: Browser, file: Path, width: int, dark: bool) -> None:
     browser.open(file, width=width, dark=dark)
     assert browser.run("document.documentElement.scrollWidth") <= width
-    (red, *_) = json.loads(browser.run("getComputedStyle(document.documentElement).backgroundColor")[3:]
-                           .replace("(", "[").replace(")", "]"))
+    (red, *_) = json.loads(
+        browser.run("getComputedStyle(document.documentElement).backgroundColor")[3:]
+        .replace("(", "[")
+        .replace(")", "]")
+    )
     assert (red < 60) == dark
-    shift = browser.run("new Promise((done) => { let sum = 0; new PerformanceObserver((list) => { for (const entry of "
-                        "list.getEntries()) sum += entry.value; }).observe({type: 'layout-shift', buffered: true}); "
-                        "setTimeout(() => done(sum), 100); })")
+    shift = browser.run(
+        "new Promise((done) => { let sum = 0; new PerformanceObserver((list) => { for (const entry of "
+        "list.getEntries()) sum += entry.value; }).observe({type: 'layout-shift', buffered: true}); "
+        "setTimeout(() => done(sum), 100); })"
+    )
     assert shift < 0.01
 
 
@@ -129,8 +144,10 @@ def test_its_text_can_be_read_against_its_background(browser: Browser, file: Pat
     """WCAG 2: 4.5 to 1 for text, 3 to 1 for curves."""
     browser.open(file, dark=dark)
     names = ["--paper", "--ink", "--soft", "--accent", *(f"--c{n}" for n in range(8))]
-    paper, ink, soft, accent, *curves = [luminance(browser.run(
-        f"getComputedStyle(document.documentElement).getPropertyValue('{name}')")) for name in names]
+    paper, ink, soft, accent, *curves = [
+        luminance(browser.run(f"getComputedStyle(document.documentElement).getPropertyValue('{name}')"))
+        for name in names
+    ]
     for text in (ink, soft, accent):
         assert contrast(text, paper) >= 4.5
     assert min(contrast(curve, paper) for curve in curves) >= 3
@@ -138,7 +155,7 @@ def test_its_text_can_be_read_against_its_background(browser: Browser, file: Pat
 
 def luminance(colour: str) -> float:
     """WCAG's, of #rrggbb."""
-    parts = [int(colour.strip()[place:place + 2], 16) / 255 for place in (1, 3, 5)]
+    parts = [int(colour.strip()[place : place + 2], 16) / 255 for place in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
@@ -172,15 +189,18 @@ def server() -> Iterator[str]:
     server.server_close()
 
 
-def test_no_request_leaves_it_even_if_code_in_it_tried(browser: Browser, file: Path, server: str,
-                                                       tmp_path: Path) -> None:
+def test_no_request_leaves_it_even_if_code_in_it_tried(
+    browser: Browser, file: Path, server: str, tmp_path: Path
+) -> None:
     browser.open(file)
     assert browser.driver.get_log("browser") == []
     loaded = requests(browser.driver)
     assert loaded[0] == file.as_uri() and {urlsplit(url).scheme for url in loaded} == {"file", "data"}
     assert browser.run(f"fetch('{server}/fetch').then(() => 'went', () => 'stopped')") == "stopped"
-    load = "new Promise((done) => {{ const e = document.createElement('{0}'); e.onload = () => done('went'); " \
-           "e.onerror = () => done('stopped'); e.src = '{1}/{0}'; document.body.append(e); }})"
+    load = (
+        "new Promise((done) => {{ const e = document.createElement('{0}'); e.onload = () => done('went'); "
+        "e.onerror = () => done('stopped'); e.src = '{1}/{0}'; document.body.append(e); }})"
+    )
     for element in ("img", "script"):
         assert browser.run(load.format(element, server)) == "stopped"
     assert Counting.asked == []
@@ -198,6 +218,8 @@ def test_names_that_look_like_code_do_nothing(browser: Browser, file: Path) -> N
     titles = browser.run("[...document.querySelectorAll('h3')].map((h) => h.textContent)")
     assert titles.count(HOSTILE.partition("/")[0]) == 1
     assert browser.run("document.scripts.length") == 2
-    injected = "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title = 1\">'), " \
-               "new Promise((done) => setTimeout(() => done(document.title), 200))"
+    injected = (
+        "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"document.title = 1\">'), "
+        "new Promise((done) => setTimeout(() => done(document.title), 200))"
+    )
     assert browser.run(injected) == "run · i2i"  # were something not escaped, the policy would not run it

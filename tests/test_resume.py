@@ -90,8 +90,14 @@ def test_a_finished_run_says_so(short: Path, tmp_path: Path) -> None:
 
 def test_steps_and_what_has_no_state_may_change(short: Path, tmp_path: Path) -> None:
     folder = copy_of(short, tmp_path / "run")
-    changes = ("steps=4", "data.workers=1", "hooks.metrics.every=2", "hooks.latent=null", "channels_last=false",
-               "activation_checkpointing=true")
+    changes = (
+        "steps=4",
+        "data.workers=1",
+        "hooks.metrics.every=2",
+        "hooks.latent=null",
+        "channels_last=false",
+        "activation_checkpointing=true",
+    )
     run = train(folder, *changes, resume=True)
     assert run.step == 4
     recipe = (folder / "recipe.yaml").read_text()
@@ -100,12 +106,15 @@ def test_steps_and_what_has_no_state_may_change(short: Path, tmp_path: Path) -> 
     assert "\nmethod: stargan_v2/method  # stargan_v2.yaml:" in recipe
 
 
-@pytest.mark.parametrize(("change", "diff"), [
-    ("networks.generator.max_channels=4", "networks.generator.max_channels: 8 -> 4"),
-    ("losses.generator.cycle.weight=2", "losses.generator.cycle.weight: 1.0 -> 2.0"),
-    ("data.batch_size=2", "data.batch_size: 4 -> 2"),
-    ("hooks.ema.decay=0.5", "hooks.ema.decay: 0.99 -> 0.5"),
-])
+@pytest.mark.parametrize(
+    ("change", "diff"),
+    [
+        ("networks.generator.max_channels=4", "networks.generator.max_channels: 8 -> 4"),
+        ("losses.generator.cycle.weight=2", "losses.generator.cycle.weight: 1.0 -> 2.0"),
+        ("data.batch_size=2", "data.batch_size: 4 -> 2"),
+        ("hooks.ema.decay=0.5", "hooks.ema.decay: 0.99 -> 0.5"),
+    ],
+)
 def test_any_other_change_is_refused_with_its_difference(short: Path, change: str, diff: str) -> None:
     before = (short / "recipe.yaml").read_bytes()
     with pytest.raises(RecipeError) as refused:
@@ -162,8 +171,10 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_both_sides_names(short: 
     assert refused.value.exit_code == 4
     said = str(refused.value)
     assert said.startswith(f"checkpoint {folder}/checkpoints/step-00000003 belongs to another recipe. ")
-    assert ("only in the recipe: hooks/ema: style_encoder/shared.3.conv1x1.weight [16, 8, 1, 1]; "
-            "hooks/ema: style_encoder/shared.3.conv2.bias [16]; ") in said
+    assert (
+        "only in the recipe: hooks/ema: style_encoder/shared.3.conv1x1.weight [16, 8, 1, 1]; "
+        "hooks/ema: style_encoder/shared.3.conv2.bias [16]; "
+    ) in said
     assert ". only in the checkpoint: hooks/ema: style_encoder/shared.3.conv2.bias [8]; " in said
     assert said.endswith(" more")
 
@@ -176,8 +187,12 @@ def test_domains_that_changed_are_refused_with_both_lists(tmp_path: Path) -> Non
         for number in range(2):
             Image.new("RGB", (32, 32), (60 * number, 90, 200)).save(tmp_path / "pictures" / domain / f"{number}.png")
     folder = tmp_path / "run"
-    train(folder, "steps=1", f"data={{use: image_folders, root: {tmp_path}/pictures, image_size: 32, batch_size: 2}}",
-          *NO_GRIDS)
+    train(
+        folder,
+        "steps=1",
+        f"data={{use: image_folders, root: {tmp_path}/pictures, image_size: 32, batch_size: 2}}",
+        *NO_GRIDS,
+    )
     (tmp_path / "pictures" / "cat").rename(tmp_path / "pictures" / "ape")  # as many, but others
     with pytest.raises(CheckpointError) as refused:
         train(folder, "steps=2", resume=True)
@@ -206,9 +221,11 @@ DAMAGE = {
     "a cut manifest": lambda path: os.truncate(path / "manifest.json", 200),
     "no manifest": lambda path: (path / "manifest.json").unlink(),
     "another step's manifest": lambda path: (path / "manifest.json").write_text(
-        (path / "manifest.json").read_text().replace('"step": 3', '"step": 2')),
+        (path / "manifest.json").read_text().replace('"step": 3', '"step": 2')
+    ),
     "another domain's name": lambda path: (path / "manifest.json").write_text(
-        (path / "manifest.json").read_text().replace('"flat"', '"flit"')),
+        (path / "manifest.json").read_text().replace('"flat"', '"flit"')
+    ),
 }
 
 

@@ -39,15 +39,26 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_folder_holds_what_the_run_was_and_what_it_did(done: Path) -> None:
-    assert {p.name for p in done.iterdir()} == {"recipe.yaml", "env.json", "status.json", "run.lock", "metrics.jsonl",
-                                                "speed.jsonl", "checkpoints", "samples"}
+    assert {p.name for p in done.iterdir()} == {
+        "recipe.yaml",
+        "env.json",
+        "status.json",
+        "run.lock",
+        "metrics.jsonl",
+        "speed.jsonl",
+        "checkpoints",
+        "samples",
+    }
     facts = json.loads((done / "env.json").read_text())
     assert facts["versions"]["torch"]
     assert facts["plugins"]["stargan_v2"]
     assert facts["device"] == "cpu"
     assert (facts["world_size"], facts["threads"]) == (1, 1)
-    assert {k: status(done)[k] for k in ("status", "step", "exit_code")} == {"status": "finished", "step": 6,
-                                                                              "exit_code": 0}
+    assert {k: status(done)[k] for k in ("status", "step", "exit_code")} == {
+        "status": "finished",
+        "step": 6,
+        "exit_code": 0,
+    }
     info = checkpoints.verify(done / "checkpoints" / "step-00000006").info
     assert info["domains"] == ["flat", "high_contrast"]
 
@@ -61,10 +72,15 @@ def test_the_resolved_recipe_alone_reproduces_the_run_bit_for_bit(done: Path, tm
 
 def test_the_resolved_recipe_says_where_each_value_comes_from(done: Path) -> None:
     lines = (done / "recipe.yaml").read_text().splitlines()
-    for line in ("steps: 6  # --set steps=6", "seed: 0  # default", "    eps: 1e-08  # default",
-                 "  image_size: [32, 32]  # --set data.image_size=32", "    crop: 0.5  # default",
-                 "    channel_base: 64  # --set networks.generator.channel_base=64",
-                 "    lr: 0.0002  # --set optimizers.discriminator={lr: 2e-4}"):
+    for line in (
+        "steps: 6  # --set steps=6",
+        "seed: 0  # default",
+        "    eps: 1e-08  # default",
+        "  image_size: [32, 32]  # --set data.image_size=32",
+        "    crop: 0.5  # default",
+        "    channel_base: 64  # --set networks.generator.channel_base=64",
+        "    lr: 0.0002  # --set optimizers.discriminator={lr: 2e-4}",
+    ):
         assert line in lines
     written = (plugins().recipes()["stargan_v2.yaml"]).read_text().splitlines()
     for key, value in (("method", "stargan_v2/method"), ("      use", "stargan_v2/cycle"), ("    of", "x_fake")):
@@ -130,25 +146,35 @@ def test_a_mistake_in_the_recipe_makes_no_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(("number", "code", "end"), [
-    (signal.SIGTERM, 75, "saved at step 3; continue with: i2i train --run-dir {folder} --resume --plugin {plugin}"),
-    (signal.SIGINT, 130, "saved at step 3; continue with: i2i train --run-dir {folder} --resume --plugin {plugin}"),
-])
+@pytest.mark.parametrize(
+    ("number", "code", "end"),
+    [
+        (signal.SIGTERM, 75, "saved at step 3; continue with: i2i train --run-dir {folder} --resume --plugin {plugin}"),
+        (signal.SIGINT, 130, "saved at step 3; continue with: i2i train --run-dir {folder} --resume --plugin {plugin}"),
+    ],
+)
 def test_a_run_that_is_told_to_stop_ends_its_step_and_saves(tmp_path: Path, number: int, code: int, end: str) -> None:
     folder = tmp_path / "run"
-    ended = run_forked(folder, f"hooks.stop={{use: trouble/signal, step: 2, number: {int(number)}}}",
-                       "hooks.checkpoint=null")
+    ended = run_forked(
+        folder, f"hooks.stop={{use: trouble/signal, step: 2, number: {int(number)}}}", "hooks.checkpoint=null"
+    )
     assert ended.codes == [code], ended.printed
     assert ended.printed[0].splitlines()[-1] == end.format(folder=folder, plugin=TROUBLE)
-    assert {k: status(folder)[k] for k in ("status", "step", "exit_code")} == {"status": "stopped", "step": 3,
-                                                                               "exit_code": code}
+    assert {k: status(folder)[k] for k in ("status", "step", "exit_code")} == {
+        "status": "stopped",
+        "step": 3,
+        "exit_code": code,
+    }
     assert checkpoints.verify(folder / "checkpoints" / "step-00000003").step == 3
 
 
 def test_a_second_sigterm_does_not_cost_the_checkpoint(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    ended = run_forked(folder, "hooks.stop={use: trouble/signal, step: 2, number: 15}",
-                       "hooks.again={use: trouble/signal_when_saved, number: 15}")
+    ended = run_forked(
+        folder,
+        "hooks.stop={use: trouble/signal, step: 2, number: 15}",
+        "hooks.again={use: trouble/signal_when_saved, number: 15}",
+    )
     assert ended.codes == [75], ended.printed
     assert checkpoints.verify(folder / "checkpoints" / "step-00000003").step == 3
 
@@ -158,13 +184,18 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
     ended = run_forked(folder, "hooks.stop={use: trouble/signal, step: 4, number: 2, times: 2}")
     assert ended.codes == [130], ended.printed
     assert ended.printed[0].splitlines()[-1] == (
-        f"interrupted; continue with: i2i train --run-dir {folder} --resume --plugin {TROUBLE}")
+        f"interrupted; continue with: i2i train --run-dir {folder} --resume --plugin {TROUBLE}"
+    )
     assert [p.name for p in checkpoints.committed(folder / "checkpoints")] == ["step-00000003"]
 
 
-@pytest.mark.parametrize(("number", "code", "said"), [
-    (signal.SIGTERM, 75, "told to stop; training had not begun; start it again"),
-    (signal.SIGINT, 130, "interrupted; training had not begun; start it again")])
+@pytest.mark.parametrize(
+    ("number", "code", "said"),
+    [
+        (signal.SIGTERM, 75, "told to stop; training had not begun; start it again"),
+        (signal.SIGINT, 130, "interrupted; training had not begun; start it again"),
+    ],
+)
 def test_a_signal_before_training_stops_at_once(tmp_path: Path, number: int, code: int, said: str) -> None:
     folder = tmp_path / "run"
     ended = run_forked(folder, f"hooks.made={{use: trouble/signal_when_made, number: {int(number)}}}")
@@ -184,7 +215,8 @@ def test_a_run_that_is_told_to_stop_in_its_last_step_is_finished(tmp_path: Path)
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
 def test_a_signal_to_the_whole_group_saves_though_it_reaches_the_data_workers(
-        tmp_path: Path, number: int, code: int) -> None:
+    tmp_path: Path, number: int, code: int
+) -> None:
     folder = tmp_path / "run"
     running = Processes(tmp_path / "logs", arguments(folder, "steps=100000", "data.workers=2", *NO_GRIDS))
     wait_for(lambda: len(logged(folder)) >= 2, running.logs[0])

@@ -50,8 +50,9 @@ def test_a_ramp_may_start_later(read, step, value):
     assert read("{ramp: [2, 0], over: 100, after: 100}")(step) == pytest.approx(value, abs=1e-15)
 
 
-@pytest.mark.parametrize("written", ["{ramp: [0.3, 0.1], over: 100, curve: cosine}",
-                                     "{use: cosine, ramp: [0.3, 0.1], over: 100}"])
+@pytest.mark.parametrize(
+    "written", ["{ramp: [0.3, 0.1], over: 100, curve: cosine}", "{use: cosine, ramp: [0.3, 0.1], over: 100}"]
+)
 @pytest.mark.parametrize("step", [0, 10, 33, 50, 90, 100, 101])
 def test_a_cosine_is_half_a_wave_between_the_ends(read, step, written):
     """Loshchilov and Hutter 2017, equation 5."""
@@ -66,26 +67,41 @@ def test_a_warm_up_scales_the_first_steps(read):
     assert [falling(step) for step in range(5)] == [2.0, 3.0, 2.0, 1.0, 0.0]
 
 
-@pytest.mark.parametrize(("value", "text"), [
-    ("0.5", "0.5"), ("{ramp: [1, 0], over: 2000}", "1 to 0 over 2,000 steps"),
-    ("{ramp: [1, 0], over: 2000, after: 1000, curve: cosine, warmup: 50}",
-     "1 to 0 over 2,000 steps after 1,000 on a cosine, warmed up over 50 steps"),
-    ("{ramp: [1, 1], warmup: 50}", "1, warmed up over 50 steps")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0.5", "0.5"),
+        ("{ramp: [1, 0], over: 2000}", "1 to 0 over 2,000 steps"),
+        (
+            "{ramp: [1, 0], over: 2000, after: 1000, curve: cosine, warmup: 50}",
+            "1 to 0 over 2,000 steps after 1,000 on a cosine, warmed up over 50 steps",
+        ),
+        ("{ramp: [1, 1], warmup: 50}", "1, warmed up over 50 steps"),
+    ],
+)
 def test_a_schedule_says_what_it_does(read, value, text):
     assert str(read(value)) == text
 
 
-@pytest.mark.parametrize(("value", "message"), [
-    ("abc", f"{WEIGHT} should be a number, not 'abc'"),
-    ("null", "should be a number, not null"), ("[1, 2]", "should be a number, not [1, 2]"),
-    ("{}", "schedule linear needs the key ramp"), ("{ramp: 1}", f"{WEIGHT}.ramp should be a list, not 1"),
-    ("{ramp: [1]}", f"{WEIGHT}.ramp.1 is missing"), ("{ramp: [1, 2, 3]}", f"{WEIGHT}.ramp"),
-    ("{ramp: [1, .nan]}", f"{WEIGHT}.ramp.1 should be a finite number"), (".inf", "should be a finite number"),
-    ("{ramp: [1, 2], over: 0}", f"{WEIGHT}.over should be greater than 0, not 0"),
-    ("{ramp: [1, 2], until: 5}", "schedule linear has no key until (known: after, over, ramp, warmup)"),
-    ("{ramp: [1, 2], after: -1}", f"{WEIGHT}.after should be greater than or equal to 0, not -1"),
-    ("{ramp: [1, 2], warmup: -1}", f"{WEIGHT}.warmup should be"),
-    ("{ramp: [1, 2], curve: square}", "there is no schedule called square")])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("abc", f"{WEIGHT} should be a number, not 'abc'"),
+        ("null", "should be a number, not null"),
+        ("[1, 2]", "should be a number, not [1, 2]"),
+        ("{}", "schedule linear needs the key ramp"),
+        ("{ramp: 1}", f"{WEIGHT}.ramp should be a list, not 1"),
+        ("{ramp: [1]}", f"{WEIGHT}.ramp.1 is missing"),
+        ("{ramp: [1, 2, 3]}", f"{WEIGHT}.ramp"),
+        ("{ramp: [1, .nan]}", f"{WEIGHT}.ramp.1 should be a finite number"),
+        (".inf", "should be a finite number"),
+        ("{ramp: [1, 2], over: 0}", f"{WEIGHT}.over should be greater than 0, not 0"),
+        ("{ramp: [1, 2], until: 5}", "schedule linear has no key until (known: after, over, ramp, warmup)"),
+        ("{ramp: [1, 2], after: -1}", f"{WEIGHT}.after should be greater than or equal to 0, not -1"),
+        ("{ramp: [1, 2], warmup: -1}", f"{WEIGHT}.warmup should be"),
+        ("{ramp: [1, 2], curve: square}", "there is no schedule called square"),
+    ],
+)
 def test_what_is_neither_a_number_nor_a_schedule_is_refused_at_its_place(mistakes, value, message):
     (found,) = mistakes(sets=(f"{WEIGHT}={value}",))
     assert found.startswith(f"--set {WEIGHT}={value}: ")

@@ -27,22 +27,45 @@ from .test_docs import PAGE
 
 Schema = dict[str, Any]
 RIGHT = [
-    "steps=1_400", "precision=bf16", "requires=null", "requires={i2i: '>=0.1', stargan_v2: null}",
-    "data.image_size=[64, 32]", "data.cache=96", "data.cache=[64, 80]", "data.cache=null", "data.gradient_accumulation=2",
-    "data.validation=null", "data.validation={use: emoji/drawings}",
-    "data.targets={flat: high_contrast, high_contrast: [flat]}", "data.augment={crop: 0, ratio: [1, 1]}",
+    "steps=1_400",
+    "precision=bf16",
+    "requires=null",
+    "requires={i2i: '>=0.1', stargan_v2: null}",
+    "data.image_size=[64, 32]",
+    "data.cache=96",
+    "data.cache=[64, 80]",
+    "data.cache=null",
+    "data.gradient_accumulation=2",
+    "data.validation=null",
+    "data.validation={use: emoji/drawings}",
+    "data.targets={flat: high_contrast, high_contrast: [flat]}",
+    "data.augment={crop: 0, ratio: [1, 1]}",
     "networks.generator.skip=fan_mask/high_pass",
-    "networks.mapping_network=stargan_v2/mapping_network", "networks.generator.image_size=[64, 64]",
-    "losses.generator.cycle=null", "losses.generator.cycle=stargan_v2/cycle", "losses.generator.cycle.x_rec=x_fake",
-    "losses.generator.cycle.every=16", "losses.discriminator.r1.weight=1_000",
+    "networks.mapping_network=stargan_v2/mapping_network",
+    "networks.generator.image_size=[64, 64]",
+    "losses.generator.cycle=null",
+    "losses.generator.cycle=stargan_v2/cycle",
+    "losses.generator.cycle.x_rec=x_fake",
+    "losses.generator.cycle.every=16",
+    "losses.discriminator.r1.weight=1_000",
     "losses.generator.cycle.weight={ramp: [0, 1], over: 9, after: 9, curve: cosine, warmup: 3}",
     "losses.generator.far={use: l1, input: x_fake, target: x_real}",
-    "phases.d_latent.train=discriminator", "phases.d_latent.losses=[discriminator]",
-    "optimizers=null", "optimizers.mapping_network=null", "optimizers.mapping_network.clip_norm=1",
-    "optimizers.mapping_network={use: sgd, lr: 1}", "optimizers.mapping_network.lr={ramp: [1, 0], over: 9}",
+    "phases.d_latent.train=discriminator",
+    "phases.d_latent.losses=[discriminator]",
+    "optimizers=null",
+    "optimizers.mapping_network=null",
+    "optimizers.mapping_network.clip_norm=1",
+    "optimizers.mapping_network={use: sgd, lr: 1}",
+    "optimizers.mapping_network.lr={ramp: [1, 0], over: 9}",
     "optimizers={default: {use: sgd, lr: 1e-3}, mapping_network: {momentum: 0.9}}",
-    "hooks.checkpoint={every: 9}", "hooks.checkpoint=null", "hooks.checkpoint=checkpoint", "hooks.latent=null",
-    "hooks.progress=null", "hooks.metrics={every: 1}", "trainer=phases"]
+    "hooks.checkpoint={every: 9}",
+    "hooks.checkpoint=null",
+    "hooks.checkpoint=checkpoint",
+    "hooks.latent=null",
+    "hooks.progress=null",
+    "hooks.metrics={every: 1}",
+    "trainer=phases",
+]
 MISFITS = ["tensors.masks=null", "networks.generator.skip=null"]
 """Right in shape: only together they are a recipe."""
 WRONG = {  # and where
@@ -159,8 +182,11 @@ def is_valid(text: str, assignment: str, plugins: Plugins) -> bool:
 
 def test_bundled_recipes_the_docs_recipe_and_resolved_ones_have_no_mistake(place, plugins):
     texts = {name: path.read_text() for name, path in plugins.recipes().items()}
-    texts |= {"docs": PAGE, "tiny": (Path(__file__).with_name("tiny.yaml")).read_text(),
-              "resolved": dump(load("stargan_v2.yaml", (), plugins))}
+    texts |= {
+        "docs": PAGE,
+        "tiny": (Path(__file__).with_name("tiny.yaml")).read_text(),
+        "resolved": dump(load("stargan_v2.yaml", (), plugins)),
+    }
     assert len(texts) >= 7
     assert {name: place(load_text(text, name).data) for name, text in texts.items()} == dict.fromkeys(texts, "")
 
@@ -197,8 +223,11 @@ def test_an_editor_may_read_grouped_digits_as_text(place, quick):
 @pytest.mark.parametrize("model", [Recipe, Data, Augment, Term, Phase])
 def test_every_key_of_the_core_is_there_and_described(schema: Schema, model: type[BaseModel]) -> None:
     definitions = schema["$defs"]
-    where = {"Recipe": schema, "Data": component(schema, "Data", "image_folders"),
-             "Term": component(schema, "Term", "l1")}.get(model.__name__) or definitions[model.__name__]
+    where = {
+        "Recipe": schema,
+        "Data": component(schema, "Data", "image_folders"),
+        "Term": component(schema, "Term", "l1"),
+    }.get(model.__name__) or definitions[model.__name__]
     assert model.model_fields.keys() <= where["properties"].keys()
     for key in model.model_fields.keys() - {"use"}:
         found = where["properties"][key]
@@ -206,14 +235,18 @@ def test_every_key_of_the_core_is_there_and_described(schema: Schema, model: typ
 
 
 def component(schema: Schema, kind: str, name: str) -> Schema:
-    (found,) = [case["then"] for case in schema["$defs"][kind]["else"]["allOf"]
-                if case["then"]["properties"]["use"]["const"] == name]
+    (found,) = [
+        case["then"]
+        for case in schema["$defs"][kind]["else"]["allOf"]
+        if case["then"]["properties"]["use"]["const"] == name
+    ]
     return dict(found)
 
 
 def test_names_have_summaries_and_keys_their_types_and_defaults(schema: Schema) -> None:
-    named = {case["const"]: case["description"] for case in
-             schema["$defs"]["Term"]["else"]["properties"]["use"]["anyOf"]}
+    named = {
+        case["const"]: case["description"] for case in schema["$defs"]["Term"]["else"]["properties"]["use"]["anyOf"]
+    }
     assert named["l1"] == "Mean absolute difference of `input` and `target`, of any equal shape."
     r1 = component(schema, "loss", "r1")
     assert r1["description"].startswith("Gradient penalty on real pictures")
@@ -269,7 +302,8 @@ def test_what_a_schema_cannot_say_is_left_open_and_what_does_not_load_is_left_ou
         "warning: hook oddities/gone of plugin oddities does not load: ModuleNotFoundError: No module named "
         "'nothing_of_that_name'; run i2i plugins, then update or uninstall it",
         "warning: hook oddities/none of plugin oddities does not load: TypeError: NONE is neither a class nor a "
-        "function; run i2i plugins, then update or uninstall it"]
+        "function; run i2i plugins, then update or uninstall it",
+    ]
     schema = json.loads(answer.out, parse_constant=pytest.fail)
     Draft202012Validator.check_schema(schema)
     hook = component(schema, "hook", "oddities/odd")
@@ -279,14 +313,26 @@ def test_what_a_schema_cannot_say_is_left_open_and_what_does_not_load_is_left_ou
     assert hook["properties"]["folder"] == {"format": "path", "type": "string", "default": "a"}
     validator = Draft202012Validator(schema)
     recipe = load_text(quick, "r.yaml").data
-    hooks = {"right": {"use": "oddities/odd", "plain": [1], "size": {"side": 3}},
-             "wrong": {"use": "oddities/odd", "plain": 1, "size": {"side": "x"}}}
-    losses = {"all": {"right": {"use": "oddities/late", "count": 2, "a": "x_fake"},
-                      "wrong": {"use": "oddities/late", "count": 2, "a": 3}}}
-    found = {e.json_path for top in validator.iter_errors(copy.deepcopy(recipe) | {"hooks": hooks, "losses": losses})
-             for e in [best_match([top])] if e is not None}
+    hooks = {
+        "right": {"use": "oddities/odd", "plain": [1], "size": {"side": 3}},
+        "wrong": {"use": "oddities/odd", "plain": 1, "size": {"side": "x"}},
+    }
+    losses = {
+        "all": {
+            "right": {"use": "oddities/late", "count": 2, "a": "x_fake"},
+            "wrong": {"use": "oddities/late", "count": 2, "a": 3},
+        }
+    }
+    found = {
+        e.json_path
+        for top in validator.iter_errors(copy.deepcopy(recipe) | {"hooks": hooks, "losses": losses})
+        for e in [best_match([top])]
+        if e is not None
+    }
     assert {path for path in found if path.startswith(("$.hooks", "$.losses"))} == {
-        "$.hooks.wrong.size.side", "$.losses.all.wrong.a"}
+        "$.hooks.wrong.size.side",
+        "$.losses.all.wrong.a",
+    }
 
 
 def test_it_is_written_where_one_wants_it(i2i, tmp_path, monkeypatch):

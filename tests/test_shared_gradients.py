@@ -19,12 +19,23 @@ from i2i_core.training.events import event_bus
 from i2i_core.training.run import Run
 
 TINY = (
-    *(f"networks.{network}.{key}={value}" for network in ("generator", "style_encoder", "discriminator")
-      for key, value in (("channel_base", 64), ("max_channels", 8))),
-    "networks.mapping_network.hidden_dim=16", "data.image_size=32", "data.batch_size=2", "steps=1", "precision=fp64",
-    "optimizers.default={use: sgd, lr: 0.1}", "optimizers.mapping_network={lr: 0.01}",
-    *(f"hooks.{name}=null" for name in (
-        "ema", "latent", "reference", "true_pairs", "progress", "metrics", "checkpoint")))
+    *(
+        f"networks.{network}.{key}={value}"
+        for network in ("generator", "style_encoder", "discriminator")
+        for key, value in (("channel_base", 64), ("max_channels", 8))
+    ),
+    "networks.mapping_network.hidden_dim=16",
+    "data.image_size=32",
+    "data.batch_size=2",
+    "steps=1",
+    "precision=fp64",
+    "optimizers.default={use: sgd, lr: 0.1}",
+    "optimizers.mapping_network={lr: 0.01}",
+    *(
+        f"hooks.{name}=null"
+        for name in ("ema", "latent", "reference", "true_pairs", "progress", "metrics", "checkpoint")
+    ),
+)
 Weights = dict[str, dict[str, Tensor]]
 
 
@@ -46,8 +57,10 @@ class Recorder:
     def after_phase(self, run, phase, losses):
         trained = run.recipe.phases[phase].train
         self.losses[phase] = {name: float(value) for name, value in losses.items()}
-        self.gradients[phase] = {name: {key: p.grad.clone() for key, p in run.networks[name].named_parameters()
-                                        if p.requires_grad} for name in trained}
+        self.gradients[phase] = {
+            name: {key: p.grad.clone() for key, p in run.networks[name].named_parameters() if p.requires_grad}
+            for name in trained
+        }
         self.weights[phase] = weights_of(run.networks)
 
 
@@ -56,8 +69,12 @@ class FromScratch:
 
     def __init__(self, run: Run, specs: Any, batch: dict[str, Tensor]) -> None:
         self.run, self.networks, self.batch = run, copy.deepcopy(run.networks), batch
-        self.reads = {(phase, name): specs[group, name].reads for phase, keys in run.recipe.phases.items()
-                      for group in keys.losses for name in run.recipe.losses[group]}
+        self.reads = {
+            (phase, name): specs[group, name].reads
+            for phase, keys in run.recipe.phases.items()
+            for group in keys.losses
+            for name in run.recipe.losses[group]
+        }
 
     def make(self, name: str, made: dict[str, Any], where: Any, asker: str = "") -> Any:
         name = where.get(name, name)
@@ -74,8 +91,11 @@ class FromScratch:
         for term in (term for planned in self.run.plan if planned.name == phase for term in planned.terms):
             made = {**self.batch, **self.networks}  # within one loss, R1 needs the leaf that the logits came from
             reads = self.reads[phase, term.name]
-            yield term.name, term.weight(0), term.call(
-                **{argument: self.make(read, made, where) for argument, read in reads.items()})
+            yield (
+                term.name,
+                term.weight(0),
+                term.call(**{argument: self.make(read, made, where) for argument, read in reads.items()}),
+            )
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +130,12 @@ def test_sharing_gives_the_losses_gradients_and_weights_of_computing_everything_
         made = list(scratch.losses(phase))
         assert {name: float(loss.detach()) for name, _, loss in made} == pytest.approx(losses, rel=1e-12)
         total = sum((weight * loss for _, weight, loss in made), torch.zeros((), dtype=torch.float64))
-        trained = {(name, key): p for name in run.recipe.phases[phase].train
-                   for key, p in scratch.networks[name].named_parameters() if p.requires_grad}
+        trained = {
+            (name, key): p
+            for name in run.recipe.phases[phase].train
+            for key, p in scratch.networks[name].named_parameters()
+            if p.requires_grad
+        }
         gradients = torch.autograd.grad(total, list(trained.values()), materialize_grads=True)
         for ((name, key), parameter), gradient in zip(trained.items(), gradients, strict=True):
             assert error(recorder.gradients[phase][name][key], gradient) < 1e-12, (phase, name, key)
@@ -141,7 +165,8 @@ def test_a_phase_moves_the_networks_that_it_trains_and_no_others(iteration):
     names = ["before", *run.recipe.phases]
     for before, phase in zip(names, names[1:], strict=False):
         assert [n for n in run.networks if moved(iteration, n, before, phase)] == [
-            n for n in run.networks if n in run.recipe.phases[phase].train]
+            n for n in run.networks if n in run.recipe.phases[phase].train
+        ]
 
 
 def test_a_phase_leaves_the_gradients_of_other_networks_alone(iteration):

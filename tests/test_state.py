@@ -20,8 +20,10 @@ from i2i_core.disk.files import write_file
 from i2i_core.disk.matching import match
 from i2i_core.errors import CheckpointError, DiskError
 
-PARTS = {"networks/a": {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor(7)},
-         "hooks/ema": {"a/weight": torch.ones(2, dtype=torch.bfloat16)}}
+PARTS = {
+    "networks/a": {"weight": torch.arange(6.0).reshape(2, 3), "count": torch.tensor(7)},
+    "hooks/ema": {"a/weight": torch.ones(2, dtype=torch.bfloat16)},
+}
 INFO = {"domains": ["Katze", "猫"], "world_size": 1}
 
 
@@ -106,8 +108,19 @@ def test_any_flipped_byte_of_any_file_is_noticed(tmp_path: Path) -> None:
         file.write_bytes(sound)
 
 
-@pytest.mark.parametrize("manifest", ["", "[]", "null", '{"step": 3}', '{"files": 5, "sha256": 1, "step": 3}', '"x"',
-                                      '{"files": {}, "sha256": "", "step": "3"}', "\udce4"])
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        "",
+        "[]",
+        "null",
+        '{"step": 3}',
+        '{"files": 5, "sha256": 1, "step": 3}',
+        '"x"',
+        '{"files": {}, "sha256": "", "step": "3"}',
+        "\udce4",
+    ],
+)
 def test_a_manifest_that_is_none_is_called_damaged(tmp_path: Path, manifest: str) -> None:
     path = save(tmp_path, 3)
     (path / checkpoints.MANIFEST).write_bytes(manifest.encode(errors="surrogateescape"))
@@ -136,11 +149,18 @@ def test_match_lists_both_sides_names(tmp_path: Path) -> None:
         return {"networks/a": {name: torch.zeros(size) for name, size in shapes.items()}}
 
     with pytest.raises(CheckpointError) as refused:
-        match(part(ours=1, both=2), part(theirs=1, both=3), "checkpoint c belongs to another recipe",
-                    "recipe", "checkpoint")
-    assert str(refused.value) == ("checkpoint c belongs to another recipe. "
-                                  "only in the recipe: networks/a: both [2]; networks/a: ours [1]. "
-                                  "only in the checkpoint: networks/a: both [3]; networks/a: theirs [1]")
+        match(
+            part(ours=1, both=2),
+            part(theirs=1, both=3),
+            "checkpoint c belongs to another recipe",
+            "recipe",
+            "checkpoint",
+        )
+    assert str(refused.value) == (
+        "checkpoint c belongs to another recipe. "
+        "only in the recipe: networks/a: both [2]; networks/a: ours [1]. "
+        "only in the checkpoint: networks/a: both [3]; networks/a: theirs [1]"
+    )
 
 
 def save_for_ever(folder: Path) -> None:

@@ -100,14 +100,26 @@ def test_styles_have_no_graph_where_only_the_generator_is_trained(stargan):
 
 
 def test_a_gradient_trains_the_networks_of_the_phases_that_take_it_and_passes_the_others(stargan):
-    trains = {phase: {name: node(planned, name).trains for name in ("s_pred", "x_fake", "real_logits", "fake_logits")
-                      if any(n.name == name for n in needed(planned))} for phase, planned in stargan.items()}
+    trains = {
+        phase: {
+            name: node(planned, name).trains
+            for name in ("s_pred", "x_fake", "real_logits", "fake_logits")
+            if any(n.name == name for n in needed(planned))
+        }
+        for phase, planned in stargan.items()
+    }
     all_of_g = {"generator", "mapping_network", "style_encoder"}
-    assert trains["g_latent"] == {"s_pred": all_of_g, "x_fake": {"generator", "mapping_network"},
-                                  "fake_logits": {"generator", "mapping_network"}}  # through D, which is frozen
+    assert trains["g_latent"] == {
+        "s_pred": all_of_g,
+        "x_fake": {"generator", "mapping_network"},
+        "fake_logits": {"generator", "mapping_network"},
+    }  # through D, which is frozen
     assert trains["g_reference"] == dict.fromkeys(("s_pred", "x_fake", "fake_logits"), {"generator"})
-    assert trains["d_reference"] == {"x_fake": set(), "real_logits": {"discriminator"},
-                                     "fake_logits": {"discriminator"}}
+    assert trains["d_reference"] == {
+        "x_fake": set(),
+        "real_logits": {"discriminator"},
+        "fake_logits": {"discriminator"},
+    }
 
 
 def test_the_second_fake_and_what_only_it_uses_have_no_graph(stargan):
@@ -136,7 +148,8 @@ def test_what_no_loss_asks_for_is_not_computed(plan_of, stargan):
     assert {"x_fake2", "s_latent2"} <= {n.name for n in stargan["g_latent"].compute}
     less = plan_of("losses.generator.diversity={use: l1, input: x_fake, target: x_real}")
     assert not {"x_fake2", "s_latent2", "s_reference2", "z_trg2", "x_ref2"} & {
-        n.name for phase in less.values() for n in (*phase.compute, *phase.reuse)}
+        n.name for phase in less.values() for n in (*phase.compute, *phase.reuse)
+    }
 
 
 def test_everything_is_computed_once_before_it_is_used_and_kept_until_its_last_use(stargan):
@@ -157,7 +170,12 @@ def test_everything_is_computed_once_before_it_is_used_and_kept_until_its_last_u
 
 def test_the_plan_knows_who_asked(stargan):
     assert node(stargan["d_latent"], "x_fake").asked_by == [
-        "fake_logits", "s_pred", "g_latent/diversity", "x_rec", "fake_masks"]
+        "fake_logits",
+        "s_pred",
+        "g_latent/diversity",
+        "x_rec",
+        "fake_masks",
+    ]
 
 
 def test_another_choice_of_what_is_trained_is_another_plan(plan_of):
@@ -173,9 +191,16 @@ def planned(functions, *requests, networks=("net",), fields=("x",), replaced=())
     made = {f.__name__: define(f.__name__, f) for f in replaced}
     made |= {f.__name__: replace(define(f.__name__, f), replaces=made.get(f.__name__)) for f in functions}
     return Planner(made, networks, fields).iteration(
-        [Request(f"p{i}", trains, where, [Term(loss.__name__, define(loss.__name__, loss), lambda step: 1.0, where=own)
-                                          for loss, own in losses])
-         for i, (trains, where, losses) in enumerate(requests)])
+        [
+            Request(
+                f"p{i}",
+                trains,
+                where,
+                [Term(loss.__name__, define(loss.__name__, loss), lambda step: 1.0, where=own) for loss, own in losses],
+            )
+            for i, (trains, where, losses) in enumerate(requests)
+        ]
+    )
 
 
 def argument(phase: PlannedPhase, term: int = 0) -> Node:
@@ -272,8 +297,9 @@ def test_a_network_is_another_thing_after_its_step_and_what_does_not_use_it_is_n
 
 
 def test_a_later_phase_gives_an_earlier_one_the_graph_it_needs():
-    first, _ = planned([a, b], (["other"], {}, [(loss, {})]), (["net"], {}, [(loss_of_a, {})]),
-                       networks=("net", "other"))
+    first, _ = planned(
+        [a, b], (["other"], {}, [(loss, {})]), (["net"], {}, [(loss_of_a, {})]), networks=("net", "other")
+    )
     assert (node(first, "a").graph, node(first, "b").graph) == (True, False)
 
 
@@ -298,6 +324,9 @@ def test_two_draws_differ_and_one_is_the_same_for_whoever_asks():
 
 def test_a_methods_page_is_its_own_public_functions():
     page = types.ModuleType("page")
-    exec("from torch.nn.functional import relu\nKEY = 1\ndef a(x): ...\ndef _hidden(x): ...\nclass Big: ...\n"
-         "def b(a, *, gain=1): ...", page.__dict__)
+    exec(
+        "from torch.nn.functional import relu\nKEY = 1\ndef a(x): ...\ndef _hidden(x): ...\nclass Big: ...\n"
+        "def b(a, *, gain=1): ...",
+        page.__dict__,
+    )
     assert {name: dict(d.reads) for name, d in method_tensors(page).items()} == {"a": {"x": "x"}, "b": {"a": "a"}}

@@ -31,35 +31,76 @@ def test_a_folder_is_translated_into_every_domain_and_keeps_its_places(i2i, tiny
     answer = i2i("translate", tiny_model, pictures)
     assert (answer.code, answer.out, answer.err) == (0, "translated: 6 translations\n", "")
     assert files("translated") == [
-        "a-flat-0.png", "a-high_contrast-0.png", "b-flat-0.png", "b-high_contrast-0.png", "more/c-flat-0.png",
-        "more/c-high_contrast-0.png"]
+        "a-flat-0.png",
+        "a-high_contrast-0.png",
+        "b-flat-0.png",
+        "b-high_contrast-0.png",
+        "more/c-flat-0.png",
+        "more/c-high_contrast-0.png",
+    ]
     assert {Image.open(p).size for p in Path("translated").rglob("*.png")} == {(32, 32)}
 
 
 def test_globs_seeds_and_one_domain(i2i, tiny_model, pictures):
-    answer = i2i("translate", tiny_model, "pictures/*.png", "pictures/*.webp", "--domain", "flat", "--seed", 5,
-                 "--styles", 2, "--out", "made")
+    answer = i2i(
+        "translate",
+        tiny_model,
+        "pictures/*.png",
+        "pictures/*.webp",
+        "--domain",
+        "flat",
+        "--seed",
+        5,
+        "--styles",
+        2,
+        "--out",
+        "made",
+    )
     assert (answer.code, answer.out) == (0, "made: 4 translations\n")
     assert files("made") == ["a-flat-5.png", "a-flat-6.png", "b-flat-5.png", "b-flat-6.png"]
 
 
 def test_the_command_and_python_make_the_same_picture(i2i, tiny_model, pictures):
-    assert i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--seed", 4, "--psi", 0.5,
-               "--out", "one.png").code == 0
+    assert (
+        i2i(
+            "translate", tiny_model, "pictures/a.png", "--domain", "flat", "--seed", 4, "--psi", 0.5, "--out", "one.png"
+        ).code
+        == 0
+    )
     made = load(tiny_model, device="cpu")("pictures/a.png", domain="flat", seed=4, psi=0.5)
     assert (np.asarray(made) == np.asarray(Image.open("one.png"))).all()
 
 
 def test_references_give_the_style_and_the_name(i2i, tiny_model, pictures):
-    answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "high_contrast", "--reference", "reference.png",
-                 "--reference", "pictures/more")
+    answer = i2i(
+        "translate",
+        tiny_model,
+        "pictures/a.png",
+        "--domain",
+        "high_contrast",
+        "--reference",
+        "reference.png",
+        "--reference",
+        "pictures/more",
+    )
     assert answer.code == 0
     assert files("translated") == ["a-high_contrast-c.png", "a-high_contrast-reference.png"]
     made = load(tiny_model, device="cpu")("pictures/a.png", domain="high_contrast", reference="reference.png")
     assert (np.asarray(made) == np.asarray(Image.open("translated/a-high_contrast-reference.png"))).all()
     Image.open("reference.png").save("pictures/more/reference.png")
-    answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "reference.png",
-                 "--reference", "pictures/more/reference.png", "--out", "alike")
+    answer = i2i(
+        "translate",
+        tiny_model,
+        "pictures/a.png",
+        "--domain",
+        "flat",
+        "--reference",
+        "reference.png",
+        "--reference",
+        "pictures/more/reference.png",
+        "--out",
+        "alike",
+    )
     assert files("alike") == ["a-flat-reference-1.png", "a-flat-reference.png"]  # not one over the other
     answer = i2i("translate", tiny_model, "pictures/a.png", "--reference", "reference.png")
     assert (answer.code, answer.err) == (2, "name the domain of the references with --domain: flat, high_contrast\n")
@@ -69,16 +110,20 @@ def test_nothing_is_overwritten_unless_told(i2i, tiny_model, pictures):
     Path("translated").mkdir()
     Path("translated/b-flat-0.png").write_text("mine")
     answer = i2i("translate", tiny_model, pictures, "--domain", "flat")
-    assert (answer.code, answer.err) == (2, "translated/b-flat-0.png would be overwritten; choose another place, or "
-                                            "allow it with --overwrite\n")
+    assert (answer.code, answer.err) == (
+        2,
+        "translated/b-flat-0.png would be overwritten; choose another place, or allow it with --overwrite\n",
+    )
     assert files("translated") == ["b-flat-0.png"]  # told before anything is computed
     assert i2i("translate", tiny_model, pictures, "--domain", "flat", "--overwrite").code == 0
     assert Image.open("translated/b-flat-0.png").size == (32, 32)
     for verb, out in (("grid", "grid.png"), ("video", "video.webp"), ("styles", "styles.png")):
         Path(out).write_text("mine")
         answer = i2i(verb, tiny_model, "pictures/a.png")
-        assert (answer.code, answer.err) == (2, f"{out} would be overwritten; choose another place, or allow it with "
-                                                f"--overwrite\n")
+        assert (answer.code, answer.err) == (
+            2,
+            f"{out} would be overwritten; choose another place, or allow it with --overwrite\n",
+        )
 
 
 def test_pictures_that_differ_by_their_suffix_alone_keep_it(i2i, tiny_model, pictures):
@@ -91,14 +136,18 @@ def test_pictures_that_would_share_a_file_are_told(i2i, tiny_model, pictures):
     Image.open("pictures/a.png").save("pictures/more/a.png")
     answer = i2i("translate", tiny_model, "pictures/a.png", "pictures/more/a.png", "--domain", "flat")
     assert (answer.code, answer.err) == (
-        2, "pictures/a.png and pictures/more/a.png would both become translated/a-flat-0.png; translate one after the "
-           "other, with another --out\n")
+        2,
+        "pictures/a.png and pictures/more/a.png would both become translated/a-flat-0.png; translate one after the "
+        "other, with another --out\n",
+    )
 
 
 def test_a_file_for_out_takes_one_translation(i2i, tiny_model, pictures):
     answer = i2i("translate", tiny_model, pictures, "--out", "one.png")
     assert (answer.code, answer.err) == (
-        2, "one.png is one file, and there are 3 pictures in 2 styles; name a folder with --out\n")
+        2,
+        "one.png is one file, and there are 3 pictures in 2 styles; name a folder with --out\n",
+    )
 
 
 def test_aspect_and_size_are_kept_on_demand(i2i, tiny_model, pictures):
@@ -114,8 +163,12 @@ def test_a_quoted_glob_of_folders_is_what_the_shell_makes_of_it(i2i, tiny_model,
     shutil.copy("pictures/a.png", "pictures/x.png")
     answer = i2i("translate", tiny_model, "pictur*", "pictures/*", "--domain", "flat", "--out", "made")
     assert (answer.code, answer.out, answer.err) == (0, "made: 4 translations\n", "")
-    assert files("made") == ["pictures/a-flat-0.png", "pictures/b-flat-0.png", "pictures/more/c-flat-0.png",
-                             "pictures/x.png/a-flat-0.png"]
+    assert files("made") == [
+        "pictures/a-flat-0.png",
+        "pictures/b-flat-0.png",
+        "pictures/more/c-flat-0.png",
+        "pictures/x.png/a-flat-0.png",
+    ]
 
 
 @pytest.mark.parametrize(("verb", "option"), [("translate", "--psi"), ("styles", "--reach"), ("video", "--seconds")])
@@ -153,16 +206,29 @@ def test_what_does_not_fit_into_memory_is_a_sentence(tiny_model):
 
 def test_names_that_are_not_there(i2i, tiny_model, pictures):
     for arguments, code, sentence in (
-            ((tiny_model, "nowhere"), 3, "there is no file or folder nowhere"),
-            ((tiny_model, "*.gif"), 3, "there is no file or folder *.gif"),
-            ((tiny_model, "empty"), 3,
-             "there are no pictures in empty; known are .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"),
-            ((tiny_model, "pictures", "--domain", "flta"), 2,
-             "the model has no domain flta to translate into (did you mean flat?)"),
-            ((tiny_model, "pictures", "--domain", "flat", "--reference", "nobody.png"), 3,
-             "there is no file or folder nobody.png"),
-            (("models/nothing", "pictures"), 2, "there is no model models/nothing: name a folder that i2i export "
-                                                "wrote, a run's, or OWNER/MODEL on a hub")):
+        ((tiny_model, "nowhere"), 3, "there is no file or folder nowhere"),
+        ((tiny_model, "*.gif"), 3, "there is no file or folder *.gif"),
+        (
+            (tiny_model, "empty"),
+            3,
+            "there are no pictures in empty; known are .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp",
+        ),
+        (
+            (tiny_model, "pictures", "--domain", "flta"),
+            2,
+            "the model has no domain flta to translate into (did you mean flat?)",
+        ),
+        (
+            (tiny_model, "pictures", "--domain", "flat", "--reference", "nobody.png"),
+            3,
+            "there is no file or folder nobody.png",
+        ),
+        (
+            ("models/nothing", "pictures"),
+            2,
+            "there is no model models/nothing: name a folder that i2i export wrote, a run's, or OWNER/MODEL on a hub",
+        ),
+    ):
         Path("empty").mkdir(exist_ok=True)
         Path("models").mkdir(exist_ok=True)
         answer = i2i("translate", *arguments)
@@ -172,12 +238,17 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
 
 def bomb(path: Path) -> None:
     """A PNG of a few kB whose header announces 12,000 x 10,000 pixels."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", 12_000, 10_000, 8, 2, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(100_000)))
-                     + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(100_000)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, tiny_model, pictures):
@@ -190,11 +261,14 @@ def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, tiny_mod
         "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000",
         "pictures/cut.png cannot be used as a picture: cut short",
         "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
-        "3 of 6 pictures could not be read"]
+        "3 of 6 pictures could not be read",
+    ]
     assert files("translated") == ["a-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
     answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "pictures/letter.png")
     assert (answer.code, answer.err) == (
-        3, "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF\n")
+        3,
+        "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF\n",
+    )
 
 
 def test_pictures_of_every_mode_become_what_they_show(i2i, tiny_model, pictures):
@@ -212,8 +286,13 @@ def test_pictures_of_every_mode_become_what_they_show(i2i, tiny_model, pictures)
     names = ["grey.png", "deep.png", "cmyk.tif", "rgb.png", "palette.png", "animated.webp", "turned.png"]
     assert i2i("translate", tiny_model, *names, "--domain", "flat").code == 0
     made = {name: np.asarray(Image.open(f"translated/{Path(name).stem}-flat-0.png")).astype(int) for name in names}
-    for name, like, tolerance in (("deep.png", "grey.png", 1), ("cmyk.tif", "rgb.png", 3), ("turned.png", "rgb.png", 1),
-                                  ("animated.webp", "rgb.png", 1), ("palette.png", "rgb.png", 40)):
+    for name, like, tolerance in (
+        ("deep.png", "grey.png", 1),
+        ("cmyk.tif", "rgb.png", 3),
+        ("turned.png", "rgb.png", 1),
+        ("animated.webp", "rgb.png", 1),
+        ("palette.png", "rgb.png", 40),
+    ):
         assert abs(made[name] - made[like]).mean() < tolerance, name
     assert abs(made["grey.png"] - made["rgb.png"]).mean() > 1  # so that the comparison says something
 
@@ -222,8 +301,10 @@ def test_an_out_folder_that_cannot_be_written(i2i, tiny_model, pictures):
     Path("file").write_text("")
     for out in ("file", "made.gif"):
         answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--out", out, "--overwrite")
-        assert (answer.code, answer.err) == (2, f"{out} should be a folder, or a file that ends in one of .bmp, .jpeg, "
-                                                ".jpg, .png, .tif, .tiff, .webp\n")
+        assert (answer.code, answer.err) == (
+            2,
+            f"{out} should be a folder, or a file that ends in one of .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp\n",
+        )
     answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--out", "file/made")
     assert (answer.code, answer.err) == (74, "file/made/a-flat-0.png cannot be written: Not a directory\n")
     if os.geteuid():  # root writes everywhere
@@ -240,18 +321,44 @@ def test_a_picture_without_a_face_is_told_where_masks_need_one(i2i, tiny_model, 
     config["tensors"]["masks"] = {"use": "fan_mask/face68", "of": "x_real"}
     (masked / "config.json").write_text(json.dumps(config))
     face = Path(__file__).resolve().parents[1] / "plugins/fan_mask/tests/astronaut.png"
-    answer = i2i("translate", masked, face, "pictures/a.png", "--domain", "flat", "--reference", "reference.png",
-                 "--reference", face, "--original-size")
+    answer = i2i(
+        "translate",
+        masked,
+        face,
+        "pictures/a.png",
+        "--domain",
+        "flat",
+        "--reference",
+        "reference.png",
+        "--reference",
+        face,
+        "--original-size",
+    )
     todo = "and the model was trained on faces; i2i align crops them"
-    assert (answer.code, answer.err.splitlines()) == (0, [
-        f"warning: no face is found in reference.png, {todo}", f"warning: no face is found in pictures/a.png, {todo}"])
+    assert (answer.code, answer.err.splitlines()) == (
+        0,
+        [f"warning: no face is found in reference.png, {todo}", f"warning: no face is found in pictures/a.png, {todo}"],
+    )
 
 
 def test_a_crop_keeps_its_aspect_at_the_original_size(i2i, tiny_model, pictures):
     Image.new("RGB", (300, 170), "red").save("wide.png")
     for fit, size in (("crop", (170, 170)), ("keep", (300, 170)), ("stretch", (300, 170))):
-        assert i2i("translate", tiny_model, "wide.png", "--domain", "flat", "--fit", fit, "--original-size", "--out",
-                   f"{fit}.png").code == 0
+        assert (
+            i2i(
+                "translate",
+                tiny_model,
+                "wide.png",
+                "--domain",
+                "flat",
+                "--fit",
+                fit,
+                "--original-size",
+                "--out",
+                f"{fit}.png",
+            ).code
+            == 0
+        )
         assert Image.open(f"{fit}.png").size == size
 
 
@@ -266,8 +373,10 @@ def test_an_argument_that_is_empty_is_told(i2i, tiny_model, pictures):
 def test_what_is_too_large_for_a_format_is_told(i2i, tiny_model, pictures):
     Image.new("RGB", (16400, 8), "red").save("wide.png")
     answer = i2i("translate", tiny_model, "wide.png", "--domain", "flat", "--original-size", "--out", "wide.webp")
-    assert (answer.code, answer.err) == (2, "wide.webp would be 16400 x 8 pixels, and .webp allows 16383 on a side; "
-                                            "name a .png\n")
+    assert (answer.code, answer.err) == (
+        2,
+        "wide.webp would be 16400 x 8 pixels, and .webp allows 16383 on a side; name a .png\n",
+    )
     assert not Path("wide.webp").exists()
 
 
@@ -277,11 +386,17 @@ def test_a_model_without_styles_has_none_to_choose(i2i, pictures):
     assert files("translated") == ["a-high_contrast.png"]
     for option in ("--seed", "--styles"):
         answer = i2i("translate", "cut", "pictures/a.png", option, 2, "--out", "more")
-        assert (answer.code, answer.err) == (2, "the model has one style of each domain; leave --seed and --styles "
-                                                "out\n")
+        assert (answer.code, answer.err) == (
+            2,
+            "the model has one style of each domain; leave --seed and --styles out\n",
+        )
     answer = i2i("translate", "cut", "pictures/a.png", "--psi", 0.5, "--out", "more")
-    assert (answer.code, answer.err) == (2, "psi leads to the mean of styles from latents, and the model has none; "
-                                            "leave it out\n")
+    assert (answer.code, answer.err) == (
+        2,
+        "psi leads to the mean of styles from latents, and the model has none; leave it out\n",
+    )
     answer = i2i("video", "cut", "pictures/a.png")
-    assert (answer.code, answer.err) == (2, "the model has no style codes, so there is no way from style to style to "
-                                            "show\n")
+    assert (answer.code, answer.err) == (
+        2,
+        "the model has no style codes, so there is no way from style to style to show\n",
+    )

@@ -73,8 +73,10 @@ def test_a_translation_is_what_the_run_computes_with_its_averages(tiny_run, draw
 def test_pictures_are_encoded_once_whatever_the_number_of_styles(model, drawings):
     calls = {"encode": 0, "decode": 0}
     generator = model.networks["generator"]
-    handles = [getattr(generator, half).register_forward_hook(
-        lambda *_, half=half: calls.__setitem__(half, calls[half] + 1)) for half in calls]
+    handles = [
+        getattr(generator, half).register_forward_hook(lambda *_, half=half: calls.__setitem__(half, calls[half] + 1))
+        for half in calls
+    ]
     sources = model.sources(tensor(drawings.picture(0, 1)))
     made = [sources.into(style) for style in model.styles("flat", seeds=range(4))]
     for handle in handles:
@@ -124,8 +126,9 @@ def test_the_map_of_styles_spans_the_plane_in_which_they_differ_most(model):
     assert across == pytest.approx(float(variances[0].sqrt()), rel=1e-4)
 
 
-@pytest.mark.parametrize(("how", "box"), [("keep", (0, 8, 32, 24)), ("crop", (0, 0, 32, 32)),
-                                          ("stretch", (0, 0, 32, 32))])
+@pytest.mark.parametrize(
+    ("how", "box"), [("keep", (0, 8, 32, 24)), ("crop", (0, 0, 32, 32)), ("stretch", (0, 0, 32, 32))]
+)
 def test_a_wide_picture_is_kept_whole_cropped_or_stretched(how, box):
     wide = Image.new("RGB", (200, 100), "white")
     wide.paste("black", (0, 0, 50, 100))  # its left quarter
@@ -170,18 +173,28 @@ def test_any_iterable_of_pictures_is_taken_and_none_of_them_too(model, drawings)
 def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     picture = Image.new("RGB", (40, 40))
     for said, given, keys in (
-            ("a picture is a path or a PIL image, not ndarray; PIL.Image.fromarray makes one of an array",
-             np.zeros((40, 40, 3), np.uint8), {}),
-            ("a picture is a path or a PIL image, not NoneType; PIL.Image.fromarray makes one of an array", None, {}),
-            ("a picture is a path or a PIL image, not bytes; PIL.Image.fromarray makes one of an array", b"abc", {}),
-            ("a seed is a whole number, not '3'", picture, {"seed": "3"}),
-            ("a seed is a whole number, not 1.5", picture, {"seed": 1.5}),
-            ("a style comes from a seed or from a reference; leave one of them out", picture,
-             {"seed": 0, "reference": picture}),
-            ("psi is nan; it should be a number from 0, the mean style, to 1, a style as trained", picture,
-             {"psi": float("nan")}),
-            ("fit_by cannot be cropp (did you mean crop?)", picture, {"fit_by": "cropp"}),
-            ("the model has no domain 1 to translate into (known: flat, high_contrast)", picture, {"domain": 1})):
+        (
+            "a picture is a path or a PIL image, not ndarray; PIL.Image.fromarray makes one of an array",
+            np.zeros((40, 40, 3), np.uint8),
+            {},
+        ),
+        ("a picture is a path or a PIL image, not NoneType; PIL.Image.fromarray makes one of an array", None, {}),
+        ("a picture is a path or a PIL image, not bytes; PIL.Image.fromarray makes one of an array", b"abc", {}),
+        ("a seed is a whole number, not '3'", picture, {"seed": "3"}),
+        ("a seed is a whole number, not 1.5", picture, {"seed": 1.5}),
+        (
+            "a style comes from a seed or from a reference; leave one of them out",
+            picture,
+            {"seed": 0, "reference": picture},
+        ),
+        (
+            "psi is nan; it should be a number from 0, the mean style, to 1, a style as trained",
+            picture,
+            {"psi": float("nan")},
+        ),
+        ("fit_by cannot be cropp (did you mean crop?)", picture, {"fit_by": "cropp"}),
+        ("the model has no domain 1 to translate into (known: flat, high_contrast)", picture, {"domain": 1}),
+    ):
         with pytest.raises(UsageError) as error:
             model(given, **{"domain": "flat", **keys})
         assert str(error.value) == said
@@ -200,8 +213,10 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     assert str(error.value) == f"{tmp_path / 'letter.png'} cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"
     with pytest.raises(UsageError) as error:
         i2i.load(tmp_path / "nothing")
-    assert str(error.value) == (f"there is no model {tmp_path / 'nothing'}: name a folder that i2i export wrote, a "
-                                f"run's, or OWNER/MODEL on a hub")
+    assert str(error.value) == (
+        f"there is no model {tmp_path / 'nothing'}: name a folder that i2i export wrote, a "
+        f"run's, or OWNER/MODEL on a hub"
+    )
 
 
 def test_a_picture_that_pillow_has_not_decoded_yet_may_be_cut(model, tmp_path):

@@ -17,8 +17,9 @@ from i2i_core.registry.plugins import discover
 from .models import SIZE, pixels, tensor, untrained
 
 
-@pytest.mark.parametrize(("recipe", "networks"), [
-    ("cyclegan.yaml", {"G"}), ("cut.yaml", {"generator"}), ("fastcut.yaml", {"generator"})])
+@pytest.mark.parametrize(
+    ("recipe", "networks"), [("cyclegan.yaml", {"G"}), ("cut.yaml", {"generator"}), ("fastcut.yaml", {"generator"})]
+)
 def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
     model = untrained(recipe, "data.image_size=32")
     assert sorted(model.domains) == ["flat", "high_contrast"]
@@ -39,24 +40,35 @@ def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
 
 def test_a_model_that_has_only_references_has_no_psi(tiny_run, drawings):
     model = i2i.load(tiny_run, device="cpu")
-    document = replace(model.model.document, data={**model.model.document.data, "guides": {
-        "reference": model.model.document.data["guides"]["reference"]}})
+    document = replace(
+        model.model.document,
+        data={**model.model.document.data, "guides": {"reference": model.model.document.data["guides"]["reference"]}},
+    )
     alone = Translator(replace(model.model, document=document), discover(), model.device)
     picture = drawings.picture(0, 3)
     assert alone(picture, domain="flat", reference=picture).size == (SIZE, SIZE)
-    for keys, said in (({"reference": picture, "psi": 0.5}, "psi leads to the mean of styles from latents, and the "
-                                                            "model has none; leave it out"),
-                       ({"seed": 1}, "the model takes no styles from latents; name a reference")):
+    for keys, said in (
+        (
+            {"reference": picture, "psi": 0.5},
+            "psi leads to the mean of styles from latents, and the model has none; leave it out",
+        ),
+        ({"seed": 1}, "the model takes no styles from latents; name a reference"),
+    ):
         with pytest.raises(UsageError) as error:
             alone(picture, domain="flat", **keys)
         assert str(error.value) == said
 
 
 def test_styles_of_one_number_lie_on_a_line():
-    model = untrained("stargan_v2.yaml", "data.image_size=32", "networks.generator.channel_base=128",
-                      "networks.style_encoder.channel_base=128", "networks.discriminator.channel_base=128",
-                      "networks.generator.max_channels=16", *(f"networks.{name}.style_dim=1" for name in (
-                          "generator", "mapping_network", "style_encoder")))
+    model = untrained(
+        "stargan_v2.yaml",
+        "data.image_size=32",
+        "networks.generator.channel_base=128",
+        "networks.style_encoder.channel_base=128",
+        "networks.discriminator.channel_base=128",
+        "networks.generator.max_channels=16",
+        *(f"networks.{name}.style_dim=1" for name in ("generator", "mapping_network", "style_encoder")),
+    )
     found = style_map(model, model.targets[0], 3, 1.0)
     assert found.explained == (1.0, 0.0)
     assert torch.equal(found.styles[0][0].codes["s_trg"], found.styles[2][0].codes["s_trg"])
@@ -91,8 +103,13 @@ def recolour():
 
 def test_lazy_layers_take_their_sizes_from_the_weights(tmp_path, drawings):
     (tmp_path / "lazy_net.py").write_text(LAZY)
-    model = untrained("cyclegan.yaml", "data.image_size=32", "networks.G={use: lazy_net/recolour}",
-                      *(f"networks.{name}.width=4" for name in ("F", "D_X", "D_Y")), files=(tmp_path / "lazy_net.py",))
+    model = untrained(
+        "cyclegan.yaml",
+        "data.image_size=32",
+        "networks.G={use: lazy_net/recolour}",
+        *(f"networks.{name}.width=4" for name in ("F", "D_X", "D_Y")),
+        files=(tmp_path / "lazy_net.py",),
+    )
     x_real = tensor(drawings.picture(0, 3)).float() / 127.5 - 1
     with torch.no_grad():
         expected = model.networks["G"](x_real)
@@ -100,5 +117,6 @@ def test_lazy_layers_take_their_sizes_from_the_weights(tmp_path, drawings):
     networks = {"G": {name: t for name, t in model.model.networks["G"].items() if name != "0.weight"}}
     with pytest.raises(CheckpointError) as error:
         Translator(replace(model.model, networks=networks), discover(files=(tmp_path / "lazy_net.py",)), model.device)
-    assert str(error.value) == ("the weights of the model tiny do not fit its networks. only in the networks: "
-                                "G: 0.weight [0]")
+    assert str(error.value) == (
+        "the weights of the model tiny do not fit its networks. only in the networks: G: 0.weight [0]"
+    )

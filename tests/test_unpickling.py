@@ -23,8 +23,11 @@ from i2i_core.errors import CheckpointError, I2IError, UsageError
 from tests import runs
 
 MEMORY = 30_000_000
-TENSORS = {"generator": OrderedDict({"module.to_rgb.2.bias": torch.arange(3.0, dtype=torch.float64)}),
-           "steps": {"done": torch.tensor(7), "half": torch.ones(2, 2, dtype=torch.bfloat16).T}, "epoch": 3}
+TENSORS = {
+    "generator": OrderedDict({"module.to_rgb.2.bias": torch.arange(3.0, dtype=torch.float64)}),
+    "steps": {"done": torch.tensor(7), "half": torch.ones(2, 2, dtype=torch.bfloat16).T},
+    "epoch": 3,
+}
 
 
 class Payload:
@@ -54,10 +57,22 @@ HIDDEN: dict[str, Callable[[Payload], Any]] = {
     "in a state dict": lambda payload: {"generator": OrderedDict(weight=torch.zeros(2), bias=payload)},
     "in lists": lambda payload: {"generator": [torch.zeros(2), (1, [payload])]},
     "in a chain": lambda payload: {"generator": Calls(getattr, (Calls(vars, (payload,)), "get"))},
-    "in a tensor's hooks": lambda payload: {"weight": Calls(torch._utils._rebuild_tensor_v2, (  # type: ignore[attr-defined]
-        torch.zeros(2).untyped_storage(), 0, (2,), (1,), False, OrderedDict(hook=payload)))},
+    "in a tensor's hooks": lambda payload: {
+        "weight": Calls(
+            torch._utils._rebuild_tensor_v2,
+            (  # type: ignore[attr-defined]
+                torch.zeros(2).untyped_storage(),
+                0,
+                (2,),
+                (1,),
+                False,
+                OrderedDict(hook=payload),
+            ),
+        )
+    },
     "in an object's state": lambda payload: {"generator": Calls(OrderedDict, (), {"hidden": payload})},
-    "in code": lambda payload: {"generator": Calls(eval, (f"__import__('os').open({str(payload.marker)!r}, 64)",))}}
+    "in code": lambda payload: {"generator": Calls(eval, (f"__import__('os').open({str(payload.marker)!r}, 64)",))},
+}
 
 
 def write(path: Path, content: Any, form: str) -> Path:
@@ -87,9 +102,15 @@ def in_a_fork(path: Path) -> tuple[str | None, dict[str, Tensor]]:
     return answer.read_text(), load_file(target) if target.exists() else {}
 
 
-@pytest.mark.parametrize(("where", "form"), [
-    (where, form) for where in HIDDEN for form in ("zip", "pickles", "bare 2", "bare 4")
-    if form == "zip" or where != "in a tensor's hooks"])  # a storage is no plain pickle
+@pytest.mark.parametrize(
+    ("where", "form"),
+    [
+        (where, form)
+        for where in HIDDEN
+        for form in ("zip", "pickles", "bare 2", "bare 4")
+        if form == "zip" or where != "in a tensor's hooks"
+    ],
+)  # a storage is no plain pickle
 def test_a_pickle_that_runs_code_runs_nothing_and_is_refused(where: str, form: str, tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     path = write(tmp_path / "nets.ckpt", HIDDEN[where](Payload(marker)), form)
@@ -108,20 +129,24 @@ def test_the_process_gives_its_sentence_back(tmp_path: Path) -> None:
     path = write(tmp_path / "nets.ckpt", {"generator": Payload(tmp_path / "ran")}, "zip")
     with pytest.raises(CheckpointError) as error:
         read_apart(path)
-    assert str(error.value) == (f"{path} is refused: its pickle asks for posix.system, which could run code; only "
-                                f"tensors are loaded")
+    assert str(error.value) == (
+        f"{path} is refused: its pickle asks for posix.system, which could run code; only tensors are loaded"
+    )
     assert error.value.exit_code == 4
     assert not (tmp_path / "ran").exists()
 
 
 def test_tensors_come_by_their_places_in_their_types_and_nothing_of_the_current_folder_is_imported(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('imported from the current folder')")
     monkeypatch.chdir(tmp_path)
     found = read_apart(write(Path("nets.ckpt"), TENSORS, "zip"))
     assert {name: (t.dtype, t.tolist()) for name, t in found.items()} == {
-        "generator/module.to_rgb.2.bias": (torch.float64, [0, 1, 2]), "steps/done": (torch.int64, 7),
-        "steps/half": (torch.bfloat16, [[1, 1], [1, 1]])}
+        "generator/module.to_rgb.2.bias": (torch.float64, [0, 1, 2]),
+        "steps/done": (torch.int64, 7),
+        "steps/half": (torch.bfloat16, [[1, 1], [1, 1]]),
+    }
 
 
 def test_safetensors_need_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +170,7 @@ def _huge_storage(path: Path) -> None:
     torch.save({"weight": torch.zeros(10)}, path, _use_new_zipfile_serialization=False)
     data, cpu = path.read_bytes(), b"X\x03\x00\x00\x00cpu"
     at = data.index(b"K\n", data.index(cpu))
-    path.write_bytes(data[:at] + b"\x8a\x05" + (10**11).to_bytes(5, "little") + data[at + 2:])
+    path.write_bytes(data[:at] + b"\x8a\x05" + (10**11).to_bytes(5, "little") + data[at + 2 :])
 
 
 def _laughs(path: Path) -> None:
@@ -162,14 +187,19 @@ def _cycle(path: Path) -> None:
     torch.save(content, path)
 
 
-@pytest.mark.parametrize("bomb", [_zip_bomb, _huge_storage, lambda path: torch.save(
-    {"weight": torch.zeros(1).expand(10**11)}, path)], ids=["a zip bomb", "a huge storage", "a tensor of few numbers"])
+@pytest.mark.parametrize(
+    "bomb",
+    [_zip_bomb, _huge_storage, lambda path: torch.save({"weight": torch.zeros(1).expand(10**11)}, path)],
+    ids=["a zip bomb", "a huge storage", "a tensor of few numbers"],
+)
 def test_a_small_file_that_wants_a_huge_memory_does_not_get_it(bomb: Callable[[Path], None], tmp_path: Path) -> None:
     bomb(tmp_path / "nets.ckpt")
     size = (tmp_path / "nets.ckpt").stat().st_size
     assert in_a_fork(tmp_path / "nets.ckpt") == (
         f"{tmp_path / 'nets.ckpt'} is refused: to read its {size:,} bytes takes more than {MEMORY + 4 * size:,} bytes "
-        f"of memory, which no checkpoint does", {})
+        f"of memory, which no checkpoint does",
+        {},
+    )
 
 
 def test_a_file_that_wants_years_is_stopped(tmp_path: Path) -> None:
@@ -177,10 +207,14 @@ def test_a_file_that_wants_years_is_stopped(tmp_path: Path) -> None:
     assert in_a_fork(tmp_path / "nets.ckpt") == (None, {})
 
 
-@pytest.mark.parametrize(("code", "said"), [
-    (-24, "to read its 4 bytes takes more than 60 seconds, which no checkpoint does"),
-    (-11, "the process that read it has crashed (Segmentation fault)"),
-    (3, "the process that read it has crashed (exit code 3)")])
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-24, "to read its 4 bytes takes more than 60 seconds, which no checkpoint does"),
+        (-11, "the process that read it has crashed (Segmentation fault)"),
+        (3, "the process that read it has crashed (exit code 3)"),
+    ],
+)
 def test_how_the_process_ended_is_said(code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nets.ckpt").write_bytes(b"PK\x03\x04")
     ended = sandbox.subprocess.CompletedProcess([], code, stdout="")
@@ -211,9 +245,13 @@ def test_seconds_files_and_their_sizes_are_limited_for_good(tmp_path: Path) -> N
     assert (tmp_path / "answer").read_text() == repr([(60, 60), (most, most), (64, 64), (0, 0)])
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (b"<html>Not found</html>", "is no checkpoint: neither .safetensors nor written by torch.save"),
-    (b"PK\x03\x04" + bytes(99), "is cut short or damaged; fetch it again")])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<html>Not found</html>", "is no checkpoint: neither .safetensors nor written by torch.save"),
+        (b"PK\x03\x04" + bytes(99), "is cut short or damaged; fetch it again"),
+    ],
+)
 def test_what_is_no_checkpoint_is_said(content: bytes, said: str, tmp_path: Path) -> None:
     (tmp_path / "nets.ckpt").write_bytes(content)
     assert in_a_fork(tmp_path / "nets.ckpt") == (f"{tmp_path / 'nets.ckpt'} {said}", {})

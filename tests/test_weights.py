@@ -48,8 +48,9 @@ def prepared(*sets: str) -> Run:
     return run
 
 
-def test_the_first_losses_are_those_of_the_weights_put_in_by_hand(started: tuple[Path, list[str]], model: Path,
-                                                                  tmp_path: Path) -> None:
+def test_the_first_losses_are_those_of_the_weights_put_in_by_hand(
+    started: tuple[Path, list[str]], model: Path, tmp_path: Path
+) -> None:
     by_hand = prepared("steps=1")
     for name in EMA:
         by_hand.networks[name].load_state_dict(dict(read(model).networks[name]))
@@ -74,12 +75,19 @@ def test_averages_start_from_the_weights_and_what_the_model_lacks_from_the_seed(
         for place, tensor in read(model).networks[name].items():
             assert torch.equal(run.networks[name].state_dict()[place], tensor)
             assert torch.equal(run.eval_networks[name].state_dict()[place], tensor)
-    assert all(torch.equal(a, b) for a, b in zip(run.networks["discriminator"].state_dict().values(),
-                                                 fresh.networks["discriminator"].state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(
+            run.networks["discriminator"].state_dict().values(),
+            fresh.networks["discriminator"].state_dict().values(),
+            strict=True,
+        )
+    )
 
 
 def test_what_the_model_lacks_is_warned_of_and_a_resumed_run_needs_no_model(
-        started: tuple[Path, list[str]], model: Path, tmp_path: Path) -> None:
+    started: tuple[Path, list[str]], model: Path, tmp_path: Path
+) -> None:
     folder, said = started
     assert said == [f"the model {model} has no weights of discriminator, which start from the seed"]
     train(tmp_path / "whole", *SETS, f"weights={model}", "steps=3", warn=said.append)
@@ -103,12 +111,14 @@ def refusal(*sets: str) -> str:
 def test_weights_that_do_not_fit_are_one_sentence(model: Path) -> None:
     assert refusal(f"weights={model}", "networks.mapping_network.hidden_dim=8").startswith(
         f"the weights of the model {model} do not fit the recipe's networks. only in the recipe: mapping_network: "
-        f"shared.0.bias [8]; mapping_network: shared.0.weight [8, 16]; mapping_network: shared.2.bias [8] and ")
+        f"shared.0.bias [8]; mapping_network: shared.0.weight [8, 16]; mapping_network: shared.2.bias [8] and "
+    )
 
 
 def test_what_is_no_model_and_a_model_of_other_networks_are_said(model: Path, tmp_path: Path) -> None:
     assert refusal(f"weights={tmp_path}") == (
-        f"there is no model in {tmp_path}, as seen from {Path.cwd()}, for this run to start from")
+        f"there is no model in {tmp_path}, as seen from {Path.cwd()}, for this run to start from"
+    )
     found = read(model)
     networks: dict[str, dict[str, Tensor]] = {"F": dict(found.networks["generator"])}
     data: Any = {**found.document.data, "networks": {"F": found.document.data["networks"]["generator"]}}
@@ -116,7 +126,8 @@ def test_what_is_no_model_and_a_model_of_other_networks_are_said(model: Path, tm
     write(type(found)("other", found.document, networks), tmp_path / "other", {})
     assert refusal(f"weights={tmp_path / 'other'}") == (
         f"the model {tmp_path / 'other'} has none of the recipe's networks generator, mapping_network, style_encoder, "
-        f"discriminator; it has F")
+        f"discriminator; it has F"
+    )
 
 
 def test_other_domains_are_warned_of(model: Path, tmp_path: Path) -> None:
@@ -126,8 +137,10 @@ def test_other_domains_are_warned_of(model: Path, tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         prepared(f"weights={tmp_path / 'other'}")
-    assert str(said[-1].message) == (f"the model {tmp_path / 'other'} was trained on the domains line, colour, whose "
-                                     f"weights are now those of flat, high_contrast")
+    assert str(said[-1].message) == (
+        f"the model {tmp_path / 'other'} was trained on the domains line, colour, whose "
+        f"weights are now those of flat, high_contrast"
+    )
 
 
 def test_a_value_that_is_no_folder_s_name_is_a_mistake_at_its_place() -> None:

@@ -62,8 +62,9 @@ class Noise:
 
     paired = False
 
-    def __init__(self, *, root: Path = Path(), split: Literal["train", "val"] = "train",
-                 domains: list[str] | None = None):
+    def __init__(
+        self, *, root: Path = Path(), split: Literal["train", "val"] = "train", domains: list[str] | None = None
+    ):
         self.domains = tuple(domains or ("a", "b"))
 
     def count(self, domain):
@@ -95,8 +96,15 @@ class Skip(nn.Module):
 class Generator(nn.Module):
     """A convolution, and a skip around it."""
 
-    def __init__(self, *, num_domains: int, width: int = 4, kind: Literal["slim", "wide"] = "slim",
-                 skip: SkipLike | None = None, size: int | tuple[int, int] = 8):
+    def __init__(
+        self,
+        *,
+        num_domains: int,
+        width: int = 4,
+        kind: Literal["slim", "wide"] = "slim",
+        skip: SkipLike | None = None,
+        size: int | tuple[int, int] = 8,
+    ):
         super().__init__()
         self.convolution = nn.Conv2d(3, 3, 1)
 

@@ -127,8 +127,11 @@ class Remember:
     """Keeps the parameters that a run starts with."""
 
     def run_start(self, run):
-        self.parameters = {f"{network}/{name}": p.detach().clone() for network, module in run.networks.items()
-                           for name, p in module.named_parameters()}
+        self.parameters = {
+            f"{network}/{name}": p.detach().clone()
+            for network, module in run.networks.items()
+            for name, p in module.named_parameters()
+        }
 
 
 class End:

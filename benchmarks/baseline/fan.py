@@ -48,8 +48,11 @@ class Block(nn.Module):
         self.bn1, self.conv1 = nn.BatchNorm2d(channels), conv3x3(channels, out // 2)
         self.bn2, self.conv2 = nn.BatchNorm2d(out // 2), conv3x3(out // 2, out // 4)
         self.bn3, self.conv3 = nn.BatchNorm2d(out // 4), conv3x3(out // 4, out // 4)
-        self.downsample = nn.Identity() if channels == out else nn.Sequential(
-            nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, out, 1, bias=False))
+        self.downsample = (
+            nn.Identity()
+            if channels == out
+            else nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, out, 1, bias=False))
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.conv1(F.relu(self.bn1(x)))
@@ -114,7 +117,7 @@ def masks(maps: Tensor) -> tuple[Tensor, Tensor]:
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     maps = (maps - low) / (high - low + 1e-6)
     for first, last, up, power in PARTS:
-        maps[:, first:last + 1] = torch.roll(maps[:, first:last + 1], -up, dims=2) ** power
+        maps[:, first : last + 1] = torch.roll(maps[:, first : last + 1], -up, dims=2) ** power
     maps[:, NOT_DRAWN] = 0
     eyes = maps[:, 60:76]
     maps[:, 60:76] = torch.roll(eyes, 8, dims=2) ** 3 + torch.roll(eyes, 24, dims=2)

@@ -28,14 +28,20 @@ class Training:
     diversity: its first weight, which falls to 0 over `over` iterations.
     """
 
-    def __init__(self, networks: Mapping[str, nn.Module], fan: FAN | None = None, *, diversity: float = 2.0,
-                 over: int = 100_000) -> None:
+    def __init__(
+        self, networks: Mapping[str, nn.Module], fan: FAN | None = None, *, diversity: float = 2.0, over: int = 100_000
+    ) -> None:
         self.networks, self.fan = networks, fan
         self.G, self.F, self.E, self.D = (networks[name] for name in (*AVERAGED, "discriminator"))
         self.optimizers = {
-            name: torch.optim.Adam(network.parameters(), lr=1e-6 if name == "mapping_network" else 1e-4,
-                                   betas=(0.0, 0.99), weight_decay=1e-4)
-            for name, network in networks.items()}
+            name: torch.optim.Adam(
+                network.parameters(),
+                lr=1e-6 if name == "mapping_network" else 1e-4,
+                betas=(0.0, 0.99),
+                weight_decay=1e-4,
+            )
+            for name, network in networks.items()
+        }
         self.averages = {name: copy.deepcopy(networks[name]).requires_grad_(False) for name in AVERAGED}
         self.diversity, self.over, self.done = diversity, over, 0
 
@@ -80,8 +86,7 @@ class Training:
         with torch.no_grad():
             x_fake = self.G(x, style(), masks)
         fake = self.D(x_fake, batch["y_trg"])
-        return {"adversarial": bce(real, 1) + bce(fake, 0),
-                "r1": 0.5 * gradient.square().sum((1, 2, 3)).mean()}
+        return {"adversarial": bce(real, 1) + bce(fake, 0), "r1": 0.5 * gradient.square().sum((1, 2, 3)).mean()}
 
     def _g_losses(self, batch: Batch, style: Style, style2: Style, masks: Masks | None) -> Losses:
         x = batch["x_real"]
@@ -90,7 +95,9 @@ class Training:
         with torch.no_grad():
             x_fake2 = self.G(x, style2(), masks)
         x_rec = self.G(x_fake, self.E(x, batch["y_org"]), self._masks(x_fake))
-        return {"adversarial": bce(self.D(x_fake, batch["y_trg"]), 1),
-                "style": (self.E(x_fake, batch["y_trg"]) - s).abs().mean(),
-                "diversity": (x_fake - x_fake2).abs().mean(),
-                "cycle": (x_rec - x).abs().mean()}
+        return {
+            "adversarial": bce(self.D(x_fake, batch["y_trg"]), 1),
+            "style": (self.E(x_fake, batch["y_trg"]) - s).abs().mean(),
+            "diversity": (x_fake - x_fake2).abs().mean(),
+            "cycle": (x_rec - x).abs().mean(),
+        }

@@ -92,12 +92,15 @@ class Generator(nn.Module):
         pairs = list(zip(dims, dims[1:], strict=False))
         self.encode = nn.ModuleList(
             [ResBlk(fine, coarse, norm=True, down=True) for fine, coarse in pairs]
-            + [ResBlk(dims[-1], dims[-1], norm=True) for _ in range(2)])
+            + [ResBlk(dims[-1], dims[-1], norm=True) for _ in range(2)]
+        )
         self.decode = nn.ModuleList(
             [AdainResBlk(dims[-1], dims[-1], shortcut=not masked) for _ in range(2)]
-            + [AdainResBlk(coarse, fine, up=True, shortcut=not masked) for fine, coarse in reversed(pairs)])
+            + [AdainResBlk(coarse, fine, up=True, shortcut=not masked) for fine, coarse in reversed(pairs)]
+        )
         self.to_rgb = nn.Sequential(
-            nn.InstanceNorm2d(dims[0], affine=True), nn.LeakyReLU(0.2), nn.Conv2d(dims[0], 3, 1))
+            nn.InstanceNorm2d(dims[0], affine=True), nn.LeakyReLU(0.2), nn.Conv2d(dims[0], 3, 1)
+        )
 
     def forward(self, x: Tensor, s: Tensor, masks: Masks | None = None) -> Tensor:
         h = self.from_rgb(x)
@@ -131,9 +134,16 @@ class MappingNetwork(nn.Module):
         self.shared = nn.Sequential(nn.Linear(LATENT_DIM, HIDDEN_DIM), nn.ReLU(), *wide)
         self.unshared = nn.ModuleList(
             nn.Sequential(
-                nn.Linear(HIDDEN_DIM, HIDDEN_DIM), nn.ReLU(), nn.Linear(HIDDEN_DIM, HIDDEN_DIM), nn.ReLU(),
-                nn.Linear(HIDDEN_DIM, HIDDEN_DIM), nn.ReLU(), nn.Linear(HIDDEN_DIM, STYLE_DIM))
-            for _ in range(domains))
+                nn.Linear(HIDDEN_DIM, HIDDEN_DIM),
+                nn.ReLU(),
+                nn.Linear(HIDDEN_DIM, HIDDEN_DIM),
+                nn.ReLU(),
+                nn.Linear(HIDDEN_DIM, HIDDEN_DIM),
+                nn.ReLU(),
+                nn.Linear(HIDDEN_DIM, STYLE_DIM),
+            )
+            for _ in range(domains)
+        )
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
         return chosen(self.unshared, self.shared(z), y)
@@ -142,8 +152,13 @@ class MappingNetwork(nn.Module):
 def trunk(dims: list[int]) -> list[nn.Module]:
     """A picture to (N, dims[-1], 1, 1)."""
     blocks = [ResBlk(fine, coarse, down=True) for fine, coarse in zip(dims, dims[1:], strict=False)]
-    return [nn.Conv2d(3, dims[0], 3, padding=1), *blocks, nn.LeakyReLU(0.2), nn.Conv2d(dims[-1], dims[-1], 4),
-            nn.LeakyReLU(0.2)]
+    return [
+        nn.Conv2d(3, dims[0], 3, padding=1),
+        *blocks,
+        nn.LeakyReLU(0.2),
+        nn.Conv2d(dims[-1], dims[-1], 4),
+        nn.LeakyReLU(0.2),
+    ]
 
 
 class StyleEncoder(nn.Module):
@@ -177,14 +192,18 @@ def he_init(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def build(size: int, domains: int, *, masked: bool, channel_base: int = 16384, max_channels: int = 512
-          ) -> dict[str, nn.Module]:
+def build(
+    size: int, domains: int, *, masked: bool, channel_base: int = 16384, max_channels: int = 512
+) -> dict[str, nn.Module]:
     """The networks for pictures of `size` px (a power of two from 32 on), under the names of the recipes."""
     halvings = int(math.log2(size)) - 2  # down to 4 px
     dims = [min(channel_base // size * 2**n, max_channels) for n in range(halvings + 1)]
     networks: dict[str, nn.Module] = {
-        "generator": Generator(dims, masked=masked), "mapping_network": MappingNetwork(domains),
-        "style_encoder": StyleEncoder(dims, domains), "discriminator": Discriminator(dims, domains)}
+        "generator": Generator(dims, masked=masked),
+        "mapping_network": MappingNetwork(domains),
+        "style_encoder": StyleEncoder(dims, domains),
+        "discriminator": Discriminator(dims, domains),
+    }
     for network in networks.values():
         network.apply(he_init)
     return networks

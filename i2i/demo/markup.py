@@ -11,26 +11,42 @@ from PIL import Image
 
 def translated(source: Image.Image, made: Image.Image, domain: str, name: str) -> str:
     """Source and translation beside one another, and the download as `name`-`domain`.png."""
-    pair = figures([(source, "your picture", "Your picture, as the model sees it"),
-                    (made, domain, f"Your picture translated into {domain}")])
+    pair = figures(
+        [
+            (source, "your picture", "Your picture, as the model sees it"),
+            (made, domain, f"Your picture translated into {domain}"),
+        ]
+    )
     file = html.escape(f"{name}-{domain}.png")
-    return (f'{pair}<p><a class="download" download="{file}" href="{data_uri(made)}">Download</a> '
-            f"<span>PNG, {made.width} × {made.height}</span></p>")
+    return (
+        f'{pair}<p><a class="download" download="{file}" href="{data_uri(made)}">Download</a> '
+        f"<span>PNG, {made.width} × {made.height}</span></p>"
+    )
 
 
 def figures(pictures: list[tuple[Image.Image, str, str]]) -> str:
     """Pictures, each with a caption and a text for those who do not see it."""
-    return '<div class="pictures">' + "".join(
-        f"<figure>{_image(picture, alt)}<figcaption>{html.escape(caption)}</figcaption></figure>"
-        for picture, caption, alt in pictures) + "</div>"
+    return (
+        '<div class="pictures">'
+        + "".join(
+            f"<figure>{_image(picture, alt)}<figcaption>{html.escape(caption)}</figcaption></figure>"
+            for picture, caption, alt in pictures
+        )
+        + "</div>"
+    )
 
 
 def to_choose(label: str, name: str, pictures: dict[int, Image.Image], chosen: int) -> str:
     """Pictures to choose one from, as radio buttons: one stop for the keyboard, then arrows."""
-    return f'<fieldset><legend>{label}</legend><div class="grid">' + "".join(
-        f'<label><input type="radio" name="{name}" value="{n}"{" checked" if n == chosen else ""}>'
-        f'{_image(picture, f"Style {n}")}<span aria-hidden="true">{n}</span></label>'
-        for n, picture in pictures.items()) + "</div></fieldset>"
+    return (
+        f'<fieldset><legend>{label}</legend><div class="grid">'
+        + "".join(
+            f'<label><input type="radio" name="{name}" value="{n}"{" checked" if n == chosen else ""}>'
+            f'{_image(picture, f"Style {n}")}<span aria-hidden="true">{n}</span></label>'
+            for n, picture in pictures.items()
+        )
+        + "</div></fieldset>"
+    )
 
 
 def nothing(sentence: str) -> str:
@@ -44,8 +60,10 @@ def said(problem: str) -> str:
 
 
 def _image(picture: Image.Image, alt: str) -> str:
-    return (f'<img src="{data_uri(picture)}" alt="{html.escape(alt)}" width="{picture.width}" '
-            f'height="{picture.height}" decoding="sync">')
+    return (
+        f'<img src="{data_uri(picture)}" alt="{html.escape(alt)}" width="{picture.width}" '
+        f'height="{picture.height}" decoding="sync">'
+    )
 
 
 def data_uri(picture: Image.Image) -> str:

@@ -32,8 +32,9 @@ LIVE = {**QUIET, "trigger_mode": "always_last"}
 
 def build(model: Translator) -> gr.Blocks:
     """The page for a model. What a visitor brings is kept in memory until the page is closed."""
-    page = gr.Blocks(title=f"i2i: {model.model.name}", analytics_enabled=False, fill_width=True,
-                     delete_cache=(FORGET, FORGET))
+    page = gr.Blocks(
+        title=f"i2i: {model.model.name}", analytics_enabled=False, fill_width=True, delete_cache=(FORGET, FORGET)
+    )
     with page:
         Page(model)
     page.queue(max_size=32, api_open=False)
@@ -48,22 +49,33 @@ class Page:
         height, width = model.image_size
         guides = [name for guide, name in (("latent", LATENTS), ("reference", REFERENCE)) if guide in model.guides]
         with gr.Column(elem_id="page"):
-            gr.HTML(f"<h1>{html.escape(model.model.name)}</h1><p>Translates pictures into "
-                    f"{html.escape(' or '.join(model.targets))}, at {width} × {height} pixels.</p>", elem_id="about")
+            gr.HTML(
+                f"<h1>{html.escape(model.model.name)}</h1><p>Translates pictures into "
+                f"{html.escape(' or '.join(model.targets))}, at {width} × {height} pixels.</p>",
+                elem_id="about",
+            )
             with gr.Column(elem_id="picture"):
                 self.picture, self.said = drop("Picture")
             self.result = gr.HTML(nothing(FIRST), elem_id="result")
             with gr.Column(elem_id="choices"):
-                self.domain = gr.Radio([*model.targets], value=model.targets[-1], label="Into",
-                                       visible=len(model.targets) > 1)
+                self.domain = gr.Radio(
+                    [*model.targets], value=model.targets[-1], label="Into", visible=len(model.targets) > 1
+                )
                 self.first = Picker(self, 0, "Style", guides)
-                self.psi = gr.Slider(0, 1, 1, step=0.05, label="Distance from the mean style, ψ",
-                                     info="0: the domain's mean style. 1: styles as the model makes them.",
-                                     visible=bool(model.guides.get("latent")))
+                self.psi = gr.Slider(
+                    0,
+                    1,
+                    1,
+                    step=0.05,
+                    label="Distance from the mean style, ψ",
+                    info="0: the domain's mean style. 1: styles as the model makes them.",
+                    visible=bool(model.guides.get("latent")),
+                )
                 self.blend = gr.Checkbox(label="Blend with a second style", visible=bool(guides))
                 with gr.Column(visible=False, elem_classes="parts") as second:
-                    self.share = gr.Slider(0, 1, 0.5, step=0.01, label="Blend",
-                                           info="0: the first style. 1: the second style.")
+                    self.share = gr.Slider(
+                        0, 1, 0.5, step=0.01, label="Blend", info="0: the first style. 1: the second style."
+                    )
                     self.second = Picker(self, 1, "Second style", guides)
                 with gr.Accordion("Masks", open=False, visible="masks" in model.model.config.tensors):
                     self.masks = gr.HTML(nothing("Where the model keeps the picture's edges appears here."))
@@ -71,11 +83,22 @@ class Page:
 
     def _connect(self, second: gr.Column) -> None:
         pickers = self.first, self.second
-        chosen = [self.visit, self.domain, self.psi, self.blend, self.share,
-                  *(part for picker in pickers for part in (picker.guide, picker.seed))]
+        chosen = [
+            self.visit,
+            self.domain,
+            self.psi,
+            self.blend,
+            self.share,
+            *(part for picker in pickers for part in (picker.guide, picker.seed)),
+        ]
         show = {"fn": self._show, "inputs": chosen, "outputs": self.result}
-        brought = self.picture.input(self._bring, [self.picture, self.visit],
-                                     [self.visit, self.picture, self.said, self.masks], preprocess=False, **BUSY)
+        brought = self.picture.input(
+            self._bring,
+            [self.picture, self.visit],
+            [self.visit, self.picture, self.said, self.masks],
+            preprocess=False,
+            **BUSY,
+        )
         brought = brought.then(**show, **BUSY)
         self.blend.input(lambda on: gr.Column(visible=on), self.blend, second, **QUIET)
         for picker in pickers:
@@ -87,15 +110,19 @@ class Page:
             return gr.skip()
         visit = visit or Visit(self.model)
         problem = received(upload, visit.bring)
-        masks = [(mask, f"mask {n}", f"Your picture in grey; what mask {n} covers is orange")
-                 for n, mask in enumerate(visit.masks() if visit.ready else [], 1)]
+        masks = [
+            (mask, f"mask {n}", f"Your picture in grey; what mask {n} covers is orange")
+            for n, mask in enumerate(visit.masks() if visit.ready else [], 1)
+        ]
         return visit, None, problem, figures(masks)
 
     def _show(self, visit: Visit | None, domain: str, psi: float, blend: bool, share: float, *chosen: Any) -> str:
         if visit is None or not visit.ready:
             return nothing(FIRST)
-        choices = [Choice(slot, seed, guide == REFERENCE)
-                   for slot, (guide, seed) in enumerate(zip(chosen[::2], chosen[1::2], strict=True))]
+        choices = [
+            Choice(slot, seed, guide == REFERENCE)
+            for slot, (guide, seed) in enumerate(zip(chosen[::2], chosen[1::2], strict=True))
+        ]
         try:
             made = visit.translation(domain, psi, choices if blend else choices[:1], share)
         except I2IError as error:
@@ -119,19 +146,28 @@ class Picker:
     def connect(self, brought: Any, show: dict[str, Any]) -> Any:
         """Make its parts act; the grid follows after `brought`. Returns what to act after the grid."""
         page = self.page
-        draw = {"fn": self._draw, "outputs": self.grid,
-                "inputs": [page.visit, page.domain, page.psi, page.blend, self.guide, self.seed, self.start]}
+        draw = {
+            "fn": self._draw,
+            "outputs": self.grid,
+            "inputs": [page.visit, page.domain, page.psi, page.blend, self.guide, self.seed, self.start],
+        }
         gr.on([page.domain.input, page.psi.input, page.blend.input, self.guide.input], **draw, **LIVE)
         self.others.click(lambda start: start + SEEDS, self.start, self.start, **QUIET).then(**draw, **BUSY)
         self.grid.select(self._choose, None, self.seed, **QUIET).then(**show, **QUIET)
-        self.guide.input(lambda guide: (gr.Column(visible=guide == LATENTS), gr.Column(visible=guide == REFERENCE)),
-                         self.guide, [self.latents, self.reference], **QUIET).then(**show, **QUIET)
-        self.picture.input(self._bring, [self.picture, page.visit], [page.visit, self.picture, self.said],
-                           preprocess=False, **BUSY).then(**show, **QUIET)
+        self.guide.input(
+            lambda guide: (gr.Column(visible=guide == LATENTS), gr.Column(visible=guide == REFERENCE)),
+            self.guide,
+            [self.latents, self.reference],
+            **QUIET,
+        ).then(**show, **QUIET)
+        self.picture.input(
+            self._bring, [self.picture, page.visit], [page.visit, self.picture, self.said], preprocess=False, **BUSY
+        ).then(**show, **QUIET)
         return brought.then(**draw, **BUSY)
 
-    def _draw(self, visit: Visit | None, domain: str, psi: float, blend: bool, guide: str | None, seed: int,
-              start: int) -> Iterator[Any]:
+    def _draw(
+        self, visit: Visit | None, domain: str, psi: float, blend: bool, guide: str | None, seed: int, start: int
+    ) -> Iterator[Any]:
         """The grid; while a large model makes it, the part that is there."""
         if visit is None or not visit.ready or guide != LATENTS or (self.slot and not blend):
             yield gr.skip()
@@ -159,8 +195,15 @@ class Picker:
 
 def drop(label: str) -> tuple[gr.Image, gr.HTML]:
     """Where pictures are dropped, pasted or taken, and what is then said. It never shows one: it lets go of it."""
-    picture = gr.Image(sources=["upload", "clipboard", "webcam"], type="filepath", image_mode=None, label=label,
-                       height=200, buttons=[], elem_classes="drop")
+    picture = gr.Image(
+        sources=["upload", "clipboard", "webcam"],
+        type="filepath",
+        image_mode=None,
+        label=label,
+        height=200,
+        buttons=[],
+        elem_classes="drop",
+    )
     return picture, gr.HTML(elem_classes="said")
 
 

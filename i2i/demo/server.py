@@ -23,8 +23,10 @@ from i2i_core.errors import UsageError
 HOST = "127.0.0.1"
 MAX_UPLOAD = "10mb"
 NO_DOCS: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
-POLICY = ("default-src 'self' 'unsafe-inline' 'unsafe-eval'; img-src 'self' data: blob:; media-src 'self' blob:; "
-          "worker-src 'self' blob:; font-src 'self' data:; frame-ancestors 'none'")
+POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "worker-src 'self' blob:; font-src 'self' data:; frame-ancestors 'none'"
+)
 """With it the browser itself refuses whatever would come from, or go to, elsewhere."""
 
 
@@ -39,15 +41,19 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
             listening.bind((HOST, port or 0))
             listening.listen()  # before anyone is told the address
         except OSError as error:
-            raise UsageError(f"port {port} cannot be had ({error.strerror}); choose another with --port, or leave it "
-                             f"out") from None
+            raise UsageError(
+                f"port {port} cannot be had ({error.strerror}); choose another with --port, or leave it out"
+            ) from None
         for name in [name for name in os.environ if name.startswith("GRADIO_")]:
             del os.environ[name]  # which could open folders, or turn on what is off here
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
         for number in (signal.SIGTERM, signal.SIGHUP):  # so that uploads are deleted then, too
             signal.signal(number, signal.default_int_handler)
-        server = uvicorn.Server(uvicorn.Config(application(model, listening.getsockname()[1]), log_level="warning",
-                                               timeout_graceful_shutdown=1))
+        server = uvicorn.Server(
+            uvicorn.Config(
+                application(model, listening.getsockname()[1]), log_level="warning", timeout_graceful_shutdown=1
+            )
+        )
         opened(f"http://{HOST}:{listening.getsockname()[1]}")
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
@@ -59,19 +65,46 @@ def application(model: Translator, port: int) -> FastAPI:
 
     from i2i.demo.page import build
 
-    theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"],
-                              text_size="lg", spacing_size="lg", primary_hue="indigo", neutral_hue="slate")
-    theme.set(body_text_color_subdued="*neutral_500", block_info_text_color="*neutral_500",
-              block_title_text_color="*neutral_700")  # the default's contrast is below 4.5
+    theme = gr.themes.Default(
+        font=["system-ui", "sans-serif"],
+        font_mono=["ui-monospace", "monospace"],
+        text_size="lg",
+        spacing_size="lg",
+        primary_hue="indigo",
+        neutral_hue="slate",
+    )
+    theme.set(
+        body_text_color_subdued="*neutral_500",
+        block_info_text_color="*neutral_500",
+        block_title_text_color="*neutral_700",
+    )  # the default's contrast is below 4.5
     page = build(model)
     page.has_launched = page.is_running = True  # else a request may name any file, which gradio copies and gives out
-    app = FastAPI(**NO_DOCS, middleware=[
-        Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]), Middleware(OnlyHere, port=port)])
+    app = FastAPI(
+        **NO_DOCS,
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
+            Middleware(OnlyHere, port=port),
+        ],
+    )
     gr.mount_gradio_app(
-        app, page, "/", server_name=HOST, server_port=port, app_kwargs={**NO_DOCS},
-        footer_links=[], allowed_paths=[], max_file_size=MAX_UPLOAD, show_error=False,
-        ssr_mode=False, pwa=False, mcp_server=False, enable_monitoring=False, theme=theme,
-        css_paths=[Path(__file__).with_name("page.css")])
+        app,
+        page,
+        "/",
+        server_name=HOST,
+        server_port=port,
+        app_kwargs={**NO_DOCS},
+        footer_links=[],
+        allowed_paths=[],
+        max_file_size=MAX_UPLOAD,
+        show_error=False,
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        theme=theme,
+        css_paths=[Path(__file__).with_name("page.css")],
+    )
     return app
 
 

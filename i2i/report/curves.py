@@ -25,16 +25,23 @@ def losses(told: Told, charts: list[Chart]) -> Iterator[Element]:
     if figures:
         note = f" A point is the mean of {numbers.every:,} logged steps." if numbers.every > 1 else ""
         control = tag("label", tag("input", type="checkbox", id="logarithmic"), " logarithmic", class_="switch")
-        yield section("Losses", tag("p", f"Before their weights: faint as logged, strong smoothed.{note}",
-                                     class_="note"), control, tag("div", *figures, class_="charts"))
+        yield section(
+            "Losses",
+            tag("p", f"Before their weights: faint as logged, strong smoothed.{note}", class_="note"),
+            control,
+            tag("div", *figures, class_="charts"),
+        )
 
 
 def _phase(told: Told, charts: list[Chart], group: str, numbers: Numbers, columns: Mapping[str, Any]) -> Element:
     phase = told.recipe.phases.get(group)
     weights = told.weights(group) if phase else {}
     steps = _spread(told.step)
-    drawn = {name: [weight(step) for step in steps] for name, (weight, _) in weights.items()
-             if weight is not None and name in columns}
+    drawn = {
+        name: [weight(step) for step in steps]
+        for name, (weight, _) in weights.items()
+        if weight is not None and name in columns
+    }
     changing = {name: values for name, values in drawn.items() if len({*values}) > 1}
     chart = {"x": numbers.steps, "last": told.step, "log": True, "lines": _lines(columns)}
     if changing:
@@ -61,8 +68,17 @@ def rates(told: Told, charts: list[Chart]) -> Iterator[Element]:
         named = {", ".join(names): rate for rate, names in rates.values()}
         lines = {name: [rate(step) for step in steps] for name, rate in named.items()}
         rows = [(name, (number(rate(0)), number(rate(last - 1))), [str(rate)]) for name, rate in named.items()]
-        yield section("Learning rates", _figure(charts, {"x": steps, "last": last, "lines": _lines(lines),
-                                                          "exact": True}, None, None, rows, ["schedule"]))
+        yield section(
+            "Learning rates",
+            _figure(
+                charts,
+                {"x": steps, "last": last, "lines": _lines(lines), "exact": True},
+                None,
+                None,
+                rows,
+                ["schedule"],
+            ),
+        )
 
 
 def speed(told: Told, charts: list[Chart]) -> Iterator[Element]:
@@ -72,25 +88,61 @@ def speed(told: Told, charts: list[Chart]) -> Iterator[Element]:
     if any(seconds):
         whose = f"of tensors on the {env['device']}" if env.get("device", "cpu") != "cpu" else "of the process"
         whose += ", in the first of several processes" * (env.get("world_size", 1) > 1)
-        lines = {"pictures a second": [batch / value if value else None for value in seconds],
-                 "seconds a step": seconds, "peak memory in GB": [value / 1e9 if value else None for value in memory]}
-        note = ("Between two logged steps, with whatever else was done meanwhile: pictures drawn, checkpoints saved. "
-                f"Memory is that {whose}.")
-        yield section("Speed", tag("p", note, class_="note"), _figure(
-            charts, {"x": numbers.steps, "last": told.step, "lines": _lines(lines), "drawn": 1}, None, None,
-            [(name, _ends(values), []) for name, values in lines.items()], []))
+        lines = {
+            "pictures a second": [batch / value if value else None for value in seconds],
+            "seconds a step": seconds,
+            "peak memory in GB": [value / 1e9 if value else None for value in memory],
+        }
+        note = (
+            "Between two logged steps, with whatever else was done meanwhile: pictures drawn, checkpoints saved. "
+            f"Memory is that {whose}."
+        )
+        yield section(
+            "Speed",
+            tag("p", note, class_="note"),
+            _figure(
+                charts,
+                {"x": numbers.steps, "last": told.step, "lines": _lines(lines), "drawn": 1},
+                None,
+                None,
+                [(name, _ends(values), []) for name, values in lines.items()],
+                [],
+            ),
+        )
 
 
-def _figure(charts: list[Chart], chart: Chart, title: str | None, note: str | None,
-            rows: list[tuple[str, tuple[str, str], list[str]]], more: list[str]) -> Element:
+def _figure(
+    charts: list[Chart],
+    chart: Chart,
+    title: str | None,
+    note: str | None,
+    rows: list[tuple[str, tuple[str, str], list[str]]],
+    more: list[str],
+) -> Element:
     """A chart, which a script draws, and the table that names its lines: its last column follows the pointer."""
     charts.append(chart)
-    head = tag("tr", tag("td"), *(tag("th", name, scope="col") for name in more),
-               tag("th", "first", scope="col", class_="number"), tag("th", "last", scope="col", class_="number now"))
-    body = [tag("tr", tag("th", tag("i", class_=f"swatch s{n % 8}") if n < chart.get("drawn", len(rows)) else None,
-                          name, scope="row"),
-                *(tag("td", said) for said in extra), tag("td", ends[0], class_="number"),
-                tag("td", ends[1], class_="number now")) for n, (name, ends, extra) in enumerate(rows)]
+    head = tag(
+        "tr",
+        tag("td"),
+        *(tag("th", name, scope="col") for name in more),
+        tag("th", "first", scope="col", class_="number"),
+        tag("th", "last", scope="col", class_="number now"),
+    )
+    body = [
+        tag(
+            "tr",
+            tag(
+                "th",
+                tag("i", class_=f"swatch s{n % 8}") if n < chart.get("drawn", len(rows)) else None,
+                name,
+                scope="row",
+            ),
+            *(tag("td", said) for said in extra),
+            tag("td", ends[0], class_="number"),
+            tag("td", ends[1], class_="number now"),
+        )
+        for n, (name, ends, extra) in enumerate(rows)
+    ]
     caption = tag("figcaption", tag("h3", title), tag("p", note, class_="note")) if title else None
     plot = tag("div", class_="plot strip" if "strip" in chart else "plot", data_chart=len(charts) - 1)
     return tag("figure", caption, plot, tag("table", tag("thead", head), tag("tbody", *body)), class_="chart")

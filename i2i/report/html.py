@@ -14,8 +14,9 @@ Child: TypeAlias = "Element | str | None"
 
 def tag(name: str, /, *children: Child, **attributes: object) -> Element:
     """An element; attributes may end in _ where Python has the word, and have _ for -. None is left out."""
-    element = Element(name, {key.rstrip("_").replace("_", "-"): str(value) for key, value in attributes.items()
-                             if value is not None})
+    element = Element(
+        name, {key.rstrip("_").replace("_", "-"): str(value) for key, value in attributes.items() if value is not None}
+    )
     for child in children:
         if isinstance(child, Element):
             element.append(child)
@@ -39,13 +40,20 @@ def data(name: str, value: Any) -> Element:
 
 def document(title: str, style: str, script: str, *body: Child) -> str:
     """A whole page that may load nothing, and run and be styled by nothing but `script` and `style`."""
-    policy = (f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-              f"base-uri 'none'; form-action 'none'")
-    head = tag("head", tag("meta", charset="utf-8"),
-               tag("meta", http_equiv="Content-Security-Policy", content=policy),
-               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-               tag("meta", name="color-scheme", content="light dark"),
-               tag("link", rel="icon", href="data:,"), tag("title", title), tag("style", style))
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        f"base-uri 'none'; form-action 'none'"
+    )
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("link", rel="icon", href="data:,"),
+        tag("title", title),
+        tag("style", style),
+    )
     html = tag("html", head, tag("body", *body, tag("script", script)), lang="en")
     return "<!doctype html>\n" + ElementTree.tostring(html, encoding="unicode", method="html") + "\n"
 

@@ -29,17 +29,37 @@ def page(told: Told, warn: Callable[[str], None]) -> str:
     """The whole page; `warn` hears of pictures that cannot be shown."""
     charts: list[Chart] = []
     title = told.folder.resolve().name
-    sections = [*_samples(told, warn), *losses(told, charts), *_measured(told), *rates(told, charts),
-                *speed(told, charts), *_recipe(told), *_versions(told)]
-    contents = tag("nav", *(tag("a", part[0].text, href=f"#{part.get('id')}") for part in sections),
-                   aria_label="Contents")
-    scripts = tag("noscript", tag("p", "Curves and sliders need JavaScript, of which this page runs only its own.",
-                                  class_="note"))
-    written = (f"Written by i2i {__version__} on {time.strftime('%Y-%m-%d at %H:%M')}. This page is one file; "
-               f"it loads nothing.")
+    sections = [
+        *_samples(told, warn),
+        *losses(told, charts),
+        *_measured(told),
+        *rates(told, charts),
+        *speed(told, charts),
+        *_recipe(told),
+        *_versions(told),
+    ]
+    contents = tag(
+        "nav", *(tag("a", part[0].text, href=f"#{part.get('id')}") for part in sections), aria_label="Contents"
+    )
+    scripts = tag(
+        "noscript", tag("p", "Curves and sliders need JavaScript, of which this page runs only its own.", class_="note")
+    )
+    written = (
+        f"Written by i2i {__version__} on {time.strftime('%Y-%m-%d at %H:%M')}. This page is one file; "
+        f"it loads nothing."
+    )
     style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
-    return document(f"{title} · i2i", style, script, _head(told, title), contents, scripts, tag("main", *sections),
-                    tag("footer", tag("p", written)), data("charts", charts))
+    return document(
+        f"{title} · i2i",
+        style,
+        script,
+        _head(told, title),
+        contents,
+        scripts,
+        tag("main", *sections),
+        tag("footer", tag("p", written)),
+        data("charts", charts),
+    )
 
 
 # What it is, and how it went.
@@ -50,16 +70,29 @@ def _head(told: Told, title: str) -> Element:
     height, width = recipe.data.image_size
     domains = f" ({', '.join(told.domains)})" if told.domains else ""
     lead = f"{recipe.method.use} on {recipe.data.use}{domains} at {width} × {height} pixels."
-    facts = [("steps", f"{told.step:,}", f"of {recipe.steps:,}"), *_pace(told),
-             ("batch", f"{recipe.data.batch_size:,}", "pictures a step")]
+    facts = [
+        ("steps", f"{told.step:,}", f"of {recipe.steps:,}"),
+        *_pace(told),
+        ("batch", f"{recipe.data.batch_size:,}", "pictures a step"),
+    ]
     state, when = str(status.get("status", "unknown")), str(status.get("time", ""))[:16].replace("T", " ")
     since = f" since {when}; last logged {told.logged}" if state == "running" and told.logged else f" {when}"
-    return tag("header",
-               tag("p", "Report of a run", class_="kicker"), tag("h1", title), tag("p", lead, class_="lead"),
-               tag("p", tag("span", state, class_=f"state {state}"), tag("span", since)),
-               tag("p", str(status["message"]), class_="message") if status.get("message") else None,
-               tag("dl", *(tag("div", tag("dt", name), tag("dd", value), tag("dd", unit, class_="unit"))
-                           for name, value, unit in facts), class_="facts"))
+    return tag(
+        "header",
+        tag("p", "Report of a run", class_="kicker"),
+        tag("h1", title),
+        tag("p", lead, class_="lead"),
+        tag("p", tag("span", state, class_=f"state {state}"), tag("span", since)),
+        tag("p", str(status["message"]), class_="message") if status.get("message") else None,
+        tag(
+            "dl",
+            *(
+                tag("div", tag("dt", name), tag("dd", value), tag("dd", unit, class_="unit"))
+                for name, value, unit in facts
+            ),
+            class_="facts",
+        ),
+    )
 
 
 def _pace(told: Told) -> Iterator[tuple[str, ...]]:
@@ -86,8 +119,11 @@ def _duration(seconds: float) -> tuple[str, str]:
 
 
 def _samples(told: Told, warn: Callable[[str], None]) -> Iterator[Element]:
-    figures = [figure for n, family in enumerate(told.families)
-               if (figure := _family(told, family, f"slider-{n}", warn)) is not None]
+    figures = [
+        figure
+        for n, family in enumerate(told.families)
+        if (figure := _family(told, family, f"slider-{n}", warn)) is not None
+    ]
     if figures:
         yield section("Samples", tag("div", *figures, class_="families"))
 
@@ -103,21 +139,38 @@ def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]
             continue
         picture.thumbnail((MOST_WIDE, MOST_HIGH), Image.Resampling.LANCZOS)
         scale = 2 if picture.width <= WIDE else 1
-        images.append(tag("img", src=_uri(picture), width=scale * picture.width, height=scale * picture.height,
-                          data_step=step, alt=f"{family.name} after step {step:,}", decoding="sync", hidden=""))
+        images.append(
+            tag(
+                "img",
+                src=_uri(picture),
+                width=scale * picture.width,
+                height=scale * picture.height,
+                data_step=step,
+                alt=f"{family.name} after step {step:,}",
+                decoding="sync",
+                hidden="",
+            )
+        )
     if not images:
         return None
     del images[-1].attrib["hidden"]
     last = len(images) - 1
-    control = tag("p", tag("label", "after step", for_=slider),
-                  tag("output", f"{int(images[-1].attrib['data-step']):,}"),
-                  tag("input", type="range", id=slider, min=0, max=last, value=last, disabled=None if last else ""),
-                  class_="slider")
+    control = tag(
+        "p",
+        tag("label", "after step", for_=slider),
+        tag("output", f"{int(images[-1].attrib['data-step']):,}"),
+        tag("input", type="range", id=slider, min=0, max=last, value=last, disabled=None if last else ""),
+        class_="slider",
+    )
     few = f"{len(images)} of {family.found} pictures, evenly spread; all are in the run's folder samples."
-    return tag("figure", tag("figcaption", tag("h3", family.name), tag("p", _drawn(told, family.name), class_="note")),
-               control, tag("div", *images, class_="pictures"),
-               tag("p", few, class_="note") if len(family.pictures) < family.found else None,
-               class_="family wide" if scale == 1 else "family")
+    return tag(
+        "figure",
+        tag("figcaption", tag("h3", family.name), tag("p", _drawn(told, family.name), class_="note")),
+        control,
+        tag("div", *images, class_="pictures"),
+        tag("p", few, class_="note") if len(family.pictures) < family.found else None,
+        class_="family wide" if scale == 1 else "family",
+    )
 
 
 def _drawn(told: Told, family: str) -> str | None:
@@ -150,10 +203,22 @@ def _table(name: str, found: Any) -> Element:
     else:
         rows, heads = {key: {"": value} for key, value in flat(facts).items()}, [""]
     head = tag("tr", tag("td"), *(tag("th", key, scope="col", class_="number") for key in heads))
-    body = [tag("tr", tag("th", row, scope="row"), *(tag("td", number(values.get(key, "")), class_="number")
-                                                   for key in heads)) for row, values in rows.items()]
-    return tag("div", tag("table", tag("caption", f"eval/{name}"), tag("thead", head), tag("tbody", *body)),
-               class_="scroll", tabindex=0, role="region", aria_label=name)
+    body = [
+        tag(
+            "tr",
+            tag("th", row, scope="row"),
+            *(tag("td", number(values.get(key, "")), class_="number") for key in heads),
+        )
+        for row, values in rows.items()
+    ]
+    return tag(
+        "div",
+        tag("table", tag("caption", f"eval/{name}"), tag("thead", head), tag("tbody", *body)),
+        class_="scroll",
+        tabindex=0,
+        role="region",
+        aria_label=name,
+    )
 
 
 def _recipe(told: Told) -> Iterator[Element]:
@@ -164,25 +229,36 @@ def _recipe(told: Told) -> Iterator[Element]:
         blocks[-1].append(line)
     note = "As resolved: strong is what was set, with where it comes from; faint is default."
     switch = tag("label", tag("input", type="checkbox", id="defaults", checked=""), " defaults", class_="switch")
-    yield section("Recipe", tag("p", note, class_="note"), switch,
-                   tag("div", *(tag("div", *map(_line, block)) for block in blocks), class_="recipe"))
+    yield section(
+        "Recipe",
+        tag("p", note, class_="note"),
+        switch,
+        tag("div", *(tag("div", *map(_line, block)) for block in blocks), class_="recipe"),
+    )
 
 
 def _line(line: Line) -> Element:
     kind = "default" if line.default else "command" if line.origin.startswith("--set ") else "written"
     origin = {"default": None, "command": "--set"}.get(kind, line.origin)
-    return tag("p", tag("code", f"{line.key}:", class_="key"), " " if line.value else None,
-               tag("code", line.value, class_="value") if line.value else None,
-               tag("span", origin, class_="origin") if origin else None,
-               class_=f"{kind} depth-{line.depth}")
+    return tag(
+        "p",
+        tag("code", f"{line.key}:", class_="key"),
+        " " if line.value else None,
+        tag("code", line.value, class_="value") if line.value else None,
+        tag("span", origin, class_="origin") if origin else None,
+        class_=f"{kind} depth-{line.depth}",
+    )
 
 
 def _versions(told: Told) -> Iterator[Element]:
     env = told.env
     plugins = env.get("plugins", {})
-    rows = {**env.get("versions", {}), **{name: str(origin).rpartition("==")[2] for name, origin in plugins.items()},
-            **{name: env[name] for name in ("python", "platform", "device") if name in env},
-            **{said: env[key] for key, said in (("world_size", "processes"), ("threads", "threads")) if key in env}}
+    rows = {
+        **env.get("versions", {}),
+        **{name: str(origin).rpartition("==")[2] for name, origin in plugins.items()},
+        **{name: env[name] for name in ("python", "platform", "device") if name in env},
+        **{said: env[key] for key, said in (("world_size", "processes"), ("threads", "threads")) if key in env},
+    }
     if rows:
         body = [tag("tr", tag("th", name, scope="row"), tag("td", str(value))) for name, value in rows.items()]
         command = tag("pre", tag("code", shlex.join(map(str, env["command"])))) if "command" in env else None

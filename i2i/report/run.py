@@ -74,14 +74,19 @@ class Told:
     def seconds(self) -> float | None:
         """How long training took, if its speed was logged."""
         steps, found = self.speed.steps, self.speed.columns.get("seconds", [])
-        spent = [(now - before) * seconds for before, now, seconds in zip([0, *steps], steps, found, strict=False)
-                 if seconds is not None]
+        spent = [
+            (now - before) * seconds
+            for before, now, seconds in zip([0, *steps], steps, found, strict=False)
+            if seconds is not None
+        ]
         return sum(spent) or None
 
     def weights(self, phase: str) -> dict[str, tuple[Schedule | None, int]]:
         """The schedule of each loss's weight in a phase, and the loss's period in steps."""
-        return {name: (self.schedule({"use": term.weight.use, **term.weight.params}), term.every)
-                for name, term in self.recipe.terms(phase)}
+        return {
+            name: (self.schedule({"use": term.weight.use, **term.weight.params}), term.every)
+            for name, term in self.recipe.terms(phase)
+        }
 
     def schedule(self, written: Any) -> Schedule | None:
         """A weight or a learning rate as a function of the step; None for a plugin's, which may be slow."""
@@ -100,13 +105,19 @@ def read(folder: Path) -> Told:
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     manifests = sorted(folder.glob("checkpoints/step-*/manifest.json"))
     domains = [*map(_mapping, manifests[-1:]), recipe.data.params]
-    return Told(folder, recipe, _recipe_lines(text), _mapping(folder / "status.json"),
-                _mapping(folder / "env.json"),
-                next((list(map(str, facts["domains"])) for facts in domains if facts.get("domains")), []),
-                read_numbers(folder / "metrics.jsonl"),
-                read_numbers(folder / "speed.jsonl"), _families(folder / "samples"),
-                _modified(folder / "metrics.jsonl"),
-                {file.name: found for file in sorted(folder.glob("eval/*.json")) if (found := _json(file)) is not None})
+    return Told(
+        folder,
+        recipe,
+        _recipe_lines(text),
+        _mapping(folder / "status.json"),
+        _mapping(folder / "env.json"),
+        next((list(map(str, facts["domains"])) for facts in domains if facts.get("domains")), []),
+        read_numbers(folder / "metrics.jsonl"),
+        read_numbers(folder / "speed.jsonl"),
+        _families(folder / "samples"),
+        _modified(folder / "metrics.jsonl"),
+        {file.name: found for file in sorted(folder.glob("eval/*.json")) if (found := _json(file)) is not None},
+    )
 
 
 def _json(path: Path) -> Any:

@@ -93,8 +93,9 @@ class Samples:
     Pictures of a `cache` are whole, with a field that says how `to_device` is to crop them; others are ready.
     """
 
-    def __init__(self, dataset: Dataset, wanted: Collection[str], data: Data, seed: int, cache: Cache | None = None
-                 ) -> None:
+    def __init__(
+        self, dataset: Dataset, wanted: Collection[str], data: Data, seed: int, cache: Cache | None = None
+    ) -> None:
         self.dataset, self.wanted, self.data, self.seed, self.cache = dataset, wanted, data, seed, cache
         self.counts = [dataset.count(domain) for domain in range(len(dataset.domains))]
         self.directions = directions(data.targets, dataset.domains)
@@ -111,8 +112,12 @@ class Samples:
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
         sample: dict[str, Any] = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
         # The last number names the crop: x_pair is cropped and mirrored like x_real.
-        for name, domain, index, crop in (("x_real", y_org, source, 0), ("x_pair", y_trg, source, 0),
-                                          ("x_ref", y_trg, reference, 1), ("x_ref2", y_trg, reference2, 2)):
+        for name, domain, index, crop in (
+            ("x_real", y_org, source, 0),
+            ("x_pair", y_trg, source, 0),
+            ("x_ref", y_trg, reference, 1),
+            ("x_ref2", y_trg, reference2, 2),
+        ):
             if name in self.wanted:
                 # A stream for each crop: a field that no one wants changes no other.
                 stream = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(crop,)))
@@ -127,16 +132,32 @@ class Samples:
         return sample
 
 
-def loader(samples: Samples, *, start: int, steps: int, batch_size: int, rank: int, world: int, workers: int,
-           pin_memory: bool = False) -> Iterator[dict[str, Tensor]]:
+def loader(
+    samples: Samples,
+    *,
+    start: int,
+    steps: int,
+    batch_size: int,
+    rank: int,
+    world: int,
+    workers: int,
+    pin_memory: bool = False,
+) -> Iterator[dict[str, Tensor]]:
     """This process's share of each global batch, for steps [start, steps); pictures are uint8 (n, 3, H, W)."""
     if not samples.wanted:
         return iter([{}] * (steps - start))
     share = batch_size // world
     firsts = (step * batch_size + rank * share for step in range(start, steps))
     source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
-    batches = iter(DataLoader(source, batch_sampler=(list(range(first, first + share)) for first in firsts),
-                              num_workers=workers, pin_memory=pin_memory, worker_init_fn=_outlive_signals))
+    batches = iter(
+        DataLoader(
+            source,
+            batch_sampler=(list(range(first, first + share)) for first in firsts),
+            num_workers=workers,
+            pin_memory=pin_memory,
+            worker_init_fn=_outlive_signals,
+        )
+    )
     return _explained(batches) if workers else batches
 
 
@@ -159,8 +180,9 @@ def _outlive_signals(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))  # it may also be the training process that ends them
 
 
-def to_device(batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype,
-              size: tuple[int, int] | None = None) -> dict[str, Tensor]:
+def to_device(
+    batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, size: tuple[int, int] | None = None
+) -> dict[str, Tensor]:
     """Move a batch; uint8 pictures become `dtype` in [-1, 1] on the device.
 
     Those of a cache, (n, h, w, 3), are cropped there, to `size`.

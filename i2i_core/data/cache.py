@@ -54,8 +54,16 @@ def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
     if recipe.data.cache is None:
         return None
     if not isinstance(data, CacheableDataset):
-        raise RecipeError([Problem(f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint that "
-                                   f"says whether they have changed", recipe.mark("data", "cache"), "leave cache out")])
+        raise RecipeError(
+            [
+                Problem(
+                    f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint that "
+                    f"says whether they have changed",
+                    recipe.mark("data", "cache"),
+                    "leave cache out",
+                )
+            ]
+        )
     return cached(data, recipe.data.cache)
 
 
@@ -100,15 +108,20 @@ def _keeping(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DiskError(f"pictures cannot be kept in {path}: {error.strerror or error} (free some space, set "
-                        f"XDG_CACHE_HOME to another folder, or leave data.cache out)") from error
+        raise DiskError(
+            f"pictures cannot be kept in {path}: {error.strerror or error} (free some space, set "
+            f"XDG_CACHE_HOME to another folder, or leave data.cache out)"
+        ) from error
 
 
 def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
     """Write beside and rename: whoever is killed, or does the same at the same time, leaves a whole file or none."""
     record, places = _record(size), [(y, i) for y, count in enumerate(counts) for i in range(count)]
-    warnings.warn(f"decoding {len(places):,} pictures once, to keep them at {size[0]} x {size[1]} pixels "
-                  f"({len(places) * record.itemsize / 1e6:,.0f} MB) in {path}", stacklevel=3)
+    warnings.warn(
+        f"decoding {len(places):,} pictures once, to keep them at {size[0]} x {size[1]} pixels "
+        f"({len(places) * record.itemsize / 1e6:,.0f} MB) in {path}",
+        stacklevel=3,
+    )
 
     def keep(number: int) -> None:
         picture = dataset.picture(*places[number])

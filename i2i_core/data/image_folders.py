@@ -30,8 +30,14 @@ class ImageFolders:
 
     paired = False
 
-    def __init__(self, *, root: Path, domains: list[str] | None = None, broken: Literal["refuse", "skip"] = "refuse",
-                 min_size: int = 8) -> None:
+    def __init__(
+        self,
+        *,
+        root: Path,
+        domains: list[str] | None = None,
+        broken: Literal["refuse", "skip"] = "refuse",
+        min_size: int = 8,
+    ) -> None:
         if not root.is_dir():
             raise ValueError(f"there is no folder {root}, which should hold one folder of pictures per domain")
         found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -81,8 +87,10 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     new = [path for path, key in keys.items() if key not in known]
     with warnings.catch_warnings(), ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
         warnings.simplefilter("ignore")
-        known |= {keys[path]: why for path, why in zip(new, threads.map(partial(examine, min_size=min_size), new),
-                                                       strict=True)}
+        known |= {
+            keys[path]: why
+            for path, why in zip(new, threads.map(partial(examine, min_size=min_size), new), strict=True)
+        }
     reasons = {key: known[key] for key in keys.values()}
     broken |= {path: reasons[key] for path, key in keys.items() if reasons[key]}
     if new:

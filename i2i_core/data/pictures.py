@@ -129,8 +129,10 @@ def write_picture(path: Path, picture: Image.Image) -> None:
     """
     suffix, file = path.suffix.lower(), io.BytesIO()
     if max(picture.size) > (most := MOST_SIDE.get(suffix, math.inf)):
-        raise UsageError(f"{path} would be {picture.width} x {picture.height} pixels, and {suffix} allows {most} on a "
-                         f"side; name a .png")
+        raise UsageError(
+            f"{path} would be {picture.width} x {picture.height} pixels, and {suffix} allows {most} on a "
+            f"side; name a .png"
+        )
     picture.save(file, Image.registered_extensions()[suffix], **SAVING.get(suffix, {}))
     write_file(path, file.getvalue())
 

@@ -33,8 +33,10 @@ def build_data(checked: Checked) -> DataSets:
     if checked.validation is not None:
         validation = _dataset(checked.validation, facts)
         if tuple(validation.domains) != tuple(data.domains):
-            raise DataError(f"{checked.validation.mark}: the held-out pictures have the domains "
-                            f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}")
+            raise DataError(
+                f"{checked.validation.mark}: the held-out pictures have the domains "
+                f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}"
+            )
     _targets(checked.recipe, data.domains)
     facts |= {"num_domains": len(data.domains), "domains": tuple(data.domains)}
     return DataSets(data, validation, facts)
@@ -45,14 +47,30 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
     if isinstance(recipe.data.targets, str):
         return
     named: dict[str, tuple[str | int, ...]] = {source: (source,) for source in recipe.data.targets}
-    named |= {name: (source, n) for source, names in recipe.data.targets.items() for n, name in enumerate(names)
-              if name not in named}
-    problems = [Problem(f"data.targets names the domain {name}, which the data does not have",
-                        recipe.mark("data", "targets", *place), did_you_mean(name, domains))
-                for name, place in named.items() if name not in domains]
-    problems += [Problem(f"domain {source} would be translated only into itself",
-                         recipe.mark("data", "targets", source), "name another domain")
-                 for source, names in recipe.data.targets.items() if names == [source] and source in domains]
+    named |= {
+        name: (source, n)
+        for source, names in recipe.data.targets.items()
+        for n, name in enumerate(names)
+        if name not in named
+    }
+    problems = [
+        Problem(
+            f"data.targets names the domain {name}, which the data does not have",
+            recipe.mark("data", "targets", *place),
+            did_you_mean(name, domains),
+        )
+        for name, place in named.items()
+        if name not in domains
+    ]
+    problems += [
+        Problem(
+            f"domain {source} would be translated only into itself",
+            recipe.mark("data", "targets", source),
+            "name another domain",
+        )
+        for source, names in recipe.data.targets.items()
+        if names == [source] and source in domains
+    ]
     if problems:
         raise RecipeError(problems)
 
@@ -60,8 +78,10 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
 def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
     dataset: Dataset = build(spec, facts)
     if len(dataset.domains) < 2:
-        raise DataError(f"{spec.mark}: {spec.entry.name} has only the domain {', '.join(dataset.domains)}, and a "
-                        f"translation needs two; add a second one")
+        raise DataError(
+            f"{spec.mark}: {spec.entry.name} has only the domain {', '.join(dataset.domains)}, and a "
+            f"translation needs two; add a second one"
+        )
     for y, domain in enumerate(dataset.domains):
         try:
             file_name(domain)

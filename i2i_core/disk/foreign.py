@@ -52,5 +52,8 @@ def state_dict(content: Any) -> dict[str, Tensor]:
         content = content.get("state_dict", content)
     if not isinstance(content, Mapping):
         return {}
-    return {str(name).removeprefix("state_dict/").removeprefix("module."): tensor
-            for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    return {
+        str(name).removeprefix("state_dict/").removeprefix("module."): tensor
+        for name, tensor in content.items()
+        if isinstance(tensor, Tensor)
+    }

@@ -11,8 +11,10 @@ def match(expected: Parts, found: Parts, otherwise: str, ours_are: str, theirs_a
 
     otherwise: what it means that they do not. ours_are, theirs_are: what the sides are called.
     """
-    ours, theirs = ({f"{part}: {name} {list(tensor.shape)}" for part, tensors in side.items()
-                     for name, tensor in tensors.items()} for side in (expected, found))
+    ours, theirs = (
+        {f"{part}: {name} {list(tensor.shape)}" for part, tensors in side.items() for name, tensor in tensors.items()}
+        for side in (expected, found)
+    )
     lines = []
     for side, names in ((ours_are, sorted(ours - theirs)), (theirs_are, sorted(theirs - ours))):
         if names:

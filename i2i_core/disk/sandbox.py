@@ -51,8 +51,9 @@ def read_apart(path: Path) -> dict[str, Tensor]:
         target = Path(folder) / "tensors.safetensors"
         command = [sys.executable, "-P", "-m", __name__, str(path), str(target)]  # -P: nothing from the current folder
         env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8",
-                              errors="replace", env=env)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace", env=env
+        )
         if done.returncode:
             raise CheckpointError(done.stdout.strip() or _killed(path, size, -done.returncode))
         return load_file(target)
@@ -60,8 +61,9 @@ def read_apart(path: Path) -> dict[str, Tensor]:
 
 def _killed(path: Path, size: int, by: int) -> str:
     if by == signal.SIGXCPU:
-        return (f"{path} is refused: to read its {size:,} bytes takes more than {SECONDS} seconds, "
-                f"which no checkpoint does")
+        return (
+            f"{path} is refused: to read its {size:,} bytes takes more than {SECONDS} seconds, which no checkpoint does"
+        )
     how = signal.strsignal(by) if by > 0 else f"exit code {-by}"
     return f"{path} is refused: the process that read it has crashed ({how})"
 
@@ -78,8 +80,12 @@ def tensors(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
 def limit(size: int) -> None:
     """Take away from this process what reading a checkpoint of `size` bytes does not need."""
     memory = allowance(size)
-    limits = {resource.RLIMIT_CPU: SECONDS, resource.RLIMIT_FSIZE: memory, resource.RLIMIT_NOFILE: FILES,
-              resource.RLIMIT_CORE: 0}
+    limits = {
+        resource.RLIMIT_CPU: SECONDS,
+        resource.RLIMIT_FSIZE: memory,
+        resource.RLIMIT_NOFILE: FILES,
+        resource.RLIMIT_CORE: 0,
+    }
     with suppress(OSError):  # only Linux says how much there is by now, and keeps the limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
@@ -96,8 +102,10 @@ def main(source: Path, target: Path) -> str:
     except Exception as error:
         cause = error.__cause__ or error
         if isinstance(cause, MemoryError) or any(said in str(cause) for said in ("can't allocate memory", "bad_alloc")):
-            return (f"{source} is refused: to read its {size:,} bytes takes more than {allowance(size):,} bytes of "
-                    f"memory, which no checkpoint does")
+            return (
+                f"{source} is refused: to read its {size:,} bytes takes more than {allowance(size):,} bytes of "
+                f"memory, which no checkpoint does"
+            )
         if isinstance(error, ValueError):  # explained by `read`
             return str(error)
         return f"{source} cannot be kept as safetensors: {' '.join(str(error).split())}"

@@ -151,11 +151,16 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
     refuse(folder, CONFIG, "model", overwrite)
     refuse_others(folder, CONFIG, "model")
     with staged(folder) as stage:
-        flat = {f"{network}.{name}": tensor.contiguous().clone() for network, tensors in model.networks.items()
-                for name, tensor in tensors.items()}
+        flat = {
+            f"{network}.{name}": tensor.contiguous().clone()
+            for network, tensors in model.networks.items()
+            for name, tensor in tensors.items()
+        }
         if broken := [name for name, tensor in flat.items() if tensor.isnan().any()]:
-            raise CheckpointError(f"{len(broken)} of the weights are not numbers (NaN), first {broken[0]}: it would "
-                                  f"translate into nothing")
+            raise CheckpointError(
+                f"{len(broken)} of the weights are not numbers (NaN), first {broken[0]}: it would "
+                f"translate into nothing"
+            )
         (stage / WEIGHTS).write_bytes(safetensors.torch.save(flat, {"format": "pt"}))
         for name, path in model.files.items():
             _write_tensors(path, stage / name)
@@ -173,8 +178,9 @@ def own_files(folder: Path, mark: str = CONFIG) -> list[str]:
     try:
         about = json.loads((folder / mark).read_text(encoding="utf-8"))
         card = (folder / CARD).read_text(encoding="utf-8", errors="replace") if (folder / CARD).is_file() else ""
-        pictures = [path.name for path in folder.glob("*.png")
-                    if path.name.startswith("samples-") or f"]({path.name})" in card]
+        pictures = [
+            path.name for path in folder.glob("*.png") if path.name.startswith("samples-") or f"]({path.name})" in card
+        ]
         return [mark, *about["files"], CARD, RECIPE, *pictures]
     except (OSError, ValueError, RecursionError, TypeError, KeyError):
         return []
@@ -188,16 +194,18 @@ def refuse(folder: Path, mark: str, what: str, overwrite: bool) -> None:
     if folder.exists() and not (own_files(folder, mark) or (folder.is_dir() and not any(folder.iterdir()))):
         raise UsageError(f"{folder} is there and holds no {what}; choose another folder with --to")
     if (folder / mark).exists() and not overwrite:
-        raise UsageError(f"{folder} already holds a {what}; choose another folder with --to, or allow it with "
-                         f"--overwrite")
+        raise UsageError(
+            f"{folder} already holds a {what}; choose another folder with --to, or allow it with --overwrite"
+        )
 
 
 def refuse_others(folder: Path, mark: str, what: str) -> None:
     """Raise UsageError for a folder that cannot be replaced: by what else it holds, or by who is in it."""
     others = {path.name for path in folder.iterdir()} - {*own_files(folder, mark)} if folder.exists() else ()
     if others:
-        raise UsageError(f"{folder} holds {min(others)} besides a {what}; take it out, or choose another folder with "
-                         f"--to")
+        raise UsageError(
+            f"{folder} holds {min(others)} besides a {what}; take it out, or choose another folder with --to"
+        )
     if Path.cwd().is_relative_to(folder.resolve()):
         raise UsageError(f"{folder} is the folder that you are in, or holds it; choose another one with --to")
 

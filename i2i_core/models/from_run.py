@@ -41,16 +41,21 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = 
     try:
         parts = checkpoint.parts()
     except FileNotFoundError:
-        raise CheckpointError(f"{checkpoint.path} is gone: the run goes on, and keeps only newer ones; try again"
-                              ) from None
+        raise CheckpointError(
+            f"{checkpoint.path} is gone: the run goes on, and keeps only newer ones; try again"
+        ) from None
     networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
     for hook in checked.hooks:
         for name, tensors in _averages(parts.get(f"hooks/{hook}", {})).items():
             if name in networks and tensors.keys() == networks[name].keys():
                 networks[name] = tensors
     recipe = checked.recipe
-    training = {"seed": recipe.seed, "data": recipe.data.use, "steps": checkpoint.step,
-                "metrics": _measured(folder) if checkpoint.step == recipe.steps else {}}
+    training = {
+        "seed": recipe.seed,
+        "data": recipe.data.use,
+        "steps": checkpoint.step,
+        "metrics": _measured(folder) if checkpoint.step == recipe.steps else {},
+    }
     return of_recipe(checked, checkpoint.info["domains"], networks, plugins, folder.name, show, training)
 
 
@@ -85,8 +90,15 @@ def _averages(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins: Plugins, name: str,
-              show: str = "x_fake", training: Mapping[str, Any] | None = None) -> Model:
+def of_recipe(
+    checked: Checked,
+    domains: list[str],
+    networks: Networks,
+    plugins: Plugins,
+    name: str,
+    show: str = "x_fake",
+    training: Mapping[str, Any] | None = None,
+) -> Model:
     """What a translation by the tensor `show` needs of a recipe's components, with these weights and domains."""
     recipe = checked.recipe
     planner = planner_of(checked, EVERY_FIELD)
@@ -95,15 +107,26 @@ def of_recipe(checked: Checked, domains: list[str], networks: Networks, plugins:
         hint = did_you_mean(show, planner.names())
         raise UsageError(f"no phase of the recipe makes the tensor {show}" + (f" ({hint})" if hint else ""))
     files: dict[str, Path] = {}
-    named = {kind: {n: _portable(spec.resolved(), files) for n, spec in specs.items() if n in used}
-             for kind, specs in (("networks", checked.networks), ("tensors", checked.tensors))}
+    named = {
+        kind: {n: _portable(spec.resolved(), files) for n, spec in specs.items() if n in used}
+        for kind, specs in (("networks", checked.networks), ("tensors", checked.tensors))
+    }
     targets = sorted({y for ys in directions(recipe.data.targets, domains).values() for y in ys})
     names = {recipe.method.use, *_uses(named)}
     config = {
-        "i2i": 1, "method": recipe.method.use, "image_size": recipe.data.image_size, "domains": domains,
-        "targets": [domains[y] for y in targets], "show": show, "guides": guides, **named,
-        "plugins": environment.origins(plugins, names), "versions": environment.versions(),
-        "training": dict(training or {}), "files": {}}
+        "i2i": 1,
+        "method": recipe.method.use,
+        "image_size": recipe.data.image_size,
+        "domains": domains,
+        "targets": [domains[y] for y in targets],
+        "show": show,
+        "guides": guides,
+        **named,
+        "plugins": environment.origins(plugins, names),
+        "versions": environment.versions(),
+        "training": dict(training or {}),
+        "files": {},
+    }
     document = load_text(json.dumps(to_jsonable_python(config), indent=1, ensure_ascii=False), f"{name}/{CONFIG}")
     kept = {name: {**tensors} for name, tensors in networks.items() if name in used}
     return Model(name, document, kept, files)

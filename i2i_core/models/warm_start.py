@@ -23,15 +23,26 @@ def start_from(folder: Path, networks: Mapping[str, nn.Module], domains: Sequenc
     model = read(folder)
     found = {name: tensors for name, tensors in model.networks.items() if name in networks and tensors}
     if not found:
-        raise CheckpointError(f"the model {folder} has none of the recipe's networks {', '.join(networks)}; "
-                              f"it has {', '.join(model.networks)}")
-    match({name: networks[name].state_dict() for name in found}, found,
-                f"the weights of the model {folder} do not fit the recipe's networks", "recipe", "model")
+        raise CheckpointError(
+            f"the model {folder} has none of the recipe's networks {', '.join(networks)}; "
+            f"it has {', '.join(model.networks)}"
+        )
+    match(
+        {name: networks[name].state_dict() for name in found},
+        found,
+        f"the weights of the model {folder} do not fit the recipe's networks",
+        "recipe",
+        "model",
+    )
     for name, tensors in found.items():
         networks[name].load_state_dict(tensors)
     if lacking := [name for name, network in networks.items() if name not in found and network.state_dict()]:
-        warnings.warn(f"the model {folder} has no weights of {', '.join(lacking)}, which start from the seed",
-                      stacklevel=2)
+        warnings.warn(
+            f"the model {folder} has no weights of {', '.join(lacking)}, which start from the seed", stacklevel=2
+        )
     if (theirs := model.config.domains) != list(domains):
-        warnings.warn(f"the model {folder} was trained on the domains {', '.join(theirs)}, whose weights are now those "
-                      f"of {', '.join(domains)}", stacklevel=2)
+        warnings.warn(
+            f"the model {folder} was trained on the domains {', '.join(theirs)}, whose weights are now those "
+            f"of {', '.join(domains)}",
+            stacklevel=2,
+        )

@@ -68,8 +68,9 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
     checked = Checked(recipe)
 
     def specs(kind: str, uses: Mapping[str, Use], *section: str) -> dict[str, Spec]:
-        found = {name: checker.check(kind, {"use": use.use, **use.params}, (*section, name))
-                 for name, use in uses.items()}
+        found = {
+            name: checker.check(kind, {"use": use.use, **use.params}, (*section, name)) for name, use in uses.items()
+        }
         return {name: spec for name, spec in found.items() if spec is not None}
 
     method = specs("method", {"method": recipe.method}).get("method")
@@ -80,8 +81,11 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
         checked.validation = checker.check("dataset", keys, ("data", "validation"), ("data",))
     checked.networks = specs("network", recipe.networks, "networks")
     checked.tensors = specs("tensor", recipe.tensors, "tensors")
-    checked.losses = {(group, name): spec for group, terms in recipe.losses.items()
-                      for name, spec in specs("loss", terms, "losses", group).items()}
+    checked.losses = {
+        (group, name): spec
+        for group, terms in recipe.losses.items()
+        for name, spec in specs("loss", terms, "losses", group).items()
+    }
     checked.hooks = specs("hook", recipe.all_hooks(), "hooks")
     checked.trainer = specs("trainer", {"trainer": recipe.trainer}).get("trainer")
     checked.weights = _weights(recipe, checker)
@@ -100,8 +104,10 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
                 found: Any = check.function(*(recipe for _ in check.argnames))
                 checker.problems += found or []
             except Exception as error:  # a plugin may raise anything
-                raise PluginError(f"plugin {check.plugin_name} fails to check the recipe: {type(error).__name__}: "
-                                  f"{error}; update or uninstall it") from error
+                raise PluginError(
+                    f"plugin {check.plugin_name} fails to check the recipe: {type(error).__name__}: "
+                    f"{error}; update or uninstall it"
+                ) from error
     if checker.problems:
         raise RecipeError(in_order(checker.problems))
     return checked
@@ -117,15 +123,21 @@ def _requirements(recipe: Recipe, checker: Checker) -> None:
             specifier = SpecifierSet(wanted)
             version = metadata.version(distribution or name)
             if not specifier.contains(version, prereleases=True):
-                checker.report(f"the recipe requires {name} {wanted}, and {version} is installed", place,
-                               f'pip install "{distribution}{wanted}"')
+                checker.report(
+                    f"the recipe requires {name} {wanted}, and {version} is installed",
+                    place,
+                    f'pip install "{distribution}{wanted}"',
+                )
         except InvalidSpecifier:
             checker.report(f"{wanted!r} is no version range", place, 'write for example ">=0.1,<1"')
         except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
             if name not in distributions:
                 known = f'pip install "{plugins.index.get(name, name)}{wanted}"'
-                checker.report(f"the recipe requires {f'{name} {wanted}'.strip()}, which is not installed", place,
-                               known if name in plugins.index else f"no known plugin; if a distribution, {known}")
+                checker.report(
+                    f"the recipe requires {f'{name} {wanted}'.strip()}, which is not installed",
+                    place,
+                    known if name in plugins.index else f"no known plugin; if a distribution, {known}",
+                )
 
 
 def _schedule(keys: Any, checker: Checker, *places: Place) -> Spec | None:
@@ -136,9 +148,13 @@ def _schedule(keys: Any, checker: Checker, *places: Place) -> Spec | None:
 
 
 def _weights(recipe: Recipe, checker: Checker) -> dict[Key, Spec]:
-    specs = {(group, name): _schedule({"use": term.weight.use, **term.weight.params}, checker,
-                                      ("losses", group, name, "weight"))
-             for group, terms in recipe.losses.items() for name, term in terms.items()}
+    specs = {
+        (group, name): _schedule(
+            {"use": term.weight.use, **term.weight.params}, checker, ("losses", group, name, "weight")
+        )
+        for group, terms in recipe.losses.items()
+        for name, term in terms.items()
+    }
     return {key: spec for key, spec in specs.items() if spec is not None}
 
 
@@ -151,8 +167,9 @@ def _optimizers(recipe: Recipe, checker: Checker) -> dict[str, OptimizerSpec]:
             lr = _schedule(keys["lr"], checker, checker.place_of("lr", places))
             rates: Schedule | None = build(lr, {}) if lr else None
             keys["lr"] = min(rates(0), rates(recipe.steps)) if rates else 0.0  # the optimizer itself takes a number
-        clip_norm = checker.read(OPTIMIZER_KEYS["clip_norm"], keys.pop("clip_norm", None),
-                                 checker.place_of("clip_norm", places))
+        clip_norm = checker.read(
+            OPTIMIZER_KEYS["clip_norm"], keys.pop("clip_norm", None), checker.place_of("clip_norm", places)
+        )
         spec = checker.check("optimizer", keys, *places)
         if spec is not None:
             found[name] = OptimizerSpec(spec, lr, clip_norm)

@@ -64,16 +64,21 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
     aliases = _aliases(recipe)
     readers: dict[Place, Definition] = {("tensors", name): tensor for name, tensor in planner.definitions.items()}
     readers |= {_place(term.loss): term.loss for request in requests for term in request.terms}
-    said = aliases | {(*place, argument): name for place, reader in readers.items()
-                      for argument, name in reader.reads.items() if argument != name}
+    said = aliases | {
+        (*place, argument): name
+        for place, reader in readers.items()
+        for argument, name in reader.reads.items()
+        if argument != name
+    }
     known = planner.names() | {str(path[-1]) for path in recipe.document.keys if path[-2:-1] == ("where",)}
     unknown = {place: name for place, name in said.items() if name not in known}
 
     def hint(name: str) -> str:
         return "the data set has no true pairs" if name == PAIR else did_you_mean(name, known)
 
-    problems = [Problem(f"nothing makes the tensor {name}", recipe.mark(*place), hint(name))
-                for place, name in unknown.items()]
+    problems = [
+        Problem(f"nothing makes the tensor {name}", recipe.mark(*place), hint(name)) for place, name in unknown.items()
+    ]
     read = set(aliases.values()).union(*(reader.reads.values() for reader in readers.values()))
     unread = [place for place in aliases if place[-1] not in read]
     made = {**planner.definitions, **{name: define_unknown(name) for name in unknown.values()}}
@@ -89,8 +94,11 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
             what = f"tensor {name} needs itself" if error.cycle else f"no network or tensor is called {name}"
             needs = f"phase {alone[0].name} needs {' -> '.join((loss.name, *error.chain))}"
             if slip := next((place for place in unread if get_close_matches(name, [str(place[-1])])), None):
-                problems.append(Problem(f"no tensor or loss reads {slip[-1]}", recipe.mark(*slip, key=True),
-                                        f"did you mean {name}?"))
+                problems.append(
+                    Problem(
+                        f"no tensor or loss reads {slip[-1]}", recipe.mark(*slip, key=True), f"did you mean {name}?"
+                    )
+                )
             else:
                 problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else hint(name)))
             made[name] = define_unknown(name)  # one mistake is one problem, whatever else needs it
@@ -105,8 +113,7 @@ def _aliases(recipe: Recipe) -> dict[Place, str]:
     """What each alias means, by where it is written."""
     holders: dict[Place, sections.Phase | sections.Term] = {}
     holders |= {("phases", name): phase for name, phase in recipe.phases.items()}
-    holders |= {("losses", group, name): term for group, terms in recipe.losses.items()
-                for name, term in terms.items()}
+    holders |= {("losses", group, name): term for group, terms in recipe.losses.items() for name, term in terms.items()}
     return {(*place, "where", alias): name for place, holder in holders.items() for alias, name in holder.where.items()}
 
 
@@ -131,20 +138,27 @@ def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase])
     """Networks learn, losses are minimised, and tensors and aliases are read."""
     recipe, aliases = checked.recipe, _aliases(checked.recipe)
     for network in recipe.networks.keys() - {name for phase in recipe.phases.values() for name in phase.train}:
-        checker.report(f"network {network} is trained by no phase", ("networks", network), "add it to a phase's train",
-                       key=True)
+        checker.report(
+            f"network {network} is trained by no phase", ("networks", network), "add it to a phase's train", key=True
+        )
     for group in recipe.losses.keys() - {name for phase in recipe.phases.values() for name in phase.losses}:
         checker.report(f"losses.{group} is minimised by no phase", ("losses", group), key=True)
     for step in planned:
         for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
-            checker.report(f"phase {step.name} trains {network}, on which none of its losses depends",
-                           ("phases", step.name, "train", step.trains.index(network)))
+            checker.report(
+                f"phase {step.name} trains {network}, on which none of its losses depends",
+                ("phases", step.name, "train", step.trains.index(network)),
+            )
     if not checker.problems:  # else a network that cannot learn has said it
         moving = {term.mark for step in planned for term in step.terms if reached(term.arguments) & {*step.trains}}
         for (group, name), spec in checked.losses.items():
             if spec.mark not in moving and not checked.is_watched((group, name)):
-                checker.report(f"losses.{group}.{name} depends on no network that its phases train",
-                               ("losses", group, name), "with weight: 0 it is watched", key=True)
+                checker.report(
+                    f"losses.{group}.{name} depends on no network that its phases train",
+                    ("losses", group, name),
+                    "with weight: 0 it is watched",
+                    key=True,
+                )
     reads = [tensor.reads for tensor in definitions(checked.method, checked.tensors).values()]
     reads += [loss.reads for loss in checked.losses.values()]
     read = set(aliases.values()).union(*(named.values() for named in reads))
@@ -161,10 +175,16 @@ def _players(checked: Checked, checker: Checker) -> None:
     sides = {checked.losses[key].params.get("player") for key in players}
     if len(players) > 1 and len(sides) == 1 and None not in sides:  # a plugin's players need not say their side
         group, name = list(players)[-1]
-        checker.report(f"losses.{group}.{name} is another {sides.pop()}, and nothing plays against it",
-                       ("losses", group, name, "player"), "a GAN has a discriminator and a generator")
+        checker.report(
+            f"losses.{group}.{name} is another {sides.pop()}, and nothing plays against it",
+            ("losses", group, name, "player"),
+            "a GAN has a discriminator and a generator",
+        )
     for (group, name), objective in players.items():
         (other_group, other), first = next(iter(players.items()))
         if objective != first:
-            checker.report(f"losses.{group}.{name} plays {objective} against losses.{other_group}.{other}, which plays "
-                           f"{first}", ("losses", group, name, "use"), "use one objective for both players")
+            checker.report(
+                f"losses.{group}.{name} plays {objective} against losses.{other_group}.{other}, which plays {first}",
+                ("losses", group, name, "use"),
+                "use one objective for both players",
+            )

@@ -111,8 +111,9 @@ class Unresolved(Exception):
 class Planner:
     """Plans what phases train on and what uses of a model show. A definition wins over a batch field of its name."""
 
-    def __init__(self, definitions: Mapping[str, Definition], networks: Collection[str], fields: Collection[str]
-                 ) -> None:
+    def __init__(
+        self, definitions: Mapping[str, Definition], networks: Collection[str], fields: Collection[str]
+    ) -> None:
         self.definitions, self.networks, self.fields = definitions, networks, fields
 
     def names(self) -> set[str]:
@@ -131,8 +132,14 @@ class Planner:
         except Unresolved as error:
             name = error.chain[-1]
             how = f"under the aliases of phase {phase}" if phase else "without the aliases of a phase"
-            raise RecipeError([Problem(f"nothing makes the tensor {name}, which is asked for {how}",
-                                       hint=did_you_mean(name, self.names()))]) from None
+            raise RecipeError(
+                [
+                    Problem(
+                        f"nothing makes the tensor {name}, which is asked for {how}",
+                        hint=did_you_mean(name, self.names()),
+                    )
+                ]
+            ) from None
 
     def iteration(self, requests: Sequence[Request], share: bool = True) -> list[PlannedPhase]:
         """Plan one iteration; raises Unresolved for the first name without a meaning.
@@ -152,10 +159,16 @@ class Planner:
         phases, done = [], set[Node]()
         for index, (request, terms, used) in enumerate(drafts):
             later = {node for _, _, others in drafts[index + 1 :] for node in others}
-            phases.append(PlannedPhase(
-                request.name, tuple(request.trains), tuple(terms),
-                compute=tuple(n for n in used if n not in done), reuse=tuple(n for n in used if n in done),
-                release=tuple(n for n in used if n not in later)))
+            phases.append(
+                PlannedPhase(
+                    request.name,
+                    tuple(request.trains),
+                    tuple(terms),
+                    compute=tuple(n for n in used if n not in done),
+                    reuse=tuple(n for n in used if n in done),
+                    release=tuple(n for n in used if n not in later),
+                )
+            )
             done.update(used)
         return phases
 
@@ -168,8 +181,9 @@ class Planner:
 class _Resolver:
     """The meaning of names under the aliases of a term, at the versions that networks then have."""
 
-    def __init__(self, planner: Planner, where: Mapping[str, str], versions: Mapping[str, int],
-                 nodes: dict[Any, Node]) -> None:
+    def __init__(
+        self, planner: Planner, where: Mapping[str, str], versions: Mapping[str, int], nodes: dict[Any, Node]
+    ) -> None:
         self.planner, self.where, self.versions, self.nodes = planner, where, versions, nodes
         self.names = planner.names()
         self.found: dict[str, Node] = {}

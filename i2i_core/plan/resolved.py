@@ -25,8 +25,12 @@ def resolve(checked: Checked) -> dict[str, Any]:
     recipe = checked.recipe
     assert checked.data is not None
     assert checked.trainer is not None
-    found = {**recipe.model_dump(), "method": recipe.method.use, "optimizers": _optimizers(checked),
-             "hooks": dict.fromkeys({**recipe.all_hooks(), **recipe.hooks})}
+    found = {
+        **recipe.model_dump(),
+        "method": recipe.method.use,
+        "optimizers": _optimizers(checked),
+        "hooks": dict.fromkeys({**recipe.all_hooks(), **recipe.hooks}),
+    }
     found["data"] |= checked.data.resolved()
     found["trainer"] = checked.trainer.resolved()
     for section, specs in (("networks", checked.networks), ("tensors", checked.tensors), ("hooks", checked.hooks)):
@@ -132,9 +136,25 @@ def changes(earlier: str, checked: Checked) -> list[Change]:
     """
     before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
     stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
-    free = (("steps",), ("seed",), ("channels_last",), ("tf32",), ("compile",), ("activation_checkpointing",), ("data", "workers"),
-            ("data", "gradient_accumulation"))
-    return [Change(path, before.get(path), after.get(path), path in free
-                   or (path[0] == "optimizers" and path[-1] != "use")
-                   or (path[0] == "hooks" and path[1] not in stateful))
-            for path in {**before, **after} if before.get(path) != after.get(path)]
+    free = (
+        ("steps",),
+        ("seed",),
+        ("channels_last",),
+        ("tf32",),
+        ("compile",),
+        ("activation_checkpointing",),
+        ("data", "workers"),
+        ("data", "gradient_accumulation"),
+    )
+    return [
+        Change(
+            path,
+            before.get(path),
+            after.get(path),
+            path in free
+            or (path[0] == "optimizers" and path[-1] != "use")
+            or (path[0] == "hooks" and path[1] not in stateful),
+        )
+        for path in {**before, **after}
+        if before.get(path) != after.get(path)
+    ]

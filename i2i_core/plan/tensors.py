@@ -49,12 +49,16 @@ def define_unknown(name: str) -> Definition:
 
 def method_tensors(module: ModuleType, mark: Mark | None = None) -> dict[str, Definition]:
     """Return a method's page: every public function defined in `module`; mark: where the recipe names the method."""
-    return {name: define(name, f, mark) for name, f in inspect.getmembers(module, inspect.isfunction)
-            if f.__module__ == module.__name__ and not name.startswith("_") and not hasattr(f, "i2i_impl")}
+    return {
+        name: define(name, f, mark)
+        for name, f in inspect.getmembers(module, inspect.isfunction)
+        if f.__module__ == module.__name__ and not name.startswith("_") and not hasattr(f, "i2i_impl")
+    }
 
 
-def definitions(method: Mapping[str, Definition], tensors: Mapping[str, Spec],
-                calls: Mapping[str, Callable[..., Any]] | None = None) -> dict[str, Definition]:
+def definitions(
+    method: Mapping[str, Definition], tensors: Mapping[str, Spec], calls: Mapping[str, Callable[..., Any]] | None = None
+) -> dict[str, Definition]:
     """Return a method's tensors, with a recipe's in place of those of the same name."""
     found = dict(method)
     for name, spec in tensors.items():

@@ -19,8 +19,17 @@ Path = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False, ".nan": float("nan"),
-                          ".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf")}
+_WORDS: dict[str, Any] = {
+    "": None,
+    "~": None,
+    "null": None,
+    "true": True,
+    "false": False,
+    ".nan": float("nan"),
+    ".inf": float("inf"),
+    "+.inf": float("inf"),
+    "-.inf": float("-inf"),
+}
 _YAML = "tag:yaml.org,2002:"
 _PLAIN = (f"{_YAML}map", f"{_YAML}seq", f"{_YAML}str")
 
@@ -157,8 +166,11 @@ def set_value(document: Document, assignment: str, said_by: str = "") -> None:
         elif isinstance(holder, list) and part.isdecimal() and int(part) < len(holder):
             key = int(part)
         else:
-            what = (f"a list of {len(holder)}, counted from 0; it has no item {part}" if isinstance(holder, list)
-                    else f"{shown(holder)}, which has no keys to set")
+            what = (
+                f"a list of {len(holder)}, counted from 0; it has no item {part}"
+                if isinstance(holder, list)
+                else f"{shown(holder)}, which has no keys to set"
+            )
             raise RecipeError([Problem(f"{'.'.join(map(str, path))} is {what}", origin)])
         path = (*path, key)
         document.keys.setdefault(path, origin)

@@ -25,8 +25,11 @@ def _named_in(section: str, what: str, *others: str) -> AfterValidator:
     def known(name: str, info: ValidationInfo) -> str:
         written = info.context and info.context.get(section)
         if isinstance(written, dict) and name not in (names := [*others, *written]):
-            raise PydanticCustomError("unknown_name", "there is no {what} {name} in the recipe",
-                                      {"what": what, "name": name, "hint": did_you_mean(name, names)})
+            raise PydanticCustomError(
+                "unknown_name",
+                "there is no {what} {name} in the recipe",
+                {"what": what, "name": name, "hint": did_you_mean(name, names)},
+            )
         return name
 
     return AfterValidator(known)
@@ -42,8 +45,9 @@ def _each_once(names: list[str]) -> list[str]:
 def file_name(name: str) -> str:
     """A name that may be part of a file's, and be printed; raises ValueError for any other."""
     if not re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]{1,200}", name):
-        raise ValueError(f"{name[:80]!r} cannot be part of a file's name: it is empty or long, or has a slash or a "
-                         f"control character")
+        raise ValueError(
+            f"{name[:80]!r} cannot be part of a file's name: it is empty or long, or has a slash or a control character"
+        )
     return name
 
 

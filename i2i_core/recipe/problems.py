@@ -10,19 +10,32 @@ from pydantic_core import ErrorDetails
 from i2i_core.errors import Problem, did_you_mean
 from i2i_core.recipe.document import Document, Path, shown
 
-_EXPECTED = {"int_type": "a whole number", "int_parsing": "a whole number", "int_from_float": "a whole number",
-             "float_type": "a number", "float_parsing": "a number", "bool_type": "true or false",
-             "bool_parsing": "true or false", "string_type": "text", "list_type": "a list", "tuple_type": "a list",
-             "dict_type": "a mapping", "model_type": "a mapping", "path_type": "a path",
-             "is_instance_of": "a component", "none_required": "null"}
+_EXPECTED = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "string_type": "text",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "path_type": "a path",
+    "is_instance_of": "a component",
+    "none_required": "null",
+}
 _STAND_INS: dict[Path, int] = {("i2i",): 1, ("steps",): 1, ("data", "image_size"): 1, ("data", "batch_size"): 1}
 """Values that nothing else in a recipe is checked against."""
 _NEEDED: set[Path] = {(), ("data",), ("method",), ("networks",), ("losses",), ("phases",)}
 """What nothing can be checked without."""
 
 
-def shape_problems(errors: Iterable[ErrorDetails], document: Document, base: Path,
-                   known: Callable[[Path], Iterable[str]]) -> list[Problem]:
+def shape_problems(
+    errors: Iterable[ErrorDetails], document: Document, base: Path, known: Callable[[Path], Iterable[str]]
+) -> list[Problem]:
     """The problems at their marks; errors are at paths below `base`, `known` gives the keys allowed at a path."""
     problems = []
     expected: dict[Path, tuple[Any, dict[str, None]]] = {}  # since each branch of a union has an error of its own
@@ -70,8 +83,9 @@ def without_mistakes(errors: Iterable[ErrorDetails], data: Any) -> Any:
 
 def _without(data: Any, mistakes: Collection[Path], path: Path = ()) -> Any:
     if isinstance(data, dict):
-        return {key: _without(value, mistakes, (*path, key)) for key, value in data.items()
-                if (*path, key) not in mistakes}
+        return {
+            key: _without(value, mistakes, (*path, key)) for key, value in data.items() if (*path, key) not in mistakes
+        }
     if isinstance(data, list):
         return [_without(value, mistakes, (*path, i)) for i, value in enumerate(data) if (*path, i) not in mistakes]
     return data
@@ -79,8 +93,9 @@ def _without(data: Any, mistakes: Collection[Path], path: Path = ()) -> Any:
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
     """Problems without repetitions, by file, line and column."""
-    return sorted(dict.fromkeys(problems),
-                  key=lambda p: (p.mark.file, p.mark.line, p.mark.column) if p.mark else ("", 0, 0))
+    return sorted(
+        dict.fromkeys(problems), key=lambda p: (p.mark.file, p.mark.line, p.mark.column) if p.mark else ("", 0, 0)
+    )
 
 
 def _written(path: Path, data: Any) -> Path:

@@ -28,8 +28,14 @@ def find_recipe(name: str | Path, bundled: Mapping[str, Path], advise: Callable[
         return path
     file = (path.name if path.suffix else f"{path.name}.yaml") if path.name == str(path) else ""
     if file not in bundled:
-        raise RecipeError([Problem(f"there is no recipe {name}, neither as a file nor bundled with an installed plugin",
-                                   hint=advise(file) or did_you_mean(str(name), bundled))])
+        raise RecipeError(
+            [
+                Problem(
+                    f"there is no recipe {name}, neither as a file nor bundled with an installed plugin",
+                    hint=advise(file) or did_you_mean(str(name), bundled),
+                )
+            ]
+        )
     return bundled[file]
 
 

@@ -35,8 +35,10 @@ _BARE_NAME = shorthand(str, lambda name: {"use": name})
 
 def _refuse_fp16(value: Any) -> Any:
     if value in ("fp16", "float16", 16):
-        raise ValueError("fp16 is refused: its gradient scaler is shared by all optimizers of a step, "
-                         "which scales every one after the first wrongly; use bf16 or fp32")
+        raise ValueError(
+            "fp16 is refused: its gradient scaler is shared by all optimizers of a step, "
+            "which scales every one after the first wrongly; use bf16 or fp32"
+        )
     return value
 
 
@@ -168,11 +170,14 @@ class Data(Use):
     def _enough(cls, cache: _Size | None, others: ValidationInfo) -> _Size | None:
         height, width = others.data.get("image_size", (1, 1))
         if cache and (cache[0] < height or cache[1] < width):
-            raise ValueError(f"pictures of {cache[0]} x {cache[1]} pixels would be enlarged to the image_size of "
-                             f"{height} x {width}; write {max(height, width)} or more")
+            raise ValueError(
+                f"pictures of {cache[0]} x {cache[1]} pixels would be enlarged to the image_size of "
+                f"{height} x {width}; write {max(height, width)} or more"
+            )
         if cache and 3 * cache[0] * cache[1] > 2_000_000_000:  # NumPy has no larger records
-            raise ValueError(f"a picture of {cache[0]} x {cache[1]} pixels would take more than 2 GB; "
-                             f"write a smaller size")
+            raise ValueError(
+                f"a picture of {cache[0]} x {cache[1]} pixels would take more than 2 GB; write a smaller size"
+            )
         return cache
 
 
@@ -182,7 +187,8 @@ def _with_default_hooks(hooks: Any) -> Any:
         return hooks
     return {name: name for name in DEFAULT_HOOKS} | {
         name: {"use": name, **use} if name in DEFAULT_HOOKS and isinstance(use, dict) else use
-        for name, use in hooks.items()}
+        for name, use in hooks.items()
+    }
 
 
 _Hooks = dict[str, Annotated[Use | None, _BARE_NAME]]
@@ -226,7 +232,8 @@ class Recipe(Section):
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
     """The default, and what differs for a network."""
     hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
-        default={}, validate_default=True)
+        default={}, validate_default=True
+    )
     """progress, metrics and checkpoint are there without being named; null removes one."""
     trainer: Named = Use(use="phases")
     """The loop itself."""
@@ -256,8 +263,11 @@ class Recipe(Section):
     def terms(self, phase: str) -> list[tuple[str, Term]]:
         """A phase's losses by name; with several groups the name says which: "group.term"."""
         groups = self.phases[phase].losses
-        return [(name if len(groups) == 1 else f"{group}.{name}", term)
-                for group in groups for name, term in self.losses[group].items()]
+        return [
+            (name if len(groups) == 1 else f"{group}.{name}", term)
+            for group in groups
+            for name, term in self.losses[group].items()
+        ]
 
     def all_hooks(self) -> dict[str, Use]:
         """The recipe's hooks and the default ones that it does not replace or set to null."""
@@ -271,8 +281,11 @@ class Recipe(Section):
 OPTIMIZER_KEYS: dict[str, Any] = {"lr": Schedule, "clip_norm": Ratio | None}
 """What the core reads of an optimizer's keys: a rate that changes, which the optimizer itself takes as a number, and
 the norm to which gradients are clipped."""
-RESERVED = {"loss": Term.model_fields.keys() - {"use"}, "dataset": Data.model_fields.keys() - {"use"},
-            "optimizer": OPTIMIZER_KEYS.keys()}
+RESERVED = {
+    "loss": Term.model_fields.keys() - {"use"},
+    "dataset": Data.model_fields.keys() - {"use"},
+    "optimizer": OPTIMIZER_KEYS.keys(),
+}
 """The core's own keys among those of a component, by its kind."""
 
 

@@ -26,10 +26,16 @@ LIBRARIES = ("torch", "accelerate", "safetensors")
 def write(folder: Path, components: Collection[str], plugins: Plugins, accelerator: Accelerator) -> None:
     """What and which machine made the run in `folder`; components: the names of all that it uses."""
     device = accelerator.device
-    facts = {"python": platform.python_version(), "platform": platform.platform(),
-             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-             "versions": versions(), "plugins": origins(plugins, components), "world_size": accelerator.num_processes,
-             "threads": torch.get_num_threads(), "command": sys.argv}
+    facts = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "versions": versions(),
+        "plugins": origins(plugins, components),
+        "world_size": accelerator.num_processes,
+        "threads": torch.get_num_threads(),
+        "command": sys.argv,
+    }
     write_file(folder / FILE, json.dumps(facts, indent=1))
 
 
@@ -82,6 +88,9 @@ def _pinned(versions: Mapping[str, str]) -> dict[str, str]:
 
 def _all_origins(plugins: Plugins) -> dict[str, str]:
     """What brings each plugin: its distribution as pip takes it, or the path of its file or of the registry file."""
-    installed = {row.name: f"{row.distribution}=={row.version}" if row.version else str(plugins.registry_file)
-                 for row in plugins.rows if row.name != "core" and not row.error}
+    installed = {
+        row.name: f"{row.distribution}=={row.version}" if row.version else str(plugins.registry_file)
+        for row in plugins.rows
+        if row.name != "core" and not row.error
+    }
     return installed | {file.stem: str(file.resolve()) for file in plugins.files}

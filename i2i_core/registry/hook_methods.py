@@ -15,13 +15,18 @@ def event_problems(cls: type) -> list[Problem]:
     problems = []
     for name in (n for n in vars(cls) if not n.startswith("_") and n not in EVENTS and callable(getattr(cls, n))):
         for close in difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.8):  # `run` and `start` are fine names
-            problems.append(Problem(f"hook {cls.__name__} has a method {name}, which is no event",
-                                    hint=f"did you mean {close}?"))
+            problems.append(
+                Problem(f"hook {cls.__name__} has a method {name}, which is no event", hint=f"did you mean {close}?")
+            )
     known = {event: _names(getattr(Hook, event)) for event in EVENTS}
     for event in (e for e in EVENTS if hasattr(cls, e)):
         for argument in sorted(_names(getattr(cls, event)) - known[event]):
-            problems.append(Problem(f"hook {cls.__name__}: the event {event} has no argument {argument}",
-                                    hint=did_you_mean(argument, known[event])))
+            problems.append(
+                Problem(
+                    f"hook {cls.__name__}: the event {event} has no argument {argument}",
+                    hint=did_you_mean(argument, known[event]),
+                )
+            )
     return problems
 
 

@@ -47,8 +47,9 @@ class Plugin:
 class Plugins:
     """The loaded plugins, what they registered and where their recipes are."""
 
-    def __init__(self, registry_file: Path | None = None, files: tuple[Path, ...] = (), *, installed: bool = True
-                 ) -> None:
+    def __init__(
+        self, registry_file: Path | None = None, files: tuple[Path, ...] = (), *, installed: bool = True
+    ) -> None:
         """Load plugins; one that fails is a row with its error, never an exception.
 
         registry_file: the allow-list (see `load_registry_file`) instead of the installed entry points;
@@ -109,8 +110,10 @@ class Plugins:
         self.rows.append(row)
         if first is not None:
             row.error = f"{first.distribution} already brings a plugin called {row.name}" + (
-                " and comes first by name; uninstall one of the two, or list one in a registry file" if row.version
-                else "; rename the file")
+                " and comes first by name; uninstall one of the two, or list one in a registry file"
+                if row.version
+                else "; rename the file"
+            )
             return
         try:
             plugin = load()
@@ -172,8 +175,10 @@ def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
         sys.path.insert(0, str(folder))
     elif installed:
         if not SpecifierSet(wanted).contains(installed, prereleases=True):
-            raise PluginError(f"{installed} is installed, the registry file wants {wanted}; "
-                              f'pip install "{pinned["distribution"]}{wanted}"')
+            raise PluginError(
+                f"{installed} is installed, the registry file wants {wanted}; "
+                f'pip install "{pinned["distribution"]}{wanted}"'
+            )
         _check_core(pinned["distribution"])
     return importlib.import_module(pinned["package"])
 
@@ -184,8 +189,10 @@ def _check_core(distribution: str) -> None:
         applies = need.marker is None or need.marker.evaluate({"extra": ""})
         asked = canonicalize_name(need.name) == DISTRIBUTION and applies
         if asked and not need.specifier.contains(__version__, prereleases=True):
-            raise PluginError(f'it needs {DISTRIBUTION}{need.specifier}, and {__version__} is installed; '
-                              f'pip install "{DISTRIBUTION}{need.specifier}", or another version of {distribution}')
+            raise PluginError(
+                f"it needs {DISTRIBUTION}{need.specifier}, and {__version__} is installed; "
+                f'pip install "{DISTRIBUTION}{need.specifier}", or another version of {distribution}'
+            )
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: ModuleType) -> None:

@@ -20,9 +20,13 @@ from pydantic_core import PydanticCustomError
 
 from i2i_core import interfaces
 
-NESTED = {interfaces.Loss: "loss", interfaces.Dataset: "dataset", interfaces.Trainer: "trainer",
-          interfaces.Hook: "hook",
-          interfaces.Schedule: "schedule"}
+NESTED = {
+    interfaces.Loss: "loss",
+    interfaces.Dataset: "dataset",
+    interfaces.Trainer: "trainer",
+    interfaces.Hook: "hook",
+    interfaces.Schedule: "schedule",
+}
 """The kind of a nested component where a parameter is annotated with its interface; else it is a network."""
 TENSOR_KINDS = ("loss", "tensor")
 FACTS = ("image_size", "num_domains", "domains")
@@ -52,8 +56,11 @@ def signature_of(target: Any, kind: str) -> Signature:
     if inspect.ismodule(target):
         return Signature({}, {})
     positional_are_keys = inspect.isclass(target) or kind not in (*TENSOR_KINDS, "optimizer")
-    params = {name: p for name, p in inspect.signature(target).parameters.items()
-              if p.kind is p.KEYWORD_ONLY or (positional_are_keys and p.kind in POSITIONAL)}
+    params = {
+        name: p
+        for name, p in inspect.signature(target).parameters.items()
+        if p.kind is p.KEYWORD_ONLY or (positional_are_keys and p.kind in POSITIONAL)
+    }
     wants, optional = call_arguments(target) if kind in TENSOR_KINDS else ((), frozenset())
     try:
         hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
@@ -81,8 +88,9 @@ def key_model(hint: Any, alias: str | None = None) -> Any:
     """A pydantic model whose `value` is a key annotated with `hint`, where that is no component."""
     alternatives = tuple(_NO_COMPONENT if _takes_component(a) else a for a in alternatives_of(hint))
     checkable: Any = typing.Union[alternatives]  # noqa: UP007
-    return create_model("Key", __config__=ConfigDict(arbitrary_types_allowed=True),
-                        value=(checkable, Field(alias=alias)))
+    return create_model(
+        "Key", __config__=ConfigDict(arbitrary_types_allowed=True), value=(checkable, Field(alias=alias))
+    )
 
 
 def nested_kind(hint: Any) -> str:

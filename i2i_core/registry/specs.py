@@ -46,8 +46,11 @@ class Spec:
 
     def resolved(self) -> dict[str, Any]:
         """The component's keys with every default filled in, except facts of the data."""
-        defaults = {n: p.default for n, p in self.signature.params.items()
-                    if p.default is not p.empty and n not in facts_for(self.entry.kind)}
+        defaults = {
+            n: p.default
+            for n, p in self.signature.params.items()
+            if p.default is not p.empty and n not in facts_for(self.entry.kind)
+        }
         written = {n: value.resolved() if isinstance(value, Spec) else value for n, value in self.params.items()}
         renamed = {argument: name for argument, name in self.reads.items() if argument != name}
         return {"use": self.entry.name, **defaults, **written, **renamed}
@@ -72,8 +75,11 @@ class Checker:
         entry = self.registry.get(kind, use)
         if entry is None:
             named = self.place_of("use", places)
-            self.report(f"there is no {kind} called {use}", named if named in self.document.values else named[:-1],
-                        self._why_unknown(kind, use))
+            self.report(
+                f"there is no {kind} called {use}",
+                named if named in self.document.values else named[:-1],
+                self._why_unknown(kind, use),
+            )
             return None
         signature = signature_of(entry.load(), kind)
         spec = Spec(entry, entry.load(), self.document.mark(places[0]), signature)
@@ -90,8 +96,12 @@ class Checker:
             if name in spec.reads:
                 spec.reads[name] = self.read(str, keys[name], self.place_of(name, places))
             else:
-                self.report(f"{kind} {use} has no key {name}", self.place_of(name, places),
-                            did_you_mean(name, known - {name}), key=True)
+                self.report(
+                    f"{kind} {use} has no key {name}",
+                    self.place_of(name, places),
+                    did_you_mean(name, known - {name}),
+                    key=True,
+                )
         spec.reads = {argument: name for argument, name in spec.reads.items() if name is not None}
         return spec
 

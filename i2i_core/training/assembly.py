@@ -13,7 +13,7 @@ from i2i_core.plan.checked import Checked
 from i2i_core.plan.draws import seed_of
 from i2i_core.plan.flow import Built
 from i2i_core.registry.specs import Spec, build
-from i2i_core.training.compute import Placement, chosen, checkpoint_blocks
+from i2i_core.training.compute import Placement, checkpoint_blocks, chosen
 
 
 def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, nn.Module]:
@@ -30,9 +30,11 @@ def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dic
             problems += error.problems
             continue
         if not isinstance(made, nn.Module):
-            raise PluginError(f"{spec.mark}: network {spec.entry.name} gives something of type "
-                              f"{type(made).__name__}, which is no nn.Module; update or repair plugin "
-                              f"{spec.entry.plugin}")
+            raise PluginError(
+                f"{spec.mark}: network {spec.entry.name} gives something of type "
+                f"{type(made).__name__}, which is no nn.Module; update or repair plugin "
+                f"{spec.entry.plugin}"
+            )
     if problems:
         raise RecipeError(problems)
     return networks
@@ -49,16 +51,19 @@ def build_terms(checked: Checked, facts: Mapping[str, Any], place: Placement) ->
                 made.compile()
         return made
 
-    return Built({name: built(spec) for name, spec in checked.tensors.items()},
-                 {key: built(spec) for key, spec in checked.losses.items()})
+    return Built(
+        {name: built(spec) for name, spec in checked.tensors.items()},
+        {key: built(spec) for key, spec in checked.losses.items()},
+    )
 
 
 def stateful(built: Built) -> dict[str, Any]:
     """Return the tensors and losses that remember (a pool of pictures); a module that one holds never changes."""
     named = {f"tensors/{name}": call for name, call in built.tensors.items()}
     named |= {f"losses/{group}.{name}": call for (group, name), call in built.losses.items()}
-    return {name: call for name, call in named.items()
-            if hasattr(call, "state_dict") and not isinstance(call, nn.Module)}
+    return {
+        name: call for name, call in named.items() if hasattr(call, "state_dict") and not isinstance(call, nn.Module)
+    }
 
 
 def place_network(name: str, network: nn.Module, checked: Checked, place: Placement) -> None:

@@ -30,8 +30,11 @@ def make_accelerator(precision: str) -> Accelerator:
     """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
     AcceleratorState._reset_state()  # it would keep the precision of an earlier training in this process
     waits = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # for the main process to decode a large data set
-    return Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", kwargs_handlers=[waits],
-                       cpu=not torch.accelerator.is_available())  # else it takes torchrun's processes for strangers
+    return Accelerator(
+        mixed_precision="bf16" if precision == "bf16" else "no",
+        kwargs_handlers=[waits],
+        cpu=not torch.accelerator.is_available(),
+    )  # else it takes torchrun's processes for strangers
 
 
 def set_tf32(recipe: Recipe) -> None:
@@ -79,8 +82,11 @@ def placement(recipe: Recipe, device: torch.device) -> Placement:
         last = on_cpu if device.type == "cpu" else recipe.precision == "bf16"
     else:
         last = recipe.channels_last
-    return Placement(device, torch.float64 if recipe.precision == "fp64" else torch.float32,
-                     torch.channels_last if last else torch.contiguous_format)
+    return Placement(
+        device,
+        torch.float64 if recipe.precision == "fp64" else torch.float32,
+        torch.channels_last if last else torch.contiguous_format,
+    )
 
 
 def chosen(choice: bool | Collection[str], name: str) -> bool:
@@ -122,8 +128,11 @@ class _AsThen(freezing):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__([p for p in module.parameters() if not p.requires_grad])
-        self.buffers = [(owner, name, buffer.clone()) for owner in module.modules()
-                        for name, buffer in owner.named_buffers(recurse=False)]
+        self.buffers = [
+            (owner, name, buffer.clone())
+            for owner in module.modules()
+            for name, buffer in owner.named_buffers(recurse=False)
+        ]
 
     def __enter__(self) -> None:
         super().__enter__()

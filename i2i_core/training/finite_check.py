@@ -30,11 +30,16 @@ class PhaseReport:
         """Return whether a process wants to stop; raises Diverged. numbers: losses, that wish, the gradient's norm."""
         *losses, stop, norm = numbers.tolist()
         if not all(map(math.isfinite, (*losses, norm))):
-            bad = [f"loss {name} is {value}" for name, value in zip(self.losses, losses, strict=True)
-                   if not math.isfinite(value)]
+            bad = [
+                f"loss {name} is {value}"
+                for name, value in zip(self.losses, losses, strict=True)
+                if not math.isfinite(value)
+            ]
             what = " and ".join(bad) or f"the gradient of {' and '.join(self.trains)} is not finite"
-            raise Diverged(f"{what} in phase {self.phase} of step {self.step}. Resume from the last checkpoint with a "
-                           f"lower learning rate (--set optimizers.default.lr=...) or another seed (--set seed=1)")
+            raise Diverged(
+                f"{what} in phase {self.phase} of step {self.step}. Resume from the last checkpoint with a "
+                f"lower learning rate (--set optimizers.default.lr=...) or another seed (--set seed=1)"
+            )
         return bool(stop > 0)
 
 

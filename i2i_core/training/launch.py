@@ -30,8 +30,15 @@ from i2i_core.training.stopping import stop_signals, watch_parent
 Warn = Callable[[str], None]
 
 
-def train(recipe: Source | None, plugins: Plugins, *, sets: Sequence[str] = (), run_dir: Path | None = None,
-          resume: bool = False, warn: Warn = print) -> Run:
+def train(
+    recipe: Source | None,
+    plugins: Plugins,
+    *,
+    sets: Sequence[str] = (),
+    run_dir: Path | None = None,
+    resume: bool = False,
+    warn: Warn = print,
+) -> Run:
     """Train, or continue the run in `run_dir`; returns the run, raises an I2IError that says why it stopped.
 
     With `resume`, `recipe` may be left out: the run's own is used, and a different one is refused.
@@ -76,8 +83,14 @@ class _Before:
         recipe = saved.read_text(encoding="utf-8")
         changed = changes(recipe, checked) if recipe else []
         if refused := [str(change) for change in changed if not change.allowed]:
-            raise RecipeError([Problem(f"the recipe differs from the run's, so it cannot be resumed: "
-                                       f"{'; '.join(refused)}", hint="start a new run, or undo the change")])
+            raise RecipeError(
+                [
+                    Problem(
+                        f"the recipe differs from the run's, so it cannot be resumed: {'; '.join(refused)}",
+                        hint="start a new run, or undo the change",
+                    )
+                ]
+            )
         return cls(recipe, environment.read(saved.parent), run_folder.is_finished(saved.parent), changed)
 
 
@@ -130,8 +143,9 @@ class _Launch:
         world = before.environment.get("world_size") if before else None
         if world not in (None, self.accelerator.num_processes):
             but = f", but for {' and '.join(run.stateful)}, which remember what a process saw" * bool(run.stateful)
-            self.say(f"{folder} was trained in {world} processes until now; what follows is the same up to rounding"
-                     f"{but}")
+            self.say(
+                f"{folder} was trained in {world} processes until now; what follows is the same up to rounding{but}"
+            )
         return run
 
     def _say_what_differs(self, folder: Path, before: _Before) -> None:
@@ -147,8 +161,9 @@ class _Launch:
             if self.accelerator.is_main_process:
                 status = "stopped" if isinstance(error, Interrupted | Preempted) else "failed"
                 begun = self.run or self.checkpoint
-                run_folder.write_status(folder, status, begun.step if begun else 0, getattr(error, "exit_code", 1),
-                                        str(error))
+                run_folder.write_status(
+                    folder, status, begun.step if begun else 0, getattr(error, "exit_code", 1), str(error)
+                )
 
 
 def _name(recipe: Source) -> str:

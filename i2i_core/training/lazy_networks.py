@@ -17,8 +17,9 @@ from i2i_core.recipe.sections import Recipe
 from i2i_core.training.compute import Placement
 
 
-def size_lazy_networks(networks: Mapping[str, nn.Module], plan: Sequence[PlannedPhase], recipe: Recipe, place: Placement
-                       ) -> None:
+def size_lazy_networks(
+    networks: Mapping[str, nn.Module], plan: Sequence[PlannedPhase], recipe: Recipe, place: Placement
+) -> None:
     """Size every lazy network by what the plan calls it with, for two blank samples; its weights follow from the seed.
 
     It has to come before optimizers, averages and checkpoints, which want to know every parameter. RecipeError: a
@@ -28,8 +29,12 @@ def size_lazy_networks(networks: Mapping[str, nn.Module], plan: Sequence[Planned
     if not lazy:
         return
     fields = {name for phase in plan for name in phase.fields}
-    blank = {name: torch.zeros(2, 3, *recipe.data.image_size, device=place.device, dtype=place.dtype)
-             if name.startswith("x_") else torch.zeros(2, device=place.device, dtype=torch.int64) for name in fields}
+    blank = {
+        name: torch.zeros(2, 3, *recipe.data.image_size, device=place.device, dtype=place.dtype)
+        if name.startswith("x_")
+        else torch.zeros(2, device=place.device, dtype=torch.int64)
+        for name in fields
+    }
     values = Values({**networks, **blank}, Draws(recipe.seed, 0, 0, 2, 2, place.device, place.dtype))
     torch.manual_seed(seed_of(recipe.seed, "lazy networks"))
     for phase in plan:
@@ -41,8 +46,16 @@ def size_lazy_networks(networks: Mapping[str, nn.Module], plan: Sequence[Planned
                 term.loss(values)
     unused = {name: parameter for name in lazy for parameter, p in networks[name].named_parameters() if is_lazy(p)}
     if unused:
-        raise RecipeError([Problem(f"no loss uses {unused[name]} of network {name}, so its size is not known",
-                                   recipe.mark("networks", name)) for name in networks if name in unused])
+        raise RecipeError(
+            [
+                Problem(
+                    f"no loss uses {unused[name]} of network {name}, so its size is not known",
+                    recipe.mark("networks", name),
+                )
+                for name in networks
+                if name in unused
+            ]
+        )
 
 
 def _calls(networks: Collection[str], arguments: Iterable[tuple[str, Node]]) -> bool:

@@ -26,8 +26,9 @@ class PhaseTrainer:
     def train(self, run: Run) -> None:
         """Train from `run.step` to the recipe's steps, or until someone asked the run to stop."""
         # Looked up once: to walk through the modules in every step takes its time.
-        parameters = {name: [p for p in network.parameters() if p.requires_grad]
-                      for name, network in run.networks.items()}
+        parameters = {
+            name: [p for p in network.parameters() if p.requires_grad] for name, network in run.networks.items()
+        }
         phases = [_Phase(run, planned, parameters) for planned in run.plan]
         with closing(run.batches()) as batches:  # so that its workers end whatever happens
             for batch in batches:
@@ -41,8 +42,14 @@ class PhaseTrainer:
         seed_generators(seed_of(run.recipe.seed, "step", run.step, run.shares.rank), run.placement.device)
         parts = range(run.shares.parts)
         shares = {name: field.chunk(len(parts)) for name, field in batch.items()}
-        values = [Values({**run.networks, **{name: share[part] for name, share in shares.items()}},
-                         run.draws(run.step, part), parameters) for part in parts]
+        values = [
+            Values(
+                {**run.networks, **{name: share[part] for name, share in shares.items()}},
+                run.draws(run.step, part),
+                parameters,
+            )
+            for part in parts
+        ]
         losses: dict[str, Tensor] = {}
         for phase in phases:
             run.events.before_phase(run=run, phase=phase.name)
@@ -82,8 +89,9 @@ class _Phase:
         increment_version(self.parameters)  # fused optimizers do not, and what is made of weights goes by it
         return found
 
-    def _differentiate(self, values: Values, due: Sequence[PlannedTerm], weights: Mapping[str, float]
-                       ) -> dict[str, Tensor]:
+    def _differentiate(
+        self, values: Values, due: Sequence[PlannedTerm], weights: Mapping[str, float]
+    ) -> dict[str, Tensor]:
         """Add to the gradients those of one part of the batch; returns its losses."""
         with self.run.accelerator.autocast():
             losses = {term.name: self._loss(term, values) for term in due}
@@ -100,16 +108,20 @@ class _Phase:
         except RuntimeError as error:
             if "modified by an inplace operation" not in str(error):
                 raise
-            raise PluginError(f"phase {self.name} cannot be differentiated: a hook or a component has changed weights "
-                              f"in place since they were used, in a network that no phase had stepped; change weights "
-                              f"in after_step, when an iteration is done") from error
+            raise PluginError(
+                f"phase {self.name} cannot be differentiated: a hook or a component has changed weights "
+                f"in place since they were used, in a network that no phase had stepped; change weights "
+                f"in after_step, when an iteration is done"
+            ) from error
 
     def _loss(self, term: PlannedTerm, values: Values) -> Tensor:
         loss = term.loss(values)
         if not isinstance(loss, Tensor) or loss.dim():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
-            raise PluginError(f"the loss {term.name} of phase {self.name} should give a tensor of one number, without "
-                              f"dimensions; it gave something of {what}")
+            raise PluginError(
+                f"the loss {term.name} of phase {self.name} should give a tensor of one number, without "
+                f"dimensions; it gave something of {what}"
+            )
         return loss.to(self.run.placement.dtype)
 
     def _average(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -127,6 +139,8 @@ class _Phase:
             *parts, tail = flat.split([*(g.numel() for g in gradients), tail.numel()])
             torch._foreach_copy_(gradients, [part.view_as(g) for part, g in zip(parts, gradients, strict=True)])
         norms = torch.stack(torch._foreach_norm(gradients))
-        run.finite_check.send(PhaseReport(self.name, run.step + 1, self.planned.trains, list(losses)),
-                              torch.cat([tail, norms.sum().reshape(1)]))
+        run.finite_check.send(
+            PhaseReport(self.name, run.step + 1, self.planned.trains, list(losses)),
+            torch.cat([tail, norms.sum().reshape(1)]),
+        )
         return dict(zip(losses, tail[:-1], strict=True))

@@ -53,8 +53,7 @@ def lsgan(*, player: Player) -> GANLoss:
 
     player: whose loss it is: D's is (D(x) − 1)² + D(G(x))², G's is (D(G(x)) − 1)².
     """
-    return _gan("lsgan", player, real=lambda d: (d - 1).square(), fake=torch.square,
-                wish=lambda d: (d - 1).square())
+    return _gan("lsgan", player, real=lambda d: (d - 1).square(), fake=torch.square, wish=lambda d: (d - 1).square())
 
 
 def _gan(objective: str, player: Player, real: Score, fake: Score, wish: Score) -> GANLoss:

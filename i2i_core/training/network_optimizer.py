@@ -18,7 +18,8 @@ class NetworkOptimizer:
     def __init__(self, network: nn.Module, spec: OptimizerSpec) -> None:
         self.network = network
         self.optimizer: torch.optim.Optimizer = spec.spec.target(
-            [p for p in network.parameters() if p.requires_grad], **spec.spec.params)
+            [p for p in network.parameters() if p.requires_grad], **spec.spec.params
+        )
         self.lr: Schedule | None = build(spec.lr, {}) if spec.lr else None
         """The schedule of the learning rate; None for one that stays as the optimizer has it."""
         self.clip_norm = spec.clip_norm
@@ -34,8 +35,12 @@ class NetworkOptimizer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the optimizer's tensors as "parameter/key"."""
-        return {f"{parameter}/{key}": value for parameter, p in self.network.named_parameters()
-                for key, value in self.optimizer.state.get(p, {}).items() if isinstance(value, Tensor)}
+        return {
+            f"{parameter}/{key}": value
+            for parameter, p in self.network.named_parameters()
+            for key, value in self.optimizer.state.get(p, {}).items()
+            if isinstance(value, Tensor)
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Put the tensors of `state_dict` in place, those of parameters that are gone aside."""

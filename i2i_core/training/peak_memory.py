@@ -132,9 +132,12 @@ def iterate(run: Run) -> None:
     domains = torch.from_numpy(np.arange(size) % len(run.data.train.domains)).to(place.device)
 
     def batches() -> Generator[dict[str, Tensor]]:
-        yield {name: domains if name.startswith("y_") else torch.zeros(
-            size, 3, *run.recipe.data.image_size, device=place.device, dtype=place.dtype)
-            for name in run.planner.fields}
+        yield {
+            name: domains
+            if name.startswith("y_")
+            else torch.zeros(size, 3, *run.recipe.data.image_size, device=place.device, dtype=place.dtype)
+            for name in run.planner.fields
+        }
 
     run.batches = batches  # type: ignore[method-assign]
     run.trainer.train(run)

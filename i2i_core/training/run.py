@@ -64,8 +64,10 @@ class Run:
         keep_freed_memory()
         set_tf32(recipe)
         place = self.placement = placement(recipe, self.accelerator.device)
-        self.networks = {name: network.to(place.device, place.dtype) for name, network
-                         in build_networks(checked, facts, recipe.seed).items()}
+        self.networks = {
+            name: network.to(place.device, place.dtype)
+            for name, network in build_networks(checked, facts, recipe.seed).items()
+        }
         self.eval_networks: dict[str, nn.Module] = dict(self.networks)
         built = build_terms(checked, facts, place)
         self.stateful = stateful(built)
@@ -76,8 +78,9 @@ class Run:
             size_lazy_networks(self.networks, self.plan, recipe, place)
         for name, network in self.networks.items():
             place_network(name, network, checked, place)
-        self.optimizers = {name: NetworkOptimizer(self.networks[name], spec)
-                           for name, spec in checked.optimizers.items()}
+        self.optimizers = {
+            name: NetworkOptimizer(self.networks[name], spec) for name, spec in checked.optimizers.items()
+        }
         self.hooks = {name: build(spec, {**facts, "name": name}) for name, spec in checked.hooks.items()}
         self.events = event_bus(self.hooks)
         assert checked.trainer is not None
@@ -92,23 +95,33 @@ class Run:
         """Yield this process's share of every batch from `step` on, on the device."""
         data, wanted = self.recipe.data, {name for phase in self.plan for name in phase.fields}
         samples = Samples(self.data.train, wanted, data, self.recipe.seed, self._cache)
-        for batch in loader(samples, start=self.step, steps=self.recipe.steps, batch_size=data.batch_size,
-                            rank=self.shares.rank, world=self.shares.world, workers=data.workers,
-                            pin_memory=self.placement.device.type == "cuda"):
+        for batch in loader(
+            samples,
+            start=self.step,
+            steps=self.recipe.steps,
+            batch_size=data.batch_size,
+            rank=self.shares.rank,
+            world=self.shares.world,
+            workers=data.workers,
+            pin_memory=self.placement.device.type == "cuda",
+        ):
             yield to_device(batch, self.placement.device, self.placement.dtype, data.image_size)
 
     def draws(self, step: int, part: int | None = None) -> Draws:
         """Return this process's random numbers at a step; part: for one of the parts of its share of a batch."""
         start, stop = self.shares.range(part)
-        return Draws(self.recipe.seed, step, start, stop, self.shares.total, self.placement.device,
-                     self.placement.dtype)
+        return Draws(
+            self.recipe.seed, step, start, stop, self.shares.total, self.placement.device, self.placement.dtype
+        )
 
     def tensor(self, name: str, phase: str | None = None) -> View:
-        return View(name, self._planned([name], phase), self._compute, self.placement, self.recipe.seed,
-                    self.shares.part)
+        return View(
+            name, self._planned([name], phase), self._compute, self.placement, self.recipe.seed, self.shares.part
+        )
 
-    def tensors(self, names: Sequence[str], batch: Mapping[str, Tensor], *, phase: str | None = None,
-                draws: Draws | None = None) -> dict[str, Any]:
+    def tensors(
+        self, names: Sequence[str], batch: Mapping[str, Tensor], *, phase: str | None = None, draws: Draws | None = None
+    ) -> dict[str, Any]:
         """Compute named tensors of `batch` (fields on the device) from the `eval_networks`, without gradients.
 
         phase: whose aliases hold, if any; draws: as many random numbers as the batch has samples, else those of step 0.
@@ -139,8 +152,10 @@ class Run:
         if checkpoint is not None:
             self.step = self._saved = checkpoint.step
             if (theirs := list(checkpoint.info["domains"])) != domains:
-                raise CheckpointError(f"checkpoint {checkpoint.path} was trained on the domains {', '.join(theirs)}, "
-                                      f"and the data now has {', '.join(domains)}; start a new run, or undo the change")
+                raise CheckpointError(
+                    f"checkpoint {checkpoint.path} was trained on the domains {', '.join(theirs)}, "
+                    f"and the data now has {', '.join(domains)}; start a new run, or undo the change"
+                )
         elif self.recipe.weights is not None:
             start_from(self.recipe.weights, self.networks, domains)
         self.events.run_start(run=self)

@@ -51,8 +51,14 @@ def lock(folder: Path) -> filelock.BaseFileLock:
 
 def write_status(folder: Path, status: str, step: int, exit_code: int | None = None, message: str = "") -> None:
     """status.json: running, finished, stopped or failed; torchrun hides exit codes, so they are here too."""
-    facts = {"status": status, "step": step, "exit_code": exit_code, "message": message,
-             "pid": os.getpid(), "time": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+    facts = {
+        "status": status,
+        "step": step,
+        "exit_code": exit_code,
+        "message": message,
+        "pid": os.getpid(),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
     write_file(folder / STATUS, json.dumps(facts, indent=1))
 
 

@@ -17,8 +17,14 @@ from i2i_core.training.network_optimizer import NetworkOptimizer
 class SavedParts:
     """Packs and loads all of a run that a checkpoint holds, by part ("networks/generator") and name."""
 
-    def __init__(self, networks: Mapping[str, nn.Module], optimizers: Mapping[str, NetworkOptimizer],
-                 hooks: Mapping[str, Any], stateful: Mapping[str, Any], accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        optimizers: Mapping[str, NetworkOptimizer],
+        hooks: Mapping[str, Any],
+        stateful: Mapping[str, Any],
+        accelerator: Accelerator,
+    ) -> None:
         """stateful: tensors and losses that remember, by their part."""
         self.networks, self.optimizers, self.stateful = networks, optimizers, stateful
         self.hooks = {name: hook for name, hook in hooks.items() if hasattr(hook, "state_dict")}
@@ -26,8 +32,9 @@ class SavedParts:
 
     def pack(self) -> dict[str, dict[str, Tensor]]:
         """Return every part; call it in every process."""
-        return self._shared() | {name: self._of_all_processes(state) for name, call in self.stateful.items()
-                                 if (state := call.state_dict())}
+        return self._shared() | {
+            name: self._of_all_processes(state) for name, call in self.stateful.items() if (state := call.state_dict())
+        }
 
     def _shared(self) -> dict[str, dict[str, Tensor]]:
         """The parts that are the same in all processes."""
@@ -46,12 +53,18 @@ class SavedParts:
         for name, optimizer in self.optimizers.items():  # first, since a new optimizer has no state to be matched
             optimizer.load_state_dict(parts.get(f"optimizers/{name}", {}))
         # What tensors and losses remember may have any shape.
-        match(self._shared(), {name: tensors for name, tensors in parts.items() if name not in self.stateful},
-              f"checkpoint {where} belongs to another recipe", "recipe", "checkpoint")
+        match(
+            self._shared(),
+            {name: tensors for name, tensors in parts.items() if name not in self.stateful},
+            f"checkpoint {where} belongs to another recipe",
+            "recipe",
+            "checkpoint",
+        )
         rank, device = self.accelerator.process_index, self.accelerator.device
         for name, call in self.stateful.items():
-            call.load_state_dict({key: value[rank % len(value)].to(device, copy=True)
-                                  for key, value in parts.get(name, {}).items()})
+            call.load_state_dict(
+                {key: value[rank % len(value)].to(device, copy=True) for key, value in parts.get(name, {}).items()}
+            )
         for name, network in self.networks.items():
             network.load_state_dict(parts.get(f"networks/{name}", {}))
         for name, hook in self.hooks.items():

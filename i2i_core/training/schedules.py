@@ -37,8 +37,14 @@ class Linear:
     shape = ""
     """The name of the curve in `explain`."""
 
-    def __init__(self, *, ramp: tuple[Finite, Finite], over: PositiveInt = 1, after: NonNegativeInt = 0,
-                 warmup: NonNegativeInt = 0) -> None:
+    def __init__(
+        self,
+        *,
+        ramp: tuple[Finite, Finite],
+        over: PositiveInt = 1,
+        after: NonNegativeInt = 0,
+        warmup: NonNegativeInt = 0,
+    ) -> None:
         self.ramp, self.over, self.after, self.warmup = ramp, over, after, warmup
 
     def __call__(self, step: int) -> float:

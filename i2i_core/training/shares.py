@@ -18,11 +18,24 @@ class Shares:
         self.world: int = accelerator.num_processes
         self.rank: int = accelerator.process_index
         if self.total % self.world:
-            raise RecipeError([Problem(f"data.batch_size {self.total} is the whole batch and cannot be shared by "
-                                       f"{self.world} processes", recipe.mark("data", "batch_size"))])
+            raise RecipeError(
+                [
+                    Problem(
+                        f"data.batch_size {self.total} is the whole batch and cannot be shared by "
+                        f"{self.world} processes",
+                        recipe.mark("data", "batch_size"),
+                    )
+                ]
+            )
         if self.size % self.parts:
-            raise RecipeError([Problem(f"a process's {self.size} samples of a batch cannot be computed in {self.parts} "
-                                       f"equal parts", recipe.mark("data", "gradient_accumulation"))])
+            raise RecipeError(
+                [
+                    Problem(
+                        f"a process's {self.size} samples of a batch cannot be computed in {self.parts} equal parts",
+                        recipe.mark("data", "gradient_accumulation"),
+                    )
+                ]
+            )
 
     @property
     def size(self) -> int:

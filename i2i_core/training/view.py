@@ -20,8 +20,9 @@ Compute = Callable[[PlannedTensors, Mapping[str, Tensor], Draws], Mapping[str, A
 class View:
     """A named tensor of any batch (see `i2i_core.interfaces.TensorView`)."""
 
-    def __init__(self, name: str, planned: PlannedTensors, compute: Compute, placement: Placement, seed: int, part: int
-                 ) -> None:
+    def __init__(
+        self, name: str, planned: PlannedTensors, compute: Compute, placement: Placement, seed: int, part: int
+    ) -> None:
         """part: the number of samples to compute at a time."""
         self.name, self.planned, self.compute = name, planned, compute
         self.placement, self.seed, self.part = placement, seed, part
@@ -41,13 +42,16 @@ class View:
 
 
 @contextmanager
-def without_trace(networks: Mapping[str, nn.Module], eval_networks: Mapping[str, nn.Module],
-                  stateful: Mapping[str, Any]) -> Iterator[None]:
+def without_trace(
+    networks: Mapping[str, nn.Module], eval_networks: Mapping[str, nn.Module], stateful: Mapping[str, Any]
+) -> Iterator[None]:
     """Put networks into eval mode, so that they count nothing, and let stateful tensors forget what they see."""
     both = (*networks.values(), *eval_networks.values())
     training = [module for network in both for module in network.modules() if module.training]
-    remembered = {name: {key: tensor.detach().clone() for key, tensor in call.state_dict().items()}
-                  for name, call in stateful.items()}
+    remembered = {
+        name: {key: tensor.detach().clone() for key, tensor in call.state_dict().items()}
+        for name, call in stateful.items()
+    }
     for network in both:
         network.eval()
     yield

@@ -32,9 +32,25 @@ PACKAGE = "@vladmandic/face-api@1.7.15"
 SHA256 = "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
 PHOTOGRAPHS = [f"demo/sample{i}.jpg" for i in range(1, 7)]
 LOOK = 640  # px: the side at which they are searched
-MIRRORED = [*range(32, -1, -1), *range(46, 41, -1), *range(50, 46, -1), *range(37, 32, -1), *range(41, 37, -1),
-            *range(51, 55), *range(59, 54, -1), *range(72, 67, -1), *range(75, 72, -1), *range(64, 59, -1),
-            *range(67, 64, -1), *range(82, 75, -1), *range(87, 82, -1), *range(92, 87, -1), *range(95, 92, -1), 97, 96]
+MIRRORED = [
+    *range(32, -1, -1),
+    *range(46, 41, -1),
+    *range(50, 46, -1),
+    *range(37, 32, -1),
+    *range(41, 37, -1),
+    *range(51, 55),
+    *range(59, 54, -1),
+    *range(72, 67, -1),
+    *range(75, 72, -1),
+    *range(64, 59, -1),
+    *range(67, 64, -1),
+    *range(82, 75, -1),
+    *range(87, 82, -1),
+    *range(92, 87, -1),
+    *range(95, 92, -1),
+    97,
+    96,
+]
 """Which landmark each is in a mirror."""
 MODELS = {"points": "face_landmark_68_model", "detector": "tiny_face_detector_model"}
 
@@ -111,8 +127,10 @@ def faces(photograph: Image.Image, network: Face68) -> list[Image.Image]:
     for box in found[scores.argsort(descending=True)][: int((scores >= THRESHOLD).sum())] * scale:
         if all((box[:2] - other[:2]).abs().max() > other[2:].max() / 2 for other in boxes):
             boxes.append(box)
-    return [photograph.crop([round(float(v)) for v in (*(box[:2] - box[2:].max()), *(box[:2] + box[2:].max()))])
-            for box in boxes]
+    return [
+        photograph.crop([round(float(v)) for v in (*(box[:2] - box[2:].max()), *(box[:2] + box[2:].max()))])
+        for box in boxes
+    ]
 
 
 def framed(landmarks: Array) -> Array:
@@ -142,8 +160,10 @@ def main() -> int:
         if not check:
             np.savez(MEAN, mean=mean)
         here = load_file(WEIGHTS)
-        same = {WEIGHTS: here.keys() == built.keys() and all(torch.equal(here[name], built[name]) for name in built),
-                MEAN: np.allclose(read_mean(), mean, rtol=0, atol=0.05)}  # px: rounding differs between machines
+        same = {
+            WEIGHTS: here.keys() == built.keys() and all(torch.equal(here[name], built[name]) for name in built),
+            MEAN: np.allclose(read_mean(), mean, rtol=0, atol=0.05),
+        }  # px: rounding differs between machines
         for path, equal in same.items():
             print(f"{path.name}: {path.stat().st_size:,} bytes, {'as built' if equal else 'differs'}")
         return not all(same.values())

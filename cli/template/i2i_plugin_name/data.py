@@ -21,8 +21,13 @@ class Discs:
 
     paired = True
 
-    def __init__(self, *, domains: tuple[str, ...] = ("crimson", "seagreen", "royalblue"),
-                 pictures: PositiveInt = 100, seed: NonNegativeInt = 0) -> None:
+    def __init__(
+        self,
+        *,
+        domains: tuple[str, ...] = ("crimson", "seagreen", "royalblue"),
+        pictures: PositiveInt = 100,
+        seed: NonNegativeInt = 0,
+    ) -> None:
         self.colours = [PIL.ImageColor.getrgb(name) for name in domains]
         self.domains, self.pictures, self.seed = domains, pictures, seed
 

@@ -32,9 +32,12 @@ class EMA:
         ours, theirs = self.averages.values(), [run.networks[name] for name in self.averages]
         self.parameters: tuple[list[Tensor], list[Tensor]] = (
             [p for network in ours for p in network.parameters()],
-            [p for network in theirs for p in network.parameters()])
+            [p for network in theirs for p in network.parameters()],
+        )
         self.buffers: tuple[list[Tensor], list[Tensor]] = (
-            [b for network in ours for b in network.buffers()], [b for network in theirs for b in network.buffers()])
+            [b for network in ours for b in network.buffers()],
+            [b for network in theirs for b in network.buffers()],
+        )
 
     @torch.no_grad()
     def after_step(self, run: RunContext) -> None:
@@ -47,8 +50,11 @@ class EMA:
             mine.copy_(its)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {f"{name}/{key}": value for name, average in self.averages.items()
-                for key, value in average.state_dict().items()}
+        return {
+            f"{name}/{key}": value
+            for name, average in self.averages.items()
+            for key, value in average.state_dict().items()
+        }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, average in self.averages.items():

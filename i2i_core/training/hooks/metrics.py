@@ -43,7 +43,10 @@ class Metrics:
         now = time.perf_counter()
         if self._timed is not None and run.is_main and run.folder is not None:
             before, step = self._timed
-            line = {"step": run.step, "seconds": (now - before) / (run.step - step),
-                    "memory": peak_memory(run.accelerator.device)}
+            line = {
+                "step": run.step,
+                "seconds": (now - before) / (run.step - step),
+                "memory": peak_memory(run.accelerator.device),
+            }
             append_line(run.folder / "speed.jsonl", json.dumps(line))
         self._timed = now, run.step

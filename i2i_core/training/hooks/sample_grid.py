@@ -25,8 +25,16 @@ class SampleGrid:
     name of the hook in the recipe.
     """
 
-    def __init__(self, *, name: str, phase: PhaseName | None = None, show: str = "x_fake", every: PositiveInt = 500,
-                 sources: PositiveInt = 8, rows: PositiveInt = 6) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        phase: PhaseName | None = None,
+        show: str = "x_fake",
+        every: PositiveInt = 500,
+        sources: PositiveInt = 8,
+        rows: PositiveInt = 6,
+    ) -> None:
         self.name, self.phase, self.show = name, phase, show
         self.every, self.sources, self.rows = every, sources, rows
 
@@ -56,8 +64,13 @@ class SampleGrid:
             y = targets[row % len(targets)]
             x_ref = _held_out(run, y, row // len(targets), offset=0.5)[None]
             references = x_ref.expand_as(x_real)
-            batch = {"x_real": x_real, "y_org": y_org, "y_trg": torch.full_like(y_org, y), "x_ref": references,
-                     "x_ref2": references}
+            batch = {
+                "x_real": x_real,
+                "y_org": y_org,
+                "y_trg": torch.full_like(y_org, y),
+                "x_ref": references,
+                "x_ref2": references,
+            }
             rows.append(self.shown(batch, draw=row, shared=True))
             lefts.append(_in_floats(x_ref))
         if "x_ref" in self.shown.fields:

@@ -29,8 +29,15 @@ class TruePairs:
     domain.
     """
 
-    def __init__(self, *, name: str, phase: PhaseName | None = None, show: str = "x_fake", size: PositiveInt = 16,
-                 batch_size: PositiveInt = 32) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        phase: PhaseName | None = None,
+        show: str = "x_fake",
+        size: PositiveInt = 16,
+        batch_size: PositiveInt = 32,
+    ) -> None:
         self.name, self.phase, self.show, self.size, self.batch_size = name, phase, show, size, batch_size
 
     def run_start(self, run: RunContext) -> None:
@@ -47,13 +54,17 @@ class TruePairs:
                     f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
                     f"(untranslated {r['untranslated']:.1%}, chance {r['chance']:.1%}); mean error "
                     f"{r['error']['translated']:.3f} (untranslated {r['error']['untranslated']:.3f}, a random picture "
-                    f"{r['error']['random']:.3f})", highlight=False)
+                    f"{r['error']['random']:.3f})",
+                    highlight=False,
+                )
 
     def measure(self, run: RunContext) -> dict[str, dict[str, Any]]:
         """Shares and errors in [0, 1] by "source -> target"."""
         data, size = run.validation, run.recipe.data.image_size
-        pictures = [torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])
-                    for y in range(len(data.domains))]
+        pictures = [
+            torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])
+            for y in range(len(data.domains))
+        ]
         results = {}
         named = directions(run.recipe.data.targets, data.domains)
         for y_org, y_trg in ((y_org, y) for y_org, ys in named.items() for y in sorted(ys) if y != y_org):
@@ -64,8 +75,15 @@ class TruePairs:
                 "translated": self._share(made, targets),
                 "untranslated": self._share(sources, targets),
                 "chance": 1 / len(made),
-                "error": {name: float((pictures - targets.float()).abs().mean()) / 255 for name, pictures in (
-                    ("translated", made), ("untranslated", sources.float()), ("random", references.float()))}}
+                "error": {
+                    name: float((pictures - targets.float()).abs().mean()) / 255
+                    for name, pictures in (
+                        ("translated", made),
+                        ("untranslated", sources.float()),
+                        ("random", references.float()),
+                    )
+                },
+            }
         return results
 
     def _translate(self, y_org: int, y_trg: int, sources: Tensor, references: Tensor) -> Tensor:

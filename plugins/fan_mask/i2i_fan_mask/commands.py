@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 FACE68, FAN = "face68", "FAN"
 
 with_pictures = click.argument("pictures", metavar="IN")
-with_weights = click.option("--weights", type=click.Path(path_type=Path), metavar="FILE",
-                            help="FAN's: wing.ckpt or .safetensors; else face68 is used, which needs no file.")
+with_weights = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="FAN's: wing.ckpt or .safetensors; else face68 is used, which needs no file.",
+)
 with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
 
 
@@ -26,8 +30,12 @@ with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is
 @click.argument("out", type=click.Path(path_type=Path))
 @with_weights
 @click.option("--size", type=click.IntRange(8, 4096), default=256, show_default=True, help="Side in pixels.")
-@click.option("--mean", type=click.Path(path_type=Path), metavar="PATH",
-              help="Where landmarks should be: celeba_lm_mean.npz, or a folder of aligned faces to measure.")
+@click.option(
+    "--mean",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Where landmarks should be: celeba_lm_mean.npz, or a folder of aligned faces to measure.",
+)
 @with_overwrite
 def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path | None, overwrite: bool) -> None:
     """Crop the face of each picture, upright, as in CelebA-HQ.
@@ -138,8 +146,10 @@ def _measure(folder: Path, finder: Face68, fan: Heatmaps | None) -> Array:
 
     from .photographs import aligned_landmarks
 
-    found = (aligned_landmarks(read_picture(path), finder, fan or finder)
-             for path in _watched(list(find_pictures([str(folder)])), "measured"))
+    found = (
+        aligned_landmarks(read_picture(path), finder, fan or finder)
+        for path in _watched(list(find_pictures([str(folder)])), "measured")
+    )
     if not (faces := [landmarks for landmarks in found if landmarks is not None]):
         raise DataError(f"{folder} has no picture that shows an aligned face")
     mean: Array = np.mean(faces, axis=0)

@@ -101,8 +101,10 @@ def wflw() -> Tensor:
         for i in range(points):
             put(same + i, first + i)
     # The lower edge of an eyebrow, which iBUG lacks: the upper one, a fifth of the way from its middle to the eyelid.
-    for numbers, uppers, middle, lid in ((range(38, 42), (21, 20, 19, 18), 19, (37, 38)),
-                                         (range(47, 51), (25, 24, 23, 22), 24, (43, 44))):
+    for numbers, uppers, middle, lid in (
+        (range(38, 42), (21, 20, 19, 18), 19, (37, 38)),
+        (range(47, 51), (25, 24, 23, 22), 24, (43, 44)),
+    ):
         for number, upper in zip(numbers, uppers, strict=True):
             put(number, upper)
             put(number, middle, weight=-0.2)

@@ -21,8 +21,9 @@ class CoordConv(nn.Module):
     With `boundary`, also row and column once more, zero away from the face's boundary as it was last seen.
     """
 
-    def __init__(self, channels: int, out: int, kernel: int, stride: int = 1, *, size: int,
-                 boundary: bool = False) -> None:
+    def __init__(
+        self, channels: int, out: int, kernel: int, stride: int = 1, *, size: int, boundary: bool = False
+    ) -> None:
         super().__init__()
         # In float32, whatever dtype the network gets: the published weights were trained on these values.
         line = torch.arange(size, dtype=torch.float32) / (size - 1) * 2 - 1
@@ -132,7 +133,8 @@ class FAN(nn.Module):
 
     def _stack(self, n: int, x: Tensor, boundary: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """What the n-th hourglass makes of x: features (N, 256, 64, 64), and maps of landmarks and boundary."""
-        hourglass, top, last, norm, heads = (self.get_submodule(f"{name}{n}")
-                                             for name in ("m", "top_m_", "conv_last", "bn_end", "l"))
+        hourglass, top, last, norm, heads = (
+            self.get_submodule(f"{name}{n}") for name in ("m", "top_m_", "conv_last", "bn_end", "l")
+        )
         features: Tensor = F.relu(norm(last(top(hourglass(x, boundary)))))
         return features, heads(features)

@@ -9,10 +9,17 @@ import click
 
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE.safetensors", required=True,
-              help="The weights to write.")
-@click.option("--stacks", type=click.IntRange(1), default=1, show_default=True, metavar="N",
-              help="How many of the file's hourglasses to keep.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FILE.safetensors", required=True, help="The weights to write."
+)
+@click.option(
+    "--stacks",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="How many of the file's hourglasses to keep.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there already.")
 def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
     """FAN's weights: StarGAN v2's wing.ckpt, or WFLW's with four hourglasses.

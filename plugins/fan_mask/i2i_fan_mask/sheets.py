@@ -30,8 +30,9 @@ def sheet(picture: Image.Image, sources: Mapping[str, Face68 | Heatmaps], finder
         for j, (label, cell) in enumerate(zip(COLUMNS, cells, strict=True)):
             corner = GAP + j * step, i * row + LINE
             text = f"{name}: {label}" if j else label
-            ImageDraw.Draw(paper).text((corner[0], corner[1] - GAP // 2), text, "black",
-                                       ImageFont.load_default(TEXT), anchor="ls")
+            ImageDraw.Draw(paper).text(
+                (corner[0], corner[1] - GAP // 2), text, "black", ImageFont.load_default(TEXT), anchor="ls"
+            )
             paper.paste(cell, corner)
     return paper
 

@@ -12,8 +12,16 @@ from i2i_fan_mask.face68 import gaussians, wflw
 from i2i_fan_mask.face_api import Detector, Points68, published
 from i2i_fan_mask.masks import masks
 
-SEEN = {96: (73.5, 71.0), 97: (117.0, 73.5), 54: (95.0, 97.0), 57: (96.0, 103.0), 76: (73.0, 110.0),
-        82: (114.5, 110.5), 85: (94.0, 123.5), 16: (94.0, 149.0)}
+SEEN = {
+    96: (73.5, 71.0),
+    97: (117.0, 73.5),
+    54: (95.0, 97.0),
+    57: (96.0, 103.0),
+    76: (73.0, 110.0),
+    82: (114.5, 110.5),
+    85: (94.0, 123.5),
+    16: (94.0, 149.0),
+}
 """Where a person sees pupils, the nose's tip and base, the mouth's ends, the lower lip's edge and the chin (px)."""
 
 
@@ -109,8 +117,33 @@ def test_wflws_landmarks_are_means_of_ibugs_and_symmetric():
     same = {0: 0, 32: 16, 33: 17, 46: 26, 51: 27, 57: 33, 60: 36, 72: 45, 76: 48, 82: 54, 85: 57, 95: 67}
     for number, point in same.items():
         assert matrix[number].nonzero().flatten().tolist() == [point]
-    ibug = [*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, *range(35, 30, -1), 45, 44, 43, 42, 47, 46, 39, 38,
-            37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
+    ibug = [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        27,
+        28,
+        29,
+        30,
+        *range(35, 30, -1),
+        45,
+        44,
+        43,
+        42,
+        47,
+        46,
+        39,
+        38,
+        37,
+        36,
+        41,
+        40,
+        *range(54, 47, -1),
+        *range(59, 54, -1),
+        *range(64, 59, -1),
+        67,
+        66,
+        65,
+    ]
     mirrored = {0: 32, 33: 46, 37: 42, 38: 50, 41: 47, 51: 51, 55: 59, 60: 72, 62: 70, 66: 74, 76: 82, 83: 87, 96: 97}
     for one, other in mirrored.items():
         torch.testing.assert_close(matrix[one][ibug], matrix[other])

@@ -61,8 +61,10 @@ def by_hand(x, strength):
     return strength * (9 * x - 9 * F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 3, stride=1))
 
 
-@pytest.mark.parametrize(("size", "which", "given"), [
-    (32, 0, {}), (64, 1, {}), (128, 1, {}), (8, 0, {"sizes": (8, 16)}), (32, 1, {"sizes": (32, 16)})])
+@pytest.mark.parametrize(
+    ("size", "which", "given"),
+    [(32, 0, {}), (64, 1, {}), (128, 1, {}), (8, 0, {"sizes": (8, 16)}), (32, 1, {"sizes": (32, 16)})],
+)
 def test_the_skip_is_the_high_pass_of_masked_features(size, which, given):
     generator = torch.Generator().manual_seed(size)
     features = torch.randn(2, 5, size, size, dtype=torch.float64, generator=generator)
@@ -112,8 +114,12 @@ def test_the_plugin_names_what_exists():
             return lambda name, target: found.update({(kind, name): target})
 
     i2i_fan_mask.i2i_components(Registry())
-    assert set(found) == {("tensor", "heatmaps"), ("tensor", "face68"), ("tensor", "everywhere"),
-                          ("network", "high_pass")}
+    assert set(found) == {
+        ("tensor", "heatmaps"),
+        ("tensor", "face68"),
+        ("tensor", "everywhere"),
+        ("network", "high_pass"),
+    }
     for target in found.values():
         module, _, name = target.partition(":")
         assert callable(getattr(importlib.import_module(module), name))

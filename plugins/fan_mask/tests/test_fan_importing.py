@@ -42,8 +42,11 @@ def error(*arguments: Any) -> str:
 
 
 def test_a_wing_ckpt_becomes_safetensors_with_the_same_masks(state, x_real, tmp_path):
-    content = {"state_dict": {f"module.{name}": t for name, t in state.items()}, "epoch": 3,
-               "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}}}
+    content = {
+        "state_dict": {f"module.{name}": t for name, t in state.items()},
+        "epoch": 3,
+        "optimizer": {"state": {0: {"exp_avg": torch.zeros(2)}}},
+    }
     torch.save(content, tmp_path / "wing.ckpt", _use_new_zipfile_serialization=False)
     answer = call(tmp_path / "wing.ckpt", "--to", tmp_path / "weights" / "wing.safetensors")
     assert (answer.exit_code, answer.stdout, answer.stderr) == (0, f"{tmp_path / 'weights' / 'wing.safetensors'}\n", "")
@@ -51,8 +54,9 @@ def test_a_wing_ckpt_becomes_safetensors_with_the_same_masks(state, x_real, tmp_
     assert found.keys() == state.keys()
     assert all(torch.equal(found[name], state[name]) for name in state)
     picture = x_real("celeba64", 1, 64).float()
-    ours, theirs = (Heatmaps(weights=path)(picture)
-                    for path in (tmp_path / "weights" / "wing.safetensors", tmp_path / "wing.ckpt"))
+    ours, theirs = (
+        Heatmaps(weights=path)(picture) for path in (tmp_path / "weights" / "wing.safetensors", tmp_path / "wing.ckpt")
+    )
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
@@ -71,15 +75,19 @@ def test_files_that_do_not_fit_are_said(state, tmp_path):
     save_file(state, tmp_path / "wing.safetensors")
     (tmp_path / "there.safetensors").write_text("mine")
     assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "new.safetensors", "--stacks", 4) == (
-        f"{tmp_path / 'wing.safetensors'} holds 1 of FAN's hourglasses, not 4")
+        f"{tmp_path / 'wing.safetensors'} holds 1 of FAN's hourglasses, not 4"
+    )
     assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "there.safetensors") == (
-        f"{tmp_path / 'there.safetensors'} would be overwritten; choose another place, or allow it with --overwrite")
+        f"{tmp_path / 'there.safetensors'} would be overwritten; choose another place, or allow it with --overwrite"
+    )
     assert (tmp_path / "there.safetensors").read_text() == "mine"
     save_file({"weight": torch.zeros(2)}, tmp_path / "other.safetensors")
     assert error(tmp_path / "other.safetensors", "--to", tmp_path / "new.safetensors") == (
-        f"{tmp_path / 'other.safetensors'} lacks 336 of FAN's 336 tensors, first conv1.conv.weight")
+        f"{tmp_path / 'other.safetensors'} lacks 336 of FAN's 336 tensors, first conv1.conv.weight"
+    )
     assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "new.pt") == (
-        f"{tmp_path / 'new.pt'} should end in .safetensors, which it will be")
+        f"{tmp_path / 'new.pt'} should end in .safetensors, which it will be"
+    )
     assert not (tmp_path / "new.safetensors").exists() and not (tmp_path / "new.pt").exists()
 
 
@@ -97,7 +105,8 @@ def test_a_malicious_wing_ckpt_is_refused_and_runs_nothing(state, tmp_path):
     torch.save({"state_dict": {**state, "more": Payload(tmp_path / "ran")}}, tmp_path / "wing.ckpt")
     assert error(tmp_path / "wing.ckpt", "--to", tmp_path / "new.safetensors") == (
         f"{tmp_path / 'wing.ckpt'} is refused: its pickle asks for posix.system, which could run code; only tensors "
-        f"are loaded")
+        f"are loaded"
+    )
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "wing.ckpt", weights_only=False)
     assert (tmp_path / "ran").exists(), "the payload is no real one"
@@ -135,12 +144,19 @@ def picture(x_real):
 
 def twice(state, **changed):
     """Two equal hourglasses, the second of which gets the same features and heeds no boundary."""
-    second = {name.replace("0.", "1.", 1): tensor for name, tensor in state.items()
-              if name.startswith(("m0.", "top_m_0.", "conv_last0.", "bn_end0.", "l0."))}
+    second = {
+        name.replace("0.", "1.", 1): tensor
+        for name, tensor in state.items()
+        if name.startswith(("m0.", "top_m_0.", "conv_last0.", "bn_end0.", "l0."))
+    }
     coordinates = second["m1.coordconv.conv.weight"]
     second["m1.coordconv.conv.weight"] = torch.cat([coordinates, torch.zeros(256, 2, 1, 1)], dim=1)
-    between = {"al0.weight": torch.zeros(256, 99, 1, 1), "al0.bias": torch.zeros(256),
-               "bl0.weight": torch.zeros(256, 256, 1, 1), "bl0.bias": torch.zeros(256)}
+    between = {
+        "al0.weight": torch.zeros(256, 99, 1, 1),
+        "al0.bias": torch.zeros(256),
+        "bl0.weight": torch.zeros(256, 256, 1, 1),
+        "bl0.bias": torch.zeros(256),
+    }
     fan = FAN(stacks=2)
     fan.load_state_dict({**state, **second, **between, **changed})
     return fan.eval().requires_grad_(False)

@@ -82,9 +82,11 @@ def test_what_cannot_be_aligned_is_named_and_the_others_go_on(i2i, photos, tmp_p
     Image.new("RGB", (300, 300), "grey").save(photos / "train/wall.png")
     code, out, err = i2i("align", "photos", "aligned")
     assert (code, out) == (3, "")
-    assert err == ["photos/text.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
-                   "photos/train/wall.png shows no face that could be found",
-                   "2 of 4 pictures aligned; the others are named above"]
+    assert err == [
+        "photos/text.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
+        "photos/train/wall.png shows no face that could be found",
+        "2 of 4 pictures aligned; the others are named above",
+    ]
     assert files(tmp_path / "aligned") == ["train/one.png", "val/two.png"]
 
 
@@ -97,18 +99,32 @@ def test_nothing_is_overwritten_unless_told(i2i, photos, tmp_path):
     assert i2i(*arguments, "--overwrite")[0] == 0
 
 
-@pytest.mark.parametrize(("arguments", "code", "said"), [
-    (("align", "nowhere", "out"), 3, "there is no file or folder nowhere"),
-    (("masks", "empty", "out"), 3, EMPTY),
-    (("align", "photos", "out.png"), 2, "out.png is one picture and photos names 2; name a folder instead"),
-    (("align", "photos", "out", "--mean", "empty"), 3, EMPTY),
-    (("align", "photos", "out", "--mean", "walls"), 3, "walls has no picture that shows an aligned face"),
-    (("align", "photos", "out", "--mean", "walls/wall.png"), 3,
-     "walls/wall.png is no file of mean landmarks: an .npz with an array called mean"),
-    (("align", "photos", "out", "--weights", "walls/wall.png"), 4,
-     "walls/wall.png is no checkpoint: neither .safetensors nor written by torch.save"),
-    (("masks", "photos", "out", "--weights", "wing.ckpt"), 4, "cannot read FAN's weights wing.ckpt: No such file or "
-     "directory; the README of i2i-gan-fan-mask says where to get them")])
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("align", "nowhere", "out"), 3, "there is no file or folder nowhere"),
+        (("masks", "empty", "out"), 3, EMPTY),
+        (("align", "photos", "out.png"), 2, "out.png is one picture and photos names 2; name a folder instead"),
+        (("align", "photos", "out", "--mean", "empty"), 3, EMPTY),
+        (("align", "photos", "out", "--mean", "walls"), 3, "walls has no picture that shows an aligned face"),
+        (
+            ("align", "photos", "out", "--mean", "walls/wall.png"),
+            3,
+            "walls/wall.png is no file of mean landmarks: an .npz with an array called mean",
+        ),
+        (
+            ("align", "photos", "out", "--weights", "walls/wall.png"),
+            4,
+            "walls/wall.png is no checkpoint: neither .safetensors nor written by torch.save",
+        ),
+        (
+            ("masks", "photos", "out", "--weights", "wing.ckpt"),
+            4,
+            "cannot read FAN's weights wing.ckpt: No such file or "
+            "directory; the README of i2i-gan-fan-mask says where to get them",
+        ),
+    ],
+)
 def test_a_mistake_is_one_sentence(i2i, photos, tmp_path, arguments, code, said):
     for folder in ("empty", "walls"):
         (tmp_path / folder).mkdir()
@@ -129,8 +145,9 @@ def test_the_mean_may_be_a_file_or_measured_from_aligned_faces(i2i, photos, tmp_
     np.savez(tmp_path / "celeba_lm_mean.npz", mean=np.load(MEAN)["mean"] + (0, 20))
     assert i2i("align", "photos/train/one.png", "low.png", "--mean", "celeba_lm_mean.npz")[0] == 0
     assert i2i("align", "photos/train/one.png", "same.png", "--mean", "aligned")[0] == 0
-    aligned, low, same = (np.asarray(Image.open(tmp_path / name), float)
-                          for name in ("aligned/train/one.png", "low.png", "same.png"))
+    aligned, low, same = (
+        np.asarray(Image.open(tmp_path / name), float) for name in ("aligned/train/one.png", "low.png", "same.png")
+    )
     assert np.abs(low[20:] - aligned[:-20])[40:-40, 40:-40].mean() < 3
     assert np.abs(same - aligned)[40:-40, 40:-40].mean() < np.abs(low - aligned)[40:-40, 40:-40].mean() / 3
 
@@ -160,8 +177,10 @@ def test_weights_of_any_precision_will_do(i2i, photos, tmp_path, wing, dtype):
 def test_masks_of_a_small_face_say_what_to_do(i2i, photos):
     code, out, err = i2i("masks", "photos/train", "masks")
     assert (code, out) == (3, "")
-    assert err == ["photos/train/one.png shows no face that could be found; i2i align crops faces of photographs",
-                   "0 of 1 pictures shown; the others are named above"]
+    assert err == [
+        "photos/train/one.png shows no face that could be found; i2i align crops faces of photographs",
+        "0 of 1 pictures shown; the others are named above",
+    ]
 
 
 @pytest.mark.parametrize("verb", ["align", "masks"])
@@ -172,9 +191,12 @@ def test_help_has_an_example(i2i, verb):
 
 
 def test_the_light_module_and_its_verbs_import_nothing_heavy():
-    code = ("import sys, i2i_fan_mask.commands; "
-            "print([m for m in ('torch', 'numpy', 'PIL', 'rich', 'pydantic') if m in sys.modules])")
+    code = (
+        "import sys, i2i_fan_mask.commands; "
+        "print([m for m in ('torch', 'numpy', 'PIL', 'rich', 'pydantic') if m in sys.modules])"
+    )
     path = os.pathsep.join(filter(None, sys.path))
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": path})
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
     assert done.stdout.strip() == "[]"

@@ -26,11 +26,15 @@ def i2i_components(registry: Registrar) -> None:
 def i2i_check(recipe: Recipe) -> list[Problem]:
     """ADA's p stays at 0, where nothing is augmented, unless a hook moves it."""
     moved = {hook.params.get("network") for hook in recipe.all_hooks().values() if hook.use == "regularize/ada"}
-    return [Problem(f"network {name} is wrapped by regularize/ada, and no hook moves its p from 0",
-                    recipe.mark("networks", name),
-                    f"add {{use: regularize/ada, network: {name}, phase: ...}} to the hooks")
-            for name, network in recipe.networks.items()
-            if name not in moved and "regularize/ada" in _uses({"use": network.use, **network.params})]
+    return [
+        Problem(
+            f"network {name} is wrapped by regularize/ada, and no hook moves its p from 0",
+            recipe.mark("networks", name),
+            f"add {{use: regularize/ada, network: {name}, phase: ...}} to the hooks",
+        )
+        for name, network in recipe.networks.items()
+        if name not in moved and "regularize/ada" in _uses({"use": network.use, **network.params})
+    ]
 
 
 def _uses(keys: Mapping[str, Any]) -> Iterator[str]:

@@ -85,11 +85,20 @@ def draw(n: int, p: Tensor) -> Amounts:
         return amount * (torch.rand(n, device=p.device, dtype=p.dtype) < probability)
 
     return Amounts(
-        flip=maybe(one_of(2)), quarter=maybe(one_of(4)), shift=maybe(uniform(0.125, 2)),
-        scale=maybe(normal(0.2)), turn=maybe(uniform(math.pi), either), stretch=maybe(normal(0.2)),
-        turn_after=maybe(uniform(math.pi), either), move=maybe(normal(0.125, 2)),
-        brightness=maybe(normal(0.2)), contrast=maybe(normal(0.5)), luma=maybe(one_of(2)),
-        hue=maybe(uniform(math.pi)), saturation=maybe(normal(1.0)))
+        flip=maybe(one_of(2)),
+        quarter=maybe(one_of(4)),
+        shift=maybe(uniform(0.125, 2)),
+        scale=maybe(normal(0.2)),
+        turn=maybe(uniform(math.pi), either),
+        stretch=maybe(normal(0.2)),
+        turn_after=maybe(uniform(math.pi), either),
+        move=maybe(normal(0.125, 2)),
+        brightness=maybe(normal(0.2)),
+        contrast=maybe(normal(0.5)),
+        luma=maybe(one_of(2)),
+        hue=maybe(uniform(math.pi)),
+        saturation=maybe(normal(1.0)),
+    )
 
 
 def geometry(amounts: Amounts, height: int, width: int) -> Tensor:
@@ -99,15 +108,19 @@ def geometry(amounts: Amounts, height: int, width: int) -> Tensor:
     """
     size = torch.stack([torch.full_like(amounts.flip, width), torch.full_like(amounts.flip, height)])
     angle = amounts.quarter * (math.pi / 2)
-    return reduce(torch.matmul, [
-        _scaling(1 - 2 * amounts.flip, torch.ones_like(amounts.flip)),
-        _rotation(angle.cos().round(), angle.sin().round()),
-        _translation(-(amounts.shift * size).round()),
-        _scaling(torch.exp2(-amounts.scale), torch.exp2(-amounts.scale)),
-        _rotation(amounts.turn.cos(), amounts.turn.sin()),
-        _scaling(torch.exp2(-amounts.stretch), torch.exp2(amounts.stretch)),
-        _rotation(amounts.turn_after.cos(), amounts.turn_after.sin()),
-        _translation(-amounts.move * size)])
+    return reduce(
+        torch.matmul,
+        [
+            _scaling(1 - 2 * amounts.flip, torch.ones_like(amounts.flip)),
+            _rotation(angle.cos().round(), angle.sin().round()),
+            _translation(-(amounts.shift * size).round()),
+            _scaling(torch.exp2(-amounts.scale), torch.exp2(-amounts.scale)),
+            _rotation(amounts.turn.cos(), amounts.turn.sin()),
+            _scaling(torch.exp2(-amounts.stretch), torch.exp2(amounts.stretch)),
+            _rotation(amounts.turn_after.cos(), amounts.turn_after.sin()),
+            _translation(-amounts.move * size),
+        ],
+    )
 
 
 def sample(x: Tensor, origin: Tensor) -> Tensor:
@@ -123,10 +136,16 @@ def sample(x: Tensor, origin: Tensor) -> Tensor:
     column, row = column + (width - 1) / 2, row + (height - 1) / 2
     left, top = column.floor(), row.floor()
     across, below = column - left, row - top
-    corners = [(top, left, (1 - below) * (1 - across)), (top, left + 1, (1 - below) * across),
-               (top + 1, left, below * (1 - across)), (top + 1, left + 1, below * across)]
-    return sum((pick(x, _mirrored(i, height), _mirrored(j, width)) * weight[:, None] for i, j, weight in corners),
-               torch.zeros_like(x))
+    corners = [
+        (top, left, (1 - below) * (1 - across)),
+        (top, left + 1, (1 - below) * across),
+        (top + 1, left, below * (1 - across)),
+        (top + 1, left + 1, below * across),
+    ]
+    return sum(
+        (pick(x, _mirrored(i, height), _mirrored(j, width)) * weight[:, None] for i, j, weight in corners),
+        torch.zeros_like(x),
+    )
 
 
 def recolour(x: Tensor, amounts: Amounts) -> Tensor:

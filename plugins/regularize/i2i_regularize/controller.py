@@ -33,9 +33,18 @@ class Controller:
     metrics every `log_every` steps.
     """
 
-    def __init__(self, *, name: str, network: NetworkName, phase: PhaseName, loss: str = "overfitting",
-                 target: Annotated[float, Field(ge=-1, le=1)] = 0.6, speed: PositiveInt = 500_000,
-                 every: PositiveInt = 4, log_every: PositiveInt = 100) -> None:
+    def __init__(
+        self,
+        *,
+        name: str,
+        network: NetworkName,
+        phase: PhaseName,
+        loss: str = "overfitting",
+        target: Annotated[float, Field(ge=-1, le=1)] = 0.6,
+        speed: PositiveInt = 500_000,
+        every: PositiveInt = 4,
+        log_every: PositiveInt = 100,
+    ) -> None:
         self.name, self.network, self.phase, self.loss, self.target = name, network, phase, loss, target
         self.speed, self.every, self.log_every = speed, every, log_every
 
@@ -43,12 +52,17 @@ class Controller:
         wrappers = [module for module in run.networks[self.network].modules() if isinstance(module, ADA)]
         if not wrappers:
             inner = run.recipe.networks[self.network].use
-            raise self._problem(run, "network", f"network {self.network} is not wrapped by regularize/ada, so it has "
-                                "no p to move", f"write {{use: regularize/ada, network: {{use: {inner}, ...}}}}")
+            raise self._problem(
+                run,
+                "network",
+                f"network {self.network} is not wrapped by regularize/ada, so it has no p to move",
+                f"write {{use: regularize/ada, network: {{use: {inner}, ...}}}}",
+            )
         terms = dict(run.recipe.terms(self.phase))
         if self.loss not in terms:
-            raise self._problem(run, "loss", f"phase {self.phase} has no loss {self.loss}",
-                                did_you_mean(self.loss, terms))
+            raise self._problem(
+                run, "loss", f"phase {self.phase} has no loss {self.loss}", did_you_mean(self.loss, terms)
+            )
         self.p = wrappers[0].p
         self.excess = torch.zeros_like(self.p)
         """The sum of r_t − target since p last moved."""

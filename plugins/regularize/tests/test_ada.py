@@ -134,8 +134,12 @@ def test_a_change_of_colour_is_the_one_by_hand(name: str) -> None:
 
 def test_all_of_them_together_are_those_by_hand() -> None:
     x, drawn = pictures(8), amounts(8)
-    expected = np.stack([recoloured(sampled(picture, np.linalg.inv(forward(a))), a)
-                         for picture, a in zip(x.numpy(), one_by_one(drawn), strict=True)])
+    expected = np.stack(
+        [
+            recoloured(sampled(picture, np.linalg.inv(forward(a))), a)
+            for picture, a in zip(x.numpy(), one_by_one(drawn), strict=True)
+        ]
+    )
     np.testing.assert_allclose(ADA(nn.Identity()).augment(x, drawn).numpy(), expected, rtol=0, atol=1e-9)
 
 

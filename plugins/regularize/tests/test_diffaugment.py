@@ -83,19 +83,30 @@ def test_every_shift_and_every_centre_is_as_likely_as_another() -> None:
     assert cut.allclose(torch.outer(reached, reached), atol=0.02)
 
 
-@pytest.mark.parametrize(("policy", "said"), [
-    ("[color, cutuot]", "networks.discriminator.policy.1 should be 'color', 'translation' or 'cutout', not 'cutuot'"),
-    ("[]", "networks.discriminator.policy: list should have at least 1 item, not 0"),
-    ("[color, color]", "networks.discriminator.policy: it names color twice")])
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (
+            "[color, cutuot]",
+            "networks.discriminator.policy.1 should be 'color', 'translation' or 'cutout', not 'cutuot'",
+        ),
+        ("[]", "networks.discriminator.policy: list should have at least 1 item, not 0"),
+        ("[color, color]", "networks.discriminator.policy: it names color twice"),
+    ],
+)
 def test_a_policy_that_is_none_is_told(policy: str, said: str) -> None:
-    discriminator = f"networks.discriminator={{use: regularize/diffaugment, policy: {policy}, network: " \
-                    f"stargan_v2/discriminator}}"
+    discriminator = (
+        f"networks.discriminator={{use: regularize/diffaugment, policy: {policy}, network: stargan_v2/discriminator}}"
+    )
     with pytest.raises(RecipeError) as refused:
         load("stargan_v2.yaml", [discriminator], discover())
     assert [problem.message for problem in refused.value.problems] == [said]
 
 
 def test_one_augmentation_may_be_written_without_a_list() -> None:
-    checked = load("stargan_v2.yaml", ["networks.discriminator={use: regularize/diffaugment, policy: cutout, network: "
-                                       "stargan_v2/discriminator}"], discover())
+    checked = load(
+        "stargan_v2.yaml",
+        ["networks.discriminator={use: regularize/diffaugment, policy: cutout, network: stargan_v2/discriminator}"],
+        discover(),
+    )
     assert checked.networks["discriminator"].params["policy"] == ["cutout"]

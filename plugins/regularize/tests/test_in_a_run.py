@@ -14,8 +14,10 @@ from tests.runs import NO_GRIDS, assert_same_bits, logged, run_forked, tensors, 
 
 SLIM = "use: stargan_v2/discriminator, channel_base: 64, max_channels: 8"
 ADA = f"networks.discriminator={{use: regularize/ada, network: {{{SLIM}}}}}"
-ALL = (f"networks.discriminator={{use: regularize/ada, network: {{use: regularize/diffaugment, network: "
-       f"{{use: regularize/spectral_norm, network: {{{SLIM}}}}}}}}}")
+ALL = (
+    f"networks.discriminator={{use: regularize/ada, network: {{use: regularize/diffaugment, network: "
+    f"{{use: regularize/spectral_norm, network: {{{SLIM}}}}}}}}}"
+)
 OVERFITTING = "losses.discriminator.overfitting={use: regularize/overfitting, weight: 0}"
 HOOK = "hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, %s}"
 EMA = "hooks.ema.networks=[generator, mapping_network, style_encoder, discriminator]"
@@ -48,7 +50,8 @@ def test_p_moves_every_fourth_step_by_the_sign_of_the_mean_and_stays_within_0_an
         [0.5, -1.0, 1.0, 1.0],  # mean 0.375: down
         [-1.0, -1.0, -1.0, -1.0],  # down, but not below 0
         [1.0, 0.0, 1.0, 0.0],  # mean 0.5, the target: stays
-        *[[0.5, 0.5, 0.5, 0.75]] * 7]  # up, and not above 1
+        *[[0.5, 0.5, 0.5, 0.75]] * 7,
+    ]  # up, and not above 1
     run.hooks["ada"].excess.zero_()
     for r_t in (r_t for four in fours for r_t in four):
         run.events.after_phase(run=run, phase="d_latent", losses={"overfitting": torch.tensor(r_t)})
@@ -61,8 +64,15 @@ def test_p_moves_every_fourth_step_by_the_sign_of_the_mean_and_stays_within_0_an
 
 def test_a_training_moves_p_by_the_losses_that_it_logs(tmp_path: Path) -> None:
     target = 0.3
-    train(tmp_path / "run", "steps=14", ADA, OVERFITTING, HOOK % f"speed: 60, every: 3, target: {target}", *NO_GRIDS,
-          "optimizers.discriminator={lr: 1e-3}")
+    train(
+        tmp_path / "run",
+        "steps=14",
+        ADA,
+        OVERFITTING,
+        HOOK % f"speed: 60, every: 3, target: {target}",
+        *NO_GRIDS,
+        "optimizers.discriminator={lr: 1e-3}",
+    )
     lines = logged(tmp_path / "run")
     found = [line["discriminator/p"] for line in lines if "discriminator/p" in line]
     r_t = [line["d_latent/overfitting"] for line in lines if "d_latent/overfitting" in line]
@@ -92,16 +102,24 @@ def test_a_resumed_run_is_bit_for_bit_the_one_that_was_not_interrupted(tmp_path:
     assert float(kept["networks/discriminator: p"]) == 0.25
     assert float(kept["hooks/ada: excess"]) > 0, "of steps 5 to 7"
     weight = "network.network.main.0.parametrizations.weight"
-    mine, average = (kept[f"{part}{weight}.original"] for part in ("networks/discriminator: ",
-                                                                  "hooks/ema: discriminator/"))
+    mine, average = (
+        kept[f"{part}{weight}.original"] for part in ("networks/discriminator: ", "hooks/ema: discriminator/")
+    )
     assert not mine.equal(average)
     for name in (f"{weight}.0._u", f"{weight}.0._v", "p"):
         assert kept[f"networks/discriminator: {name}"].equal(kept[f"hooks/ema: discriminator/{name}"])
 
 
 def test_two_processes_have_the_same_p_and_the_same_singular_vectors(tmp_path: Path) -> None:
-    ended = run_forked(tmp_path / "run", ALL, OVERFITTING, HOOK % "speed: 16, every: 1, target: 0.4", *NO_GRIDS,
-                       "hooks.say={use: trouble/say_buffers, network: discriminator}", world=2)
+    ended = run_forked(
+        tmp_path / "run",
+        ALL,
+        OVERFITTING,
+        HOOK % "speed: 16, every: 1, target: 0.4",
+        *NO_GRIDS,
+        "hooks.say={use: trouble/say_buffers, network: discriminator}",
+        world=2,
+    )
     assert ended.codes == [0, 0], ended.printed
     one, two = ([line for line in printed.splitlines() if line.startswith("buffer")] for printed in ended.printed)
     assert one == two
@@ -112,8 +130,15 @@ def test_two_processes_have_the_same_p_and_the_same_singular_vectors(tmp_path: P
 
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.float32), ("fp64", torch.float64)])
 def test_they_train_in_every_precision(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
-    run = train(tmp_path / "run", f"precision={precision}", "steps=2", ALL, OVERFITTING,
-                HOOK % "speed: 8, every: 1, target: -1", *NO_GRIDS)
+    run = train(
+        tmp_path / "run",
+        f"precision={precision}",
+        "steps=2",
+        ALL,
+        OVERFITTING,
+        HOOK % "speed: 8, every: 1, target: -1",
+        *NO_GRIDS,
+    )
     assert {buffer.dtype for buffer in run.networks["discriminator"].buffers()} == {dtype}
     assert float(run.networks["discriminator"].p) > 0
     assert all(tensor.isfinite().all() for tensor in tensors(tmp_path / "run").values())
@@ -122,14 +147,25 @@ def test_they_train_in_every_precision(tmp_path: Path, precision: str, dtype: to
 # What does not fit together
 
 
-@pytest.mark.parametrize(("sets", "said"), [
-    ((OVERFITTING,), "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, "
-     "target: 0.6}: network discriminator is not wrapped by regularize/ada, so it has no p to move (write {use: "
-     "regularize/ada, network: {use: stargan_v2/discriminator, ...}})"),
-    ((ADA,), "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, target: "
-     "0.6}: phase d_latent has no loss overfitting (known: adversarial, r1)")])
+@pytest.mark.parametrize(
+    ("sets", "said"),
+    [
+        (
+            (OVERFITTING,),
+            "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, "
+            "target: 0.6}: network discriminator is not wrapped by regularize/ada, so it has no p to move (write {use: "
+            "regularize/ada, network: {use: stargan_v2/discriminator, ...}})",
+        ),
+        (
+            (ADA,),
+            "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, target: "
+            "0.6}: phase d_latent has no loss overfitting (known: adversarial, r1)",
+        ),
+    ],
+)
 def test_a_hook_without_its_wrapper_or_its_loss_is_told_before_training(
-        tmp_path: Path, sets: tuple[str, ...], said: str) -> None:
+    tmp_path: Path, sets: tuple[str, ...], said: str
+) -> None:
     with pytest.raises(RecipeError) as refused:
         train(tmp_path / "run", *sets, HOOK % "target: 0.6", *NO_GRIDS)
     assert str(refused.value) == said
@@ -139,14 +175,18 @@ def test_a_hook_without_its_wrapper_or_its_loss_is_told_before_training(
 def test_a_wrapper_whose_p_nothing_moves_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         train(tmp_path / "run", ALL, *NO_GRIDS)
-    assert str(refused.value) == (f"--set {ALL}: network discriminator is wrapped by regularize/ada, and no hook moves "
-                                  "its p from 0 (add {use: regularize/ada, network: discriminator, phase: ...} to the "
-                                  "hooks)")
+    assert str(refused.value) == (
+        f"--set {ALL}: network discriminator is wrapped by regularize/ada, and no hook moves "
+        "its p from 0 (add {use: regularize/ada, network: discriminator, phase: ...} to the "
+        "hooks)"
+    )
 
 
 def test_numbers_that_are_none_are_told_by_the_check(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         train(tmp_path / "run", ADA, OVERFITTING, HOOK % "speed: 0, every: 0, target: 2", *NO_GRIDS)
     assert [problem.message for problem in refused.value.problems] == [
-        "hooks.ada.target should be less than or equal to 1, not 2", "hooks.ada.speed should be greater than 0, not 0",
-        "hooks.ada.every should be greater than 0, not 0"]
+        "hooks.ada.target should be less than or equal to 1, not 2",
+        "hooks.ada.speed should be greater than 0, not 0",
+        "hooks.ada.every should be greater than 0, not 0",
+    ]

@@ -29,8 +29,13 @@ def changes(written: dict[str, Any], *place: str) -> list[str]:
 def test_the_plugin_names_what_exists() -> None:
     plugins = discover()
     (row,) = [row for row in plugins.rows if row.name == "regularize"]
-    assert sorted(row.components) == ["regularize/ada", "regularize/ada", "regularize/diffaugment",
-                                      "regularize/overfitting", "regularize/spectral_norm"]
+    assert sorted(row.components) == [
+        "regularize/ada",
+        "regularize/ada",
+        "regularize/diffaugment",
+        "regularize/overfitting",
+        "regularize/spectral_norm",
+    ]
     assert all(callable(entry.load()) for entry in plugins.registry if entry.plugin == "regularize")
 
 

@@ -13,8 +13,14 @@ from i2i_regularize.spectral import spectral_norm
 
 def make_network() -> nn.Module:
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.Softplus(), nn.ConvTranspose2d(6, 4, 2, stride=2), nn.InstanceNorm2d(4),
-                         nn.Flatten(), nn.Linear(4 * 8 * 8, 5)).double()
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3),
+        nn.Softplus(),
+        nn.ConvTranspose2d(6, 4, 2, stride=2),
+        nn.InstanceNorm2d(4),
+        nn.Flatten(),
+        nn.Linear(4 * 8 * 8, 5),
+    ).double()
 
 
 def pictures() -> Tensor:

@@ -75,9 +75,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 class ResBlk(nn.Module):
     """(N, dim_in, H, W) to (N, dim_out, H, W), or to half the size; `normalize` in G, not in E and D."""
 
-    def __init__(
-        self, dim_in: int, dim_out: int, *, normalize: bool = False, downsample: bool = False
-    ) -> None:
+    def __init__(self, dim_in: int, dim_out: int, *, normalize: bool = False, downsample: bool = False) -> None:
         super().__init__()
         self.downsample = downsample
         self.conv1 = DownConv(dim_in, dim_in) if downsample else nn.Conv2d(dim_in, dim_in, 3, padding=1)

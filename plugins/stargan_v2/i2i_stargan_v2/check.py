@@ -15,20 +15,34 @@ def problems(recipe: Recipe) -> list[Problem]:
     if recipe.method.use != "stargan_v2/method" or generator is None:
         return []
     found = []
-    lengths = {name: use.params.get("style_dim", STYLE_DIM) for name, use in recipe.networks.items()
-               if use.use in WITH_STYLE}
+    lengths = {
+        name: use.params.get("style_dim", STYLE_DIM) for name, use in recipe.networks.items() if use.use in WITH_STYLE
+    }
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        found.append(Problem(f"the networks differ in style_dim: {said}", recipe.mark("networks", key=True),
-                             "give all of them the same"))
+        found.append(
+            Problem(
+                f"the networks differ in style_dim: {said}",
+                recipe.mark("networks", key=True),
+                "give all of them the same",
+            )
+        )
     skip = generator.params.get("skip") is not None
     for name, picture in (("masks", "x_real"), ("fake_masks", "x_fake")):
         if name in recipe.tensors and not skip:
-            found.append(Problem(f"tensors.{name} makes masks, and the generator has no skip to use them",
-                                 recipe.mark("tensors", name, key=True),
-                                 "give networks.generator a skip, for example {use: fan_mask/high_pass}"))
+            found.append(
+                Problem(
+                    f"tensors.{name} makes masks, and the generator has no skip to use them",
+                    recipe.mark("tensors", name, key=True),
+                    "give networks.generator a skip, for example {use: fan_mask/high_pass}",
+                )
+            )
         if skip and name not in recipe.tensors:
-            found.append(Problem(f"the generator has a skip, and no tensors.{name} makes its masks",
-                                 recipe.mark("networks", "generator", "skip"),
-                                 f"add tensors.{name}, for example {{use: fan_mask/everywhere, of: {picture}}}"))
+            found.append(
+                Problem(
+                    f"the generator has a skip, and no tensors.{name} makes its masks",
+                    recipe.mark("networks", "generator", "skip"),
+                    f"add tensors.{name}, for example {{use: fan_mask/everywhere, of: {picture}}}",
+                )
+            )
     return found

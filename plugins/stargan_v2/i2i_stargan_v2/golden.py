@@ -40,7 +40,8 @@ class Case:
         try:
             self.facts = json.loads(path.with_name(f"{path.name}.json").read_text())
             self.keys: dict[str, dict[str, list[int]]] = json.loads(
-                path.with_name(f"{path.name}.keys.json").read_text())
+                path.with_name(f"{path.name}.keys.json").read_text()
+            )
             with np.load(path.with_name(f"{path.name}.npz")) as arrays:
                 self.arrays = {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError) as error:
@@ -59,43 +60,70 @@ class Case:
         style_dim = self.keys["mapping_network"]["unshared.0.6.weight"][0]
         widths = {"channel_base": f["channel_base"], "max_channels": f["max_channels"]}
         generator: dict[str, Any] = {"use": "stargan_v2/generator", "style_dim": style_dim, **widths}
-        tensors: dict[str, Any] = {name: {"use": "golden/input", "case": case, "name": name}
-                                   for name in self.inputs()}
+        tensors: dict[str, Any] = {name: {"use": "golden/input", "case": case, "name": name} for name in self.inputs()}
         if f["w_hpf"] > 0:
             generator["skip"] = {"use": "fan_mask/high_pass", "strength": 1 / f["w_hpf"]}
             for name, of in (("masks", "x_real"), ("fake_masks", "x_fake")):
                 tensors[name] = {"use": "fan_mask/heatmaps", "of": of, "weights": str(fan_weights)}
         return {
-            "i2i": 1, "steps": 1, "precision": {"float64": "fp64", "float32": "fp32"}[f["dtype"]],
+            "i2i": 1,
+            "steps": 1,
+            "precision": {"float64": "fp64", "float32": "fp32"}[f["dtype"]],
             "method": "stargan_v2/method",
-            "data": {"use": "golden/domains", "case": case, "image_size": f["image_size"],
-                     "batch_size": f["batch"]},
+            "data": {"use": "golden/domains", "case": case, "image_size": f["image_size"], "batch_size": f["batch"]},
             "networks": {
                 "generator": generator,
-                "mapping_network": {"use": "stargan_v2/mapping_network", "latent_dim": latent_dim,
-                                    "style_dim": style_dim, "hidden_dim": hidden},
+                "mapping_network": {
+                    "use": "stargan_v2/mapping_network",
+                    "latent_dim": latent_dim,
+                    "style_dim": style_dim,
+                    "hidden_dim": hidden,
+                },
                 "style_encoder": {"use": "stargan_v2/style_encoder", "style_dim": style_dim, **widths},
-                "discriminator": {"use": "stargan_v2/discriminator", **widths}},
+                "discriminator": {"use": "stargan_v2/discriminator", **widths},
+            },
             "tensors": tensors,
             "losses": {
-                "discriminator": {"adversarial": {"use": "stargan_v2/adversarial", "player": "discriminator"},
-                                  "r1": {"use": "stargan_v2/r1", "gamma": 1.0}},
-                "generator": {"adversarial": {"use": "stargan_v2/adversarial", "player": "generator"},
-                              "style": "stargan_v2/style",
-                              "diversity": {"use": "stargan_v2/diversity", "weight": -2.0},
-                              "cycle": "stargan_v2/cycle"}},
+                "discriminator": {
+                    "adversarial": {"use": "stargan_v2/adversarial", "player": "discriminator"},
+                    "r1": {"use": "stargan_v2/r1", "gamma": 1.0},
+                },
+                "generator": {
+                    "adversarial": {"use": "stargan_v2/adversarial", "player": "generator"},
+                    "style": "stargan_v2/style",
+                    "diversity": {"use": "stargan_v2/diversity", "weight": -2.0},
+                    "cycle": "stargan_v2/cycle",
+                },
+            },
             "phases": {
                 "d_latent": {"train": ["discriminator"], "losses": "discriminator", "where": {"s_trg": "s_latent"}},
-                "d_reference": {"train": ["discriminator"], "losses": "discriminator",
-                                "where": {"s_trg": "s_reference"}},
-                "g_latent": {"train": ["generator", "mapping_network", "style_encoder"], "losses": "generator",
-                             "where": {"s_trg": "s_latent", "s_trg2": "s_latent2"}},
-                "g_reference": {"train": ["generator"], "losses": "generator",
-                                "where": {"s_trg": "s_reference", "s_trg2": "s_reference2"}}},
-            "optimizers": {"default": {"use": "adam", "lr": 1e-4, "betas": [0.0, 0.99], "weight_decay": 1e-4},
-                           "mapping_network": {"lr": 1e-6}},
-            "hooks": {"golden": {"use": "golden/recorder", "case": case}, "progress": None, "metrics": None,
-                      "checkpoint": None}}
+                "d_reference": {
+                    "train": ["discriminator"],
+                    "losses": "discriminator",
+                    "where": {"s_trg": "s_reference"},
+                },
+                "g_latent": {
+                    "train": ["generator", "mapping_network", "style_encoder"],
+                    "losses": "generator",
+                    "where": {"s_trg": "s_latent", "s_trg2": "s_latent2"},
+                },
+                "g_reference": {
+                    "train": ["generator"],
+                    "losses": "generator",
+                    "where": {"s_trg": "s_reference", "s_trg2": "s_reference2"},
+                },
+            },
+            "optimizers": {
+                "default": {"use": "adam", "lr": 1e-4, "betas": [0.0, 0.99], "weight_decay": 1e-4},
+                "mapping_network": {"lr": 1e-6},
+            },
+            "hooks": {
+                "golden": {"use": "golden/recorder", "case": case},
+                "progress": None,
+                "metrics": None,
+                "checkpoint": None,
+            },
+        }
 
 
 class GoldenDomains:
@@ -152,10 +180,13 @@ class Golden:
         latent = run.tensors(["s_latent", "x_fake", "real_logits", "masks", "x_real"], {}, phase="g_latent")
         reference = run.tensors(["s_reference", "x_fake"], {}, phase="g_reference")
         stride = self.case.facts["pixel_stride"]
-        self.found |= {"mapping_network": latent["s_latent"], "style_encoder": reference["s_reference"],
-                       "discriminator": latent["real_logits"],
-                       "generator.latent": latent["x_fake"][..., ::stride, ::stride],
-                       "generator.reference": reference["x_fake"][..., ::stride, ::stride]}
+        self.found |= {
+            "mapping_network": latent["s_latent"],
+            "style_encoder": reference["s_reference"],
+            "discriminator": latent["real_logits"],
+            "generator.latent": latent["x_fake"][..., ::stride, ::stride],
+            "generator.reference": reference["x_fake"][..., ::stride, ::stride],
+        }
         if latent["masks"] is None:
             return
         with torch.no_grad():
@@ -163,11 +194,13 @@ class Golden:
         source = run.planner.definitions["masks"].call
         with torch.no_grad():
             raw = source.fan(latent["x_real"])
-        self.found |= {"generator.no_masks": plain[..., ::stride, ::stride],
-                       "fan.mask_full": latent["masks"][0][..., ::8, ::8],
-                       "fan.mask_no_mouth": latent["masks"][1][..., ::8, ::8],
-                       "fan.raw_heatmaps_sum": raw.sum((2, 3)),
-                       "fan.landmarks": source.landmarks(latent["x_real"])}
+        self.found |= {
+            "generator.no_masks": plain[..., ::stride, ::stride],
+            "fan.mask_full": latent["masks"][0][..., ::8, ::8],
+            "fan.mask_no_mouth": latent["masks"][1][..., ::8, ::8],
+            "fan.raw_heatmaps_sum": raw.sum((2, 3)),
+            "fan.landmarks": source.landmarks(latent["x_real"]),
+        }
 
     def after_phase(self, run: Run, phase: str, losses: Mapping[str, Tensor]) -> None:
         for name in run.recipe.phases[phase].train:
@@ -194,8 +227,9 @@ def rebuild(path: Path) -> Golden:
     with tempfile.TemporaryDirectory() as folder:
         fan = Path(folder) / "fan.safetensors"
         if case.facts["w_hpf"] > 0:
-            safetensors.torch.save_file({key: _fan_tensor(key, shape, case.dtype)
-                                         for key, shape in case.keys["fan"].items()}, fan)
+            safetensors.torch.save_file(
+                {key: _fan_tensor(key, shape, case.dtype) for key, shape in case.keys["fan"].items()}, fan
+            )
         recipe = parse_recipe(json.dumps(case.recipe(fan)), f"{case.name} (golden)")
         run = Run(check_recipe(recipe, _plugins()), make_accelerator(recipe.precision), None)
     run.start()
@@ -211,8 +245,11 @@ def _plugins() -> Plugins:
     from i2i_core.registry.plugins import discover
 
     plugins = discover()
-    for kind, name, target in (("hook", "recorder", Golden), ("dataset", "domains", GoldenDomains),
-                               ("tensor", "input", GoldenInput)):
+    for kind, name, target in (
+        ("hook", "recorder", Golden),
+        ("dataset", "domains", GoldenDomains),
+        ("tensor", "input", GoldenInput),
+    ):
         plugins.registry.add(Entry(kind, f"golden/{name}", f"i2i_stargan_v2.golden:{target.__name__}", "golden"))
     return plugins
 
@@ -229,7 +266,7 @@ def errors(golden: Golden) -> dict[str, float]:
     noisy = _noise(case.arrays)
     worst: dict[str, float] = {}
     for name, expected in case.arrays.items():
-        group = ".".join(name.split(".")[:2 if name.startswith(("grad_norm", "after", "fan", "generator")) else 1])
+        group = ".".join(name.split(".")[: 2 if name.startswith(("grad_norm", "after", "fan", "generator")) else 1])
         key = ".".join(name.split(".")[2:] if name.startswith("grad_norm") else name.split(".")[1:])
         if group.startswith(("grad_norm", "after")) and key in noisy:
             continue
@@ -256,8 +293,7 @@ def _noise(arrays: Mapping[str, np.ndarray[Any, Any]]) -> set[str]:
     for name, norm in norms.items():
         phase = name.split(".")[1]
         top[phase] = max(top.get(phase, 0.0), norm)
-    return {".".join(name.split(".")[2:]) for name, norm in norms.items()
-            if 0 < norm < NOISE * top[name.split(".")[1]]}
+    return {".".join(name.split(".")[2:]) for name, norm in norms.items() if 0 < norm < NOISE * top[name.split(".")[1]]}
 
 
 def _relative(ours: Tensor | None, expected: np.ndarray[Any, Any]) -> float:
@@ -271,8 +307,11 @@ def _relative(ours: Tensor | None, expected: np.ndarray[Any, Any]) -> float:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit 0 when every group agrees within the tolerance of the case's dtype, else 1; 2 for no such case."""
-    parser = argparse.ArgumentParser(prog="python -m i2i_stargan_v2.golden", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m i2i_stargan_v2.golden",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("case", type=Path, help="FOLDER/NAME of a case, without a suffix")
     try:
         golden = rebuild(parser.parse_args(argv).case)

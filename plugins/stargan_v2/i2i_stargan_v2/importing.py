@@ -27,16 +27,28 @@ HOW_TO_TRAIN = """\
 @click.command("stargan-v2")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
-@click.option("--domains", metavar="A,B,...",
-              help="The names of the domains, in the order of their folders' names there. Without it those of the "
-                   "original's data sets where their number is theirs, else domain_0, domain_1, ...")
-@click.option("--fan", type=click.Path(path_type=Path), metavar="FILE",
-              help="FAN's weights for the masks (wing.ckpt or .safetensors), where the checkpoint does not hold them.")
-@click.option("--w-hpf", type=click.FloatRange(0, min_open=True), metavar="W",
-              help="What a generator with masks was trained with, where the checkpoint does not say; 1 by default.")
+@click.option(
+    "--domains",
+    metavar="A,B,...",
+    help="The names of the domains, in the order of their folders' names there. Without it those of the "
+    "original's data sets where their number is theirs, else domain_0, domain_1, ...",
+)
+@click.option(
+    "--fan",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="FAN's weights for the masks (wing.ckpt or .safetensors), where the checkpoint does not hold them.",
+)
+@click.option(
+    "--w-hpf",
+    type=click.FloatRange(0, min_open=True),
+    metavar="W",
+    help="What a generator with masks was trained with, where the checkpoint does not say; 1 by default.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace what is there already.")
-def command(checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w_hpf: float | None,
-            overwrite: bool) -> None:
+def command(
+    checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w_hpf: float | None, overwrite: bool
+) -> None:
     """A checkpoint of the original StarGAN v2, NNNNNN_nets_ema.ckpt or NNNNNN_nets.ckpt.
 
     Its sizes, the number of domains and w_hpf are found in it. The model translates as the original does; its
@@ -88,8 +100,10 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
             raise UsageError(f"{checkpoint} has a generator without masks, for which there is nothing to do for --fan")
         return {}
     if plugins.registry.get("network", "fan_mask/high_pass") is None:
-        raise PluginError(f"{checkpoint} has a generator with masks, for which the plugin fan_mask is needed; "
-                          f"pip install {plugins.index.get('fan_mask', 'i2i-gan-fan-mask')}")
+        raise PluginError(
+            f"{checkpoint} has a generator with masks, for which the plugin fan_mask is needed; "
+            f"pip install {plugins.index.get('fan_mask', 'i2i-gan-fan-mask')}"
+        )
     found = original.fan
     if fan is not None:
         found = state_dict(read_apart(fan))
@@ -99,10 +113,14 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
         save_file({name: tensor.contiguous() for name, tensor in found.items()}, folder / FAN)
         return {"use": "fan_mask/heatmaps", "weights": str(folder / FAN)}
     if plugins.registry.get("tensor", "fan_mask/face68") is None:
-        raise UsageError(f"{checkpoint} has a generator with masks and no FAN to make them; name FAN's weights with "
-                         f"--fan wing.ckpt")
-    click.echo("warning: masks are made by fan_mask/face68, not by the FAN that it was trained with; with --fan "
-               "wing.ckpt translations are those of the original", err=True)
+        raise UsageError(
+            f"{checkpoint} has a generator with masks and no FAN to make them; name FAN's weights with --fan wing.ckpt"
+        )
+    click.echo(
+        "warning: masks are made by fan_mask/face68, not by the FAN that it was trained with; with --fan "
+        "wing.ckpt translations are those of the original",
+        err=True,
+    )
     return {"use": "fan_mask/face68"}
 
 
@@ -121,8 +139,15 @@ def _recipe(original: Original, masks: dict[str, Any]) -> dict[str, Any]:
     return recipe
 
 
-def _model(original: Original, recipe: Mapping[str, Any], domains: list[str], checkpoint: Path, fan: Path,
-           plugins: Plugins, name: str) -> Model:
+def _model(
+    original: Original,
+    recipe: Mapping[str, Any],
+    domains: list[str],
+    checkpoint: Path,
+    fan: Path,
+    plugins: Plugins,
+    name: str,
+) -> Model:
     """The model of a recipe with the checkpoint's weights; raises CheckpointError where they do not fit it."""
     import torch
 
@@ -145,8 +170,13 @@ def _model(original: Original, recipe: Mapping[str, Any], domains: list[str], ch
     except RecipeError as error:
         said = error.problems[0].message.replace(weights, str(fan))
         raise CheckpointError(f"{checkpoint} cannot be used: {said}") from None
-    match({name: networks[name].state_dict() for name in original.networks}, original.networks,
-          f"{checkpoint} has other weights than a StarGAN v2 of its size", "network", "checkpoint")
+    match(
+        {name: networks[name].state_dict() for name in original.networks},
+        original.networks,
+        f"{checkpoint} has other weights than a StarGAN v2 of its size",
+        "network",
+        "checkpoint",
+    )
     model = of_recipe(checked, domains, original.networks, plugins, name, training={"imported from": checkpoint.name})
     return replace(model, networks=original.networks)
 
@@ -158,6 +188,11 @@ def _text(recipe: Mapping[str, Any], to: Path) -> str:
     for masks in recipe.get("tensors", {}).values():
         if "weights" in masks:
             masks["weights"] = str(to / FAN)
-    text: str = yaml.safe_dump({"i2i": 1, "weights": str(to), **recipe}, sort_keys=False, default_flow_style=None,
-                               width=120, allow_unicode=True)
+    text: str = yaml.safe_dump(
+        {"i2i": 1, "weights": str(to), **recipe},
+        sort_keys=False,
+        default_flow_style=None,
+        width=120,
+        allow_unicode=True,
+    )
     return text

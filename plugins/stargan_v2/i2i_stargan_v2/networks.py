@@ -81,9 +81,7 @@ class Generator(nn.Module):
             up.insert(0, AdainResBlk(dims[-1], dims[-1], style_dim, shortcut=skip is None))
 
         self.from_rgb = nn.Conv2d(3, dims[0], 3, padding=1)
-        self.to_rgb = nn.Sequential(
-            InstanceNorm(dims[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(dims[0], 3, 1)
-        )
+        self.to_rgb = nn.Sequential(InstanceNorm(dims[0], affine=True), nn.LeakyReLU(SLOPE), nn.Conv2d(dims[0], 3, 1))
         self.encode = Encoder(self.from_rgb, down, () if skip is None else skip.sizes)
         self.decode = Decoder(up, self.to_rgb, skip)
         self.apply(he_init)

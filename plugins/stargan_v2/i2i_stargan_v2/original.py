@@ -45,11 +45,16 @@ class Original:
     def keys(self) -> dict[str, dict[str, Any]]:
         """The keys of each network in a recipe."""
         widths = {"channel_base": self.channel_base, "max_channels": self.max_channels}
-        return {"generator": {"style_dim": self.style_dim, **widths},
-                "mapping_network": {"latent_dim": self.latent_dim, "style_dim": self.style_dim,
-                                    "hidden_dim": self.hidden_dim},
-                "style_encoder": {"style_dim": self.style_dim, **widths},
-                "discriminator": widths}
+        return {
+            "generator": {"style_dim": self.style_dim, **widths},
+            "mapping_network": {
+                "latent_dim": self.latent_dim,
+                "style_dim": self.style_dim,
+                "hidden_dim": self.hidden_dim,
+            },
+            "style_encoder": {"style_dim": self.style_dim, **widths},
+            "discriminator": widths,
+        }
 
 
 def understood(tensors: Mapping[str, Tensor], file: str, w_hpf: float | None = None) -> Original:
@@ -89,6 +94,15 @@ def understood(tensors: Mapping[str, Tensor], file: str, w_hpf: float | None = N
         w_hpf = 0.0
     elif w_hpf is None:  # the kernel's centre is 8 / w_hpf in single precision
         w_hpf = 1.0 if kernel is None else float(f"{8 / kernel[1, 1].item():.6g}")
-    return Original({name: parts[name] for name in (*NETWORKS, "discriminator") if name in parts},
-                    parts.get("fan", {}), image_size, count("mapping_network", "unshared.", ".6.weight"), latent_dim,
-                    hidden_dim, style_dim, narrowest * min(image_size), widest, w_hpf)
+    return Original(
+        {name: parts[name] for name in (*NETWORKS, "discriminator") if name in parts},
+        parts.get("fan", {}),
+        image_size,
+        count("mapping_network", "unshared.", ".6.weight"),
+        latent_dim,
+        hidden_dim,
+        style_dim,
+        narrowest * min(image_size),
+        widest,
+        w_hpf,
+    )

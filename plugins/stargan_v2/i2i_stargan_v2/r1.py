@@ -33,8 +33,19 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 SUMS = {torch.add, Tensor.add, Tensor.__add__}
 SCALES = {torch.mul, Tensor.mul, Tensor.__mul__, Tensor.mul_, torch.div, Tensor.div, Tensor.__truediv__, Tensor.div_}
-LINEAR = SCALES | {F.avg_pool2d, F.adaptive_avg_pool2d, F.interpolate, torch.gather, Tensor.gather, torch.squeeze,
-                   Tensor.squeeze, torch.flatten, Tensor.flatten, Tensor.reshape, Tensor.view}
+LINEAR = SCALES | {
+    F.avg_pool2d,
+    F.adaptive_avg_pool2d,
+    F.interpolate,
+    torch.gather,
+    Tensor.gather,
+    torch.squeeze,
+    Tensor.squeeze,
+    torch.flatten,
+    Tensor.flatten,
+    Tensor.reshape,
+    Tensor.view,
+}
 """In their first argument, if what else they are given is constant."""
 FACTS = torch.Size | int | torch.dtype | torch.device | torch.UntypedStorage
 """What a network may ask of a tensor without reading its numbers."""
@@ -144,11 +155,17 @@ class _Tape(TorchFunctionMode):
 
     def _is_like_x(self, y: Any) -> bool:
         """Whether y has a row for each picture, and autograd sees it made: what it takes for constant has no slopes."""
-        return (isinstance(y, Tensor) and y.shape[:1] == self.x.shape[:1] and y.dtype == self.x.dtype
-                and torch.is_grad_enabled() and y.requires_grad)
+        return (
+            isinstance(y, Tensor)
+            and y.shape[:1] == self.x.shape[:1]
+            and y.dtype == self.x.dtype
+            and torch.is_grad_enabled()
+            and y.requires_grad
+        )
 
-    def _step(self, func: Any, y: Tensor, inputs: list[int], given: list[Tensor], x: Any, /, *args: Any, **kwargs: Any
-              ) -> Callable[..., Tensor] | None:
+    def _step(
+        self, func: Any, y: Tensor, inputs: list[int], given: list[Tensor], x: Any, /, *args: Any, **kwargs: Any
+    ) -> Callable[..., Tensor] | None:
         """What `func` does to h, or None if it is not known to be affine with fixed slopes."""
         if func in SUMS | SCALES and any(tensor.dim() not in (0, y.dim()) for tensor in given):
             return None  # broadcast, rows may become columns
@@ -171,15 +188,24 @@ class _Tape(TorchFunctionMode):
             return lambda _, h: func(h, *args, **kwargs)
         return None
 
-    def _conv2d(self, y: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
-                dilation: Any = 1, groups: int = 1) -> Callable[..., Tensor] | None:
+    def _conv2d(
+        self,
+        y: Tensor,
+        weight: Tensor,
+        bias: Tensor | None = None,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+    ) -> Callable[..., Tensor] | None:
         if isinstance(padding, str):
             return None
         steps = [[pair] * 2 if isinstance(pair, int) else list(pair) for pair in (stride, padding, dilation)]
 
         def gradient(h: Tensor, b: Tensor) -> Tensor:  # torch.nn.grad.conv2d_weight forgets the weight's memory format
-            found: Tensor = torch.ops.aten.convolution_backward(b, h, weight, None, *steps, False, [0, 0], groups,
-                                                                [False, True, False])[1]
+            found: Tensor = torch.ops.aten.convolution_backward(
+                b, h, weight, None, *steps, False, [0, 0], groups, [False, True, False]
+            )[1]
             return found
 
         return self._affine(y, weight, bias, lambda h: torch.conv2d(h, weight, None, *steps, groups), gradient)
@@ -187,8 +213,14 @@ class _Tape(TorchFunctionMode):
     def _linear(self, y: Tensor, weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tensor]:
         return self._affine(y, weight, bias, lambda h: F.linear(h, weight), lambda h, b: b.T @ h)
 
-    def _affine(self, y: Tensor, weight: Tensor, bias: Tensor | None, apply: Callable[[Tensor], Tensor],
-                gradient: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    def _affine(
+        self,
+        y: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        apply: Callable[[Tensor], Tensor],
+        gradient: Callable[[Tensor, Tensor], Tensor],
+    ) -> Callable[..., Tensor]:
         layer = len(self.weights)
         self.weights += [weight] if bias is None else [weight, bias]
         y.register_hook(partial(self.signals.listen, layer))
@@ -221,8 +253,9 @@ class _Tape(TorchFunctionMode):
                 total = (self.logits * c).sum()
             return list(torch.autograd.grad(total, [self.x, *self.weights], allow_unused=True))
         if not self.steps:
-            raise RuntimeError("logits_for_r1 gives its gradients once: differentiate the sum of all losses of its "
-                               "logits")
+            raise RuntimeError(
+                "logits_for_r1 gives its gradients once: differentiate the sum of all losses of its logits"
+            )
         replay = _Replay(c, self.signals, [None for _ in self.weights])
         left = Counter(number for _, inputs in self.steps for number in inputs)
         h = {0: self.x.detach() * _per_sample(c, self.x) + self.u}
@@ -242,8 +275,9 @@ class _Replay(NamedTuple):
     gradients: list[Tensor | None]
 
 
-def _kept_slopes(y: Tensor, func: Any, negative_slope: float = 0.01, inplace: bool = False
-                 ) -> Callable[..., Tensor] | None:
+def _kept_slopes(
+    y: Tensor, func: Any, negative_slope: float = 0.01, inplace: bool = False
+) -> Callable[..., Tensor] | None:
     slope = negative_slope if func is F.leaky_relu else 0.0
     if slope < 0:
         return None  # y would not have the sign of what it was made of

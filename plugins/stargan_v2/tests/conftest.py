@@ -33,8 +33,12 @@ def nets() -> Callable[..., Nets]:
                 return _fan_tensor(key, shape, case.dtype)
             return torch.from_numpy(np.asarray(fill_array(f"{network}/{key}", tuple(shape)))).to(case.dtype)
 
-        return {network: OrderedDict((prefix + key, tensor(network, key, shape))
-                                     for key, shape in case.keys[network].items()) for network in networks}
+        return {
+            network: OrderedDict(
+                (prefix + key, tensor(network, key, shape)) for key, shape in case.keys[network].items()
+            )
+            for network in networks
+        }
 
     return made
 
@@ -42,8 +46,9 @@ def nets() -> Callable[..., Nets]:
 @pytest.fixture(scope="session")
 def flat(nets: Callable[..., Nets]) -> Callable[..., dict[str, Tensor]]:
     """The same by places in the file."""
-    return lambda *what: {f"{network}/{key}": tensor for network, state in nets(*what).items()
-                          for key, tensor in state.items()}
+    return lambda *what: {
+        f"{network}/{key}": tensor for network, state in nets(*what).items() for key, tensor in state.items()
+    }
 
 
 @pytest.fixture

@@ -12,15 +12,30 @@ import pytest
 from i2i_stargan_v2.golden import TOLERANCE, Case, _noise, errors, main, rebuild
 
 GOLDEN = Path(__file__).parent / "golden"
-ITERATION = {"grad_norm.d_latent", "grad_norm.d_reference", "grad_norm.g_latent", "grad_norm.g_reference",
-             "after.generator", "after.mapping_network", "after.style_encoder", "after.discriminator", "losses"}
+ITERATION = {
+    "grad_norm.d_latent",
+    "grad_norm.d_reference",
+    "grad_norm.g_latent",
+    "grad_norm.g_reference",
+    "after.generator",
+    "after.mapping_network",
+    "after.style_encoder",
+    "after.discriminator",
+    "losses",
+}
 FORWARD = {"mapping_network", "style_encoder", "discriminator", "generator.latent", "generator.reference"}
 MASKS = {"fan.raw_heatmaps_sum", "fan.mask_full", "fan.mask_no_mouth", "fan.landmarks", "generator.no_masks"}
 
 
-@pytest.mark.parametrize(("name", "groups"), [
-    ("afhq64", FORWARD | ITERATION), ("celeba64", FORWARD | ITERATION | MASKS),
-    ("afhq256_full", FORWARD), ("celeba256_full", FORWARD | MASKS)])
+@pytest.mark.parametrize(
+    ("name", "groups"),
+    [
+        ("afhq64", FORWARD | ITERATION),
+        ("celeba64", FORWARD | ITERATION | MASKS),
+        ("afhq256_full", FORWARD),
+        ("celeba256_full", FORWARD | MASKS),
+    ],
+)
 def test_recorded_iterations_are_reproduced(name: str, groups: set[str]) -> None:
     golden = rebuild(GOLDEN / name)
     worst = errors(golden)
@@ -42,8 +57,10 @@ def _copy(folder: Path) -> Path:
     return folder / "afhq64"
 
 
-@pytest.mark.parametrize("array", ["generator.latent", "grad_norm.g_latent.style_encoder.shared.0.weight",
-                                   "after.discriminator.main.0.weight"])
+@pytest.mark.parametrize(
+    "array",
+    ["generator.latent", "grad_norm.g_latent.style_encoder.shared.0.weight", "after.discriminator.main.0.weight"],
+)
 def test_a_changed_array_is_found(tmp_path: Path, array: str, capsys: pytest.CaptureFixture[str]) -> None:
     case = _copy(tmp_path)
     with np.load(case.with_suffix(".npz")) as recorded:

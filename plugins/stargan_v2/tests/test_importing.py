@@ -48,8 +48,9 @@ def error(*arguments: Any) -> I2IError:
 def small(nets, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Models of the small cases: afhq64 of a _nets.ckpt in the old format, celeba64 of a _nets_ema.ckpt with FAN."""
     folder = tmp_path_factory.mktemp("models")
-    torch.save(nets("afhq64", (*EMA, "discriminator")), folder / "000001_nets.ckpt",
-               _use_new_zipfile_serialization=False)
+    torch.save(
+        nets("afhq64", (*EMA, "discriminator")), folder / "000001_nets.ckpt", _use_new_zipfile_serialization=False
+    )
     torch.save(nets("celeba64", (*EMA, "fan"), ""), folder / "100000_nets_ema.ckpt")
     for name, file in (("afhq64", "000001_nets.ckpt"), ("celeba64", "100000_nets_ema.ckpt")):
         answer = call(folder / file, "--to", folder / name)
@@ -62,12 +63,16 @@ def assert_golden(folder: Path, name: str) -> None:
     case = Case(GOLDEN / name)
     model = Translator(read(folder), discover(), torch.device("cpu"), case.dtype)
     given, stride = case.inputs(), case.facts["pixel_stride"]
-    codes = {"latent": model.networks["mapping_network"](given["z_trg"], given["y_trg"]),
-             "reference": model.networks["style_encoder"](given["x_ref"], given["y_trg"])}
+    codes = {
+        "latent": model.networks["mapping_network"](given["z_trg"], given["y_trg"]),
+        "reference": model.networks["style_encoder"](given["x_ref"], given["y_trg"]),
+    }
     sources = model.sources(given["x_real"])
     found = {"mapping_network": codes["latent"], "style_encoder": codes["reference"]}
-    found |= {f"generator.{guide}": sources.into(Style(0, {"s_trg": s}))[..., ::stride, ::stride]
-              for guide, s in codes.items()}
+    found |= {
+        f"generator.{guide}": sources.into(Style(0, {"s_trg": s}))[..., ::stride, ::stride]
+        for guide, s in codes.items()
+    }
     wrong = {key: _relative(value, case.arrays[key]) for key, value in found.items()}
     assert {key: e for key, e in wrong.items() if not e <= TOLERANCE[case.facts["dtype"]]} == {}
 
@@ -86,10 +91,17 @@ def test_so_does_one_of_the_full_size(nets, name: str, tmp_path: Path) -> None:
     assert answer.stderr == f"256 x 256 pixels, domains {domains}\n"
     assert_golden(tmp_path / "model", name)
     recipe = load_text((tmp_path / "model" / "recipe.yaml").read_text(), "recipe.yaml").data
-    assert recipe["networks"]["mapping_network"] == {"use": "stargan_v2/mapping_network", "latent_dim": 16,
-                                                     "style_dim": 64, "hidden_dim": 512}
-    assert recipe["networks"]["discriminator"] == {"use": "stargan_v2/discriminator", "channel_base": 16384,
-                                                   "max_channels": 512}
+    assert recipe["networks"]["mapping_network"] == {
+        "use": "stargan_v2/mapping_network",
+        "latent_dim": 16,
+        "style_dim": 64,
+        "hidden_dim": 512,
+    }
+    assert recipe["networks"]["discriminator"] == {
+        "use": "stargan_v2/discriminator",
+        "channel_base": 16384,
+        "max_channels": 512,
+    }
 
 
 def test_an_imported_model_translates_pictures_in_three_lines(small: dict[str, Path]) -> None:
@@ -102,7 +114,12 @@ def test_an_imported_model_translates_pictures_in_three_lines(small: dict[str, P
 
 def test_a_folder_says_what_was_imported(small: dict[str, Path]) -> None:
     assert {path.name for path in small["celeba64"].iterdir()} == {
-        "README.md", "config.json", "fan.safetensors", "model.safetensors", "recipe.yaml"}
+        "README.md",
+        "config.json",
+        "fan.safetensors",
+        "model.safetensors",
+        "recipe.yaml",
+    }
     config = read(small["celeba64"]).config
     assert (config.domains, config.image_size) == (["female", "male"], (64, 64))
     assert config.training == {"imported from": "100000_nets_ema.ckpt"}
@@ -110,18 +127,24 @@ def test_a_folder_says_what_was_imported(small: dict[str, Path]) -> None:
     assert (small["celeba64"] / "recipe.yaml").read_text().splitlines()[:2] == [
         "# StarGAN v2 as imported from 100000_nets_ema.ckpt: 64 x 64 pixels, domains female, male, w_hpf 1.",
         f"# To train on: i2i train --recipe {small['celeba64']}/recipe.yaml --set data.root=FOLDER "
-        f"--set data.validation.root=FOLDER"]
+        f"--set data.validation.root=FOLDER",
+    ]
     assert not any(name.startswith("discriminator.") for name in load_file(small["celeba64"] / "model.safetensors"))
     assert {path.name for path in small["afhq64"].iterdir()} == {
-        "README.md", "config.json", "model.safetensors", "recipe.yaml"}
+        "README.md",
+        "config.json",
+        "model.safetensors",
+        "recipe.yaml",
+    }
     assert any(name.startswith("discriminator.") for name in load_file(small["afhq64"] / "model.safetensors"))
 
 
 def test_other_numbers_of_domains_are_numbered_or_named(nets, given, tmp_path: Path) -> None:
     content = nets("afhq64", EMA)
     for network, shape in (("mapping_network", "unshared.0."), ("style_encoder", "unshared.0.")):
-        content[network] |= {key.replace(shape, "unshared.3."): tensor for key, tensor in content[network].items()
-                             if shape in key}
+        content[network] |= {
+            key.replace(shape, "unshared.3."): tensor for key, tensor in content[network].items() if shape in key
+        }
     tensors = {f"{network}/{key}": t for network, state in content.items() for key, t in state.items()}
     assert understood(tensors, "nets.ckpt").domains == ["domain_0", "domain_1", "domain_2", "domain_3"]
     given(tensors)
@@ -142,11 +165,11 @@ def test_fan_in_a_file_without_a_filter_is_left_out(flat, given, tmp_path: Path)
 def test_what_holds_no_networks_of_stargan_v2_is_said(flat, given, tmp_path: Path) -> None:
     whole = flat("afhq64", EMA)
     for content, lacks in (
-            ({"generator/state/0/exp_avg": torch.zeros(2)}, "from_rgb.weight of a generator"),
-            ({}, "from_rgb.weight of a generator"),
-            ({key: t for key, t in whole.items() if not key.startswith("mapping")},
-             "shared.0.weight of a mapping_network"),
-            ({key: t for key, t in whole.items() if "shared.6." not in key}, "shared.6.weight of a style_encoder")):
+        ({"generator/state/0/exp_avg": torch.zeros(2)}, "from_rgb.weight of a generator"),
+        ({}, "from_rgb.weight of a generator"),
+        ({key: t for key, t in whole.items() if not key.startswith("mapping")}, "shared.0.weight of a mapping_network"),
+        ({key: t for key, t in whole.items() if "shared.6." not in key}, "shared.6.weight of a style_encoder"),
+    ):
         given(content)
         refused = error("100000_optims.ckpt", "--to", tmp_path / "model")
         assert isinstance(refused, CheckpointError)
@@ -160,23 +183,26 @@ def test_tensors_that_do_not_fit_together_are_said(flat, given, tmp_path: Path) 
     given(content)
     assert str(error("nets.ckpt", "--to", tmp_path / "model")) == (
         "nets.ckpt has other weights than a StarGAN v2 of its size. only in the network: generator: to_rgb.2.bias [3]. "
-        "only in the checkpoint: generator: to_rgb.2.bias [4]")
+        "only in the checkpoint: generator: to_rgb.2.bias [4]"
+    )
     content = flat("afhq64", EMA, "")
     content["style_encoder/shared.6.weight"] = torch.zeros(64, 64, 9, 9)
     given(content)
     assert str(error("nets.ckpt", "--to", tmp_path / "model")) == (
         "nets.ckpt cannot be used: network stargan_v2/generator: image_size 144x144 cannot be halved 5 times: with a "
-        "shorter side of 144 both sides must be multiples of 32, for example 128x128.")
+        "shorter side of 144 both sides must be multiples of 32, for example 128x128."
+    )
 
 
 def test_the_names_of_domains_must_be_as_many_as_the_domains(flat, given, tmp_path: Path) -> None:
     given(flat("afhq64", EMA))
     for arguments, said in (
-            (("--domains", "cat,dog"), "nets.ckpt has 3 domains, and --domains names 2"),
-            (("--domains", "cat,dog,wild,cat"), "nets.ckpt has 3 domains, and --domains names 4"),
-            (("--domains", "cat,dog, dog"), "--domains names dog twice"),
-            (("--fan", "x"), "nets.ckpt has a generator without masks, for which there is nothing to do for --fan"),
-            (("--w-hpf", "3"), "nets.ckpt has a generator without masks, whose w_hpf is 0; leave --w-hpf out")):
+        (("--domains", "cat,dog"), "nets.ckpt has 3 domains, and --domains names 2"),
+        (("--domains", "cat,dog,wild,cat"), "nets.ckpt has 3 domains, and --domains names 4"),
+        (("--domains", "cat,dog, dog"), "--domains names dog twice"),
+        (("--fan", "x"), "nets.ckpt has a generator without masks, for which there is nothing to do for --fan"),
+        (("--w-hpf", "3"), "nets.ckpt has a generator without masks, whose w_hpf is 0; leave --w-hpf out"),
+    ):
         assert str(error("nets.ckpt", "--to", tmp_path / "model", *arguments)) == said
     assert call("nets.ckpt", "--to", tmp_path / "model", "--domains", "a, b ,c").exit_code == 0
     assert read(tmp_path / "model").config.domains == ["a", "b", "c"]
@@ -204,13 +230,15 @@ def test_a_skip_needs_its_plugin_and_masks_need_fan_or_what_replaces_it(flat, gi
     without("fan_mask/")
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, PluginError)
-    assert str(refused) == ("nets.ckpt has a generator with masks, for which the plugin fan_mask is needed; "
-                            "pip install i2i-gan-fan-mask")
+    assert str(refused) == (
+        "nets.ckpt has a generator with masks, for which the plugin fan_mask is needed; pip install i2i-gan-fan-mask"
+    )
     without("fan_mask/face68")
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, UsageError)
-    assert str(refused) == ("nets.ckpt has a generator with masks and no FAN to make them; name FAN's weights with "
-                            "--fan wing.ckpt")
+    assert str(refused) == (
+        "nets.ckpt has a generator with masks and no FAN to make them; name FAN's weights with --fan wing.ckpt"
+    )
 
 
 def test_without_fan_masks_come_from_face68(flat, given, tmp_path: Path) -> None:
@@ -218,7 +246,8 @@ def test_without_fan_masks_come_from_face68(flat, given, tmp_path: Path) -> None
     answer = call("nets.ckpt", "--to", tmp_path / "model")
     assert answer.stderr.splitlines()[0] == (
         "warning: masks are made by fan_mask/face68, not by the FAN that it was trained with; with --fan wing.ckpt "
-        "translations are those of the original")
+        "translations are those of the original"
+    )
     assert read(tmp_path / "model").config.tensors["masks"].use == "fan_mask/face68"
     assert not (tmp_path / "model" / "fan.safetensors").exists()
     picture = Image.effect_noise((64, 64), 50).convert("RGB")
@@ -227,9 +256,12 @@ def test_without_fan_masks_come_from_face68(flat, given, tmp_path: Path) -> None
 
 def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fan = nets("celeba64", ("fan",), "")["fan"]
-    files = {"nets.ckpt": flat("celeba64", EMA),
-             "wing.ckpt": {f"state_dict/module.{name}": tensor for name, tensor in fan.items()},
-             "bad.ckpt": {"state_dict/l0.bias": torch.zeros(99)}, "empty.ckpt": {}}
+    files = {
+        "nets.ckpt": flat("celeba64", EMA),
+        "wing.ckpt": {f"state_dict/module.{name}": tensor for name, tensor in fan.items()},
+        "bad.ckpt": {"state_dict/l0.bias": torch.zeros(99)},
+        "empty.ckpt": {},
+    }
     monkeypatch.setattr("i2i_core.disk.sandbox.read_apart", lambda path: files[str(path)])
     assert call("nets.ckpt", "--to", tmp_path / "model", "--fan", "wing.ckpt").exit_code == 0
     found = load_file(tmp_path / "model" / "fan.safetensors")
@@ -237,9 +269,11 @@ def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, mon
     assert all(torch.equal(found[name], tensor) for name, tensor in fan.items())
     assert str(error("nets.ckpt", "--to", tmp_path / "other", "--fan", "bad.ckpt")) == (
         "nets.ckpt cannot be used: tensor fan_mask/heatmaps: bad.ckpt lacks 335 of FAN's 336 tensors, first "
-        "conv1.conv.weight")
+        "conv1.conv.weight"
+    )
     assert str(error("nets.ckpt", "--to", tmp_path / "other", "--fan", "empty.ckpt")) == (
-        "empty.ckpt holds no weights of FAN")
+        "empty.ckpt holds no weights of FAN"
+    )
 
 
 def test_nothing_is_overwritten_unless_told(flat, given, small: dict[str, Path], tmp_path: Path) -> None:
@@ -247,8 +281,9 @@ def test_nothing_is_overwritten_unless_told(flat, given, small: dict[str, Path],
     shutil.copytree(small["afhq64"], tmp_path / "model")
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, UsageError)
-    assert str(refused) == (f"{tmp_path / 'model'} already holds a model; choose another folder with --to, or allow it "
-                            f"with --overwrite")
+    assert str(refused) == (
+        f"{tmp_path / 'model'} already holds a model; choose another folder with --to, or allow it with --overwrite"
+    )
     assert call("nets.ckpt", "--to", tmp_path / "model", "--overwrite").exit_code == 0
     assert "discriminator" not in read(tmp_path / "model").networks
 
@@ -267,8 +302,10 @@ def test_a_malicious_checkpoint_is_refused_and_runs_nothing(tmp_path: Path) -> N
     torch.save({"generator": OrderedDict({"module.more": Payload(tmp_path / "ran")})}, tmp_path / "nets.ckpt")
     refused = error(tmp_path / "nets.ckpt", "--to", tmp_path / "model")
     assert (refused.exit_code, str(refused)) == (
-        4, f"{tmp_path / 'nets.ckpt'} is refused: its pickle asks for posix.system, which could run code; only tensors "
-           f"are loaded")
+        4,
+        f"{tmp_path / 'nets.ckpt'} is refused: its pickle asks for posix.system, which could run code; only tensors "
+        f"are loaded",
+    )
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "model").exists()
     torch.load(tmp_path / "nets.ckpt", weights_only=False)
@@ -290,9 +327,17 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def losses(folder: Path, recipe: Path, pictures: Path, *sets: str) -> dict[str, float]:
     """Of the first iteration."""
-    train(folder, f"data.root={pictures}", "data.validation=null", "data.batch_size=2", "data.workers=0", "steps=1",
-          "hooks={progress: null, metrics: {every: 1}, ema: {use: stargan_v2/ema, networks: [generator]}}", *sets,
-          recipe=recipe)
+    train(
+        folder,
+        f"data.root={pictures}",
+        "data.validation=null",
+        "data.batch_size=2",
+        "data.workers=0",
+        "steps=1",
+        "hooks={progress: null, metrics: {every: 1}, ema: {use: stargan_v2/ema, networks: [generator]}}",
+        *sets,
+        recipe=recipe,
+    )
     (first,) = logged(folder)
     return {name: value for name, value in first.items() if "/" in name}
 

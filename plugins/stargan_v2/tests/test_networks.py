@@ -77,10 +77,7 @@ def test_names_and_shapes_of_the_parameters_are_the_references(name: str) -> Non
 
 @pytest.mark.parametrize(
     ("num_domains", "w_hpf", "counts"),
-    [
-        (2, 1, (43_467_395, 2_438_272, 20_916_928, 20_852_290)),
-        (3, 0, (33_892_995, 3_259_072, 20_949_760, 20_852_803)),
-    ],
+    [(2, 1, (43_467_395, 2_438_272, 20_916_928, 20_852_290)), (3, 0, (33_892_995, 3_259_072, 20_949_760, 20_852_803))],
 )
 def test_parameter_counts_at_256_px(num_domains: int, w_hpf: int, counts: tuple[int, ...]) -> None:
     case = {"image_size": 256, "num_domains": num_domains, "channel_base": 2**14, "max_channels": 512}

@@ -11,8 +11,9 @@ from i2i_stargan_v2.original import understood
 EMA = ("generator", "mapping_network", "style_encoder")
 
 
-@pytest.mark.parametrize(("name", "domains", "w_hpf"), [
-    ("afhq64", ["cat", "dog", "wild"], 0), ("celeba64", ["female", "male"], 1)])
+@pytest.mark.parametrize(
+    ("name", "domains", "w_hpf"), [("afhq64", ["cat", "dog", "wild"], 0), ("celeba64", ["female", "male"], 1)]
+)
 def test_sizes_and_settings_follow_from_the_tensors(flat, name: str, domains: list[str], w_hpf: float) -> None:
     found = understood(flat(name, EMA), "nets.ckpt")
     assert (found.image_size, found.domains, found.w_hpf) == ((64, 64), domains, w_hpf)

@@ -109,10 +109,17 @@ class Listed(nn.Conv2d):
         return F.conv2d(x, self.weight, self.bias, stride=[2, 1], padding=[1], dilation=[1, 2])
 
 
-@pytest.mark.parametrize("middle", [
-    Twice(), Listed(4, 4, 3), nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, dilation=2, bias=False), nn.ReLU()),
-    nn.Sequential(nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
-    spectral_norm(nn.Conv2d(4, 4, 3)).eval(), nn.Sequential(nn.Flatten(), nn.Linear(4096, 8), nn.LeakyReLU(0.3))])
+@pytest.mark.parametrize(
+    "middle",
+    [
+        Twice(),
+        Listed(4, 4, 3),
+        nn.Sequential(nn.Conv2d(4, 4, 3, stride=2, dilation=2, bias=False), nn.ReLU()),
+        nn.Sequential(nn.LeakyReLU(0.2, inplace=True), nn.Conv2d(4, 4, 1), nn.ReLU(inplace=True)),
+        spectral_norm(nn.Conv2d(4, 4, 3)).eval(),
+        nn.Sequential(nn.Flatten(), nn.Linear(4096, 8), nn.LeakyReLU(0.3)),
+    ],
+)
 def test_whatever_is_piecewise_linear_takes_four_passes(middle):
     network = of(middle)
     assert in_four_passes(network)
@@ -258,12 +265,37 @@ class Unbatched(nn.Conv2d):
         return super().forward(x.flatten(1, 2))
 
 
-@pytest.mark.parametrize("middle", [
-    Named(4, 4, 3), Constant(4, 4, 3), Attention(), Unseen(), Backward(), Rounded(), Rows(), Columns(),
-    Unbatched(4, 4, 3), Swapped(), nn.Tanh(), nn.InstanceNorm2d(4), nn.BatchNorm2d(4), Halves(), Centred(), Shifted(),
-    Scaled(), InPlace(), Mixed(), ScaledBelow(), ScaledAfter(), nn.LeakyReLU(-0.2), nn.PReLU(), nn.GELU(),
-    nn.Conv2d(4, 4, 3, padding="same")],
-    ids=repr)
+@pytest.mark.parametrize(
+    "middle",
+    [
+        Named(4, 4, 3),
+        Constant(4, 4, 3),
+        Attention(),
+        Unseen(),
+        Backward(),
+        Rounded(),
+        Rows(),
+        Columns(),
+        Unbatched(4, 4, 3),
+        Swapped(),
+        nn.Tanh(),
+        nn.InstanceNorm2d(4),
+        nn.BatchNorm2d(4),
+        Halves(),
+        Centred(),
+        Shifted(),
+        Scaled(),
+        InPlace(),
+        Mixed(),
+        ScaledBelow(),
+        ScaledAfter(),
+        nn.LeakyReLU(-0.2),
+        nn.PReLU(),
+        nn.GELU(),
+        nn.Conv2d(4, 4, 3, padding="same"),
+    ],
+    ids=repr,
+)
 def test_everything_else_is_left_to_autograd(middle):
     network = of(middle)
     assert not in_four_passes(network)

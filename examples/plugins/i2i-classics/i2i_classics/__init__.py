@@ -35,8 +35,13 @@ def i2i_check(recipe: Recipe) -> list[Problem]:
     method = recipe.method.use
     if method not in ("classics/cyclegan", "classics/pix2pix", "classics/cut") or isinstance(recipe.data.targets, dict):
         return []
-    return [Problem(f"{method} translates one domain into another, and data.targets does not say which",
-                    recipe.mark("data", "targets"), "write targets: {X: Y}")]
+    return [
+        Problem(
+            f"{method} translates one domain into another, and data.targets does not say which",
+            recipe.mark("data", "targets"),
+            "write targets: {X: Y}",
+        )
+    ]
 
 
 @hookimpl

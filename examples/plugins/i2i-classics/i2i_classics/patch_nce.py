@@ -27,8 +27,9 @@ class Projector(nn.Module):
 
     def __init__(self, *, layers: PositiveInt = 5, width: PositiveInt = 256) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(nn.Sequential(LazyNormalLinear(width), nn.ReLU(), LazyNormalLinear(width))
-                                   for _ in range(layers))
+        self.heads = nn.ModuleList(
+            nn.Sequential(LazyNormalLinear(width), nn.ReLU(), LazyNormalLinear(width)) for _ in range(layers)
+        )
 
     def forward(self, layer: int, features: Tensor) -> Tensor:
         """Head number `layer` of features (..., C)."""
@@ -56,25 +57,35 @@ class PatchNCE:
     another layer.
     """
 
-    def __init__(self, *, layers: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None,
-                 patches: Patches = 256, temperature: Temperature = 0.07) -> None:
+    def __init__(
+        self,
+        *,
+        layers: Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None,
+        patches: Patches = 256,
+        temperature: Temperature = 0.07,
+    ) -> None:
         self.layers, self.patches, self.temperature = layers, patches, temperature
 
-    def __call__(self, projector: Any, features: list[Tensor], fake_features: list[Tensor],
-                 normal: Callable[..., Tensor]) -> Tensor:
+    def __call__(
+        self, projector: Any, features: list[Tensor], fake_features: list[Tensor], normal: Callable[..., Tensor]
+    ) -> Tensor:
         layers = list(range(len(features))) if self.layers is None else self.layers
         if max(layers) >= len(features) or len(layers) > len(projector.heads):
-            raise ValueError(f"patch_nce compares layers {layers}: there are {len(features)} maps of features, and the "
-                             f"projector has {len(projector.heads)} heads; set layers of both")
+            raise ValueError(
+                f"patch_nce compares layers {layers}: there are {len(features)} maps of features, and the "
+                f"projector has {len(projector.heads)} heads; set layers of both"
+            )
         sizes = [features[layer].shape[2] * features[layer].shape[3] for layer in layers]
         draws = normal(sum(sizes)).split(sizes, dim=1)
         losses = []
         for head, (layer, draw) in enumerate(zip(layers, draws, strict=True)):
             known, channels = projector.heads[head][0].in_features, features[layer].shape[1]
             if known not in (0, channels):
-                raise ValueError(f"layer {layer} has {channels} channels, and head {head} of the projector takes "
-                                 f"{known}, as another loss has it; losses that share a projector compare the same "
-                                 f"layers")
+                raise ValueError(
+                    f"layer {layer} has {channels} channels, and head {head} of the projector takes "
+                    f"{known}, as another loss has it; losses that share a projector compare the same "
+                    f"layers"
+                )
             places = draw.topk(min(self.patches, draw.shape[1]), dim=1).indices
             with torch.no_grad():
                 keys = projector(head, take(features[layer], places))

@@ -26,12 +26,20 @@ class PatchGAN(nn.Module):
 
     outputs = 1
 
-    def __init__(self, *, image_size: tuple[int, int], in_channels: PositiveInt = 3, width: PositiveInt = 64,
-                 levels: Levels = 3, norm: Norm = "instance") -> None:
+    def __init__(
+        self,
+        *,
+        image_size: tuple[int, int],
+        in_channels: PositiveInt = 3,
+        width: PositiveInt = 64,
+        levels: Levels = 3,
+        norm: Norm = "instance",
+    ) -> None:
         super().__init__()
         if min(image_size) // 2**levels < 3:
-            raise ValueError(f"image_size {image_size[0]} x {image_size[1]} leaves no patch after {levels} levels; "
-                             f"set levels")
+            raise ValueError(
+                f"image_size {image_size[0]} x {image_size[1]} leaves no patch after {levels} levels; set levels"
+            )
         self.in_channels = in_channels
         dims = [width * min(2**level, 8) for level in range(levels + 1)]
         layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
@@ -43,8 +51,9 @@ class PatchGAN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """D(x)."""
         if x.shape[1] != self.in_channels:
-            raise ValueError(f"the discriminator takes {self.in_channels} channels and is given {x.shape[1]}; "
-                             f"set its in_channels")
+            raise ValueError(
+                f"the discriminator takes {self.in_channels} channels and is given {x.shape[1]}; set its in_channels"
+            )
         logits: Tensor = self.layers(x)
         return logits
 
@@ -61,8 +70,16 @@ class DomainPatchGAN(PatchGAN):
     in_channels, width, levels and norm are as in classics/patchgan.
     """
 
-    def __init__(self, *, image_size: tuple[int, int], num_domains: int, in_channels: PositiveInt = 3,
-                 width: PositiveInt = 64, levels: Levels = 3, norm: Norm = "instance") -> None:
+    def __init__(
+        self,
+        *,
+        image_size: tuple[int, int],
+        num_domains: int,
+        in_channels: PositiveInt = 3,
+        width: PositiveInt = 64,
+        levels: Levels = 3,
+        norm: Norm = "instance",
+    ) -> None:
         self.outputs = num_domains
         super().__init__(image_size=image_size, in_channels=in_channels, width=width, levels=levels, norm=norm)
 

@@ -26,16 +26,26 @@ class ResnetGenerator(nn.Module):
         if image_size[0] % 4 or image_size[1] % 4 or min(image_size) < 8:
             raise ValueError(f"image_size {image_size[0]} x {image_size[1]}: the sides must be multiples of 4, from 8")
         deep, half = 4 * width, (blocks + 1) // 2
-        self.encoder = nn.ModuleList([
-            nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"), normalized(width),
-            nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), normalized(2 * width),
-            nn.Conv2d(2 * width, deep, 3, stride=2, padding=1), normalized(deep),
-            *(ResidualBlock(deep) for _ in range(half))])
+        self.encoder = nn.ModuleList(
+            [
+                nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"),
+                normalized(width),
+                nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
+                normalized(2 * width),
+                nn.Conv2d(2 * width, deep, 3, stride=2, padding=1),
+                normalized(deep),
+                *(ResidualBlock(deep) for _ in range(half)),
+            ]
+        )
         self.decoder = nn.Sequential(
             *(ResidualBlock(deep) for _ in range(blocks - half)),
-            nn.ConvTranspose2d(deep, 2 * width, 3, stride=2, padding=1, output_padding=1), normalized(2 * width),
-            nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1), normalized(width),
-            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"), nn.Tanh())
+            nn.ConvTranspose2d(deep, 2 * width, 3, stride=2, padding=1, output_padding=1),
+            normalized(2 * width),
+            nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1),
+            normalized(width),
+            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+            nn.Tanh(),
+        )
         self.apply(init_normal)
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -66,8 +76,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"), normalized(channels),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"), nn.InstanceNorm2d(channels))
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            normalized(channels),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            nn.InstanceNorm2d(channels),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         made: Tensor = x + self.layers(x)

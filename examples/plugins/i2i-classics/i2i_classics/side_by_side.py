@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 from PIL import Image
-from pydantic import Field
 
 from i2i_core.data.image_folders import find_broken
 from i2i_core.data.pictures import open_picture, picture_files
@@ -23,13 +21,12 @@ class SideBySide:
 
     paired = True
 
-    def __init__(self, *, root: Path,
-                 domains: Annotated[list[str], Field(min_length=2, max_length=2)] = ["left", "right"]) -> None:  # noqa: B006
+    def __init__(self, *, root: Path, domains: tuple[str, str] = ("left", "right")) -> None:
         if not root.is_dir():
             raise ValueError(f"there is no folder {root}; root must hold pictures of two halves")
         if domains[0] == domains[1]:
             raise ValueError(f"both halves are called {domains[0]}; give each a name of its own in domains")
-        self.domains, self.files = tuple(domains), picture_files(root)
+        self.domains, self.files = domains, picture_files(root)
         if not self.files:
             raise ValueError(f"{root} holds no pictures; root must hold pictures of two halves")
         if broken := find_broken(self.files):

@@ -31,18 +31,28 @@ class UNet(nn.Module):
     ValueError: a side that is no multiple of 2 ** `levels`, or less than 3 levels.
     """
 
-    def __init__(self, *, image_size: tuple[int, int], levels: PositiveInt = 8, width: PositiveInt = 64,
-                 dropout: Probability = 0.5, norm: Norm = "batch") -> None:
+    def __init__(
+        self,
+        *,
+        image_size: tuple[int, int],
+        levels: PositiveInt = 8,
+        width: PositiveInt = 64,
+        dropout: Probability = 0.5,
+        norm: Norm = "batch",
+    ) -> None:
         super().__init__()
         if levels < 3:
             raise ValueError(f"levels should be 3 or more, not {levels}")
         if image_size[0] % 2**levels or image_size[1] % 2**levels:
-            raise ValueError(f"image_size {image_size[0]} x {image_size[1]} cannot be halved {levels} times; "
-                             f"set levels")
+            raise ValueError(
+                f"image_size {image_size[0]} x {image_size[1]} cannot be halved {levels} times; set levels"
+            )
         channels = [width * min(2**level, 8) for level in range(levels)]
         self.dropout, self.threshold = dropout, NormalDist().inv_cdf(dropout) if dropout else -math.inf
-        self.noise_size = sum(channels[level - 1] * (image_size[0] >> level) * (image_size[1] >> level)
-                              for level in range(max(1, levels - DROPPING), levels))
+        self.noise_size = sum(
+            channels[level - 1] * (image_size[0] >> level) * (image_size[1] >> level)
+            for level in range(max(1, levels - DROPPING), levels)
+        )
         self.down = nn.ModuleList([Down(3, width, None)])
         self.up = nn.ModuleList()
         for level in range(1, levels):

@@ -95,19 +95,34 @@ def test_what_encode_gives_are_the_layers_that_its_docs_number() -> None:
     network, x = ResnetGenerator(image_size=(16, 16), width=2, blocks=9), torch.rand(1, 3, 16, 16)
     features = network.encode(x)
     assert [tuple(f.shape[1:]) for f in features] == [
-        (3, 16, 16), (2, 16, 16), (2, 16, 16), (4, 8, 8), (4, 8, 8), (8, 4, 4), (8, 4, 4), *5 * [(8, 4, 4)]]
+        (3, 16, 16),
+        (2, 16, 16),
+        (2, 16, 16),
+        (4, 8, 8),
+        (4, 8, 8),
+        (8, 4, 4),
+        (8, 4, 4),
+        *5 * [(8, 4, 4)],
+    ]
     assert features[0] is x
     assert network.decode(features).equal(network(x))
     assert features[3].min() < 0, "a convolution, before its norm and ReLU"
     assert features[4].min() >= 0
 
 
-@pytest.mark.parametrize(("make", "said"), [
-    (lambda: ResnetGenerator(image_size=(30, 32)), "image_size 30 x 32: the sides must be multiples of 4, from 8"),
-    (lambda: ResnetGenerator(image_size=(4, 4)), "image_size 4 x 4: the sides must be multiples of 4, from 8"),
-    (lambda: UNet(image_size=(64, 64)), "image_size 64 x 64 cannot be halved 8 times; set levels"),
-    (lambda: UNet(image_size=(64, 64), levels=2), "levels should be 3 or more, not 2"),
-    (lambda: PatchGAN(image_size=(16, 64), levels=3), "image_size 16 x 64 leaves no patch after 3 levels; set levels")])
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: ResnetGenerator(image_size=(30, 32)), "image_size 30 x 32: the sides must be multiples of 4, from 8"),
+        (lambda: ResnetGenerator(image_size=(4, 4)), "image_size 4 x 4: the sides must be multiples of 4, from 8"),
+        (lambda: UNet(image_size=(64, 64)), "image_size 64 x 64 cannot be halved 8 times; set levels"),
+        (lambda: UNet(image_size=(64, 64), levels=2), "levels should be 3 or more, not 2"),
+        (
+            lambda: PatchGAN(image_size=(16, 64), levels=3),
+            "image_size 16 x 64 leaves no patch after 3 levels; set levels",
+        ),
+    ],
+)
 def test_sizes_that_do_not_fit_are_told(make: Any, said: str) -> None:
     with pytest.raises(ValueError) as error:
         make()
@@ -128,8 +143,9 @@ def test_a_pool_shows_new_pictures_until_it_is_full_and_then_swaps_about_half() 
     old = shown != stream[50:].flatten()
     assert abs(float(old.float().mean()) - 0.5) < 4 * 0.5 / 4000**0.5
     inside = pool.state_dict()["pictures"].flatten().tolist()
-    assert sorted([*shown[old].tolist(), *inside]) == sorted([*range(50), *stream[50:].flatten()[old].tolist()]), \
+    assert sorted([*shown[old].tolist(), *inside]) == sorted([*range(50), *stream[50:].flatten()[old].tolist()]), (
         "what was swapped out was shown, once"
+    )
 
 
 def test_a_pools_places_are_equally_likely() -> None:
@@ -152,8 +168,10 @@ def test_nothing_flows_through_a_pool() -> None:
 
 def features_of(n: int = 2) -> list[Tensor]:
     generator = torch.Generator().manual_seed(n)
-    return [torch.randn(2, channels, side, side, generator=generator, dtype=torch.float64)
-            for channels, side in ((3, 8), (5, 4))]
+    return [
+        torch.randn(2, channels, side, side, generator=generator, dtype=torch.float64)
+        for channels, side in ((3, 8), (5, 4))
+    ]
 
 
 def sized(projector: Projector) -> Projector:
@@ -192,16 +210,33 @@ def test_patch_nce_moves_the_translation_and_the_projector_and_not_the_source() 
 def test_a_projector_learns_its_widths_from_the_first_features() -> None:
     projector = sized(Projector(layers=2, width=4))
     assert [tuple(p.shape) for name, p in projector.named_parameters() if name.endswith("0.weight")] == [(4, 3), (4, 5)]
-    weights = torch.cat([p.detach().flatten() for name, p in sized(Projector(layers=2, width=256)).named_parameters()
-                         if name.endswith("weight")])
+    weights = torch.cat(
+        [
+            p.detach().flatten()
+            for name, p in sized(Projector(layers=2, width=256)).named_parameters()
+            if name.endswith("weight")
+        ]
+    )
     assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
 
 
-@pytest.mark.parametrize(("layers", "heads", "said"), [
-    ([0, 5], 2, "patch_nce compares layers [0, 5]: there are 2 maps of features, and the projector has 2 heads; set "
-                "layers of both"),
-    (None, 1, "patch_nce compares layers [0, 1]: there are 2 maps of features, and the projector has 1 heads; set "
-              "layers of both")])
+@pytest.mark.parametrize(
+    ("layers", "heads", "said"),
+    [
+        (
+            [0, 5],
+            2,
+            "patch_nce compares layers [0, 5]: there are 2 maps of features, and the projector has 2 heads; set "
+            "layers of both",
+        ),
+        (
+            None,
+            1,
+            "patch_nce compares layers [0, 1]: there are 2 maps of features, and the projector has 1 heads; set "
+            "layers of both",
+        ),
+    ],
+)
 def test_layers_that_are_not_there_are_told(layers: list[int] | None, heads: int, said: str) -> None:
     with pytest.raises(ValueError) as error:
         PatchNCE(layers=layers)(Projector(layers=heads), features_of(), features_of(), normal)
@@ -217,8 +252,10 @@ def test_losses_of_one_projector_have_to_compare_the_same_layers() -> None:
     projector = sized(Projector(layers=2, width=4))
     with pytest.raises(ValueError) as error:
         PatchNCE(layers=[0, 0])(projector, features_of(), features_of(), normal)
-    assert str(error.value) == ("layer 0 has 3 channels, and head 1 of the projector takes 5, as another loss has it; "
-                                "losses that share a projector compare the same layers")
+    assert str(error.value) == (
+        "layer 0 has 3 channels, and head 1 of the projector takes 5, as another loss has it; "
+        "losses that share a projector compare the same layers"
+    )
 
 
 def test_features_are_what_named_layers_make_of_pictures() -> None:
@@ -228,11 +265,18 @@ def test_features_are_what_named_layers_make_of_pictures() -> None:
     assert all(not module._forward_hooks for module in network.modules())
 
 
-@pytest.mark.parametrize(("layer", "said"), [
-    ("encoder.77", "the generator has no layer encoder.77 (did you mean encoder.7?)"),
-    ("x", "the generator has no layer x (it begins with encoder, encoder.0, encoder.1, encoder.1.0, encoder.1.1, "
-          "encoder.2, encoder.3, encoder.3.0)"),
-    ("decoder.0", "the generator's encoder does not use the layer decoder.0")])
+@pytest.mark.parametrize(
+    ("layer", "said"),
+    [
+        ("encoder.77", "the generator has no layer encoder.77 (did you mean encoder.7?)"),
+        (
+            "x",
+            "the generator has no layer x (it begins with encoder, encoder.0, encoder.1, encoder.1.0, encoder.1.1, "
+            "encoder.2, encoder.3, encoder.3.0)",
+        ),
+        ("decoder.0", "the generator's encoder does not use the layer decoder.0"),
+    ],
+)
 def test_layers_that_an_encoder_does_not_use_are_told(layer: str, said: str) -> None:
     network = ResnetGenerator(image_size=(16, 16), width=2, blocks=3)
     with pytest.raises(ValueError) as error:
@@ -247,7 +291,7 @@ def test_the_halves_of_a_picture_are_a_pair(tmp_path: Path) -> None:
     both = np.zeros((16, 40, 3), np.uint8)
     both[:, 20:] = 200
     Image.fromarray(both).save(tmp_path / "1.png")
-    data = SideBySide(root=tmp_path, domains=["photo", "map"])
+    data = SideBySide(root=tmp_path, domains=("photo", "map"))
     assert (data.domains, data.paired, data.count(0), data.count(1)) == (("photo", "map"), True, 1, 1)
     left, right = (np.asarray(data.picture(domain, 0)) for domain in (0, 1))
     assert left.shape == right.shape == (16, 20, 3)
@@ -267,4 +311,4 @@ def test_broken_pairs_are_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="^.* holds no pictures; root must hold pictures of two halves$"):
         SideBySide(root=tmp_path)
     with pytest.raises(ValueError, match="^both halves are called a; give each a name of its own in domains$"):
-        SideBySide(root=tmp_path, domains=["a", "a"])
+        SideBySide(root=tmp_path, domains=("a", "a"))

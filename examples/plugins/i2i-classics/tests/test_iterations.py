@@ -19,8 +19,15 @@ from i2i_core.registry.plugins import discover
 from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
-SMALL = ("precision=fp64", "steps=3", "data.image_size=32", "hooks.samples=null", "hooks.true_pairs=null",
-         "hooks.progress=null", "optimizers.default.lr=2e-4")
+SMALL = (
+    "precision=fp64",
+    "steps=3",
+    "data.image_size=32",
+    "hooks.samples=null",
+    "hooks.true_pairs=null",
+    "hooks.progress=null",
+    "optimizers.default.lr=2e-4",
+)
 BETAS = (0.5, 0.999)
 
 
@@ -57,8 +64,9 @@ def assert_agree(run: Run, networks: dict[str, nn.Module], start: Run) -> None:
             if p.grad.abs().max() < 1e-12:
                 assert key.endswith("bias"), f"{name}.{key} has no gradient"
                 continue
-            torch.testing.assert_close(found[key], p, rtol=0, atol=1e-9,
-                                       msg=lambda said, at=f"{name}.{key}": f"{at}: {said}")
+            torch.testing.assert_close(
+                found[key], p, rtol=0, atol=1e-9, msg=lambda said, at=f"{name}.{key}": f"{at}: {said}"
+            )
             moved = max(moved, float((p - first).abs().max().detach()))
         assert moved > 1e-4
 
@@ -85,10 +93,15 @@ class Pool:
 
 
 def test_cyclegan_is_an_iteration_by_hand() -> None:
-    sets = (*(f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")), "networks.G.blocks=2",
-            "networks.F.blocks=3", "tensors.pooled_x.size=1", "tensors.pooled_y.size=2",
-            "losses.generators.identity_x={use: l1, weight: 5, input: x_same, target: x_real}",
-            "losses.generators.identity_y={use: l1, weight: 5, input: ref_same, target: x_ref}")
+    sets = (
+        *(f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")),
+        "networks.G.blocks=2",
+        "networks.F.blocks=3",
+        "tensors.pooled_x.size=1",
+        "tensors.pooled_y.size=2",
+        "losses.generators.identity_x={use: l1, weight: 5, input: x_same, target: x_real}",
+        "losses.generators.identity_y={use: l1, weight: 5, input: ref_same, target: x_ref}",
+    )
     start = run_of("cyclegan.yaml", *sets)
     networks = copy.deepcopy(start.networks)
     G, F_, D_X, D_Y = (networks[name] for name in ("G", "F", "D_X", "D_Y"))
@@ -112,9 +125,12 @@ def test_cyclegan_is_an_iteration_by_hand() -> None:
 
 
 def test_pix2pix_is_an_iteration_by_hand() -> None:
-    emoji = ("data={use: emoji/drawings, image_size: 32, batch_size: 2, targets: {flat: high_contrast}}",
-             "networks.generator={use: classics/unet, levels: 4, width: 4, norm: batch}",
-             "networks.discriminator.width=4", "networks.discriminator.norm=batch")
+    emoji = (
+        "data={use: emoji/drawings, image_size: 32, batch_size: 2, targets: {flat: high_contrast}}",
+        "networks.generator={use: classics/unet, levels: 4, width: 4, norm: batch}",
+        "networks.discriminator.width=4",
+        "networks.discriminator.norm=batch",
+    )
     start = run_of("pix2pix.yaml", *emoji)
     networks = copy.deepcopy(start.networks)
     G, D = networks["generator"], networks["discriminator"]
@@ -133,8 +149,13 @@ def test_pix2pix_is_an_iteration_by_hand() -> None:
 
 
 def test_a_pool_that_swaps_is_resumed_bit_for_bit() -> None:
-    sets = (*(f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")), "networks.G.blocks=1",
-            "networks.F.blocks=1", "tensors.pooled_x.size=2", "tensors.pooled_y.size=2")
+    sets = (
+        *(f"networks.{name}.width=4" for name in ("G", "F", "D_X", "D_Y")),
+        "networks.G.blocks=1",
+        "networks.F.blocks=1",
+        "tensors.pooled_x.size=2",
+        "tensors.pooled_y.size=2",
+    )
     whole, first, second = (run_of("cyclegan.yaml", *sets, f"steps={n}") for n in (6, 3, 6))
     for run in (whole, first):
         run.start()
@@ -146,13 +167,20 @@ def test_a_pool_that_swaps_is_resumed_bit_for_bit() -> None:
     ours, theirs = whole.saved_parts.pack(), second.saved_parts.pack()
     assert ours["tensors/pooled_y"]["pictures"].shape == (1, 2, 3, 32, 32)
     assert ours.keys() == theirs.keys()
-    assert [f"{part}: {name}" for part in ours for name, tensor in ours[part].items()
-            if not tensor.equal(theirs[part][name])] == []
+    assert [
+        f"{part}: {name}"
+        for part in ours
+        for name, tensor in ours[part].items()
+        if not tensor.equal(theirs[part][name])
+    ] == []
     assert not first.saved_parts.pack()["tensors/pooled_y"]["pictures"].equal(ours["tensors/pooled_y"]["pictures"])
 
 
-CUT = ("networks.generator={use: classics/resnet, width: 4, blocks: 3}", "networks.discriminator.width=4",
-       "networks.projector.width=8")
+CUT = (
+    "networks.generator={use: classics/resnet, width: 4, blocks: 3}",
+    "networks.discriminator.width=4",
+    "networks.projector.width=8",
+)
 LAYERS = (0, 3, 5, 7)
 
 
@@ -164,8 +192,9 @@ def patch_nce(heads: nn.ModuleList, features: list[Tensor], fakes: list[Tensor],
         numbers, used = draws[:, used : used + h * w], used + h * w
         for i in range(n):
             places = sorted(range(h * w), key=lambda p, row=numbers[i]: -row[p])[:patches]
-            z, z_hat = ([unit(head(maps[layer][i].reshape(channels, -1)[:, p])) for p in places]
-                        for maps in (features, fakes))
+            z, z_hat = (
+                [unit(head(maps[layer][i].reshape(channels, -1)[:, p])) for p in places] for maps in (features, fakes)
+            )
             for s, query in enumerate(z_hat):
                 scores = torch.stack([query @ key.detach() / 0.07 for key in z])
                 losses.append(torch.logsumexp(scores, 0) - scores[s])
@@ -185,8 +214,10 @@ def cut_by_hand(start: Run, networks: dict[str, nn.Module], fast: bool) -> Itera
         turned = draws.normal("turned")(1, 1, 1).flatten() > 0
         fake = torch.cat([G(x[i : i + 1].flip(3) if fast and turned[i] else x[i : i + 1]) for i in range(len(x))])
         minimise((((D(y) - 1) ** 2).mean() + (D(fake.detach()) ** 2).mean()) / 2, step_d)
-        fake_features = [torch.stack([f.flip(2) if fast and turned[i] else f for i, f in enumerate(features)])
-                         for features in G.encode(fake)]
+        fake_features = [
+            torch.stack([f.flip(2) if fast and turned[i] else f for i, f in enumerate(features)])
+            for features in G.encode(fake)
+        ]
         numbers = draws.normal("losses.generator.nce_x")(1024 + 256 + 64 + 64)
         nce_x = patch_nce(H.heads, G.encode(x), fake_features, numbers, patches)
         loss = ((D(fake) - 1) ** 2).mean() + (10 if fast else 1) * nce_x
