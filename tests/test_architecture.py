@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,19 @@ def test_functions_are_short_and_a_file_can_be_read_in_a_sitting():
         if (lines := node.end_lineno - node.lineno + 1) > 60
     }
     assert long == {}
+
+
+def test_the_page_names_every_file_of_the_core_and_no_other():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = page[page.index("## Where things are") : page.index("## Four tasks")]
+    named, room = set(), ""
+    for row in re.findall(r"^\| (?:`(\w+)/`)? ?\| (.+?) \|", rooms, re.MULTILINE):
+        room = row[0] or room
+        named |= {f"{room}/{file}" for file in re.findall(r"`(\w+\.py)`", row[1])}
+    files = {str(f.relative_to(ROOT / "i2i_core")) for f in python_files(ROOT / "i2i_core")}
+    inside = {f for f in files if "/" in f and not f.endswith("__init__.py") and "hooks/" not in f}
+    assert named == inside
+    for task in re.findall(
+        r"`((?:training|disk|registry)/[\w/]+\.py|interfaces\.py)`", page[page.index("## Four tasks") :]
+    ):
+        assert task in files or "my_" in task, task
