@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -73,6 +72,8 @@ def with_ratio(found: Figures) -> Figures:
 def _serve(pipe: Connection, build: Callable[..., Work], arguments: tuple[Any, ...], threads: int) -> None:
     import torch
 
+    from i2i_core.compute import peak_of_process
+
     torch.set_num_threads(threads)
     work, on_gpu = build(*arguments), torch.cuda.is_available()
     while pipe.recv() == "work":
@@ -81,8 +82,4 @@ def _serve(pipe: Connection, build: Callable[..., Work], arguments: tuple[Any, .
         if on_gpu:
             torch.cuda.synchronize()
         pipe.send((time.process_time() - cpu, time.perf_counter() - wall))
-    pipe.send(
-        torch.cuda.max_memory_allocated() / 1e9
-        if on_gpu
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    )  # kilobytes on Linux
+    pipe.send((torch.cuda.max_memory_allocated() if on_gpu else peak_of_process()) / 1e9)

@@ -142,6 +142,8 @@ def run_forked(folder: Path, *sets: str, resume: bool = False, world: int = 1, *
 @cache
 def _forks() -> Any:
     """A server that has imported everything, so that a process is there in a moment."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system forks no processes")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         [

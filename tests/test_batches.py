@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
+import multiprocessing
+import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -89,6 +93,20 @@ def test_samples_depend_on_nothing_but_the_seed_and_their_number() -> None:
     fewer = batches(toy, steps=6, wanted=("x_ref2", "y_trg"))
     assert same(fewer, {n: whole[n] for n in ("y_trg", "x_ref2")}), "fields that no one wants change those wanted"
     assert not same(whole, batches(toy, steps=6, seed=1))
+
+
+class Slow(Toy):
+    def picture(self, domain: int, index: int) -> Image.Image:
+        time.sleep(1)
+        return super().picture(domain, index)
+
+
+def test_data_workers_end_when_someone_does_not_want_to_wait_for_them() -> None:
+    """And not a minute later, though the error is kept, with all that it happened in."""
+    threading.Timer(0.5, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt) as kept:
+        batches(Slow(1, 1), batch_size=1, wanted=("x_real",), workers=1)
+    assert multiprocessing.active_children() == [], kept
 
 
 def test_domains_are_equally_likely_however_many_pictures_they_have() -> None:

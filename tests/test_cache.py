@@ -230,11 +230,15 @@ class Deadly(Smooth):
         return super().picture(domain, index)
 
 
+def forks() -> Any:
+    if "fork" not in multiprocessing.get_all_start_methods():
+        pytest.skip("this system forks no processes")
+    return multiprocessing.get_context("fork")
+
+
 def in_processes(*datasets: CacheableDataset) -> list[int | None]:
     """Cache each in a process of its own, all at the same time; their exit codes."""
-    processes = [
-        multiprocessing.get_context("fork").Process(target=cached, args=(dataset, SIZE)) for dataset in datasets
-    ]
+    processes = [forks().Process(target=cached, args=(dataset, SIZE)) for dataset in datasets]
     for process in processes:
         process.start()
     for process in processes:
@@ -299,9 +303,8 @@ def test_a_file_of_another_user_that_may_not_be_read_is_one_sentence(
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
     path = cached(Smooth(), SIZE).path
     path.chmod(0)
-    fork = multiprocessing.get_context("fork")
-    said = fork.SimpleQueue()
-    process = fork.Process(target=cached_without_rights, args=(said,))
+    said = forks().SimpleQueue()
+    process = forks().Process(target=cached_without_rights, args=(said,))
     process.start()
     process.join(60)
     assert process.exitcode == 0

@@ -31,6 +31,7 @@ EXACT = ("precision=fp64", "optimizers.default={use: sgd, lr: 0.01}", "optimizer
 # Memory.
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc can be told to")
 def test_freed_memory_is_kept_for_what_comes_next() -> None:
     """Pages, in a process of its own, that the system clears for thirty large tensors in turn, without and with."""
     faults = """

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -162,6 +164,48 @@ def test_ctrl_c_at_a_terminal_saves_though_torchrun_passes_it_on(tmp_path: Path)
     assert checkpoints.verify(saved).step == status(folder)["step"]
 
 
+CONFIG = """\
+compute_environment: LOCAL_MACHINE
+distributed_type: MULTI_CPU
+machine_rank: 0
+num_machines: 1
+num_processes: 2
+use_cpu: true
+"""
+
+
+@pytest.mark.parametrize("asked", ["2", "1", "MULTI_CPU"])
+def test_accelerates_launcher_that_starts_one_process_for_two_is_told(tmp_path: Path, asked: str) -> None:
+    options = ["--cpu", "--num_processes", asked]
+    if asked == "MULTI_CPU":
+        (tmp_path / "config.yaml").write_text(CONFIG)
+        options = ["--config_file", str(tmp_path / "config.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *options,
+        "-m",
+        "i2i_cli",
+        *arguments(tmp_path / "run", "steps=1", *NO_GRIDS),
+    ]
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert environment(tmp_path / "run")["world_size"] == 1
+    told = (
+        "warning: accelerate launch has started one process, as it does without several GPUs whatever "
+        "--num_processes says; for two on a CPU: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 -m i2i_cli "
+        "train ..."
+    )
+    assert (told in done.stderr.splitlines()) == (asked != "1")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
 def test_a_killed_torchrun_leaves_no_workers_and_no_lock(tmp_path: Path) -> None:
     folder, log = tmp_path / "run", tmp_path / "log.txt"
     launcher = torchrun(arguments(folder, "steps=100000", *NO_GRIDS, "data.workers=1"), log)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import resource
+import sys
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -21,6 +21,8 @@ from i2i_core.disk import sandbox
 from i2i_core.disk.sandbox import read_apart
 from i2i_core.errors import CheckpointError, I2IError, UsageError
 from tests import runs
+
+resource = pytest.importorskip("resource", reason="this system limits no processes")
 
 MEMORY = 30_000_000
 TENSORS = {
@@ -187,6 +189,7 @@ def _cycle(path: Path) -> None:
     torch.save(content, path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits a process's memory")
 @pytest.mark.parametrize(
     "bomb",
     [_zip_bomb, _huge_storage, lambda path: torch.save({"weight": torch.zeros(1).expand(10**11)}, path)],

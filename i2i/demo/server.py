@@ -36,7 +36,8 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
     port: by default a free one. Raises UsageError for one that cannot be had.
     """
     with socket.socket() as listening, tempfile.TemporaryDirectory(prefix="i2i-demo-") as uploads:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if os.name == "posix":  # on Windows this would share the port of another program
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port or 0))
             listening.listen()  # before anyone is told the address
@@ -47,8 +48,9 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
         for name in [name for name in os.environ if name.startswith("GRADIO_")]:
             del os.environ[name]  # which could open folders, or turn on what is off here
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
-        for number in (signal.SIGTERM, signal.SIGHUP):  # so that uploads are deleted then, too
-            signal.signal(number, signal.default_int_handler)
+        for name in ("SIGTERM", "SIGHUP"):  # so that uploads are deleted then, too; Windows has no SIGHUP
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), signal.default_int_handler)
         server = uvicorn.Server(
             uvicorn.Config(
                 application(model, listening.getsockname()[1]), log_level="warning", timeout_graceful_shutdown=1

@@ -7,8 +7,9 @@ t · batch_size + n: there is no sampler state to save, and a world of any size 
 from __future__ import annotations
 
 import math
-import signal
+import pickle
 import traceback
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from i2i_core.data.cache import Cache
+from i2i_core.data.workers import begin_work, signals_wait, start_method
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Dataset
 from i2i_core.plan.fields import PAIR, SOURCE, TARGET
 from i2i_core.recipe.sections import Augment, Data
+from i2i_core.registry.plugins import LoadedFiles
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
@@ -101,6 +104,10 @@ class Samples:
         self.directions = directions(data.targets, dataset.domains)
         self.sources = tuple(self.directions)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Let a data worker that is not forked load single-file plugins before the data set, which may be of one."""
+        return {"plugins": LoadedFiles(), **vars(self)}
+
     def __getitem__(self, number: int) -> dict[str, Any]:
         rng = np.random.default_rng((self.seed, number))
         y_org, y_trg = (int(y) for y in rng.integers(len(self.counts), size=2))
@@ -149,15 +156,24 @@ def loader(
     share = batch_size // world
     firsts = (step * batch_size + rank * share for step in range(start, steps))
     source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
-    batches = iter(
-        DataLoader(
-            source,
-            batch_sampler=(list(range(first, first + share)) for first in firsts),
-            num_workers=workers,
-            pin_memory=pin_memory,
-            worker_init_fn=_outlive_signals,
-        )
-    )
+    try:
+        with signals_wait(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Got pickle error")  # it is told below
+            batches = iter(
+                DataLoader(
+                    source,
+                    batch_sampler=(list(range(first, first + share)) for first in firsts),
+                    num_workers=workers,
+                    pin_memory=pin_memory,
+                    worker_init_fn=begin_work,
+                    multiprocessing_context=start_method() if workers else None,
+                )
+            )
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # each may say that something has no pickle
+        raise DataError(
+            f"{type(samples.dataset).__name__} cannot be sent to data workers: {error}; keep what cannot "
+            f"be pickled out of its attributes, or set data.workers to 0"
+        ) from error
     return _explained(batches) if workers else batches
 
 
@@ -165,19 +181,13 @@ def _explained(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tenso
     """A data worker's DataError arrives with the worker's traceback in its text: its last line is what it said."""
     try:
         yield from batches
-    except Exception as error:
+    except BaseException as error:
         traceback.clear_frames(error.__traceback__)  # the error would keep the workers, as would this frame
         if not isinstance(error, DataError):
             raise
         raise DataError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
     finally:
         del batches
-
-
-def _outlive_signals(_: int) -> None:
-    """A signal to a whole group reaches data workers too, and the training process needs them to end its step."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))  # it may also be the training process that ends them
 
 
 def to_device(

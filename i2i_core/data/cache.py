@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ import torch
 from PIL.Image import Resampling
 from torch import Tensor
 
+from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import DiskError, Problem, RecipeError
 from i2i_core.interfaces import CacheableDataset, Dataset
 from i2i_core.recipe.sections import Recipe
@@ -75,8 +77,8 @@ def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
     counts = tuple(dataset.count(domain) for domain in range(len(dataset.domains)))
     kind = f"{type(dataset).__module__}.{type(dataset).__qualname__}"
     key = f"{PIL.__version__} {kind} {size} {counts} {dataset.fingerprint()}"
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    path = base / "i2i" / "pixels" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    with _keeping(Path("~/.cache")):
+        path = user_cache("pixels") / hashlib.sha256(key.encode()).hexdigest()[:32]
     with _keeping(path):
         sound = _sound(path, sum(counts), size)
     if not sound:
@@ -117,6 +119,7 @@ def _keeping(path: Path) -> Iterator[None]:
 def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
     """Write beside and rename: whoever is killed, or does the same at the same time, leaves a whole file or none."""
     record, places = _record(size), [(y, i) for y, count in enumerate(counts) for i in range(count)]
+    writing = Lock()
     warnings.warn(
         f"decoding {len(places):,} pictures once, to keep them at {size[0]} x {size[1]} pixels "
         f"({len(places) * record.itemsize / 1e6:,.0f} MB) in {path}",
@@ -129,8 +132,9 @@ def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: 
         made = np.zeros((), record)
         made["aspect"], made["pixels"] = picture.width / picture.height, resized
         made["crc"] = _checksum(made)
-        with _keeping(path):
-            if os.pwrite(handle, made.tobytes(), number * record.itemsize) < record.itemsize:
+        with _keeping(path), writing:
+            file.seek(number * record.itemsize)
+            if file.write(made.tobytes()) < record.itemsize:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with _keeping(path):
@@ -138,14 +142,15 @@ def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: 
         _clean(path.parent)
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
-            for _ in threads.map(keep, range(len(places))):
-                pass
+        with open(handle, "wb", buffering=0) as file:
+            with ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
+                for _ in threads.map(keep, range(len(places))):
+                    pass
+            with _keeping(path):
+                os.fsync(handle)
         with _keeping(path):
-            os.fsync(handle)
             os.replace(beside, path)
     finally:
-        os.close(handle)
         Path(beside).unlink(missing_ok=True)
 
 

@@ -16,6 +16,7 @@ from typing import Literal
 from PIL import Image
 
 from i2i_core.data.pictures import open_picture, picture_files, why_broken
+from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import DataError, did_you_mean
 
 
@@ -78,10 +79,9 @@ class ImageFolders:
 
 def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     """The files that are no usable pictures, and why; what was decoded before is not decoded again."""
-    cache = _cache_file(paths)
     known: dict[str, str] = {}
     with suppress(OSError, ValueError, TypeError):  # no cache yet, or a spoilt one
-        known = dict(json.loads(cache.read_text(encoding="utf-8")))
+        known = dict(json.loads(_cache_file(paths).read_text(encoding="utf-8")))
     broken = {path: "no file" if path.exists() else "a link to nothing" for path in paths if not path.is_file()}
     keys = {path: _key(path, min_size) for path in paths if path not in broken}
     new = [path for path, key in keys.items() if key not in known]
@@ -94,7 +94,8 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     reasons = {key: known[key] for key in keys.values()}
     broken |= {path: reasons[key] for path, key in keys.items() if reasons[key]}
     if new:
-        with suppress(OSError):  # a home that cannot be written costs time, nothing else
+        with suppress(OSError):  # a home that is not there, or cannot be written, costs time, nothing else
+            cache = _cache_file(paths)
             cache.parent.mkdir(parents=True, exist_ok=True)
             cache.write_text(json.dumps(reasons), encoding="utf-8")
     return {path: broken[path] for path in paths if path in broken}
@@ -117,6 +118,5 @@ def examine(path: Path, min_size: int) -> str:
 
 def _cache_file(paths: Sequence[Path]) -> Path:
     """One file for all pictures below a folder, in the user's cache."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     root = os.path.commonpath([path.resolve().parent for path in paths]) if paths else ""
-    return base / "i2i" / "pictures" / f"{hashlib.sha256(root.encode()).hexdigest()[:32]}.json"
+    return user_cache("pictures") / f"{hashlib.sha256(root.encode()).hexdigest()[:32]}.json"

@@ -1,13 +1,13 @@
 """What a stranger's checkpoint holds, read by a process of its own with limits.
 
 `weights_only=True` executes nothing that a pickle asks for. Should that fail one day, or a small file want a huge
-memory, it costs this process, whose time, memory and files are limited; what comes back is safetensors, never a pickle.
+memory, it costs this process; what comes back is safetensors, never a pickle. Linux limits the process's time, memory
+and files, macOS its time and files, and Windows nothing.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from i2i_core.disk.foreign import is_safetensors, read
@@ -56,11 +56,11 @@ def read_apart(path: Path) -> dict[str, Tensor]:
         )
         if done.returncode:
             raise CheckpointError(done.stdout.strip() or _killed(path, size, -done.returncode))
-        return load_file(target)
+        return load(target.read_bytes())  # load_file maps the file, which Windows could then not delete
 
 
 def _killed(path: Path, size: int, by: int) -> str:
-    if by == signal.SIGXCPU:
+    if by > 0 and by == signal.SIGXCPU:
         return (
             f"{path} is refused: to read its {size:,} bytes takes more than {SECONDS} seconds, which no checkpoint does"
         )
@@ -78,7 +78,11 @@ def tensors(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def limit(size: int) -> None:
-    """Take away from this process what reading a checkpoint of `size` bytes does not need."""
+    """Take away from this process what reading a checkpoint of `size` bytes does not need, where the system can."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return
     memory = allowance(size)
     limits = {
         resource.RLIMIT_CPU: SECONDS,

@@ -30,6 +30,8 @@ from i2i_core.registry.entries import Registrar, Registry
 GROUP = "i2i.plugins"
 BUNDLED = Path(__file__).with_name("registry.yaml")
 """The catalogue of this release; its `index` says what to install for the names of known plugins."""
+_files: dict[str, Path] = {}
+"""The single-file plugins that this process has loaded, by the names of their modules."""
 
 
 @dataclass
@@ -240,7 +242,26 @@ def load_file(path: Path) -> ModuleType:
         raise PluginError(f"it would hide the Python module {name}; give it another name")
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    _files[name] = path.resolve()
     return module
+
+
+class LoadedFiles:
+    """The single-file plugins of a process; the process that unpickles this loads them too.
+
+    Their modules are in no folder where Python would look. Pickle keeps to the order in which it is given things, so
+    this has to come before objects whose classes are in such a module.
+    """
+
+    def __reduce__(self) -> tuple[Callable[[list[Path]], LoadedFiles], tuple[list[Path]]]:
+        return _load_again, ([path for name, path in _files.items() if name in sys.modules],)
+
+
+def _load_again(files: list[Path]) -> LoadedFiles:
+    for file in files:
+        if file.stem not in sys.modules:
+            load_file(file)
+    return LoadedFiles()
 
 
 def _version(distribution: str | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import resource
+import os
 import sys
 from collections.abc import Collection
 from contextlib import nullcontext, suppress
@@ -37,6 +37,14 @@ def make_accelerator(precision: str) -> Accelerator:
     )  # else it takes torchrun's processes for strangers
 
 
+def launched_alone() -> bool:
+    """Whether Accelerate's launcher was asked for several processes and has started one.
+
+    Its environment then says where they would meet, but not how many there are.
+    """
+    return {"ACCELERATE_USE_CPU", "MASTER_ADDR"} <= os.environ.keys() and "WORLD_SIZE" not in os.environ
+
+
 def set_tf32(recipe: Recipe) -> None:
     """How GPUs multiply float32 numbers, for the whole process."""
     precision = "tf32" if recipe.tf32 else "ieee"
@@ -61,7 +69,14 @@ def peak_memory(device: torch.device) -> int:
 
 
 def peak_of_process() -> int:
-    """Bytes."""
+    """The most bytes that the process has held in memory until now."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

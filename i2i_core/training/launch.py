@@ -22,7 +22,7 @@ from i2i_core.plan.resolved import Change, changes, components, dump
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
 from i2i_core.training import run_folder
-from i2i_core.training.compute import make_accelerator
+from i2i_core.training.compute import launched_alone, make_accelerator
 from i2i_core.training.failures import explained, how_to_resume
 from i2i_core.training.run import Run
 from i2i_core.training.stopping import stop_signals, watch_parent
@@ -52,6 +52,11 @@ def train(
     accelerator = make_accelerator(checked.recipe.precision)
     if accelerator.num_processes > 1:
         watch_parent()
+    elif launched_alone():
+        warn(
+            "accelerate launch has started one process, as it does without several GPUs whatever --num_processes says; "
+            "for two on a CPU: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 -m i2i_cli train ..."
+        )
     launch = _Launch(checked, plugins, accelerator, warn if accelerator.is_main_process else lambda _: None)
     with _locked_folder(accelerator, run_dir, _name(named), resume) as folder, stop_signals(lambda: launch.run):
         try:

@@ -42,7 +42,10 @@ def stop_signals(current: Callable[[], Run | None]) -> Iterator[None]:
 
 
 def watch_parent() -> None:
-    """End this process when its parent is gone: a killed torchrun would leave its workers running for ever."""
+    """End this process when its parent is gone: a killed torchrun would leave its workers running for ever.
+
+    Windows does not tell a process that its parent is gone, so there they run on.
+    """
     parent = os.getppid()
 
     def watch() -> None:
