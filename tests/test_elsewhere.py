@@ -118,7 +118,7 @@ def test_the_page_translates_where_there_is_no_torch_and_no_i2i(
         to_tensor(drawing, (SIZE, SIZE))[None] / 127.5 - 1, s_trg, (torch.ones(1, 1, SIZE, SIZE),) * 2
     )
     made = np.asarray(Image.open(tmp_path / "line_art.png")).transpose(2, 0, 1)
-    np.testing.assert_allclose(made, ((expected[0] + 1) * 127.5).clamp(0, 255), atol=0.51)
+    np.testing.assert_allclose(made, ((expected[0] + 1) * 127.5).clamp(0, 255), atol=0.6)
 
 
 def test_without_masks_there_is_no_file_of_them(tmp_path: Path) -> None:
