@@ -40,7 +40,7 @@ class LazyNormalLinear(nn.LazyLinear):
     """Weights from N(0, 0.02²), no bias at first."""
 
     def reset_parameters(self) -> None:
-        if not self.has_uninitialized_params() and self.in_features:  # type: ignore[misc]
+        if not self.has_uninitialized_params() and self.in_features:
             nn.init.normal_(self.weight, 0.0, STD)
             nn.init.zeros_(self.bias)
 
