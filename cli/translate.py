@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -155,5 +155,5 @@ def _translate(
     return failed
 
 
-def _chunks(paths: list[Path], size: int) -> Iterable[list[Any]]:
+def _chunks(paths: list[Path], size: int) -> Iterable[list[Path]]:
     return (paths[start : start + size] for start in range(0, len(paths), size))

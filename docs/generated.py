@@ -27,7 +27,7 @@ USING = Path(i2i.__file__).parent
 Schema = Mapping[str, Any]
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, **_: object) -> str:
     return re.sub(r"<!-- generated: (\w+) -->", lambda found: "\n".join(PARTS[found[1]]()), markdown)
 
 
@@ -118,7 +118,7 @@ def _choices(schema: Schema) -> list[Schema]:
     return choices
 
 
-def _code(value: Any) -> str:
+def _code(value: object) -> str:
     written = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
     return f"`{written}`"
 

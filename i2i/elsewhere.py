@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -73,8 +73,8 @@ def write(
             (stage / name).write_bytes(content)
 
 
-def _about(part: Part) -> dict[str, Any]:
-    def arrays(of: Mapping[str, Tensor]) -> dict[str, Any]:
+def _about(part: Part) -> dict[str, object]:
+    def arrays(of: Mapping[str, Tensor]) -> dict[str, object]:
         return {
             name: {
                 "shape": ["batch", *array.shape[1:]],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from operator import index
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, SupportsIndex, TypeVar, get_args
 
 import torch
 from PIL import Image, ImageOps
@@ -29,6 +29,8 @@ from i2i_core.plan.tensors import Node, definitions, method_tensors
 from i2i_core.plan.values import Values
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import build
+
+T = TypeVar("T")
 
 MEAN_OF = 1024
 """Latents whose styles are averaged for a domain's mean style."""
@@ -110,7 +112,7 @@ class Translator:
         self.mean_style = cache(self._mean_style)
         """`mean_style(y)`: the mean of a domain's styles from latents, where `psi` 0 leads."""
 
-    def _placed(self, made: Any) -> Any:
+    def _placed(self, made: T) -> T:
         if isinstance(made, nn.Module):
             made.to(self.device, self.dtype).eval().requires_grad_(False)
         return made
@@ -318,7 +320,7 @@ def of_style(planned: PlannedTensors) -> list[Node]:
     return list(found)
 
 
-def _whole(seed: Any) -> int:
+def _whole(seed: SupportsIndex) -> int:
     """Python's own number, of which styles are drawn: numpy's, say, would make others."""
     try:
         return index(seed)

@@ -168,7 +168,7 @@ def _ends(values: list[float | None]) -> tuple[str, str]:
     return (number(known[0]), number(known[-1])) if known else ("", "")
 
 
-def number(value: Any) -> str:
+def number(value: object) -> str:
     """A number with four digits, anything else as Python says it."""
     if isinstance(value, float):
         return f"{value:.4g}".replace("e-0", "e-") if abs(value) < 1e6 else f"{value:,.0f}"

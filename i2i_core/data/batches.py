@@ -10,7 +10,7 @@ import math
 import signal
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from i2i_core.recipe.sections import Augment, Data
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
+Sample = dict[str, int | Tensor]
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in shares of a picture's size."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -101,7 +102,7 @@ class Samples:
         self.directions = directions(data.targets, dataset.domains)
         self.sources = tuple(self.directions)
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
+    def __getitem__(self, number: int) -> Sample:
         rng = np.random.default_rng((self.seed, number))
         y_org, y_trg = (int(y) for y in rng.integers(len(self.counts), size=2))
         if len(self.sources) < len(self.counts):
@@ -110,7 +111,7 @@ class Samples:
             y_trg = targets[rng.integers(len(targets))]
         source = int(rng.integers(self.counts[y_org]))
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
-        sample: dict[str, Any] = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
+        sample: Sample = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
         # The last number names the crop: x_pair is cropped and mirrored like x_real.
         for name, domain, index, crop in (
             ("x_real", y_org, source, 0),
@@ -148,7 +149,7 @@ def loader(
         return iter([{}] * (steps - start))
     share = batch_size // world
     firsts = (step * batch_size + rank * share for step in range(start, steps))
-    source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
+    source: TorchDataset[Sample] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
     batches = iter(
         DataLoader(
             source,

@@ -28,7 +28,7 @@ from i2i_core.registry.hook_methods import event_problems
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, Spec, build
 
-Source = str | Path | Mapping[str, Any]
+Source = str | Path | Mapping[str, object]
 """The name of a bundled recipe, the path of a file, or a recipe as a mapping."""
 
 

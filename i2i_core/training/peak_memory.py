@@ -34,7 +34,7 @@ class LiveStorages(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
         self.now, self.peak = Counter[str](), Counter[str]()
-        self._seen: dict[int, weakref.ref[Any]] = {}
+        self._seen: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self.counted(operator(*args, **(kwargs or {})))
@@ -51,7 +51,7 @@ class LiveStorages(TorchDispatchMode):
         if key in self._seen:
             return
 
-        def forget(_: Any) -> None:
+        def forget(_: object) -> None:
             del self._seen[key]
             self.now[device] -= size
 

@@ -165,7 +165,7 @@ class Golden:
 
     def __init__(self, *, case: Path) -> None:
         self.case = Case(case)
-        self.found: dict[str, Any] = {}
+        self.found: dict[str, Tensor] = {}
 
     def run_start(self, run: Run) -> None:
         for name, network in run.networks.items():
@@ -277,7 +277,7 @@ def errors(golden: Golden) -> dict[str, float]:
     return worst
 
 
-def _losses(found: Mapping[str, Any], phase: str) -> dict[str, Tensor]:
+def _losses(found: Mapping[str, Tensor], phase: str) -> dict[str, Tensor]:
     """Our losses under the recorded names; `total` weighs them as the recipe does."""
     prefix = f"losses.{phase}."
     ours = {TERMS[k.removeprefix(prefix)]: v for k, v in found.items() if k.startswith(prefix)}

@@ -22,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -155,7 +155,7 @@ class _Tape(TorchFunctionMode):
                 self.numbers[y] = len(self.steps)
         return y
 
-    def _is_like_x(self, y: Any) -> bool:
+    def _is_like_x(self, y: object) -> TypeGuard[Tensor]:
         """Whether y has a row for each picture, and autograd sees it made: what it takes for constant has no slopes."""
         return (
             isinstance(y, Tensor)
@@ -280,7 +280,7 @@ class _Replay(NamedTuple):
 
 
 def _kept_slopes(
-    y: Tensor, func: Any, negative_slope: float = 0.01, inplace: bool = False
+    y: Tensor, func: Callable[..., Tensor], negative_slope: float = 0.01, inplace: bool = False
 ) -> Callable[..., Tensor] | None:
     slope = negative_slope if func is F.leaky_relu else 0.0
     if slope < 0:

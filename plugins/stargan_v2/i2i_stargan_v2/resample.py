@@ -18,8 +18,9 @@ agree. The kernel is a matrix product of w, so gradients and gradients of gradie
 1x1 convolution needs no merging: it commutes with both resamplings and belongs at the low resolution.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +50,7 @@ class _Resampling3x3(nn.Conv2d):
         super().__init__(dim_in, dim_out, 3, padding=1)
         # A buffer follows the weights' device and type without a copy per call; it is no part of the state.
         self.register_buffer("merging", merging.clone(), persistent=False)
-        self._made: tuple[Tensor, Any, Tensor] | None = None
+        self._made: tuple[Tensor, tuple[int, int, torch.dtype], Tensor] | None = None
 
     def train(self, mode: bool = True) -> Self:
         """Between two uses weights may change by ways that count no version (`weight.data`)."""
@@ -135,7 +136,7 @@ class UpConv(_Resampling3x3):
     def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__(dim_in, dim_out, UP_2D)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
         # Whatever the network's memory format, the weights stay (out, in, 3, 3): a transposed convolution wants them
         # (in, out), and the third format that this would be costs more than the convolution.

@@ -132,5 +132,5 @@ class Features:
         return [found[layer] for layer in self.layers]
 
 
-def _keep(found: dict[str, Tensor], layer: str, module: nn.Module, given: Any, made: Tensor) -> None:
+def _keep(found: dict[str, Tensor], layer: str, module: nn.Module, given: object, made: Tensor) -> None:
     found[layer] = made
