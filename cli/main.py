@@ -35,13 +35,13 @@ VERBS = {
     "import": "importing",
     "pull": "hub",
     "push": "hub",
-    "ls": "components",
-    "show": "components",
+    "ls": "listing",
+    "show": "listing",
     "init": "recipes",
     "new": "new",
     "schema": "schema",
     "data": "data",
-    "plugins": "components",
+    "plugins": "listing",
 }
 """The module of each verb; modules import only click at the top."""
 

@@ -16,7 +16,14 @@ from pydantic_core import CoreSchema, core_schema, from_json, to_json
 
 from i2i_core import __version__
 from i2i_core.errors import PluginError
-from i2i_core.recipe.sections import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, Schedule, without_nulls
+from i2i_core.recipe.sections import (
+    DEFAULT_HOOKS,
+    DEFAULT_OPTIMIZER,
+    OPTIMIZER_KEYS,
+    Recipe,
+    WrittenSchedule,
+    without_nulls,
+)
 from i2i_core.registry.entries import KINDS, Entry
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.signatures import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of, written_keys
@@ -195,7 +202,7 @@ def _schedule(found: Mapping[str, Schema]) -> Schema:
 def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
     """The default's keys, and each network's: of the same optimizer, unless it names another."""
     core = {
-        key: _reference("Schedule") if hint is Schedule else _typed("", hint, definitions)
+        key: _reference("Schedule") if hint is WrittenSchedule else _typed("", hint, definitions)
         for key, hint in OPTIMIZER_KEYS.items()
     }
     free = {}

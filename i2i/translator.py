@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from i2i.building import specs_of, without_memory
-from i2i.fitting import Box, Fit, fit
+from i2i.fitting import Fit, PixelBox, fit
 from i2i_core.data.batches import to_device, to_picture
 from i2i_core.data.pictures import as_rgb, read_picture, why_broken
 from i2i_core.disk.matching import match
@@ -250,7 +250,7 @@ class Translator:
 class Sources:
     """Pictures to translate: what does not depend on the style is computed once, whatever the number of styles."""
 
-    def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[Box]) -> None:
+    def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[PixelBox]) -> None:
         self.translator = translator
         self.x_real = x_real
         """(N, 3, H, W) in [-1, 1]."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Term:
+class RequestedTerm:
     """A loss of a phase before planning."""
 
     name: str
@@ -44,7 +44,7 @@ class Request:
     name: str
     trains: Sequence[str]
     where: Mapping[str, str]
-    terms: Sequence[Term]
+    terms: Sequence[RequestedTerm]
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Planner:
             done.update(used)
         return phases
 
-    def _term(self, term: Term, request: Request, versions: Mapping[str, int], nodes: Nodes) -> PlannedTerm:
+    def _term(self, term: RequestedTerm, request: Request, versions: Mapping[str, int], nodes: Nodes) -> PlannedTerm:
         resolver = _Resolver(self, {**request.where, **(term.where or {})}, versions, nodes)
         arguments = resolver.arguments(term.loss, (f"{request.name}/{term.name}",))
         return PlannedTerm(term.name, request.name, term.loss.call, arguments, term.weight, term.every, term.loss.mark)
