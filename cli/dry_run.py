@@ -21,7 +21,7 @@ from i2i_core.training import launch
 from i2i_core.training.compute import peak_of_process
 
 from .common import grid, show, warn
-from .memory import Forecast, NotPredicted, device_memory
+from .memory_advice import Forecast, NotPredicted, device_memory
 
 if TYPE_CHECKING:
     from i2i_core.interfaces import RunContext

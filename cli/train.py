@@ -59,7 +59,7 @@ def train(
         raise click.UsageError("--memory is for --dry-run")
     if dry_run:
         from .dry_run import rehearse
-        from .memory import size
+        from .memory_advice import size
 
         if resume:
             raise click.UsageError("a dry run starts from the beginning; leave out --resume")

@@ -27,7 +27,7 @@ USING = Path(i2i.__file__).parent
 Schema = Mapping[str, Any]
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, **_: object) -> str:
     return re.sub(r"<!-- generated: (\w+) -->", lambda found: "\n".join(PARTS[found[1]]()), markdown)
 
 
@@ -96,7 +96,7 @@ def _said(schema: Schema) -> str:
         if key in schema
     ]
     words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
-    kind = schema.get("type", "anything")
+    kind: str = schema.get("type", "anything")
     return " ".join([words.get(kind, kind), *bounds])
 
 
@@ -114,10 +114,11 @@ def _short(schema: Schema, models: Mapping[str, Schema]) -> Any:
 
 
 def _choices(schema: Schema) -> list[Schema]:
-    return schema.get("anyOf", [schema])
+    choices: list[Schema] = schema.get("anyOf", [schema])
+    return choices
 
 
-def _code(value: Any) -> str:
+def _code(value: object) -> str:
     written = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
     return f"`{written}`"
 
@@ -192,7 +193,8 @@ def python_api() -> Iterator[str]:
         node = _class(sources[module], name)
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
         yield f"### {name}\n\n{ast.get_docstring(node)}\n"
-        for part in (node, *(method for method in methods if method.name == "__init__")):
+        parts: list[ast.ClassDef | ast.FunctionDef] = [node, *(m for m in methods if m.name == "__init__")]
+        for part in parts:
             yield from (f"- `{attribute}`: {doc}" for attribute, doc in _attribute_docs(part))
         yield ""
         for method in methods:

@@ -24,9 +24,9 @@ SAMPLE = re.compile(r"step-(\d+)-(.+)\.png")
 
 
 def train(
-    recipe: str | Path | Mapping[str, Any] | None = None,
+    recipe: str | Path | Mapping[str, object] | None = None,
     *,
-    set: Mapping[str, Any] | None = None,
+    set: Mapping[str, object] | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
     plugins: Sequence[str | Path] = (),
@@ -89,7 +89,7 @@ class TrainedRun:
             return found if isinstance(found, dict) else {}
         return {}
 
-    def metrics(self) -> dict[str, list[Any]]:
+    def metrics(self) -> Mapping[str, Sequence[float | None]]:
         """Return the logged numbers as columns: "step", then "phase/loss"; None where one was not logged.
 
         `pandas.DataFrame(run.metrics())` makes a table of them.

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Interrupted(I2IError):
 
 
 @contextmanager
-def noted(place: str, mark: Mark | None, given: Mapping[str, Any]) -> Iterator[None]:
+def noted(place: str, mark: Mark | None, given: Mapping[str, object]) -> Iterator[None]:
     """Add to an unexpected error in which component it happened.
 
     A ValueError of one that the recipe names, at `mark`, is a mistake there: what its keys allow does not fit what it
@@ -132,7 +132,7 @@ def noted(place: str, mark: Mark | None, given: Mapping[str, Any]) -> Iterator[N
         raise
 
 
-def _lacks(error: Exception, network: Any) -> bool:
+def _lacks(error: Exception, network: object) -> bool:
     """Whether an error says that a network has no such method, or is called otherwise."""
     if isinstance(error, AttributeError):
         return hasattr(network, "forward") and error.obj is network

@@ -5,7 +5,7 @@ A parameter of a component annotated with one of these takes a nested component 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Network(Protocol):
     """An `nn.Module`. Constructor parameters called `image_size`, `num_domains` or `domains` come from the data."""
 
-    def parameters(self, recurse: bool = True) -> Any: ...
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
     def state_dict(self) -> Mapping[str, Any]: ...
 
 
@@ -96,6 +96,13 @@ class TensorView(Protocol):
         samples get the same ones.
         """
         ...
+
+
+class Stateful(Protocol):
+    """A component that remembers: what it gives is in checkpoints, and a resumed run gives it back."""
+
+    def state_dict(self) -> Mapping[str, Tensor]: ...
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
 
 
 class RunContext(Protocol):

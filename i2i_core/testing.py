@@ -125,7 +125,7 @@ def _of_component(entry: Entry, target: Any) -> Iterator[str]:
         yield f"its docstring does not name {', '.join(missing)}"
 
 
-def _functions(target: Any) -> list[tuple[str, Callable[..., Any]]]:
+def _functions(target: Any) -> list[tuple[str, Callable[..., object]]]:
     """A function itself, a method's tensors, or the public methods of a class by name."""
     if inspect.ismodule(target):
         return [(name, getattr(target, name)) for name in method_tensors(target)]

@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from i2i_cli.memory import Forecast, NotPredicted, size
+from i2i_cli.memory_advice import Forecast, NotPredicted, size
 from i2i_core.plan.check import load
 from i2i_core.plan.checked import Checked
 from i2i_core.training.compute import make_accelerator

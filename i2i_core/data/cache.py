@@ -42,7 +42,7 @@ class Cache:
             warnings.simplefilter("ignore")  # torch has no tensors that cannot be written to; nobody writes to this one
             self.pixels, self.aspects = torch.from_numpy(records["pixels"]), records["aspect"]
 
-    def __reduce__(self) -> tuple[type[Cache], tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[type[Cache], tuple[object, ...]]:
         return Cache, (self.path, self.counts, self.size)  # a data worker opens the file, it is not sent to it
 
     def picture(self, domain: int, index: int) -> tuple[Tensor, float]:

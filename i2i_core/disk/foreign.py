@@ -43,7 +43,7 @@ def is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{"
 
 
-def state_dict(content: Any) -> dict[str, Tensor]:
+def state_dict(content: object) -> dict[str, Tensor]:
     """The tensors of a state dict, without "module." in front of their names.
 
     It may be bare, under "state_dict", or flat with "state_dict/" in front of the names; anything else holds none.

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 from torch import Tensor
@@ -72,7 +71,7 @@ def _checkpoint(folder: Path, step: int | None) -> checkpoints.Checkpoint:
     return checkpoints.verify(steps[step])
 
 
-def _measured(folder: Path) -> dict[str, Any]:
+def _measured(folder: Path) -> dict[str, object]:
     """What a run's files in eval/ hold, by their names; one that cannot be read says nothing."""
     found = {}
     for path in sorted(folder.glob("eval/*.json")):
@@ -97,7 +96,7 @@ def of_recipe(
     plugins: Plugins,
     name: str,
     show: str = "x_fake",
-    training: Mapping[str, Any] | None = None,
+    training: Mapping[str, object] | None = None,
 ) -> Model:
     """What a translation by the tensor `show` needs of a recipe's components, with these weights and domains."""
     recipe = checked.recipe
@@ -160,7 +159,7 @@ def _guide(nodes: list[Node]) -> Guide:
     return "latent" if any(node.kind == "normal" for node in nodes) else "plain"
 
 
-def _portable(keys: Any, files: dict[str, Path]) -> Any:
+def _portable(keys: object, files: dict[str, Path]) -> object:
     """A component's keys with the names of files in the model's folder instead of paths, which go into `files`."""
     if isinstance(keys, Mapping):
         return {key: _portable(value, files) for key, value in keys.items()}
@@ -175,7 +174,7 @@ def _portable(keys: Any, files: dict[str, Path]) -> Any:
     return f"{stem}.safetensors"
 
 
-def _uses(keys: Any) -> set[str]:
+def _uses(keys: object) -> set[str]:
     """The names of all components in a model's sections."""
     if not isinstance(keys, Mapping):
         return set()

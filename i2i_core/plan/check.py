@@ -28,11 +28,11 @@ from i2i_core.registry.hook_methods import event_problems
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, Spec, build
 
-Source = str | Path | Mapping[str, Any]
+RecipeSource = str | Path | Mapping[str, object]
 """The name of a bundled recipe, the path of a file, or a recipe as a mapping."""
 
 
-def load(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Checked:
+def load(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins) -> Checked:
     """Find, read and check a recipe; the launcher's mixed precision counts where the recipe names none."""
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     loaded = _read(recipe, sets, plugins)
@@ -42,14 +42,14 @@ def load(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Checked:
     return check_recipe(loaded, plugins)
 
 
-def _read(recipe: Source, sets: Sequence[str], plugins: Plugins, launcher: Mapping[str, str] = NOTHING) -> Recipe:
+def _read(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, launcher: Mapping[str, str] = NOTHING) -> Recipe:
     if isinstance(recipe, Mapping):
         text = json.dumps(recipe, indent=1, ensure_ascii=False, default=str)
         return parse_recipe(text, "recipe", sets, launcher)
     return load_recipe(find_recipe(recipe, plugins.recipes(), plugins.hint_for_recipe), sets, launcher)
 
 
-def load_again(recipe: Source, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
+def load_again(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
     """Like `load`, for the run in `folder`: where that fails, what is missing or different may be the reason."""
     before = environment.read(folder)
     try:

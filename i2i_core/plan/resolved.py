@@ -104,7 +104,7 @@ def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
     return str(mark).replace(mark.file, FilePath(mark.file).name) if mark.line else str(mark)
 
 
-def _inline(value: Any) -> str:
+def _inline(value: object) -> str:
     """A value on one line of YAML, which JSON is too but for its quotes and infinities."""
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
@@ -120,8 +120,8 @@ class Change:
     """A value that differs between a run and the recipe it is resumed with."""
 
     path: Path
-    before: Any
-    after: Any
+    before: object
+    after: object
     allowed: bool
 
     def __str__(self) -> str:

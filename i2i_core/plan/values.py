@@ -40,7 +40,7 @@ class Values(dict[Node, Any]):
     those are in it: the others are frozen while it is computed, so nothing is kept for gradients that no one wants.
     """
 
-    def __init__(self, given: Mapping[str, Any], draws: Draws, parameters: Parameters | None = None) -> None:
+    def __init__(self, given: Mapping[str, object], draws: Draws, parameters: Parameters | None = None) -> None:
         """given: networks and batch fields by name; parameters: what to freeze where a network is not trained."""
         super().__init__()
         self.given, self.draws, self.parameters = given, draws, parameters or {}

@@ -181,7 +181,7 @@ def set_value(document: Document, assignment: str, said_by: str = "") -> None:
         marks |= {(*path, *inner): origin for inner in ((), *new)}
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value in a message, as a recipe would say it and not too long."""
     words = {None: "null", True: "true", False: "false"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)

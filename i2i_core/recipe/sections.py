@@ -84,13 +84,13 @@ def schedule(value: Any) -> Any:
     return value
 
 
-Schedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any])]
+WrittenSchedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any])]
 
 
 class Term(Use):
     """A loss in a group: weight × loss(tensors), every n-th step (then × n), with its own aliases."""
 
-    weight: Schedule = Field(default=1.0, validate_default=True)
+    weight: WrittenSchedule = Field(default=1.0, validate_default=True)
     """A number, or a [schedule](#schedules) such as {ramp: [from, to], over: steps}."""
     every: PositiveInt = 1
     """Only every n-th iteration, then n times as strong."""
@@ -278,7 +278,7 @@ class Recipe(Section):
         return [f"hooks.{name}=null" for name, hook in self.all_hooks().items() if hook.use in TALKING_HOOKS]
 
 
-OPTIMIZER_KEYS: dict[str, Any] = {"lr": Schedule, "clip_norm": Ratio | None}
+OPTIMIZER_KEYS: dict[str, Any] = {"lr": WrittenSchedule, "clip_norm": Ratio | None}
 """What the core reads of an optimizer's keys: a rate that changes, which the optimizer itself takes as a number, and
 the norm to which gradients are clipped."""
 RESERVED = {

@@ -106,7 +106,7 @@ class Plugins:
         """Bundled recipes by file name."""
         return dict(self._recipes)
 
-    def _load(self, row: Plugin, load: Callable[[], Any]) -> None:
+    def _load(self, row: Plugin, load: Callable[[], ModuleType]) -> None:
         """Fill the row of the plugin that `load` imports: with what it registers, or why it is not in use."""
         first = next((other for other in self.rows if other.name == row.name), None)
         self.rows.append(row)

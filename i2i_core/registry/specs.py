@@ -164,7 +164,7 @@ class Checker:
         return close if close.startswith("did") else f"no plugin called {prefix} is installed"
 
 
-def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
+def build(spec: Spec, facts: Mapping[str, object]) -> Any:
     """Make the object; a ValueError of the component becomes a RecipeError (for data, a DataError) at its mark."""
     given = {name: build(value, facts) if isinstance(value, Spec) else value for name, value in spec.params.items()}
     if spec.entry.kind in TENSOR_KINDS and spec.signature.wants and not inspect.isclass(spec.target):

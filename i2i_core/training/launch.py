@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list
 from i2i_core.disk import checkpoints
 from i2i_core.disk.files import write_file
 from i2i_core.errors import I2IError, Interrupted, Preempted, Problem, RecipeError, UsageError
-from i2i_core.plan.check import Source, load, load_again
+from i2i_core.plan.check import RecipeSource, load, load_again
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.resolved import Change, changes, components, dump
 from i2i_core.registry import environment
@@ -31,7 +31,7 @@ Warn = Callable[[str], None]
 
 
 def train(
-    recipe: Source | None,
+    recipe: RecipeSource | None,
     plugins: Plugins,
     *,
     sets: Sequence[str] = (),
@@ -171,7 +171,7 @@ class _Launch:
                 )
 
 
-def _name(recipe: Source) -> str:
+def _name(recipe: RecipeSource) -> str:
     """The name of the run's folder."""
     return "recipe" if isinstance(recipe, Mapping) else Path(recipe).stem
 

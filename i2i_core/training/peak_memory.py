@@ -25,16 +25,16 @@ from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
 
-class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveStorages(TorchDispatchMode):
     """Adds up the storages that live at a time, whatever tensors share them; `peak` is the most bytes by device type.
 
     It sees what operators return, not what they use while they run: a convolution's workspace, say.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
         self.now, self.peak = Counter[str](), Counter[str]()
-        self._seen: dict[int, weakref.ref[Any]] = {}
+        self._seen: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self.counted(operator(*args, **(kwargs or {})))
@@ -51,7 +51,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key in self._seen:
             return
 
-        def forget(_: Any) -> None:
+        def forget(_: object) -> None:
             del self._seen[key]
             self.now[device] -= size
 
@@ -60,7 +60,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak[device] = max(self.peak[device], self.now[device])
 
 
-class Shapes(LiveStorages):  # type: ignore[no-untyped-call]
+class Shapes(LiveStorages):
     """Counts the storages of tensors without contents, which still have to answer when they are asked for a number.
 
     Whole numbers that follow from no picture are real: domains, counts of them, and what else decides about sizes.

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import torch
@@ -21,6 +21,8 @@ from i2i_core.training.peak_memory import predicted_peak
 from .common import grid
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from i2i_core.registry.plugins import Plugins
 
 Switches = tuple[str, ...]
@@ -72,7 +74,7 @@ class Forecast:
         finally:
             logging.disable(logging.NOTSET)
 
-    def table(self) -> Any:
+    def table(self) -> Table:
         """The peak as the recipe is, with each switch and with all of them."""
         table = grid("switch", "predicted peak memory")
         table.add_row("as is", decimal(self.peak()))

@@ -15,6 +15,8 @@ from .common import grid, print_json, verb, with_json, with_plugins
 from .common import show as print_tables
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from i2i_core.errors import Problem
     from i2i_core.registry.entries import Entry
     from i2i_core.registry.plugins import Plugins
@@ -125,7 +127,7 @@ def _show_component(facts: dict[str, Any]) -> None:
     for tensor, reads in facts.get("tensors", {}).items():
         tensors.add_row(tensor, ", ".join(reads))
     doc = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])  # paragraphs are wrapped anew
-    parts: list[Any] = [doc] if doc else []
+    parts: list[RenderableType] = [doc] if doc else []
     for heading, table in (("Keys", keys), ("Tensors, and what each is made of", tensors)):
         if table.row_count:
             parts += ["", Text(heading, "bold"), Padding(table, (0, 0, 0, 2))]
