@@ -39,6 +39,11 @@ def size(text: str) -> int:
     return int(float(found[1]) * UNITS[found[2]])
 
 
+def leaves_room(taken: float, memory: float) -> bool:
+    """Whether what is taken leaves the share of a memory free that should be."""
+    return taken <= (1 - FREE) * memory
+
+
 class NotPredicted(Exception):
     """Why the memory of a recipe cannot be told beforehand."""
 
@@ -85,7 +90,7 @@ class Forecast:
         return table
 
     def fits(self, memory: float, switches: Switches = ()) -> bool:
-        return self.peak(switches) <= (1 - FREE) * memory
+        return leaves_room(self.peak(switches), memory)
 
     def advice(self, memory: float) -> str:
         """One sentence: whether the recipe fits, and if not with which switches, as few as will do."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from i2i_core import DISTRIBUTION
 from i2i_core.models.folder import Config, Model
+from i2i_core.recipe.document import json_in_yaml
 
 
 def card(model: Model, pictures: Iterable[str] = ()) -> str:
@@ -32,7 +33,7 @@ def card(model: Model, pictures: Iterable[str] = ()) -> str:
     return f"""---
 library_name: i2i
 pipeline_tag: image-to-image
-tags: {json.dumps(["i2i", "image-to-image", "gan", config.method.use.partition("/")[0]])}
+tags: {json_in_yaml(["i2i", "image-to-image", "gan", config.method.use.partition("/")[0]])}
 ---
 
 # {_text(model.name)}

@@ -15,6 +15,7 @@ from PIL import Image
 from i2i.logged import read_numbers
 from i2i_core.data.pictures import read_picture
 from i2i_core.errors import UsageError
+from i2i_core.recipe.document import json_in_yaml
 from i2i_core.registry.plugins import discover
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def train(
     """
     from i2i_core.training.launch import train as launch
 
-    sets = [f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in (set or {}).items()]
+    sets = [f"{name}={json_in_yaml(value, default=str)}" for name, value in (set or {}).items()]
     files = tuple(Path(file) for file in plugins)
     run = launch(
         recipe,

@@ -62,8 +62,8 @@ class Translator:
     """Translates pictures with a trained model.
 
         model = i2i.load("models/emoji")
-        model(picture, domain="line_art", seed=3)
-        model(picture, domain="line_art", reference=other)
+        model(picture, domain="high_contrast", seed=3)
+        model(picture, domain="high_contrast", reference=other)
 
     Pictures of any size come in and go out; for many styles of the same pictures there are `sources`.
     """

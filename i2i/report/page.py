@@ -176,7 +176,8 @@ def _family(report: RunReport, family: Family, slider: str, warn: Callable[[str]
 def _drawn(report: RunReport, family: str) -> str | None:
     """What the pictures show, where a hook of the core drew them."""
     drawn = [name for name, hook in report.recipe.all_hooks().items() if hook.use == "sample_grid"]
-    return "Held-out sources along the top; below them a row per style." if family in drawn else None
+    caption = "Held-out sources along the top; below them a row per style, its domain at the left."
+    return caption if family in drawn else None
 
 
 def _uri(picture: Image.Image) -> str:

@@ -20,7 +20,7 @@ from i2i_core.plan.fields import EVERY_FIELD
 from i2i_core.plan.flow import planner_of
 from i2i_core.plan.planner import Planner, Unresolved
 from i2i_core.plan.tensors import Node
-from i2i_core.recipe.document import load_text
+from i2i_core.recipe.document import json_in_yaml, load_text
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
 
@@ -126,7 +126,7 @@ def of_recipe(
         "training": dict(training or {}),
         "files": {},
     }
-    document = load_text(json.dumps(to_jsonable_python(config), indent=1, ensure_ascii=False), f"{name}/{CONFIG}")
+    document = load_text(json_in_yaml(to_jsonable_python(config), indent=1), f"{name}/{CONFIG}")
     kept = {name: {**tensors} for name, tensors in networks.items() if name in used}
     return Model(name, document, kept, files)
 

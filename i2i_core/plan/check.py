@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -20,6 +19,7 @@ from i2i_core.plan.flow import check_flow
 from i2i_core.plan.tensors import method_tensors
 from i2i_core.recipe import sections
 from i2i_core.recipe.document import Path as Place
+from i2i_core.recipe.document import json_in_yaml
 from i2i_core.recipe.problems import in_order
 from i2i_core.recipe.reading import NOTHING, find_recipe, load_recipe, parse_recipe
 from i2i_core.recipe.sections import OPTIMIZER_KEYS, Recipe, Use
@@ -44,7 +44,7 @@ def load(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins) -> Checked
 
 def _read(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, launcher: Mapping[str, str] = NOTHING) -> Recipe:
     if isinstance(recipe, Mapping):
-        text = json.dumps(recipe, indent=1, ensure_ascii=False, default=str)
+        text = json_in_yaml(recipe, indent=1, default=str)
         return parse_recipe(text, "recipe", sets, launcher)
     return load_recipe(find_recipe(recipe, plugins.recipes(), plugins.hint_for_recipe), sets, launcher)
 

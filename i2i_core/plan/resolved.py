@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from i2i_core.plan.checked import Checked
-from i2i_core.recipe.document import Document, Path, load_text, scalar
+from i2i_core.recipe.document import Document, Path, escaped, json_in_yaml, load_text, scalar
 from i2i_core.recipe.sections import DEFAULT_OPTIMIZER
 
 PLAIN = re.compile(r"[\w./][\w./-]*")
@@ -90,6 +89,7 @@ def _leaves(data: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, An
 
 
 def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
+    """Where a value comes from, on one line: a --set may be written on several."""
     data, place = document.data, path
     for key in path:
         if isinstance(data, Mapping) and key in data:
@@ -101,7 +101,8 @@ def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
     mark = document.mark(place)
     if mark.line and kept:
         return kept[mark.line - 1].partition("  # ")[2]
-    return str(mark).replace(mark.file, FilePath(mark.file).name) if mark.line else str(mark)
+    said = str(mark).replace(mark.file, FilePath(mark.file).name) if mark.line else str(mark)
+    return escaped(" ".join(said.split()))
 
 
 def _inline(value: object) -> str:
@@ -112,7 +113,7 @@ def _inline(value: object) -> str:
         return value
     if isinstance(value, float) and math.isinf(value):
         return ".inf" if value > 0 else "-.inf"
-    return json.dumps(value, ensure_ascii=False)
+    return json_in_yaml(value)
 
 
 @dataclass(frozen=True)

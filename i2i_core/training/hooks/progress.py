@@ -24,7 +24,7 @@ class Progress:
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
     def run_start(self, run: RunContext) -> None:
         self.console.quiet = not run.is_main
@@ -61,7 +61,8 @@ class Progress:
 
     def run_end(self, run: RunContext) -> None:
         self.live.stop()
-        self._say(f"{run.step - self.first} steps in {_clock(time.monotonic() - self.started)}")
+        steps = run.step - self.first
+        self._say(f"{steps} step{'s' * (steps != 1)} in {_clock(time.monotonic() - self.started)}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
-from rich.console import Console
 from torch import Tensor
 
 from i2i_core.data.batches import directions, to_tensor
@@ -50,12 +50,12 @@ class TruePairs:
             results = self.measure(run)
             write_file(run.folder / "eval" / f"{self.name}.json", json.dumps(results, indent=1))
             for name, r in results.items():
-                Console(stderr=True).print(
+                print(
                     f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
                     f"(untranslated {r['untranslated']:.1%}, chance {r['chance']:.1%}); mean error "
                     f"{r['error']['translated']:.3f} (untranslated {r['error']['untranslated']:.3f}, a random picture "
                     f"{r['error']['random']:.3f})",
-                    highlight=False,
+                    file=sys.stderr,
                 )
 
     def measure(self, run: RunContext) -> dict[str, dict[str, Any]]:
