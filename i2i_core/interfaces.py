@@ -145,7 +145,7 @@ class Hook(Protocol):
     """
 
     def run_start(self, run: RunContext) -> None:
-        """All parts of the run are built and `run.step` is set. Create the hook's state: a resumed one is loaded next."""
+        """All parts of the run are built and `run.step` is set. Create state here; a resumed one is loaded next."""
 
     def before_phase(self, run: RunContext, phase: str) -> None:
         """A phase is about to compute its losses."""
