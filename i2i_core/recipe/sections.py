@@ -234,7 +234,7 @@ class Recipe(Section):
     hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
         default={}, validate_default=True
     )
-    """Hooks by name; progress, metrics and checkpoint are always present; null removes one."""
+    """Hooks by name; progress, metrics and checkpoint are present by default; null removes one."""
     trainer: Named = Use(use="phases")
     """The training loop."""
     _document: Document
