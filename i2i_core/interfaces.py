@@ -109,25 +109,25 @@ class RunContext(Protocol):
     """The part of a run that a hook may use."""
 
     step: int
-    """The number of iterations that are done."""
+    """The number of completed iterations."""
     recipe: Recipe
-    """The recipe, with all defaults."""
+    """The recipe with all defaults."""
     folder: Path | None
-    """The run's folder; None for a run that leaves nothing behind."""
+    """The run's folder; None for a run that writes no files."""
     is_main: bool
-    """Whether this process writes files and prints."""
+    """True in the process that writes files and prints."""
     accelerator: Accelerator
     """Accelerate's view of this process: device, number of processes, trackers."""
     networks: Mapping[str, nn.Module]
     """The networks in training, by name."""
     eval_networks: MutableMapping[str, nn.Module]
-    """The networks that pictures are drawn with: those in training, or averages where a hook puts some."""
+    """The networks for sample grids and metrics: those in training, or their EMA if a hook sets it."""
     validation: Dataset
-    """The held-out pictures; the training pictures where there are none."""
+    """The held-out pictures, or the training pictures if there are none."""
 
     @property
     def stopping(self) -> bool:
-        """Whether all processes agreed to stop after this step."""
+        """True if all processes have agreed to stop after this step."""
         ...
 
     def tensor(self, name: str, phase: str | None = None) -> TensorView:
@@ -147,21 +147,21 @@ class Hook(Protocol):
     """Any object with methods named after events, each taking any subset of the event's arguments.
 
     With `state_dict()` and `load_state_dict(state)` (a flat mapping of names to tensors) it is saved and resumed.
-    Hooks hear an event in the order of the recipe. A class attribute `order = "first"` or `order = "last"` puts a hook
-    before or after the others; one with a `state_dict` is first unless it says otherwise.
+    Hooks are called in the order of the recipe. A class attribute `order = "first"` or `order = "last"` moves a hook
+    before or after the others; a hook with a `state_dict` comes first unless it sets `order`.
     """
 
     def run_start(self, run: RunContext) -> None:
-        """Everything is built and `run.step` is known; make what `state_dict` gives: a resumed state is loaded next."""
+        """All parts of the run are built and `run.step` is set. Create state here; a resumed one is loaded next."""
 
     def before_phase(self, run: RunContext, phase: str) -> None:
-        """A phase of the iteration is about to compute its losses."""
+        """A phase is about to compute its losses."""
 
     def after_phase(self, run: RunContext, phase: str, losses: Mapping[str, Tensor]) -> None:
-        """The phase's networks were stepped; their gradients are still there."""
+        """A phase has stepped its networks; their gradients are still available."""
 
     def after_step(self, run: RunContext, losses: Mapping[str, Tensor]) -> None:
-        """An iteration is done: `run.step` counts it; `losses` are 0-d tensors "phase/term" on the device."""
+        """An iteration is done and counted in `run.step`; `losses` maps "phase/term" to 0-d tensors on the device."""
 
     def checkpoint_saved(self, run: RunContext, path: Path) -> None:
         """A checkpoint was saved at `path`."""

@@ -27,7 +27,7 @@ from i2i_fan_mask.fan import FAN
 from tests.exported import CYCLEGAN, EMOJI, PLAIN, SIZE, SMALL, emoji, run_file, translated
 from tests.models import untrained
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "elsewhere.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "export.md"
 
 
 @pytest.fixture(scope="module")

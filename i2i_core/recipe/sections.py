@@ -59,7 +59,7 @@ class Section(BaseModel):
 
 
 class Use(BaseModel):
-    """A component: `use` names it, keys that are not the core's are its parameters (or rename what it reads)."""
+    """A component: `use` names it; keys that are not the core's are its parameters, or choose the tensors it reads."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     use: str
@@ -88,25 +88,25 @@ WrittenSchedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any
 
 
 class Term(Use):
-    """A loss in a group: weight × loss(tensors), every n-th step (then × n), with its own aliases."""
+    """A loss term of a group: weight × loss(tensors), in every n-th step (then × n), with its own aliases."""
 
     weight: WrittenSchedule = Field(default=1.0, validate_default=True)
     """A number, or a [schedule](#schedules) such as {ramp: [from, to], over: steps}."""
     every: PositiveInt = 1
-    """Only every n-th iteration, then n times as strong."""
+    """Compute the loss in every n-th iteration only, multiplied by n."""
     where: dict[str, str] = {}
-    """What a name means for this loss alone."""
+    """Aliases for this loss only."""
 
 
 class Phase(Section):
-    """Which networks are trained to minimise which groups of losses under which aliases."""
+    """The networks to train, the groups of losses to minimise, and the aliases."""
 
     train: Names[NetworkName]
-    """Networks that this phase steps."""
+    """Networks that this phase trains."""
     losses: Names[LossGroup]
-    """Groups that it minimises."""
+    """Groups of losses that it minimises."""
     where: dict[str, str] = {}
-    """What a name means in this phase."""
+    """Aliases for this phase."""
 
 
 def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
@@ -122,7 +122,7 @@ _IN_ORDER = AfterValidator(_in_order)
 
 
 class Augment(Section):
-    """Random changes of training pictures."""
+    """Augmentation of training pictures."""
 
     crop: Probability = 0.5
     """Probability of a random resized crop."""
@@ -142,18 +142,18 @@ class Data(Use):
     """The data set and how it is batched; other keys are the data set's own."""
 
     image_size: Annotated[_Size, _SQUARE]
-    """H and W in pixels; one number for both."""
+    """Height and width in pixels; one number for both."""
     cache: Annotated[_Size, _SQUARE] | None = None
-    """H and W at which pictures are decoded once and kept in the user's cache; null decodes them again each time."""
+    """Height and width at which decoded pictures are kept in the user's cache; null decodes them every time."""
     batch_size: PositiveInt
     """Samples per step over all processes."""
     gradient_accumulation: PositiveInt = 1
-    """Parts in which a process computes its share of a batch, one after the other: less memory, the same gradients."""
+    """Number of parts in which a process computes its share of a batch: less memory, the same gradients."""
     workers: NonNegativeInt = 0
     """Processes that load pictures, per training process; 0 loads in the training process."""
     targets: Literal["all", "others"] | Annotated[dict[str, Names[str]], Field(min_length=1)] = "all"
-    """Domains that a picture is translated into: its own among them, as in StarGAN v2; only others; or, by the name of
-    each domain that gives sources, the one or those it is translated into."""
+    """Target domains of a picture: all, including its own, as in StarGAN v2; only others; or a mapping of each source
+    domain to one target domain or a list of them."""
     augment: Augment = Augment()
     validation: dict[str, Any] | None = None
     """Keys of the data set that differ for the held-out pictures."""
@@ -198,45 +198,45 @@ class Recipe(Section):
     """The top level of a recipe; the sections hold names of components, never import paths."""
 
     i2i: Literal[1]
-    """The format of this file."""
+    """Version of the recipe format."""
     steps: PositiveInt
-    """Iterations."""
+    """Number of iterations."""
     seed: NonNegativeInt = 0
-    """Of weights, order, augmentation and latents."""
+    """Seed for weights, order, augmentation and latents."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
-    """fp64 is for comparisons; fp16 is refused."""
+    """Floating-point precision; fp64 is for comparisons; fp16 is not supported."""
     channels_last: bool | Literal["auto"] = "auto"
-    """Channels innermost in memory, which changes speed and rounding; auto: where that is known to be faster."""
+    """Use the channels-last memory format, which changes speed and rounding; auto: where it is known to be faster."""
     tf32: bool = True
-    """Whether GPUs may multiply float32 numbers with 10 bits of their mantissas."""
+    """Allow GPUs to multiply float32 numbers with 10 bits of the mantissa."""
     compile: bool | Names[NetworkName] = False
-    """Networks to compile with torch.compile: all, with those in tensors and losses, or those named."""
+    """Networks to compile with torch.compile: all, including those in tensors and losses, or a list."""
     activation_checkpointing: bool | Names[NetworkName] = False
-    """Networks whose blocks are computed again in the backward pass, not kept: less memory, the same gradients."""
+    """Networks that recompute activations in the backward pass: less memory, the same gradients."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
-    """Versions of i2i, plugins or distributions that this recipe needs."""
+    """Required versions of i2i, plugins or distributions."""
     method: Named
-    """The named tensors of a method: x_fake, s_latent, ..."""
+    """The method, which defines named tensors: x_fake, s_latent, ..."""
     data: Data
     """The data set and how it is batched."""
     networks: dict[str, Named] = Field(min_length=1)
-    """By the names that tensors, losses and phases call them; what depends on the data is filled in."""
+    """Networks by name; parameters that depend on the data are filled in."""
     weights: Path | None = None
-    """The folder of a model whose networks this run starts from; those that it lacks start from the seed."""
+    """Folder of a model to start from; networks that it lacks start from the seed."""
     tensors: Annotated[dict[str, Named], _NULLS_ARE_OUT] = {}
-    """Named tensors besides the method's, or in place of them."""
+    """Named tensors that add to or replace those of the method."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
-    """Groups; each loss reads tensors and networks by its argument names."""
+    """Groups of losses; a loss reads tensors and networks by its argument names."""
     phases: dict[str, Phase] = Field(min_length=1)
-    """One iteration, in this order."""
+    """Phases of an iteration, in order."""
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
-    """The default, and what differs for a network."""
+    """The default optimizer, and the keys that differ for a network."""
     hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
         default={}, validate_default=True
     )
-    """progress, metrics and checkpoint are there without being named; null removes one."""
+    """Hooks by name; progress, metrics and checkpoint are present by default; null removes one."""
     trainer: Named = Use(use="phases")
-    """The loop itself."""
+    """The training loop."""
     _document: Document
 
     @property

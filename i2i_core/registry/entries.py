@@ -78,20 +78,20 @@ class Registrar:
     network = partialmethod(_add, "network")
     """An nn.Module class, or a function that returns a module."""
     loss = partialmethod(_add, "loss")
-    """A function of tensors, or a class whose objects are called with them, giving a scalar."""
+    """A function of tensors, or a class whose instances are called with tensors; returns a scalar."""
     tensor = partialmethod(_add, "tensor")
     """A function or module that computes one named tensor from others."""
     method = partialmethod(_add, "method")
-    """A module (no colon) whose public functions are the method's named tensors."""
+    """A module (a target without colon) whose public functions are the named tensors of the method."""
     hook = partialmethod(_add, "hook")
     """A class whose methods are named after events."""
     optimizer = partialmethod(_add, "optimizer")
-    """A function (params, *, ...) -> torch.optim.Optimizer."""
+    """A function `(params, *, ...) -> torch.optim.Optimizer`."""
     schedule = partialmethod(_add, "schedule")
-    """A class whose objects are called with the step and give a number: a weight or a learning rate that changes."""
+    """A class whose instances map a step to a number: a weight or a learning rate."""
     dataset = partialmethod(_add, "dataset")
     """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
     metric = partialmethod(_add, "metric")
     """A function or class that measures a trained model."""
     trainer = partialmethod(_add, "trainer")
-    """A class with `train(run)`."""
+    """A class with the method `train(run)`."""

@@ -30,14 +30,14 @@ def i2i_recipes() -> Path:  # type: ignore[empty-body]
 
 @hookspec
 def i2i_commands(group: click.Group) -> None:
-    """Add verbs to the `i2i` command; `group` is its click group."""
+    """Add subcommands to the `i2i` command; `group` is its click group."""
 
 
 @hookspec
 def i2i_importers(group: click.Group) -> None:
-    """Add formats to `i2i import`; `group` is its click group, and a verb of it makes a model of someone's file."""
+    """Add formats to `i2i import`; `group` is its click group, and each subcommand converts a file to a model."""
 
 
 @hookspec
 def i2i_check(recipe: Recipe) -> list[Problem]:  # type: ignore[empty-body]
-    """Return the plugin's own problems with a recipe."""
+    """Return problems that the plugin finds in a recipe."""
