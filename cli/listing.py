@@ -33,7 +33,7 @@ RECIPE = "recipe"
 def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     """List the components that recipes can name, and bundled recipes.
 
-    KIND is one of network, loss, tensor, method, hook, optimizer, schedule, dataset, metric, trainer, recipe.
+    KIND is one of network, loss, tensor, method, hook, optimizer, schedule, dataset, trainer, recipe.
 
     \b
     i2i ls

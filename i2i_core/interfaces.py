@@ -164,10 +164,10 @@ class Hook(Protocol):
         """An iteration is done and counted in `run.step`; `losses` maps "phase/term" to 0-d tensors on the device."""
 
     def checkpoint_saved(self, run: RunContext, path: Path) -> None:
-        """A checkpoint was saved at `path`."""
+        """A checkpoint was saved at `path`; only the main process calls this."""
 
     def run_end(self, run: RunContext) -> None:
         """The last iteration is done and saved (not called when training stops early)."""
 
 
-EVENTS = ("run_start", "before_phase", "after_phase", "after_step", "checkpoint_saved", "run_end")
+EVENTS = tuple(name for name in vars(Hook) if not name.startswith("_"))

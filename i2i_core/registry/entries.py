@@ -11,7 +11,7 @@ from typing import Any
 
 from i2i_core.errors import PluginError
 
-KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule", "dataset", "metric", "trainer")
+KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule", "dataset", "trainer")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,5 @@ class Registrar:
     """A class whose instances map a step to a number: a weight or a learning rate."""
     dataset = partialmethod(_add, "dataset")
     """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
-    metric = partialmethod(_add, "metric")
-    """A function or class that measures a trained model."""
     trainer = partialmethod(_add, "trainer")
     """A class with the method `train(run)`."""
