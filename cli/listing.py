@@ -126,8 +126,9 @@ def _event_problems(entry: Entry) -> list[Problem]:
 def _hint(name: str, plugins: Plugins) -> str:
     from i2i_core.errors import did_you_mean
 
+    names = [e.name for e in plugins.registry]
     hint = plugins.hint_for_plugin(name.partition("/")[0])
-    return hint or did_you_mean(name, [e.name for e in plugins.registry])
+    return hint or did_you_mean(name, [known for known in names if known.endswith(f"/{name}")] or names)
 
 
 def _facts(entry: Entry) -> dict[str, Any]:

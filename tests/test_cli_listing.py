@@ -147,6 +147,9 @@ def test_show_of_an_unknown_component_says_what_to_do(i2i, tmp_path):
     answer = i2i("show", "stargan_v2/generater")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == "there is no component called stargan_v2/generater (did you mean stargan_v2/generator?)\n"
+    assert i2i("show", "high_pass").err == (
+        "there is no component called high_pass (did you mean fan_mask/high_pass?)\n"
+    )
     team = tmp_path / "team.yaml"
     team.write_text("plugins: {broken: {package: nothing_of_that_name}}\nindex: {fan_mask: i2i-gan-fan-mask}\n")
     answer = i2i("show", "fan_mask/high_pass", "--registry", team)

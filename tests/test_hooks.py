@@ -323,6 +323,8 @@ def test_a_resumed_run_counts_its_own_steps(tmp_path: Path, capfd: pytest.Captur
     train(tmp_path / "run", "steps=3", *NO_GRIDS)
     train(tmp_path / "run", "steps=5", "hooks.progress=progress", resume=True)
     assert capfd.readouterr().err.splitlines()[-1].startswith("2 steps in 0:")
+    train(tmp_path / "run", resume=True)
+    assert "training" not in capfd.readouterr().err, "nothing is left to train"
 
 
 def test_a_terminal_is_left_as_it_was_when_a_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,10 @@ class Progress:
         self.console.quiet = not run.is_main
         where, world = f" -> {run.folder}" if run.folder else "", run.accelerator.num_processes
         processes = f" in {world} processes" if world > 1 else ""
-        self._say(f"training on {run.accelerator.device}{processes} from step {run.step} to {run.recipe.steps}{where}")
+        if run.step < run.recipe.steps:
+            self._say(
+                f"training on {run.accelerator.device}{processes} from step {run.step} to {run.recipe.steps}{where}"
+            )
         self.started, self.first = time.monotonic(), run.step
         self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
         self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)
