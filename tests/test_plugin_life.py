@@ -163,7 +163,7 @@ def test_of_two_with_one_name_the_first_distribution_by_name_is_in_use(machine, 
 def test_a_misspelt_event_is_found_where_its_hook_is_used_or_shown(machine, install):
     install((PARTS, "after_step", "after_stpe"))
     assert machine.row("flowers")["error"] == ""  # listing imports no hook
-    problem = "hook Count has a method after_stpe, which is no event (did you mean after_step?)"
+    problem = "hook Count has a method after_stpe, which is not an event (did you mean after_step?)"
     answer = machine.i2i("validate", RECIPE)
     assert (answer.code, answer.err) == (2, f"{RECIPE}:14:10: {problem}\n")
     answer = machine.i2i("show", "flowers/count")

@@ -129,7 +129,7 @@ def _requirements(recipe: Recipe, checker: Checker) -> None:
                     f'pip install "{distribution}{wanted}"',
                 )
         except InvalidSpecifier:
-            checker.report(f"{wanted!r} is no version range", place, 'write for example ">=0.1,<1"')
+            checker.report(f"{wanted!r} is not a version range", place, 'write for example ">=0.1,<1"')
         except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
             if name not in distributions:
                 known = f'pip install "{plugins.index.get(name, name)}{wanted}"'
