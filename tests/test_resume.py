@@ -240,7 +240,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(short: Path, tmp_pat
     assert found.step == 2
     assert len(said) == 1
     assert f"{folder}/checkpoints/step-00000003" in said[0]
-    assert said[0].endswith("; looking for an older one")
+    assert said[0].endswith("; trying an older one")
 
 
 def test_a_run_goes_on_from_before_the_damage_and_no_damage_crowds_out_good_ones(short: Path, tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_nothing_is_overwritten_unless_told(i2i, photos, tmp_path):
         (
             ("align", "photos", "out", "--weights", "walls/wall.png"),
             4,
-            "walls/wall.png is no checkpoint: neither .safetensors nor written by torch.save",
+            "walls/wall.png is not a checkpoint: neither .safetensors nor written by torch.save",
         ),
         (
             ("masks", "photos", "out", "--weights", "wing.ckpt"),
