@@ -111,9 +111,7 @@ def refusal(tmp_path: Path, root: Path, *sets: str) -> str:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     said = refusal(tmp_path, tmp_path / "photos")
-    assert said.endswith(
-        f": there is no folder {tmp_path}/photos; data.root must hold one folder of pictures per domain"
-    )
+    assert said.endswith(f": there is no folder {tmp_path}/photos, which should hold one folder of pictures per domain")
 
 
 def test_a_folder_without_domains_is_refused(tmp_path: Path) -> None:

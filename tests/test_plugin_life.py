@@ -213,7 +213,7 @@ def test_a_run_outlives_its_plugin(machine, install):
     answer = machine.i2i(*resume)
     assert (answer.code, answer.out.splitlines()[0]) == (0, "counted 3")
     assert answer.err == (
-        "warning: run was trained with i2i-flowers==1.2, and now there is i2i-flowers==1.4, so what "
-        "follows may differ in its bits\n"
+        "warning: run was trained with i2i-flowers==1.2, and now there is i2i-flowers==1.4, so "
+        "results may not be equal bit for bit\n"
     )
     assert json.loads((run / "env.json").read_text())["plugins"] == {"flowers": "i2i-flowers==1.4"}

@@ -138,8 +138,8 @@ def test_other_domains_are_warned_of(model: Path, tmp_path: Path) -> None:
         warnings.simplefilter("always")
         prepared(f"weights={tmp_path / 'other'}")
     assert str(said[-1].message) == (
-        f"the model {tmp_path / 'other'} was trained on the domains line, colour, whose "
-        f"weights are now those of flat, high_contrast"
+        f"the model {tmp_path / 'other'} was trained on the domains line, colour; their "
+        f"weights are now used for flat, high_contrast"
     )
 
 
