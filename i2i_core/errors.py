@@ -1,4 +1,4 @@
-"""What can go wrong, as a user sees it: a sentence, a place, what to do, and an exit code."""
+"""Errors for users: one sentence that says what happened, where, and what to do; and an exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import ClassVar
 
 @dataclass(frozen=True)
 class Mark:
-    """A place in a recipe; `line` and `column` count from 1, line 0 means the whole `file` (or a --set)."""
+    """A position in a recipe. `line` and `column` count from 1; line 0 stands for the whole `file`, or for a --set."""
 
     file: str
     line: int = 0
@@ -23,7 +23,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake: what, where, what to do."""
+    """One mistake: what it is, where it is, and a hint what to do."""
 
     message: str
     mark: Mark | None = None
@@ -35,19 +35,19 @@ class Problem:
 
 
 class I2IError(Exception):
-    """An error that has been explained: printed as one sentence, never as a traceback."""
+    """Base class of expected errors. The command prints one as a sentence, never as a traceback."""
 
     exit_code: ClassVar[int] = 1
 
 
 class UsageError(I2IError):
-    """A command that cannot be followed: it lacks something, or asks for what is not there or may not be replaced."""
+    """A wrong command line: an argument is missing, names a missing file, or would overwrite an existing one."""
 
     exit_code = 2
 
 
 class RecipeError(I2IError):
-    """Every problem of a recipe at once."""
+    """All problems of a recipe, one per line."""
 
     exit_code = 2
 
@@ -57,13 +57,13 @@ class RecipeError(I2IError):
 
 
 class DataError(I2IError):
-    """Pictures that are missing, empty or unreadable."""
+    """Missing, unreadable or unusable pictures."""
 
     exit_code = 3
 
 
 class CheckpointError(I2IError):
-    """A checkpoint that does not verify or belongs to another recipe."""
+    """A checkpoint or model that is damaged, or does not fit the recipe."""
 
     exit_code = 4
 
@@ -75,72 +75,72 @@ class PluginError(I2IError):
 
 
 class Diverged(I2IError):
-    """A loss or a gradient is no longer a finite number."""
+    """A loss or gradient that is not finite (NaN or infinite)."""
 
     exit_code = 6
 
 
 class OutOfMemory(I2IError):
-    """The device has no memory left."""
+    """Exhausted memory of the device or the host."""
 
     exit_code = 7
 
 
 class Locked(I2IError):
-    """Another process is using the run folder."""
+    """A run folder that another process is using."""
 
     exit_code = 73
 
 
 class DiskError(I2IError):
-    """The disk is full or cannot be written."""
+    """A failed write to the disk."""
 
     exit_code = 74
 
 
 class DiskFull(DiskError):
-    """The disk has no space left."""
+    """A failed write to a full disk."""
 
 
 class Preempted(I2IError):
-    """Told to stop: the run is saved and can be resumed."""
+    """A stop by SIGTERM. The run was saved and can be resumed."""
 
     exit_code = 75
 
 
 class Interrupted(I2IError):
-    """Ctrl-C."""
+    """A stop by Ctrl-C."""
 
     exit_code = 130
 
 
 @contextmanager
 def noted(place: str, mark: Mark | None, given: Mapping[str, object]) -> Iterator[None]:
-    """Add to an unexpected error in which component it happened.
+    """Add `place`, the component that is called, as a note to an unexpected error in this block.
 
-    A ValueError of one that the recipe names, at `mark`, is a mistake there: what its keys allow does not fit what it
-    reads. So is a network among the `given` that lacks what is asked of it.
+    With a `mark`, the position of the component in the recipe, two errors become a RecipeError there: a ValueError,
+    since the component's keys do not fit its inputs; and a missing method or argument of a network in `given`.
     """
     try:
         yield
     except Exception as error:
         misfit = next((name for name, network in given.items() if _lacks(error, network)), "")
         if mark is not None and (misfit or isinstance(error, ValueError)):
-            said = f"the network {misfit} does not fit: {error}" if misfit else str(error)
-            raise RecipeError([Problem(f"{place}: {said}", mark)]) from error
+            message = f"the network {misfit} does not fit: {error}" if misfit else str(error)
+            raise RecipeError([Problem(f"{place}: {message}", mark)]) from error
         error.add_note(place)
         raise
 
 
 def _lacks(error: Exception, network: object) -> bool:
-    """Whether an error says that a network has no such method, or is called otherwise."""
+    """Return True if `error` says that a network lacks a method, or does not accept its arguments."""
     if isinstance(error, AttributeError):
         return hasattr(network, "forward") and error.obj is network
     return isinstance(error, TypeError) and str(error).startswith(f"{type(network).__name__}.forward() ")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint naming the closest known name, else the known names when they are few, else nothing."""
+    """Return a hint: the closest known name, or all known names if they are at most 12, or ""."""
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:

@@ -1,6 +1,6 @@
-"""The interfaces as Protocols, which a type checker reads. No component has to inherit from them.
+"""The interfaces of components as Protocols for type checkers. No component has to inherit from them.
 
-A parameter of a component annotated with one of these takes a nested component of that kind from the recipe.
+If a parameter of a component is annotated with one of these, a recipe may give a nested component of that kind for it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Network(Protocol):
-    """An `nn.Module`. Constructor parameters called `image_size`, `num_domains` or `domains` come from the data."""
+    """An `nn.Module`. Constructor parameters `image_size`, `num_domains` and `domains` are filled in from the data."""
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
     def state_dict(self) -> Mapping[str, Any]: ...
@@ -27,7 +27,7 @@ class Network(Protocol):
 
 @runtime_checkable
 class Loss(Protocol):
-    """A callable whose argument names are the tensors it wants, returning a scalar to be minimised."""
+    """A callable that returns a scalar tensor to minimise. Its argument names are the named tensors that it reads."""
 
     def __call__(self, *tensors: Any) -> Tensor: ...
 
@@ -36,39 +36,48 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def detached(function: F) -> F:
-    """Mark a tensor through which no gradient flows: it and what only it uses are computed without a graph."""
+    """Mark the function of a named tensor through which no gradient flows.
+
+    It is computed without a graph, and so are the tensors that only it reads.
+    """
     function.__dict__["detached"] = True
     return function
 
 
 @runtime_checkable
 class Schedule(Protocol):
-    """A number that changes over a run: a function of the step, so it has no state to save."""
+    """A number that changes during a run, as a function of the step alone; it has no state to save."""
 
     def __call__(self, step: int) -> float: ...
 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """Pictures in named domains. The core samples, augments and batches them."""
+    """A data set of pictures in named domains. The core samples, augments and batches them.
+
+    It is pickled to be sent to data workers, so it should not hold pictures in memory.
+    """
 
     domains: Sequence[str]
-    """Names, in the order of the class index y."""
+    """Names of the domains, in the order of the class index y."""
     paired: bool
-    """Whether picture(a, i) and picture(b, i) show the same thing for all domains a and b."""
+    """True if picture(a, i) and picture(b, i) are translations of each other, for all domains a and b."""
 
-    def count(self, domain: int) -> int: ...
+    def count(self, domain: int) -> int:
+        """Return the number of pictures in a domain."""
+        ...
+
     def picture(self, domain: int, index: int) -> PIL.Image.Image:
-        """Return an RGB picture of any size. The data set is pickled to data workers, so keep it light."""
+        """Return picture `index` of a domain, in mode RGB, of any size."""
         ...
 
 
 @runtime_checkable
 class CacheableDataset(Dataset, Protocol):
-    """A data set for `data.cache`: its pictures may be kept, and several threads may ask for them at a time."""
+    """A data set that `data.cache` can cache. Its `picture` has to be thread-safe."""
 
     def fingerprint(self) -> str:
-        """Return text that changes with the pictures: names, sizes and times of files, say."""
+        """Return a text that changes whenever a picture does, for example names, sizes and times of the files."""
         ...
 
 
@@ -77,23 +86,26 @@ RunT_contra = TypeVar("RunT_contra", contravariant=True)
 
 @runtime_checkable
 class Trainer(Protocol[RunT_contra]):
-    """The training loop: drives a run from `run.step` to `run.recipe.steps`."""
+    """The training loop."""
 
-    def train(self, run: RunT_contra) -> None: ...
+    def train(self, run: RunT_contra) -> None:
+        """Train from iteration `run.step` to `run.recipe.steps`, or until `run.stopping`."""
+        ...
 
 
 class TensorView(Protocol):
-    """A named tensor of any batch, computed without gradients from the networks that pictures are drawn with."""
+    """A named tensor as a function of a batch, computed without gradients from the run's `eval_networks`."""
 
     fields: Collection[str]
-    """The batch fields that it depends on."""
+    """Names of the batch fields that the tensor depends on."""
 
     def __call__(self, batch: Mapping[str, Tensor], *, draw: int = 0, shared: bool = False) -> Tensor:
-        """Return the tensor on the CPU as float32, (N, ...).
+        """Return the tensor for N samples, (N, ...), as float32 on the CPU.
 
-        batch: fields of N samples on the CPU, pictures (N, 3, H, W) as uint8 or in [-1, 1]. It is computed in parts as
-        large as those of training, so it takes no more memory. draw: the number of the latents; shared: whether all
-        samples get the same ones.
+        batch: fields of N samples on the CPU; pictures are (N, 3, H, W), as uint8 or as floats in [-1, 1]. The batch
+        is computed in parts of the size used in training, so N does not raise the peak memory.
+        draw: number of the draw of latents; each number gives other latents.
+        shared: use the same latents for all samples.
         """
         ...
 
@@ -106,68 +118,81 @@ class Stateful(Protocol):
 
 
 class RunContext(Protocol):
-    """The part of a run that a hook may use."""
+    """The members of a run that a hook may use."""
 
     step: int
-    """The number of completed iterations."""
+    """Number of finished iterations."""
     recipe: Recipe
-    """The recipe with all defaults."""
+    """The recipe, with all defaults filled in."""
     folder: Path | None
-    """The run's folder; None for a run that writes no files."""
+    """The run's folder, or None for a trial run that writes no files."""
     is_main: bool
-    """True in the process that writes files and prints."""
+    """True in the main process, the one that writes files and prints."""
     accelerator: Accelerator
-    """Accelerate's view of this process: device, number of processes, trackers."""
+    """The `Accelerator` of this process: device, number of processes, trackers."""
     networks: Mapping[str, nn.Module]
-    """The networks in training, by name."""
+    """The networks that are trained, by name."""
     eval_networks: MutableMapping[str, nn.Module]
-    """The networks for sample grids and metrics: those in training, or their EMA if a hook sets it."""
+    """The networks to use for inference, by name: those in `networks`, or averages (EMA) that a hook puts here."""
     validation: Dataset
-    """The held-out pictures, or the training pictures if there are none."""
+    """The held-out pictures, or the training pictures if the recipe has no `data.validation`."""
 
     @property
     def stopping(self) -> bool:
-        """True if all processes have agreed to stop after this step."""
+        """True if the processes agreed to stop after this iteration."""
         ...
 
     def tensor(self, name: str, phase: str | None = None) -> TensorView:
-        """Return a named tensor under the aliases of `phase`; raises RecipeError if nothing makes it."""
+        """Return a named tensor, under the aliases of `phase` if given. Raises RecipeError if nothing defines it."""
         ...
 
     def log(self, values: Mapping[str, float]) -> None:
-        """Append numbers to metrics.jsonl and send them to the trackers; call it in every process."""
+        """Append numbers to metrics.jsonl and send them to the trackers. Every process has to call it."""
         ...
 
     def save(self, keep: int | None = None) -> Path | None:
-        """Save a checkpoint of this step, keep the newest `keep`; call it in every process."""
+        """Save a checkpoint of this step, and delete all but the newest `keep`. Every process has to call it.
+
+        A step that has a checkpoint is not saved again. Returns the path of a new checkpoint in the main process, else
+        None.
+        """
         ...
 
 
 class Hook(Protocol):
-    """Any object with methods named after events, each taking any subset of the event's arguments.
+    """An object with methods named after events. Each method takes any of the event's arguments, by name.
 
-    With `state_dict()` and `load_state_dict(state)` (a flat mapping of names to tensors) it is saved and resumed.
-    Hooks are called in the order of the recipe. A class attribute `order = "first"` or `order = "last"` moves a hook
-    before or after the others; a hook with a `state_dict` comes first unless it sets `order`.
+    A hook with `state_dict()` and `load_state_dict(state)`, a flat mapping of names to tensors, is saved in checkpoints
+    and restored on resume. Hooks are called in the order of the recipe. A class attribute `order = "first"` or
+    `order = "last"` moves a hook before or after the others; a hook with a `state_dict` is first by default.
     """
 
     def run_start(self, run: RunContext) -> None:
-        """All parts of the run are built and `run.step` is set. Create state here; a resumed one is loaded next."""
+        """Called once before training, when everything is built and `run.step` is set.
+
+        Create the tensors that `state_dict` returns here; on resume, the saved state is loaded into them next.
+        """
 
     def before_phase(self, run: RunContext, phase: str) -> None:
-        """A phase is about to compute its losses."""
+        """Called before a phase computes its losses."""
 
     def after_phase(self, run: RunContext, phase: str, losses: Mapping[str, Tensor]) -> None:
-        """A phase has stepped its networks; their gradients are still available."""
+        """Called after a phase stepped its networks, whose gradients are still set.
+
+        losses: unweighted losses of the phase by name, as 0-d tensors on the device.
+        """
 
     def after_step(self, run: RunContext, losses: Mapping[str, Tensor]) -> None:
-        """An iteration is done and counted in `run.step`; `losses` maps "phase/term" to 0-d tensors on the device."""
+        """Called after an iteration, which `run.step` already counts.
+
+        losses: unweighted losses by "phase/loss", as 0-d tensors on the device.
+        """
 
     def checkpoint_saved(self, run: RunContext, path: Path) -> None:
-        """A checkpoint was saved at `path`; only the main process calls this."""
+        """Called in the main process after a checkpoint was saved at `path`."""
 
     def run_end(self, run: RunContext) -> None:
-        """The last iteration is done and saved (not called when training stops early)."""
+        """Called after the last iteration and its checkpoint; not called if training stops early."""
 
 
 EVENTS = tuple(name for name in vars(Hook) if not name.startswith("_"))

@@ -1,4 +1,4 @@
-"""The contract of a plugin, for its own tests: `check_plugin("my_plugin")`. It needs no test framework."""
+"""Contract tests for plugins: `check_plugin("my_plugin")`, for any test framework or none."""
 
 from __future__ import annotations
 
@@ -39,30 +39,31 @@ if hasattr(plugin, "i2i_components"):
     plugin.i2i_components(Registrar(Registry(), "", ""))
 print(*sys.modules.keys() - before)
 """
-"""What every call of `i2i` does with a plugin."""
+"""The plugin discovery of every `i2i` command, as a script; it prints the modules that it imported."""
 PATIENCE = 10
-"""How many times as long several processes may take as one, before they are thought to wait for each other."""
+"""Time limit of several processes as a multiple of the time of one; beyond it they are taken for deadlocked."""
 PER_PROCESS = ("tensors/", "losses/")
-"""Parts of a checkpoint that each process has its own of: what tensors and losses remember."""
+"""Prefixes of the checkpoint parts that differ between processes: the state of tensors and losses."""
 RTOL, ATOL = 1e-6, 1e-9
-"""What rounding may change in float64: more than it does, less than any other order of samples would."""
+"""Tolerances for rounding in float64, above its size and below the effect of another order of samples."""
 
 
 def check_plugin(name: str, *, sets: Sequence[str] = (), processes: int = 2) -> None:
-    """Raise an AssertionError with all that is wrong with an installed plugin, a sentence a line.
+    """Check an installed plugin. Raises AssertionError that lists all failures, one sentence per line.
 
     - Importing its first module imports neither torch nor numpy, nor the modules of its components.
-    - Every component can be imported, says the type of all that it takes and gives, and is documented: in a summary,
-      and each of its recipe keys by name.
+    - Every component can be imported, has type annotations for its arguments and results, and has a docstring with a
+      summary line that names each of its recipe keys.
     - Every bundled recipe is valid and trains two steps on the CPU.
-    - A run that is resumed after its first step ends with the same bits in its checkpoint (networks, optimizers, the
-      state of hooks) as one that was not stopped.
-    - As many `processes` end with what one ends with, in float64 and up to rounding, where they can share the batch.
-      Not so with batch norm or dropout, which depend on how a batch is shared: say processes=1.
+    - A run that is resumed after its first step ends with a checkpoint equal bit for bit (networks, optimizers, state
+      of hooks) to that of an uninterrupted run.
+    - A run in several `processes` ends with the result of one process, in float64 up to rounding, if they can share the
+      batch. Batch norm and dropout depend on how a batch is shared; pass processes=1 for a plugin that uses them.
 
-    sets: changes to every recipe before it is trained, as with --set: fewer channels, other pictures.
-    Recipes whose pictures are not there are not trained, and a warning says so; the others take seconds each. What no
-    recipe names is imported and read, but not run.
+    sets: changes to every recipe before training, as with --set, for example fewer channels or other pictures.
+    processes: number of processes of the last check, at least 1.
+    A recipe takes seconds to train. Recipes whose pictures are missing are not trained, with a warning. Components that
+    no recipe uses are imported and inspected, but not run.
     """
     if processes < 1:
         raise ValueError(f"processes should be at least 1, not {processes}")
@@ -99,20 +100,20 @@ def _heavy_imports(package: str, entries: Sequence[Entry]) -> Iterator[str]:
     )
     if found := sorted(heavy & set(done.stdout.split())):
         yield (
-            f"{package} imports {', '.join(found)}, which every call of i2i would wait for; import it where it is "
-            f"used, and name components by their import path"
+            f"{package} imports {', '.join(found)}, which would slow down every i2i command; import it where it is "
+            f"used, and register components by their import path"
         )
 
 
 def _of_component(entry: Entry, target: Any) -> Iterator[str]:
-    """What its signature and its docstring leave open."""
+    """Yield the failures of a component: missing annotations, unknown events, missing documentation."""
     for name, function in _functions(target):
         signature = inspect.signature(function)
         untyped = [p.name for p in signature.parameters.values() if p.annotation is p.empty and p.name != "self"]
         if untyped:
-            yield f"{name} does not say the type of {', '.join(untyped)}"
+            yield f"{name} has no type annotation for {', '.join(untyped)}"
         if signature.return_annotation is signature.empty and name != "__init__":
-            yield f"{name} does not say what it returns"
+            yield f"{name} has no return annotation"
     if entry.kind == "hook" and inspect.isclass(target):
         yield from map(str, event_problems(target))
     keys, hints = signature_of(target, entry.kind).params, signature_of(target, entry.kind).hints
@@ -120,13 +121,13 @@ def _of_component(entry: Entry, target: Any) -> Iterator[str]:
         yield f"the type of {', '.join(unread)} cannot be read at run time, so recipes are not checked; import its name"
     doc = f"{target.__doc__ or ''} {target.__init__.__doc__ or '' if inspect.isclass(target) else ''}"
     if not (target.__doc__ or "").strip():
-        yield "it has no docstring, whose first line i2i ls prints"
+        yield "it has no docstring; i2i ls prints its first line"
     elif missing := [key for key in keys if key not in facts_for(entry.kind) and not re.search(rf"\b{key}\b", doc)]:
         yield f"its docstring does not name {', '.join(missing)}"
 
 
 def _functions(target: Any) -> list[tuple[str, Callable[..., object]]]:
-    """A function itself, a method's tensors, or the public methods of a class by name."""
+    """Return the functions to check, with their names: a function itself, a method's tensors, or a class's methods."""
     if inspect.ismodule(target):
         return [(name, getattr(target, name)) for name in method_tensors(target)]
     if not inspect.isclass(target):
@@ -143,7 +144,7 @@ def _of_recipes(name: str, plugins: Plugins, sets: Sequence[str], processes: int
     for folder in map(Path, plugins.manager.subset_hook_caller("i2i_recipes", others)()):
         recipes = sorted(folder.glob("*.yaml"))
         if not recipes:
-            yield f"i2i_recipes gives {folder}, where no recipe is; are they package-data?"
+            yield f"i2i_recipes returns {folder}, which holds no recipe; declare recipes as package-data"
         for recipe in recipes:
             try:
                 load(recipe, (), plugins)
@@ -164,34 +165,34 @@ def _missing_data(checked: Checked) -> str:
         build_data(checked)
     except DataError as error:
         return str(error)
-    except Exception:  # no matter of what is on this machine: the training will say it
+    except Exception:  # not about missing pictures: training reports it
         return ""
     return ""
 
 
 def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int) -> Iterator[str]:
-    """Two steps of a recipe: at once, with a stop after the first, and in several processes."""
+    """Train two steps of a recipe: in one go, resumed after the first, and in several processes. Yield the failures."""
     two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}", *recipe.silenced()]
     arguments = ["--recipe", str(file), *(word for change in two_steps for word in ("--set", change))]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         whole, resumed, one, many = (Path(temporary) / run for run in ("whole", "resumed", "one", "many"))
-        if said := _train(whole, arguments):
-            yield f"{file.name} does not train: {said}"
+        if failure := _train(whole, arguments):
+            yield f"{file.name} does not train: {failure}"
             return
         shutil.copytree(whole, resumed, ignore=shutil.ignore_patterns("step-00000002", "run.lock"))
-        if said := _train(resumed, ["--resume"]):
-            yield f"{file.name} cannot be resumed after its first step: {said}"
+        if failure := _train(resumed, ["--resume"]):
+            yield f"{file.name} cannot be resumed after its first step: {failure}"
         elif parts := _different(whole, resumed, torch.equal):
             yield (
                 f"{file.name}: a run that is resumed after its first step ends with other {', '.join(parts)} than "
-                f"one that was not stopped; what the second step needs is not in the checkpoint, or not loaded"
+                f"an uninterrupted run; state that the second step needs is not saved in the checkpoint, or not loaded"
             )
         if processes == 1 or recipe.data.batch_size % processes:
             return
         began, limit = time.monotonic(), None
         for run, world in ((one, 1), (many, processes)):
-            if said := _train(run, [*arguments, "--set", "precision=fp64"], world, limit):
-                yield f"{file.name} does not train in float64 in {world} process{'es' * (world > 1)}: {said}"
+            if failure := _train(run, [*arguments, "--set", "precision=fp64"], world, limit):
+                yield f"{file.name} does not train in float64 in {world} process{'es' * (world > 1)}: {failure}"
                 return
             limit = PATIENCE * (1 + time.monotonic() - began)
         parts = [part for part in _different(one, many, _close) if not part.startswith(PER_PROCESS)]
@@ -203,7 +204,7 @@ def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int
 
 
 def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: float | None = None) -> str:
-    """`i2i train` on the CPU, for `limit` seconds at most; gives why it failed, or nothing."""
+    """Run `i2i train` on the CPU for at most `limit` seconds. Return the reason for a failure, or ""."""
     launcher, logs = list[str](), folder.with_name(f"{folder.name}-logs")
     if processes > 1:
         launcher = [
@@ -223,20 +224,20 @@ def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: fl
     try:
         done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=limit)
     except subprocess.TimeoutExpired:
-        return f"they still wait for each other after {limit:.0f} s; what waits for all has to be called by all"
+        return f"the processes still wait for each other after {limit:.0f} s; each has to make every collective call"
     if not done.returncode:
         return ""
-    # Of several processes, the one that ended first says why: the others lost it.
+    # The process that failed first has the reason; the others lost their connection to it.
     errors = sorted(logs.rglob("stderr.log"), key=lambda file: file.stat().st_mtime)
-    said = errors[0].read_text(encoding="utf-8") if errors else done.stderr
-    print(said, file=sys.stderr)  # with the traceback
-    last = said.rstrip().rpartition("\n")[2]
+    output = errors[0].read_text(encoding="utf-8") if errors else done.stderr
+    print(output, file=sys.stderr)  # with the traceback
+    last = output.rstrip().rpartition("\n")[2]
     last = re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
     return last or f"it ended with exit code {done.returncode}"
 
 
 def _environment() -> dict[str, str]:
-    """This one, where the same modules are found, without accelerators."""
+    """Return the environment for a process that finds the same modules and uses no accelerator."""
     return {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
@@ -246,9 +247,9 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _different(ours: Path, theirs: Path, same: Callable[[Tensor, Tensor], bool]) -> list[str]:
-    """The parts that differ between the newest checkpoints of two runs."""
-    a, b = (checkpoints.verify(checkpoints.committed(run / "checkpoints")[0]).parts() for run in (ours, theirs))
+def _different(first: Path, second: Path, same: Callable[[Tensor, Tensor], bool]) -> list[str]:
+    """Return the names of the parts that differ between the newest checkpoints of two runs."""
+    a, b = (checkpoints.verify(checkpoints.committed(run / "checkpoints")[0]).parts() for run in (first, second))
     return [
         part
         for part in sorted({*a, *b})

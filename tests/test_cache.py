@@ -157,7 +157,7 @@ def test_a_training_from_a_cache_resumes_bit_for_bit_and_two_processes_are_one(t
     train(tmp_path / "whole", "steps=4", "hooks.checkpoint.every=2", *sets, warn=said.append)
     assert len(said) == 1
     assert said[0].startswith(
-        f"decoding 2,686 pictures once, to keep them at 48 x 48 pixels (19 MB) in {tmp_path}/cache/i2i/pixels/"
+        f"decoding 2,686 pictures once, to cache them at 48 x 48 pixels (19 MB) in {tmp_path}/cache/i2i/pixels/"
     )
     train(tmp_path / "parts", "steps=2", "hooks.checkpoint.every=2", *sets, warn=said.append)
     train(tmp_path / "parts", "steps=4", resume=True, warn=said.append)
@@ -281,7 +281,7 @@ def test_where_nothing_can_be_kept_one_sentence_says_what_to_do(folder: Path, ha
         cached(Smooth(), SIZE)
     why = "File exists" if harm == "a file above it" else "Is a directory"
     assert str(failed.value) == (
-        f"pictures cannot be kept in {path}: {why} (free some space, set XDG_CACHE_HOME to "
+        f"pictures cannot be cached in {path}: {why} (free some space, set XDG_CACHE_HOME to "
         f"another folder, or leave data.cache out)"
     )
 
@@ -309,7 +309,7 @@ def test_a_file_of_another_user_that_may_not_be_read_is_one_sentence(
     process.join(60)
     assert process.exitcode == 0
     assert said.get() == (
-        f"pictures cannot be kept in {path}: Permission denied (free some space, set XDG_CACHE_HOME "
+        f"pictures cannot be cached in {path}: Permission denied (free some space, set XDG_CACHE_HOME "
         f"to another folder, or leave data.cache out)"
     )
 
@@ -343,6 +343,6 @@ def test_a_data_set_that_cannot_tell_when_it_has_changed_is_refused(i2i: Any, to
     answer = i2i("train", "--recipe", "toy.yaml", *toy, "--set", "data.cache=16")
     assert answer.code == 2
     assert answer.err.splitlines()[-1] == (
-        "--set data.cache=16: pictures of toy/noise cannot be cached: it has no method fingerprint that says whether "
-        "they have changed (leave cache out)"
+        "--set data.cache=16: pictures of toy/noise cannot be cached: it has no method fingerprint to detect "
+        "changed pictures (leave cache out)"
     )

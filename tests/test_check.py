@@ -217,7 +217,7 @@ def test_a_value_that_a_constructor_refuses_is_a_problem_with_its_place(check):
             "29: the recipe requires nobody-has-this >=1, which is not installed (no known plugin; if a distribution, "
             'pip install "nobody-has-this>=1")',
         ),
-        ("{i2i: newest}", "17: 'newest' is no version range (write for example \">=0.1,<1\")"),
+        ("{i2i: newest}", "17: 'newest' is not a version range (write for example \">=0.1,<1\")"),
         ("{i2i: 1}", "17: requires.i2i should be text, not 1"),
     ],
 )

@@ -155,7 +155,7 @@ def test_a_network_that_could_not_learn_is_reported(mistakes, edits, problem):
 def test_a_loss_that_moves_nothing_is_reported_unless_it_is_to_be_watched(mistakes, check):
     still = ("a: x_fake, b: grey, weight: 0.5", "a: x_copy, b: grey, weight: 0.5")
     assert mistakes(still) == [
-        "tiny.yaml:16:5: losses.g.near depends on no network that its phases train (with weight: 0 it is watched)"
+        "tiny.yaml:16:5: losses.g.near depends on no network that its phases train (set weight: 0 to log it only)"
     ]
     check(("a: x_fake, b: grey, weight: 0.5", "a: x_copy, b: grey, weight: 0"))
 

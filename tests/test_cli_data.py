@@ -60,12 +60,12 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     assert lines[4:] == [
         "broken: photos/cat/short.jpg (cut short)",
         "broken: photos/cat/tiny.png (1 x 1 pixels)",
-        "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)",
+        "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)",
         "same bytes: photos/cat/0.jpg = photos/dog/again.jpg",
     ]
     assert answer.err == (
         "3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
-        "dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF); repair or remove them, or say broken: "
+        "dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF); repair or remove them, or set broken: "
         "skip\n"
     )
 
@@ -75,7 +75,7 @@ def test_files_that_are_no_pictures_are_named(i2i, bad):
     (bad / "cat" / "moving.gif").write_bytes(b"GIF89a")
     (bad / "beside.png").write_bytes(b"")
     said = i2i("data", "check", bad).out
-    assert "pipe.png (no file)" in said
+    assert "pipe.png (not a regular file)" in said
     assert f"ignored: {bad / 'beside.png'}" in said
     assert f"ignored: {bad / 'cat' / 'moving.gif'}" in said
 
@@ -83,10 +83,10 @@ def test_files_that_are_no_pictures_are_named(i2i, bad):
 def test_a_recipe_that_skips_broken_pictures_is_fine(i2i, bad):
     answer = i2i("data", "check", *RECIPE, SKIP)
     assert (answer.code, answer.err) == (0, "")
-    assert "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
+    assert "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
     answer = i2i("data", "check", *RECIPE, FOLDERS)
     assert answer.code == 3
-    assert "broken: photos/dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
+    assert "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
     assert answer.err.startswith("--set data=")
 
 

@@ -88,7 +88,7 @@ def test_links_are_followed_once_and_a_link_to_nothing_is_named(root: Path, tmp_
     (root / "cat" / "twice.png").symlink_to(root / "cat" / "0.png")
     assert [p.name for p in ImageFolders(root=root).files[0]] == ["0.png", "1.png", "2.png", "far.png", "twice.png"]
     (root / "dog" / "lost.png").symlink_to(root / "nowhere.png")
-    with pytest.raises(ValueError, match=r"1 broken picture in .*: dog/lost.png \(a link to nothing\)"):
+    with pytest.raises(ValueError, match=r"1 broken picture in .*: dog/lost.png \(a broken symbolic link\)"):
         ImageFolders(root=root)
 
 
@@ -111,9 +111,7 @@ def refusal(tmp_path: Path, root: Path, *sets: str) -> str:
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     said = refusal(tmp_path, tmp_path / "photos")
-    assert said.endswith(
-        f": there is no folder {tmp_path}/photos; data.root must hold one folder of pictures per domain"
-    )
+    assert said.endswith(f": there is no folder {tmp_path}/photos, which should hold one folder of pictures per domain")
 
 
 def test_a_folder_without_domains_is_refused(tmp_path: Path) -> None:
@@ -135,7 +133,7 @@ def test_a_domain_is_called_what_a_file_and_a_terminal_can_bear(tmp_path: Path, 
     picture(root / "two\x1b[2J" / "a.png")
     assert (
         r"the domain 'two\x1b[2J' cannot be part of a file's name: it is empty or long, or has a slash or a "
-        "control character; call it otherwise"
+        "control character; rename it"
     ) in refusal(tmp_path, root)
 
 
@@ -151,7 +149,7 @@ def test_held_out_pictures_of_other_domains_are_refused(tmp_path: Path, root: Pa
     for domain in ("cat", "emu"):
         picture(tmp_path / "val" / domain / "a.png")
     said = refusal(tmp_path, root, f"data.validation={{root: {tmp_path}/val}}")
-    assert "the held-out pictures have the domains cat, emu, training has cat, dog" in said
+    assert "the held-out pictures have the domains cat, emu, the training pictures cat, dog" in said
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -178,7 +176,7 @@ def spoil(cat: Path) -> dict[str, str]:
     frames[0].save(cat / "moving.png", "GIF", save_all=True, append_images=frames[1:])
     (cat / "bomb.png").write_bytes(png_header(12_000, 10_000))
     (cat / "big_bomb.png").write_bytes(png_header(30_000, 30_000))
-    none = "no PNG, JPEG, WEBP, BMP or TIFF"
+    none = "not a PNG, JPEG, WEBP, BMP or TIFF"
     return {
         "truncated.jpg": "cut short",
         "cut.png": "",
@@ -195,7 +193,7 @@ def test_broken_pictures_are_refused_by_name_with_the_reason(tmp_path: Path, roo
     reasons = spoil(root / "cat")
     said = refusal(tmp_path, root)
     assert f"8 broken pictures in {root}: cat/big_bomb.png (it has more than 100,000,000 pixels)" in said
-    assert said.endswith(" and 3 more; repair or remove them, or say broken: skip")
+    assert said.endswith(" and 3 more; repair or remove them, or set broken: skip")
     broken = image_folders.find_broken(picture_files(root / "cat"))
     found = {path.name: reason for path, reason in broken.items()}
     assert found.keys() == reasons.keys()
@@ -211,7 +209,7 @@ def test_broken_pictures_are_skipped_with_a_warning_that_names_them(tmp_path: Pa
     run = train(tmp_path / "run", data, "steps=1", *NO_GRIDS, warn=said.append)
     assert said == [
         f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels), "
-        f"dog/text.jpg (no PNG, JPEG, WEBP, BMP or TIFF)"
+        f"dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)"
     ]
     assert [run.data.train.count(y) for y in range(2)] == [3, 3]
     train(tmp_path / "run", "steps=2", resume=True, warn=said.append)

@@ -199,9 +199,9 @@ GOOD = {
 BAD = {
     "notes.png": (
         lambda file: file.write_text("no"),
-        "notes.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
+        "notes.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
     ),
-    "animated.gif": (animated, "animated.gif cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"),
+    "animated.gif": (animated, "animated.gif cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF"),
     "bomb.png": (bomb, "bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000"),
 }
 

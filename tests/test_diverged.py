@@ -137,8 +137,8 @@ def test_a_network_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(PluginError) as error:
         train(tmp_path / "run", "networks.discriminator=trouble/no_network", *NO_GRIDS)
     assert str(error.value) == (
-        "--set networks.discriminator=trouble/no_network: network trouble/no_network gives "
-        "something of type int, which is no nn.Module; update or repair plugin trouble"
+        "--set networks.discriminator=trouble/no_network: network trouble/no_network returns "
+        "an object of type int, which is not an nn.Module; update or repair plugin trouble"
     )
 
 
@@ -174,6 +174,5 @@ def test_a_loss_that_gives_no_single_number_is_named(tmp_path: Path) -> None:
     with pytest.raises(PluginError) as error:
         train(tmp_path / "run", "losses.discriminator.bad=trouble/map", *NO_GRIDS)
     assert str(error.value) == (
-        "the loss bad of phase d_latent should give a tensor of one number, without "
-        "dimensions; it gave something of shape [4]"
+        "the loss bad of phase d_latent should return a scalar tensor; it returned a value of shape [4]"
     )

@@ -86,7 +86,10 @@ def test_what_a_hook_raises_reaches_the_trainer():
 @pytest.mark.parametrize(
     ("hook", "problems"),
     [
-        ("misspelt", ["24:6: hook Misspelt has a method after_stepp, which is no event (did you mean after_step?)"]),
+        (
+            "misspelt",
+            ["24:6: hook Misspelt has a method after_stepp, which is not an event (did you mean after_step?)"],
+        ),
         ("curious", ["24:6: hook Curious: the event after_phase has no argument los (did you mean losses?)"]),
     ],
 )
@@ -117,7 +120,7 @@ def test_a_method_that_is_no_near_miss_is_fine(name):
 )
 def test_a_near_miss_of_an_event_is_caught(name, event):
     (problem,) = event_problems(type("Near", (), {name: lambda self: None}))
-    assert str(problem) == f"hook Near has a method {name}, which is no event (did you mean {event}?)"
+    assert str(problem) == f"hook Near has a method {name}, which is not an event (did you mean {event}?)"
 
 
 def test_every_hook_that_is_registered_is_right(plugins):

@@ -88,7 +88,7 @@ def test_nothing_is_overwritten_unless_told_and_what_is_no_model_never(call, tin
     answer = call("export", tiny_run, "--to", tmp_path / "mine", "--overwrite")
     assert (answer.code, answer.err) == (
         2,
-        f"{tmp_path / 'mine'} is there and holds no model; choose another folder with --to\n",
+        f"{tmp_path / 'mine'} exists and holds no model; choose another folder with --to\n",
     )
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
@@ -101,7 +101,7 @@ def test_only_a_model_is_replaced_and_never_what_lies_beside_it(call, tiny_run, 
         answer = call("export", tiny_run, "--to", project, "--overwrite")
         assert (answer.code, answer.err) == (
             2,
-            f"{project} is there and holds no model; choose another folder with --to\n",
+            f"{project} exists and holds no model; choose another folder with --to\n",
         )
     (model / "thesis.txt").write_text("mine")
     answer = call("export", tiny_run, "--to", model, "--overwrite")
@@ -118,9 +118,9 @@ def test_only_a_model_is_replaced_and_never_what_lies_beside_it(call, tiny_run, 
     for place in (".", "..", "../here/.."):
         answer = call("export", tiny_run, "--to", place)
         assert answer.code == 2
-    assert answer.err == "../here/.. is there and holds no model; choose another folder with --to\n"
+    assert answer.err == "../here/.. exists and holds no model; choose another folder with --to\n"
     answer = call("export", tiny_run, "--to", ".")
-    assert answer.err == ". is the folder that you are in, or holds it; choose another one with --to\n"
+    assert answer.err == ". is or contains the working directory; choose another folder with --to\n"
 
 
 def test_what_stops_in_the_middle_of_replacing_a_model_leaves_one(call, tiny_run, model, tmp_path, monkeypatch):
@@ -158,7 +158,7 @@ def test_weights_that_are_no_numbers_are_not_exported(tiny_model, tmp_path):
     with pytest.raises(CheckpointError) as error:
         write(replace(model, networks=networks), tmp_path / "m", {})
     assert str(error.value) == (
-        "1 of the weights are not numbers (NaN), first generator.from_rgb.bias: it would translate into nothing"
+        "1 of the weights are not numbers (NaN), first generator.from_rgb.bias: the model cannot translate"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -82,7 +82,7 @@ def test_a_model_is_fetched_over_nothing(hub, tiny_model, tmp_path):
     assert run(hub, tmp_path, "pull", "me/there", "--to", mine, "--overwrite") == (
         2,
         "",
-        f"{mine} is there and holds no model; choose another folder with --to",
+        f"{mine} exists and holds no model; choose another folder with --to",
     )
     assert (mine / "README.md").read_text() == "dear"
     (mine / ".cache" / "huggingface" / "hub").mkdir(parents=True)  # a home, where the hub's own cache lies
@@ -163,4 +163,4 @@ def test_a_name_that_is_none_and_a_folder_that_is_no_model(i2i, tmp_path):
     answer = i2i("pull", "emoji")
     assert (answer.code, answer.err) == (2, "emoji is no name on a hub; it should be OWNER/MODEL\n")
     answer = i2i("push", tmp_path, "me/emoji")
-    assert (answer.code, answer.err) == (4, f"{tmp_path} is no model: there is no {tmp_path / 'config.json'}\n")
+    assert (answer.code, answer.err) == (4, f"{tmp_path} is not a model: there is no {tmp_path / 'config.json'}\n")

@@ -288,6 +288,6 @@ def test_who_has_no_home_trains_and_is_told_where_a_cache_may_be(toy_elsewhere: 
     )
     assert codes(done) == [0, 0, 74], done.stderr
     assert done.stderr.splitlines()[-1] == (
-        "pictures cannot be kept in ~/.cache: the user has no home folder (free some space, set XDG_CACHE_HOME to "
+        "pictures cannot be cached in ~/.cache: the user has no home folder (free some space, set XDG_CACHE_HOME to "
         "another folder, or leave data.cache out)"
     )

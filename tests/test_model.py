@@ -135,7 +135,7 @@ def test_sizes_that_no_memory_holds_are_refused_before_any_is_taken(model, place
 def test_a_pickle_in_a_model_is_not_even_tried(model):
     torch.save({"a": torch.ones(1)}, model / "fan.safetensors")
     add(model, "fan.safetensors")
-    assert refused(model) == "the model MODEL is refused: fan.safetensors is no .safetensors, and nothing else is read"
+    assert refused(model) == "the model MODEL is refused: fan.safetensors is not a safetensors file; no other is read"
 
 
 def test_of_a_huge_config_only_the_beginning_is_read(model):
@@ -209,7 +209,7 @@ def test_a_config_of_something_else(model):
         f"the model cannot be used. MODEL/config.json:{line}:16: image_size should be a list, not 'big'"
     )
     (model / "config.json").write_text("[1, 2]")
-    assert refused(model) == "MODEL/config.json is no model's: it should be a mapping"
+    assert refused(model) == "MODEL/config.json is not that of a model: it should be a mapping"
     (model / "config.json").write_text("{")
     assert refused(model).startswith("the model MODEL is damaged: MODEL/config.json:1:2: not YAML")
     (model / "config.json").unlink()

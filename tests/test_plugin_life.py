@@ -163,7 +163,7 @@ def test_of_two_with_one_name_the_first_distribution_by_name_is_in_use(machine, 
 def test_a_misspelt_event_is_found_where_its_hook_is_used_or_shown(machine, install):
     install((PARTS, "after_step", "after_stpe"))
     assert machine.row("flowers")["error"] == ""  # listing imports no hook
-    problem = "hook Count has a method after_stpe, which is no event (did you mean after_step?)"
+    problem = "hook Count has a method after_stpe, which is not an event (did you mean after_step?)"
     answer = machine.i2i("validate", RECIPE)
     assert (answer.code, answer.err) == (2, f"{RECIPE}:14:10: {problem}\n")
     answer = machine.i2i("show", "flowers/count")
@@ -213,7 +213,7 @@ def test_a_run_outlives_its_plugin(machine, install):
     answer = machine.i2i(*resume)
     assert (answer.code, answer.out.splitlines()[0]) == (0, "counted 3")
     assert answer.err == (
-        "warning: run was trained with i2i-flowers==1.2, and now there is i2i-flowers==1.4, so what "
-        "follows may differ in its bits\n"
+        "warning: run was trained with i2i-flowers==1.2, and now there is i2i-flowers==1.4, so "
+        "results may not be equal bit for bit\n"
     )
     assert json.loads((run / "env.json").read_text())["plugins"] == {"flowers": "i2i-flowers==1.4"}

@@ -11,7 +11,7 @@ from i2i_core.errors import PluginError
 from i2i_core.registry.entries import Entry
 from i2i_core.registry.plugins import Plugin, Plugins, discover, load_file
 
-NONE = "is no registry file: it needs a mapping called plugins, with a package for each"
+NONE = "is not a registry file: it needs a mapping called plugins, with a package for each"
 HEADER = "from i2i_core import hookimpl\n\n\n@hookimpl\ndef i2i_components(registry):\n"
 
 
@@ -103,7 +103,11 @@ ADVICE = "; update or uninstall garden-dist"
             "the hook i2i_check has no argument recpie (did you mean recipe?)",
         ),
         ("    pass", "def i2i_check(recipe): ...", "i2i_check is not marked with @hookimpl"),
-        ("    pass\ndel i2i_components", "", "garden_plugin is no plugin: no function in it is marked with @hookimpl"),
+        (
+            "    pass\ndel i2i_components",
+            "",
+            "garden_plugin is not a plugin: no function in it is marked with @hookimpl",
+        ),
     ],
 )
 def test_a_plugin_that_fails_is_a_row_with_its_error_and_leaves_nothing(site, tmp_path, body, before, error):
@@ -236,7 +240,7 @@ def test_a_pinned_version_that_is_not_the_installed_one_is_not_used(site, tmp_pa
         ("plugins: {a: b}", NONE),
         ("plugins: {a: {folder: b}}", NONE),
         ("plugins: {a: {package: b, enabled: no}}", "enabled of plugin a should be true or false"),
-        ("plugins: {a: {package: b, version: new}}", "version of plugin a is no version range: new"),
+        ("plugins: {a: {package: b, version: new}}", "version of plugin a is not a version range: new"),
         ("plugins: {a: {package: b},\n a: {package: c}}", ":2:2: the key a is given twice, first in line 1"),
         (
             "plugins: {",

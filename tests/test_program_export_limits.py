@@ -137,7 +137,7 @@ def test_what_is_there_is_only_replaced_if_told(tmp_path: Path) -> None:
     (folder / "model.json").rename(folder / "mine.json")
     with pytest.raises(UsageError) as error:
         write(model, folder, "torch-export", overwrite=True)
-    assert str(error.value) == f"{folder} is there and holds no model in parts; choose another folder with --to"
+    assert str(error.value) == f"{folder} exists and holds no model in parts; choose another folder with --to"
     (folder / "mine.json").rename(folder / "model.json")
     (folder / "notes.txt").write_text("mine")
     with pytest.raises(UsageError) as error:

@@ -64,8 +64,8 @@ def test_a_run_of_two_processes_can_go_on_as_one(tmp_path: Path) -> None:
     said: list[str] = []
     assert train(tmp_path / "run", "steps=4", resume=True, warn=said.append).step == 4
     assert said == [
-        f"{tmp_path / 'run'} was trained in 2 processes until now; what follows is the same up to "
-        "rounding, but for tensors/late, which remember what a process saw"
+        f"{tmp_path / 'run'} was trained in 2 processes until now; results agree up to "
+        "rounding, except for the state of tensors/late, kept per process"
     ]
 
 

@@ -138,7 +138,7 @@ def test_another_number_of_processes_is_told(short: Path, tmp_path: Path) -> Non
     environment = json.loads((folder / "env.json").read_text())
     (folder / "env.json").write_text(json.dumps(environment | {"world_size": 2}))
     train(folder, "steps=4", resume=True, warn=said.append)
-    assert said == [f"{folder} was trained in 2 processes until now; what follows is the same up to rounding"]
+    assert said == [f"{folder} was trained in 2 processes until now; results agree up to rounding"]
 
 
 def test_networks_resume_with_their_own_weights_whatever_their_order(whole: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_damaged_checkpoint_is_passed_over_with_a_warning(short: Path, tmp_pat
     assert found.step == 2
     assert len(said) == 1
     assert f"{folder}/checkpoints/step-00000003" in said[0]
-    assert said[0].endswith("; looking for an older one")
+    assert said[0].endswith("; trying an older one")
 
 
 def test_a_run_goes_on_from_before_the_damage_and_no_damage_crowds_out_good_ones(short: Path, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number", "code", "said"),
     [
-        (signal.SIGTERM, 75, "told to stop; training had not begun; start it again"),
+        (signal.SIGTERM, 75, "stopped by SIGTERM; training had not begun; start it again"),
         (signal.SIGINT, 130, "interrupted; training had not begun; start it again"),
     ],
 )

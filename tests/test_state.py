@@ -124,7 +124,7 @@ def test_any_flipped_byte_of_any_file_is_noticed(tmp_path: Path) -> None:
 def test_a_manifest_that_is_none_is_called_damaged(tmp_path: Path, manifest: str) -> None:
     path = save(tmp_path, 3)
     (path / checkpoints.MANIFEST).write_bytes(manifest.encode(errors="surrogateescape"))
-    with pytest.raises(CheckpointError, match=r"step-00000003 is damaged: it has no sound manifest.json"):
+    with pytest.raises(CheckpointError, match=r"step-00000003 is damaged: its manifest.json is missing or invalid"):
         checkpoints.verify(path)
 
 
@@ -133,7 +133,7 @@ def test_a_checkpoint_under_another_name_does_not_pass(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(CheckpointError, match="is usable"):
         checkpoints.newest(tmp_path, said.append)
-    assert "step-00000008 is damaged: it has no sound manifest.json; " in said[0]
+    assert "step-00000008 is damaged: its manifest.json is missing or invalid; " in said[0]
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

@@ -98,18 +98,18 @@ def test_all_that_can_be_read_in_its_code_is_told_at_once(project) -> None:
         ("hooks.py", "`every`: how", "`to` and every: how"),
     )
     assert failures("careless") == [
-        "i2i_careless imports i2i_careless.losses, numpy, torch, which every call of i2i would wait for; import it "
-        "where it is used, and name components by their import path",
+        "i2i_careless imports i2i_careless.losses, numpy, torch, which would slow down every i2i command; import it "
+        "where it is used, and register components by their import path",
         "dataset careless/discs: i2i_careless.data:Disks does not import: AttributeError: module 'i2i_careless.data' "
         "has no attribute 'Disks'",
         "tensor careless/grey: i2i_careless.gray:grey does not import: ModuleNotFoundError: No module named "
         "'i2i_careless.gray'",
-        "method careless/method: x_fake does not say the type of x_real",
-        "network careless/generator: it has no docstring, whose first line i2i ls prints",
-        "loss careless/charbonnier: charbonnier does not say the type of epsilon",
-        "loss careless/charbonnier: charbonnier does not say what it returns",
+        "method careless/method: x_fake has no type annotation for x_real",
+        "network careless/generator: it has no docstring; i2i ls prints its first line",
+        "loss careless/charbonnier: charbonnier has no type annotation for epsilon",
+        "loss careless/charbonnier: charbonnier has no return annotation",
         "loss careless/charbonnier: its docstring does not name power",
-        "hook careless/smooth: hook Smooth has a method after_stepp, which is no event (did you mean after_step?)",
+        "hook careless/smooth: hook Smooth has a method after_stepp, which is not an event (did you mean after_step?)",
         "hook careless/smooth: the type of over, every, to cannot be read at run time, so recipes are not checked; "
         "import its name",
     ]
@@ -132,7 +132,9 @@ def test_recipes_that_a_wheel_left_out_are_told(project) -> None:
     folder = project("empty")
     recipes = folder / "i2i_empty" / "recipes"
     (recipes / "empty.yaml").unlink()
-    assert failures("empty") == [f"i2i_recipes gives {recipes}, where no recipe is; are they package-data?"]
+    assert failures("empty") == [
+        f"i2i_recipes returns {recipes}, which holds no recipe; declare recipes as package-data"
+    ]
 
 
 def test_a_recipe_that_does_not_train_is_told_with_its_error(project, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,8 +153,8 @@ def test_state_that_is_lost_and_losses_that_are_no_means_are_told(project) -> No
         ("losses.py", ".sqrt().mean()", ".sqrt().mean(0).sum() / x_fake[0].numel() * len(x_fake)"),
     )
     assert failures("forgetful") == [
-        "forgetful.yaml: a run that is resumed after its first step ends with other hooks/smooth than one that was not "
-        "stopped; what the second step needs is not in the checkpoint, or not loaded",
+        "forgetful.yaml: a run that is resumed after its first step ends with other hooks/smooth than an uninterrupted "
+        "run; state that the second step needs is not saved in the checkpoint, or not loaded",
         "forgetful.yaml: 2 processes end with other hooks/smooth, networks/generator, optimizers/generator than one; "
         "losses should be means over the batch, and what is computed of a sample should not depend on the others",
     ]
@@ -171,8 +173,8 @@ def test_processes_that_wait_for_each_other_are_told(project, monkeypatch: pytes
     )
     (said,) = failures("waiting")
     assert re.fullmatch(
-        r"waiting\.yaml does not train in float64 in 2 processes: they still wait for each other after "
-        r"\d+ s; what waits for all has to be called by all",
+        r"waiting\.yaml does not train in float64 in 2 processes: the processes still wait for each other "
+        r"after \d+ s; each has to make every collective call",
         said,
     )
 

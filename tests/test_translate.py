@@ -260,14 +260,14 @@ def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, tiny_mod
     assert answer.err.splitlines() == [
         "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000",
         "pictures/cut.png cannot be used as a picture: cut short",
-        "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
+        "pictures/letter.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
         "3 of 6 pictures could not be read",
     ]
     assert files("translated") == ["a-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
     answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "pictures/letter.png")
     assert (answer.code, answer.err) == (
         3,
-        "pictures/letter.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF\n",
+        "pictures/letter.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF\n",
     )
 
 

@@ -210,7 +210,8 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     (tmp_path / "letter.png").write_text("dear")
     with pytest.raises(DataError) as error:
         model(tmp_path / "letter.png", domain="flat")
-    assert str(error.value) == f"{tmp_path / 'letter.png'} cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF"
+    letter = tmp_path / "letter.png"
+    assert str(error.value) == f"{letter} cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF"
     with pytest.raises(UsageError) as error:
         i2i.load(tmp_path / "nothing")
     assert str(error.value) == (

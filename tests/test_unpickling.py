@@ -199,8 +199,8 @@ def test_a_small_file_that_wants_a_huge_memory_does_not_get_it(bomb: Callable[[P
     bomb(tmp_path / "nets.ckpt")
     size = (tmp_path / "nets.ckpt").stat().st_size
     assert in_a_fork(tmp_path / "nets.ckpt") == (
-        f"{tmp_path / 'nets.ckpt'} is refused: to read its {size:,} bytes takes more than {MEMORY + 4 * size:,} bytes "
-        f"of memory, which no checkpoint does",
+        f"{tmp_path / 'nets.ckpt'} is refused: reading its {size:,} bytes takes more than {MEMORY + 4 * size:,} bytes "
+        f"of memory, more than any checkpoint needs",
         {},
     )
 
@@ -213,7 +213,7 @@ def test_a_file_that_wants_years_is_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (-24, "to read its 4 bytes takes more than 60 seconds, which no checkpoint does"),
+        (-24, "reading its 4 bytes takes more than 60 seconds, more than any checkpoint needs"),
         (-11, "the process that read it has crashed (Segmentation fault)"),
         (3, "the process that read it has crashed (exit code 3)"),
     ],
@@ -231,7 +231,7 @@ def test_a_mapping_in_itself_is_refused(tmp_path: Path) -> None:
     _cycle(tmp_path / "nets.ckpt")
     answer, _ = in_a_fork(tmp_path / "nets.ckpt")
     assert answer is not None
-    assert answer.startswith(f"{tmp_path / 'nets.ckpt'} cannot be kept as safetensors: maximum recursion depth")
+    assert answer.startswith(f"{tmp_path / 'nets.ckpt'} cannot be converted to safetensors: maximum recursion depth")
 
 
 def _limits(size: int, answer: Path) -> None:
@@ -251,7 +251,7 @@ def test_seconds_files_and_their_sizes_are_limited_for_good(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"<html>Not found</html>", "is no checkpoint: neither .safetensors nor written by torch.save"),
+        (b"<html>Not found</html>", "is not a checkpoint: neither .safetensors nor written by torch.save"),
         (b"PK\x03\x04" + bytes(99), "is cut short or damaged; fetch it again"),
     ],
 )

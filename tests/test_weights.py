@@ -117,7 +117,7 @@ def test_weights_that_do_not_fit_are_one_sentence(model: Path) -> None:
 
 def test_what_is_no_model_and_a_model_of_other_networks_are_said(model: Path, tmp_path: Path) -> None:
     assert refusal(f"weights={tmp_path}") == (
-        f"there is no model in {tmp_path}, as seen from {Path.cwd()}, for this run to start from"
+        f"there is no model in {tmp_path} to start from; the working directory is {Path.cwd()}"
     )
     found = read(model)
     networks: dict[str, dict[str, Tensor]] = {"F": dict(found.networks["generator"])}
@@ -138,8 +138,8 @@ def test_other_domains_are_warned_of(model: Path, tmp_path: Path) -> None:
         warnings.simplefilter("always")
         prepared(f"weights={tmp_path / 'other'}")
     assert str(said[-1].message) == (
-        f"the model {tmp_path / 'other'} was trained on the domains line, colour, whose "
-        f"weights are now those of flat, high_contrast"
+        f"the model {tmp_path / 'other'} was trained on the domains line, colour; their "
+        f"weights are now used for flat, high_contrast"
     )
 
 

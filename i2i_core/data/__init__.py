@@ -1,1 +1,1 @@
-"""From pictures on disk to batches."""
+"""Data sets and batches: from picture files to tensors on the device."""

@@ -1,7 +1,7 @@
-"""Batches: which pictures, how they are changed, and as what they reach the networks.
+"""Batches: sampling, augmentation, and conversion of pictures to tensors.
 
-Everything about a sample is a function of (seed, its number), where sample n of step t has the number
-t · batch_size + n: there is no sampler state to save, and a world of any size draws the same samples.
+A sample is a function of the seed and its number; sample n of step t has the number t · batch_size + n. So there is no
+sampler state to save, and any number of processes draws the same samples.
 """
 
 from __future__ import annotations
@@ -33,26 +33,26 @@ if TYPE_CHECKING:
 
 Sample = dict[str, int | Tensor]
 Box = tuple[float, float, float, float]
-"""Left, top, right and bottom in shares of a picture's size."""
+"""Left, top, right and bottom as fractions of a picture's width or height, in [0, 1]."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 CROP = ".crop"
-"""The field "x_real.crop" says what is to be cut out of each picture in x_real."""
+"""Suffix of fields with crops: "x_real.crop" holds the crop of each picture in x_real."""
 
 
 def field_names(dataset: Dataset) -> tuple[str, ...]:
-    """The batch fields that `dataset` can fill.
+    """Return the names of the batch fields that `dataset` can provide.
 
-    x_real, a picture of domain y_org; x_ref and x_ref2, two pictures of domain y_trg; x_pair, the true translation of
-    x_real into y_trg, where the data set has pairs. Domains are equally likely, whatever they hold.
+    x_real: a picture of domain y_org. x_ref, x_ref2: two pictures of domain y_trg. x_pair: the true translation of
+    x_real into y_trg, if the data set is paired. All domains are equally likely, whatever their numbers of pictures.
     """
     return (*SOURCE, *TARGET, *((PAIR,) if dataset.paired else ()))
 
 
 def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -> tuple[Box, bool]:
-    """The part of a picture that is kept, and whether it is mirrored.
+    """Draw the box of a random resized crop, and a flag for a horizontal flip.
 
-    With its probability a random resized crop, its area and aspect ratio within `augment`'s ranges. aspect: width /
-    height of the picture. The same rng state gives the same shares for every picture of one size.
+    With probability `augment.crop` the box is random, with area and aspect ratio in `augment`'s ranges; otherwise it is
+    the whole picture. aspect: width / height of the picture. Equal states of `rng` give equal boxes for equal aspects.
     """
     do_crop, area, u, x, y, do_flip = rng.random(6)
     flip = bool(do_flip < augment.flip)
@@ -67,7 +67,7 @@ def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -
 
 
 def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, flip: bool = False) -> Tensor:
-    """The part `box` of an RGB picture, resized to (H, W) and mirrored if asked, as uint8 (3, H, W)."""
+    """Crop an RGB picture to `box`, resize it to (H, W), optionally flip it, and return it as uint8 (3, H, W)."""
     (height, width), (left, top, right, bottom) = size, box
     pixels = (left * picture.width, top * picture.height, right * picture.width, bottom * picture.height)
     picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
@@ -77,14 +77,14 @@ def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, fli
 
 
 def to_picture(x: Tensor, box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """(3, H, W) in [-1, 1] as an RGB picture, or what lies between the pixels left, top, right and bottom of it."""
+    """Return a tensor (3, H, W) in [-1, 1] as an RGB picture, cropped to `box` (left, top, right, bottom in pixels)."""
     pixels = x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
     picture = Image.fromarray(pixels)
     return picture.crop(box) if box is not None else picture
 
 
 def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str]) -> dict[int, tuple[int, ...]]:
-    """By the number of each domain that gives sources: those that its pictures are translated into (`data.targets`)."""
+    """Return the target domains of each source domain, by class index, as `data.targets` gives them."""
     if not isinstance(targets, str):
         return {domains.index(source): tuple(map(domains.index, names)) for source, names in targets.items()}
     everyone = range(len(domains))
@@ -92,9 +92,10 @@ def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str
 
 
 class Samples:
-    """Sample number -> its wanted fields; a map-style data set of unlimited length for a DataLoader.
+    """A map-style data set of unlimited length for a DataLoader: sample number -> its fields in `wanted`.
 
-    Pictures of a `cache` are whole, with a field that says how `to_device` is to crop them; others are ready.
+    With a `cache`, pictures are whole and a further field holds their crops, which `to_device` applies. Otherwise they
+    are cropped and resized.
     """
 
     def __init__(
@@ -106,7 +107,7 @@ class Samples:
         self.sources = tuple(self.directions)
 
     def __getstate__(self) -> dict[str, object]:
-        """Let a data worker that is not forked load single-file plugins before the data set, which may be of one."""
+        """Return the state with the single-file plugins first, since the data set's class may be in one of them."""
         return {"plugins": LoadedFiles(), **vars(self)}
 
     def __getitem__(self, number: int) -> Sample:
@@ -127,7 +128,7 @@ class Samples:
             ("x_ref2", y_trg, reference2, 2),
         ):
             if name in self.wanted:
-                # A stream for each crop: a field that no one wants changes no other.
+                # A random stream for each crop, so that leaving out a field changes no other one.
                 stream = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(crop,)))
                 if self.cache is None:
                     picture = self.dataset.picture(domain, index)
@@ -151,7 +152,11 @@ def loader(
     workers: int,
     pin_memory: bool = False,
 ) -> Iterator[dict[str, Tensor]]:
-    """This process's share of each global batch, for steps [start, steps); pictures are uint8 (n, 3, H, W)."""
+    """Iterate over this process's share of each global batch, for steps [start, steps).
+
+    Pictures are uint8 (n, 3, H, W), where n is batch_size / world; cached ones are (n, h, w, 3). Raises DataError if
+    the data set cannot be pickled for data workers.
+    """
     if not samples.wanted:
         return iter([{}] * (steps - start))
     share = batch_size // world
@@ -159,7 +164,7 @@ def loader(
     source: TorchDataset[Sample] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
     try:
         with signals_wait(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Got pickle error")  # it is told below
+            warnings.filterwarnings("ignore", "Got pickle error")  # the error below says it
             batches = iter(
                 DataLoader(
                     source,
@@ -170,7 +175,7 @@ def loader(
                     multiprocessing_context=start_method() if workers else None,
                 )
             )
-    except (pickle.PicklingError, TypeError, AttributeError) as error:  # each may say that something has no pickle
+    except (pickle.PicklingError, TypeError, AttributeError) as error:  # raised for objects without a pickle
         raise DataError(
             f"{type(samples.dataset).__name__} cannot be sent to data workers: {error}; keep what cannot "
             f"be pickled out of its attributes, or set data.workers to 0"
@@ -179,7 +184,7 @@ def loader(
 
 
 def _explained(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-    """A data worker's DataError arrives with the worker's traceback in its text: its last line is what it said."""
+    """Yield the batches. A DataError of a data worker is raised again without the worker's traceback in its text."""
     try:
         yield from batches
     except BaseException as error:
@@ -194,9 +199,9 @@ def _explained(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tenso
 def to_device(
     batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, size: tuple[int, int] | None = None
 ) -> dict[str, Tensor]:
-    """Move a batch; uint8 pictures become `dtype` in [-1, 1] on the device.
+    """Move a batch to a device, where uint8 pictures become `dtype` in [-1, 1], (n, 3, H, W).
 
-    Those of a cache, (n, h, w, 3), are cropped there, to `size`.
+    Pictures of a cache, (n, h, w, 3), are cropped there and resized to `size`, (H, W).
     """
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items() if not name.endswith(CROP)}
     for name, value in moved.items():
@@ -210,9 +215,9 @@ def to_device(
 
 
 def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> list[Tensor]:
-    """A part of each of the uint8 pictures (n, h, w, 3), as n times (1, 3, H, W): resized if it is not (H, W).
+    """Crop each of the uint8 pictures (n, h, w, 3) and resize it to (H, W). Return n tensors (1, 3, H, W).
 
-    crops: left, top, right, bottom in pixels and whether to mirror, (n, 5), on the host.
+    crops: left, top, right and bottom in pixels, and 1 for a horizontal flip or 0, (n, 5), on the CPU.
     """
     if pictures.device.type != "cpu":
         pictures = pictures.float()  # only a CPU resizes bytes, and does it faster
@@ -226,7 +231,7 @@ def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> list[Tensor]:
 
 
 def normalise(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Parts of a batch, from 0 to 255, as the whole batch from -1 to 1; what is small stays in a CPU's cache."""
+    """Join parts of a batch, scaled from [0, 255] to [-1, 1]. Small parts stay in the CPU's cache meanwhile."""
     made = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=dtype, device=parts[0].device)
     for out, part in zip(torch.split(made, [len(part) for part in parts]), parts, strict=True):
         out.copy_(part).div_(127.5).sub_(1.0)
@@ -234,7 +239,7 @@ def normalise(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def _pixels(box: Box, size: tuple[int, int]) -> Box:
-    """A box in whole pixels of a picture of (H, W), at least one."""
+    """Return a box in whole pixels of a picture of (H, W), at least one pixel wide and high."""
     (left, top, right, bottom), (height, width) = box, size
     x, y = min(round(left * width), width - 1), min(round(top * height), height - 1)
     return x, y, max(round(right * width), x + 1), max(round(bottom * height), y + 1)

@@ -1,4 +1,4 @@
-"""Pictures that are decoded once: a data set at one size, in one file of the user's cache that processes share."""
+"""The cache of decoded pictures: a data set at one size, in one memory-mapped file that processes share."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ from i2i_core.interfaces import CacheableDataset, Dataset
 from i2i_core.recipe.sections import Recipe
 
 UNUSED = 30
-"""Days after which a file that no run has opened is deleted, when another one is made."""
+"""Days without use after which a cache file is deleted; checked when a new one is written."""
 
 
 class Cache:
-    """Every picture of a data set as a whole, squashed to one size."""
+    """All pictures of a data set, uncropped and resized to one size without keeping their aspect ratios."""
 
     def __init__(self, path: Path, counts: tuple[int, ...], size: tuple[int, int]) -> None:
         self.path, self.counts, self.size = path, counts, size
         self.firsts = np.cumsum((0, *counts)).tolist()
         records = np.asarray(np.memmap(path, _record(size), "r"))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch has no tensors that cannot be written to; nobody writes to this one
+            warnings.simplefilter("ignore")  # torch has no read-only tensors; this one is never written to
             self.pixels, self.aspects = torch.from_numpy(records["pixels"]), records["aspect"]
 
     def __reduce__(self) -> tuple[type[Cache], tuple[object, ...]]:
         return Cache, (self.path, self.counts, self.size)  # a data worker opens the file, it is not sent to it
 
     def picture(self, domain: int, index: int) -> tuple[Tensor, float]:
-        """A picture, uint8 (H, W, 3), and the width / height that it had."""
+        """Return a picture, uint8 (H, W, 3), and its original width / height."""
         place = self.firsts[domain] + index
         return self.pixels[place], float(self.aspects[place])
 
 
 def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
-    """The training pictures at the size of `data.cache`, if the recipe asks for it."""
+    """Return the training pictures cached at the size `data.cache`, or None if the recipe has none."""
     if recipe.data.cache is None:
         return None
     if not isinstance(data, CacheableDataset):
         raise RecipeError(
             [
                 Problem(
-                    f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint that "
-                    f"says whether they have changed",
+                    f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint to "
+                    f"detect changed pictures",
                     recipe.mark("data", "cache"),
                     "leave cache out",
                 )
@@ -70,9 +70,9 @@ def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
 
 
 def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
-    """The pictures of `dataset` at (H, W), from the user's cache, or decoded now and kept there.
+    """Return the pictures of `dataset` at size (H, W) from the user's cache; decode and store them there if missing.
 
-    What is found is checked, and made again where it is damaged or cut short. Raises DiskError.
+    A file whose size or checksums are wrong is replaced. Raises DiskError if the cache cannot be read or written.
     """
     counts = tuple(dataset.count(domain) for domain in range(len(dataset.domains)))
     kind = f"{type(dataset).__module__}.{type(dataset).__qualname__}"
@@ -106,22 +106,22 @@ def _sound(path: Path, count: int, size: tuple[int, int]) -> bool:
 
 @contextmanager
 def _keeping(path: Path) -> Iterator[None]:
-    """A file that cannot be read or written in this block raises a DiskError, for which nothing has to be resumed."""
+    """Convert an OSError in this block into a DiskError that says what to do."""
     try:
         yield
     except OSError as error:
         raise DiskError(
-            f"pictures cannot be kept in {path}: {error.strerror or error} (free some space, set "
+            f"pictures cannot be cached in {path}: {error.strerror or error} (free some space, set "
             f"XDG_CACHE_HOME to another folder, or leave data.cache out)"
         ) from error
 
 
 def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
-    """Write beside and rename: whoever is killed, or does the same at the same time, leaves a whole file or none."""
+    """Decode all pictures into a temporary file and rename it, so that no incomplete file is ever found."""
     record, places = _record(size), [(y, i) for y, count in enumerate(counts) for i in range(count)]
     writing = Lock()
     warnings.warn(
-        f"decoding {len(places):,} pictures once, to keep them at {size[0]} x {size[1]} pixels "
+        f"decoding {len(places):,} pictures once, to cache them at {size[0]} x {size[1]} pixels "
         f"({len(places) * record.itemsize / 1e6:,.0f} MB) in {path}",
         stacklevel=3,
     )
@@ -155,7 +155,7 @@ def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: 
 
 
 def _clean(folder: Path) -> None:
-    """Delete what was not used for long, and what a killed process left as long ago."""
+    """Delete cache files, and temporary files of killed processes, that are older than UNUSED days."""
     for file in folder.iterdir():
         with suppress(OSError):
             if file.stat().st_mtime < time.time() - UNUSED * 24 * 3600:

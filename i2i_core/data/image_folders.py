@@ -21,12 +21,15 @@ from i2i_core.errors import DataError, did_you_mean
 
 
 class ImageFolders:
-    """Pictures in the folders of `root`, one per domain; the folders' names in sorted order are the domains.
+    """Pictures in the subfolders of `root`, one per domain, named after the domains.
 
-    png, jpg, webp, bmp and tiff in any case, at any depth; hidden files and folders are ignored. Every picture is
-    decoded once to find broken ones (remembered in the user's cache until a file changes): they are refused, or
-    skipped with a warning that names them, as `broken` says; so are those with a side below `min_size` pixels.
-    domains: which folders, in which order, instead of all.
+    Files may be png, jpg, webp, bmp or tiff, in upper or lower case, at any depth; hidden ones are ignored.
+    Every picture is decoded once to find broken ones; the result is kept in the user's cache until a file changes.
+
+    root: the folder that holds the domains' folders.
+    domains: the folders to use, in the order of the class index y; default: all, sorted by name.
+    broken: "refuse" raises an error for broken pictures, "skip" leaves them out with a warning.
+    min_size: least number of pixels of the shorter side; smaller pictures count as broken.
     """
 
     paired = False
@@ -57,10 +60,10 @@ class ImageFolders:
             names = [f"{path.relative_to(root)} ({reason})" for path, reason in self.broken.items()]
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             plural = "s" if len(names) > 1 else ""
-            said = f"{len(names)} broken picture{plural} in {root}: {', '.join(names[:5])}{more}"
+            listed = f"{len(names)} broken picture{plural} in {root}: {', '.join(names[:5])}{more}"
             if broken == "refuse":
-                raise ValueError(f"{said}; repair or remove them, or say broken: skip")
-            warnings.warn(f"skipped {said}", stacklevel=2)
+                raise ValueError(f"{listed}; repair or remove them, or set broken: skip")
+            warnings.warn(f"skipped {listed}", stacklevel=2)
 
     def count(self, domain: int) -> int:
         return len(self.files[domain])
@@ -73,17 +76,21 @@ class ImageFolders:
             raise DataError(f"the picture {path} cannot be read any more: {error}") from error
 
     def fingerprint(self) -> str:
-        """What changes when a picture may have become another."""
+        """Return a text of the paths, sizes and modification times of all files."""
         stats = [(path, path.stat()) for paths in self.files for path in paths]
         return str([self.root.resolve(), *((str(path), s.st_size, s.st_mtime_ns) for path, s in stats)])
 
 
 def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
-    """The files that are no usable pictures, and why; what was decoded before is not decoded again."""
+    """Return the files that are not usable pictures, with the reason. Results are cached by file."""
     known: dict[str, str] = {}
-    with suppress(OSError, ValueError, TypeError):  # no cache yet, or a spoilt one
+    with suppress(OSError, ValueError, TypeError):  # no cache yet, or a damaged one
         known = dict(json.loads(_cache_file(paths).read_text(encoding="utf-8")))
-    broken = {path: "no file" if path.exists() else "a link to nothing" for path in paths if not path.is_file()}
+    broken = {
+        path: "not a regular file" if path.exists() else "a broken symbolic link"
+        for path in paths
+        if not path.is_file()
+    }
     keys = {path: _key(path, min_size) for path in paths if path not in broken}
     new = [path for path, key in keys.items() if key not in known]
     with warnings.catch_warnings(), ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
@@ -95,7 +102,7 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     reasons = {key: known[key] for key in keys.values()}
     broken |= {path: reasons[key] for path, key in keys.items() if reasons[key]}
     if new:
-        with suppress(OSError):  # a home that is not there, or cannot be written, costs time, nothing else
+        with suppress(OSError):  # without a writable cache, pictures are decoded again next time
             cache = _cache_file(paths)
             cache.parent.mkdir(parents=True, exist_ok=True)
             cache.write_text(json.dumps(reasons), encoding="utf-8")
@@ -103,13 +110,13 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
 
 
 def _key(path: Path, min_size: int) -> str:
-    """What changes when a file may have become another picture."""
+    """Return a text that changes whenever the file does."""
     stat = path.stat()
     return f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}|{min_size}"
 
 
 def examine(path: Path, min_size: int) -> str:
-    """Why `path` cannot be used, or an empty string."""
+    """Return the reason why `path` cannot be used, or ""."""
     try:
         width, height = open_picture(path).size
     except Exception as error:  # a decoder may raise anything on a mutilated file
@@ -118,6 +125,6 @@ def examine(path: Path, min_size: int) -> str:
 
 
 def _cache_file(paths: Sequence[Path]) -> Path:
-    """One file for all pictures below a folder, in the user's cache."""
+    """Return the cache file for all pictures below their common folder."""
     root = os.path.commonpath([path.resolve().parent for path in paths]) if paths else ""
     return user_cache("pictures") / f"{hashlib.sha256(root.encode()).hexdigest()[:32]}.json"

@@ -1,4 +1,4 @@
-"""Picture files: which there are, and how one becomes an RGB picture."""
+"""Picture files: finding, decoding and writing them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ from i2i_core.disk.files import write_file
 from i2i_core.errors import DataError, UsageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-"""Formats that Pillow may decode, whatever a file is called; no others are tried."""
+"""Formats that Pillow may decode, whatever the suffix of a file."""
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
 MAX_PIXELS = 100_000_000
-"""A header that announces more is refused before anything is decoded."""
+"""Limit of a picture's pixels, checked against its header before decoding."""
 MOST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
-"""Pixels on a side that formats allow."""
+"""Greatest width and height in pixels, by suffix of a format with a limit."""
 SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Files with a picture's suffix below `folder`, sorted, without hidden ones; raises DataError."""
+    """Return the files below `folder` with a suffix of a picture, sorted, without hidden ones.
+
+    Raises DataError if a folder cannot be read.
+    """
     found, seen = [], set[str]()
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
-        if (real := os.path.realpath(base)) in seen:  # links may lead in circles
+        if (real := os.path.realpath(base)) in seen:  # symbolic links may form a cycle
             folders.clear()
             continue
         seen.add(real)
@@ -48,7 +51,7 @@ def _unreadable(error: OSError) -> None:
 def open_picture(path: Path) -> Image.Image:
     """Decode a picture as RGB: transparent parts on white, 16-bit grey scaled, rotated as its EXIF data says.
 
-    Raises OSError or ValueError for what is no picture.
+    Raises OSError or ValueError if the file is not a picture.
     """
     with Image.open(path, formats=FORMATS) as file:
         if file.width * file.height > MAX_PIXELS:
@@ -58,11 +61,11 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """A decoded picture of any mode as RGB: transparent parts on white, 16-bit grey scaled; itself, if it is RGB."""
+    """Convert a decoded picture of any mode to RGB: transparent parts on white, 16-bit grey scaled to 8 bits."""
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
         grey = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0.0, neginf=0.0)
         top = 65535.0 if picture.mode.startswith("I") else float(grey.max(initial=1.0))
-        if isinstance(clear := picture.info.get("transparency"), int):  # the grey that is
+        if isinstance(clear := picture.info.get("transparency"), int):  # the grey value that is transparent
             grey = np.where(grey == clear, top, grey)
         picture = Image.fromarray((grey / top * 255).round().clip(0, 255).astype(np.uint8))
     if picture.has_transparency_data:
@@ -72,9 +75,9 @@ def as_rgb(picture: Image.Image) -> Image.Image:
 
 
 def why_broken(error: Exception) -> str:
-    """What an error of `open_picture` means."""
+    """Return an error of `open_picture` as a phrase for users."""
     if isinstance(error, UnidentifiedImageError):
-        return f"no {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        return f"not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
     if isinstance(error, Image.DecompressionBombError):  # Pillow's own limit, above ours
         return f"it has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, OSError) and error.strerror:  # whose text would repeat the path
@@ -83,10 +86,10 @@ def why_broken(error: Exception) -> str:
 
 
 def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
-    """The pictures that files, folders (at any depth) and globs name, in that order, each with its place in a copy.
+    """Return the pictures that files, folders (at any depth) and globs name, each with its relative output path.
 
-    A picture of a folder keeps its place there, one of a glob that below the glob's fixed part; a glob may name
-    folders. A file that is named may have any suffix. Raises DataError for a name without pictures.
+    The output path is relative to the named folder, or to the fixed part of a glob. A glob may match folders. A file
+    that is named itself may have any suffix. Raises DataError for a name without pictures.
     """
     found: dict[Path, Path] = {}
     for name in named:
@@ -108,22 +111,22 @@ def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
 
 
 def without_suffixes(places: Mapping[Path, Path]) -> dict[Path, Path]:
-    """Places of what pictures become, without suffix; with it, where two would have the same one (a.jpg, a.png)."""
+    """Return output paths without suffixes, or with them if two paths would be equal (a.jpg and a.png)."""
     plain = {path: place.with_suffix("") for path, place in places.items()}
     return plain if len({*plain.values()}) == len({*places.values()}) else {**places}
 
 
 def read_picture(path: Path) -> Image.Image:
-    """What `open_picture` makes of a file that a user names; raises DataError saying why it is no picture."""
+    """Decode a file that a user named, as `open_picture` does. Raises DataError with the reason if that fails."""
     try:
-        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # we have our own limit
+        with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # see MAX_PIXELS
             return open_picture(path)
     except Exception as error:  # a decoder may raise anything on a mutilated file
         raise DataError(f"{path} cannot be used as a picture: {why_broken(error)}") from error
 
 
 def write_picture(path: Path, picture: Image.Image) -> None:
-    """Replace a picture in one step, in the format of its suffix, making its folder if needed.
+    """Write a picture atomically, in the format of the path's suffix; create its folder if needed.
 
     Raises DiskError, and UsageError for a picture that is too large for the format.
     """
@@ -138,13 +141,13 @@ def write_picture(path: Path, picture: Image.Image) -> None:
 
 
 def check_suffix(path: Path) -> None:
-    """Raises UsageError for a file that is to become a picture and is not called like one."""
+    """Raise UsageError if the suffix of an output path is not that of a picture."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path} should end in one of {', '.join(sorted(SUFFIXES))}")
 
 
 def is_one_file(out: Path) -> bool:
-    """Whether the place for pictures is one of them, by its suffix, or a folder; raises UsageError if it is neither."""
+    """Return True if an output path names a picture file, False for a folder. Raises UsageError for another file."""
     if out.is_dir():
         return False
     if (suffix := out.suffix.lower()) not in SUFFIXES and (out.exists() or suffix in Image.registered_extensions()):
@@ -153,7 +156,7 @@ def is_one_file(out: Path) -> bool:
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:
-    """Raises UsageError for files that a command is to write and that are there: ask before anything is computed."""
+    """Raise UsageError if output files already exist; called before anything is computed."""
     there = [path for path in paths if path.exists()]
     if there:
         more = f" and {len(there) - 1} more" if len(there) > 1 else ""

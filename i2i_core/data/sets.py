@@ -1,4 +1,4 @@
-"""The data sets of a run: training pictures, held-out pictures, and what of them shapes networks."""
+"""The data sets of a run: training pictures, held-out pictures, and the facts that determine networks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class DataSets:
 
     train: Dataset
     validation: Dataset
-    """The held-out pictures; the training pictures where there are none."""
+    """The held-out pictures, or the training pictures if there are none."""
     facts: dict[str, object]
-    """What networks are told of the data: image_size, num_domains, domains."""
+    """Parameters that networks get from the data: image_size (H, W), num_domains, domains."""
 
 
 def build_data(checked: Checked) -> DataSets:
-    """Build the data sets of a recipe; raises RecipeError and DataError for what cannot be used."""
+    """Build the data sets of a recipe. Raises RecipeError and DataError for unusable keys and pictures."""
     assert checked.data is not None
     facts: dict[str, object] = {"image_size": checked.recipe.data.image_size}
     data = validation = _dataset(checked.data, facts)
@@ -34,7 +34,7 @@ def build_data(checked: Checked) -> DataSets:
         if tuple(validation.domains) != tuple(data.domains):
             raise DataError(
                 f"{checked.validation.mark}: the held-out pictures have the domains "
-                f"{', '.join(validation.domains)}, training has {', '.join(data.domains)}"
+                f"{', '.join(validation.domains)}, the training pictures {', '.join(data.domains)}"
             )
     _targets(checked.recipe, data.domains)
     facts |= {"num_domains": len(data.domains), "domains": tuple(data.domains)}
@@ -42,7 +42,7 @@ def build_data(checked: Checked) -> DataSets:
 
 
 def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
-    """Raises RecipeError unless the directions that a recipe names are between domains that there are."""
+    """Raise RecipeError for unknown domains in `data.targets`, and for a domain whose only target is itself."""
     if isinstance(recipe.data.targets, str):
         return
     named: dict[str, tuple[str | int, ...]] = {source: (source,) for source in recipe.data.targets}
@@ -85,7 +85,7 @@ def _dataset(spec: Spec, facts: Mapping[str, object]) -> Dataset:
         try:
             file_name(domain)
         except ValueError as error:
-            raise DataError(f"{spec.mark}: the domain {error}; call it otherwise") from None
+            raise DataError(f"{spec.mark}: the domain {error}; rename it") from None
         if dataset.count(y) == 0:
             raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
     return dataset

@@ -1,4 +1,4 @@
-"""The user's cache: files that save time, and that can be made again."""
+"""The folder of the user's cache."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def user_cache(kind: str) -> Path:
-    """The folder for files of one kind, such as "pixels": below XDG_CACHE_HOME, else below ~/.cache.
+    """Return the cache folder for files of one kind, such as "pixels": below XDG_CACHE_HOME, or else below ~/.cache.
 
-    Raises FileNotFoundError where neither is known: a container may run as a user who has no home.
+    Raises FileNotFoundError if neither is known, as for a user without a home folder in a container.
     """
     named = os.environ.get("XDG_CACHE_HOME")
     try:

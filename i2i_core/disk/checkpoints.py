@@ -1,7 +1,7 @@
-"""State on disk: safetensors and JSON by name, checksummed, and either wholly there or not at all.
+"""Checkpoints on disk: safetensors and JSON with checksums, committed atomically.
 
-A checkpoint is staged beside its place, every file is fsynced, then the manifest, then the folder; one rename
-commits it. Loading takes the newest one whose manifest verifies. Nothing here is ever unpickled.
+A checkpoint is written to a staging folder beside its final path. Every file is fsynced, then the manifest, then the
+folder; one rename commits it. Loading takes the newest checkpoint whose manifest verifies. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 Parts: TypeAlias = "Mapping[str, Mapping[str, Tensor]]"
-"""Tensors by part ("networks/generator") and name."""
+"""Tensors by part, such as "networks/generator", and name."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A verified checkpoint."""
+    """A verified checkpoint: its folder and its manifest."""
 
     path: Path
     info: dict[str, Any]
@@ -38,22 +38,25 @@ class Checkpoint:
         return int(self.info["step"])
 
     def parts(self) -> dict[str, dict[str, Tensor]]:
-        """Every part, on the CPU."""
-        import safetensors.torch  # here, so that what writes a file only is there without torch
+        """Load and return the tensors of all parts, on the CPU."""
+        import safetensors.torch  # here, so that importing this module does not import torch
 
         names = sorted(n for n in self.info["files"] if n.endswith(".safetensors"))
         return {n.removesuffix(".safetensors"): safetensors.torch.load_file(self.path / n) for n in names}
 
 
 def save(folder: Path, step: int, parts: Parts, info: Mapping[str, object]) -> Path:
-    """Commit a checkpoint as folder/step-00000006; raises DiskError when it cannot be written."""
+    """Write a checkpoint, commit it as folder/step-00000006 and return that path.
+
+    info: further entries of the manifest. Raises DiskError if the checkpoint cannot be written.
+    """
     import safetensors.torch
 
     target = folder / _name(step)
     stage = folder / f".stage-{target.name}"
     with writing(folder):
         try:
-            for leftover in (*folder.glob(".stage-*"), *folder.glob(".old-*")):  # of a save or a prune that was killed
+            for leftover in (*folder.glob(".stage-*"), *folder.glob(".old-*")):  # left by a process that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
             stage.mkdir(parents=True)
             files = {}
@@ -65,19 +68,20 @@ def save(folder: Path, step: int, parts: Parts, info: Mapping[str, object]) -> P
             _written(stage / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1).encode())
             for inner in {p.parent for p in stage.rglob("*")}:
                 sync_folder(inner)
-            if target.exists():  # one of an earlier life of the run that did not verify
+            if target.exists():  # left by an earlier process, and damaged, else the run would have resumed from it
                 _remove(target)
             os.rename(stage, target)
             sync_folder(folder)
         finally:
-            shutil.rmtree(stage, ignore_errors=True)  # what a full disk left of it
+            shutil.rmtree(stage, ignore_errors=True)  # after a failure
     return target
 
 
 def prune(folder: Path, keep: int, step: int) -> None:
-    """Delete all but the newest `keep` up to `step`; a rename first, so that none is ever seen half deleted.
+    """Delete all checkpoints but the newest `keep` up to `step`.
 
-    Later ones are of an earlier life of the run and did not verify, or it would have gone on from them.
+    Each is renamed before it is deleted, so that none is ever found incomplete. Checkpoints after `step` are damaged:
+    otherwise the run would have resumed from them.
     """
     newest = folder / _name(step)
     found = committed(folder)
@@ -86,32 +90,35 @@ def prune(folder: Path, keep: int, step: int) -> None:
 
 
 def committed(folder: Path) -> list[Path]:
-    """Committed checkpoints, newest first."""
+    """Return the paths of committed checkpoints, newest first."""
     return sorted((path for path in folder.glob("step-*") if path.name[5:].isdecimal()), reverse=True)
 
 
 def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that verifies; None when none was ever saved; raises CheckpointError when all are bad."""
+    """Return the newest checkpoint that verifies, or None if there are no checkpoints.
+
+    warn: called with a message for each damaged one. Raises CheckpointError if all are damaged.
+    """
     found = committed(folder)
     for path in found:
         try:
             return verify(path)
         except CheckpointError as error:
-            warn(f"{error}; looking for an older one")
+            warn(f"{error}; trying an older one")
     if found:
         raise CheckpointError(f"no checkpoint in {folder} is usable")
     return None
 
 
 def verify(path: Path) -> Checkpoint:
-    """Check sizes and SHA-256 of every file; raises CheckpointError naming the first that is wrong."""
+    """Check the size and SHA-256 of every file. Raises CheckpointError that names the first wrong file."""
     try:
         info = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         sound = info.pop("sha256") == _seal(info) and path.name == _name(info["step"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         sound = False
     if not sound:
-        raise CheckpointError(f"checkpoint {path} is damaged: it has no sound {MANIFEST}")
+        raise CheckpointError(f"checkpoint {path} is damaged: its {MANIFEST} is missing or invalid")
     for name, expected in info["files"].items():
         try:
             data = (path / name).read_bytes()
@@ -132,7 +139,7 @@ def _name(step: int) -> str:
 
 
 def _seal(manifest: Mapping[str, object]) -> str:
-    """The manifest's own checksum: a flipped bit in a step or a name must not pass for another."""
+    """Return the checksum of the manifest itself, which detects errors in steps and names."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 

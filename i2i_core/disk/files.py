@@ -1,4 +1,4 @@
-"""Files that are wholly there or not at all, and what a failed write means."""
+"""Atomic writes of files and folders, and errors of the disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """What fails to write in this block raises a DiskError about `path`."""
+    """Convert an OSError in this block into a DiskError about `path`."""
     try:
         yield
     except OSError as error:
@@ -24,14 +24,14 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def disk_error(error: OSError, path: Path) -> DiskError:
-    """What a failed write means to a user."""
+    """Return a failed write as a DiskError, or as a DiskFull."""
     if error.errno in FULL:
         return DiskFull(f"no space left for {path}; free some")
     return DiskError(f"{path} cannot be written: {error.strerror or error}")
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Replace a small file in one step, making its folder if needed; raises DiskError."""
+    """Write a small file atomically; create its folder if needed. Raises DiskError."""
     beside = path.with_name(f".{path.name}.new")
     with writing(path):
         try:
@@ -44,13 +44,13 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file; raises DiskError."""
+    """Append a line to a text file. Raises DiskError."""
     with writing(path), open(path, "a", encoding="utf-8") as file:
         file.write(f"{line}\n")
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a file, making its folder if needed, and wait until it is on the disk; raises OSError."""
+    """Write a file and fsync it; create its folder if needed. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "wb") as file:
         file.write(data)
@@ -59,10 +59,10 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk; raises OSError."""
+    """Fsync the entries of a folder. Raises OSError."""
     try:
         handle = os.open(folder, os.O_RDONLY)
-    except PermissionError:  # Windows opens no folders
+    except PermissionError:  # Windows cannot open folders
         return
     try:
         os.fsync(handle)
@@ -72,8 +72,8 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def staged(folder: Path) -> Iterator[Path]:
-    """A folder to fill, which then becomes `folder`, in place of one that is there; raises DiskError."""
-    folder = folder.resolve()  # not a link to it
+    """Provide a temporary folder that replaces `folder` at the end of the block, atomically. Raises DiskError."""
+    folder = folder.resolve()  # replace the folder, not a symbolic link to it
     stage, old = (folder.with_name(f".{what}-{folder.name}") for what in ("stage", "old"))
     with writing(folder):
         try:
@@ -86,6 +86,6 @@ def staged(folder: Path) -> Iterator[Path]:
             os.rename(stage, folder)
             shutil.rmtree(old, ignore_errors=True)
         finally:
-            if old.exists() and not folder.exists():  # stopped between the two
+            if old.exists() and not folder.exists():  # stopped between the two renames
                 os.rename(old, folder)
             shutil.rmtree(stage, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Tensors from other people's files: .safetensors, or what torch.save wrote, of which nothing is ever executed."""
+"""Reading tensors from untrusted files: safetensors, or files of torch.save, without executing code."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from torch import Tensor
 
 
 def read(path: Path) -> Any:
-    """What a checkpoint holds; its first bytes say of which format it is.
+    """Return the contents of a checkpoint file, whose first bytes determine its format.
 
-    Raises OSError for a file that cannot be read, ValueError for one that is none, is damaged or is refused.
+    Raises OSError if the file cannot be read, ValueError if it is not a checkpoint, is damaged or holds more than
+    tensors.
     """
     with open(path, "rb") as file:
         head = file.read(9)
     if not is_safetensors(head) and not head.startswith((b"PK", b"\x80")):  # torch.save: a zip; until 2020, pickles
-        raise ValueError(f"{path} is no checkpoint: neither .safetensors nor written by torch.save")
+        raise ValueError(f"{path} is not a checkpoint: neither .safetensors nor written by torch.save")
     try:
         if is_safetensors(head):
-            return load(path.read_bytes())  # load_file fails where memory is predicted, on tensors without contents
+            return load(path.read_bytes())  # load_file fails on fake tensors, which predict memory
         with warnings.catch_warnings(action="ignore"):  # about unusual pickles, which are refused anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -34,19 +35,20 @@ def read(path: Path) -> Any:
         raise ValueError(
             f"{path} is refused: its pickle asks for {asked}, which could run code; only tensors are loaded"
         ) from error
-    except Exception as error:  # a broken file fails wherever it breaks
+    except Exception as error:  # a damaged file may raise anything
         raise ValueError(f"{path} is cut short or damaged; fetch it again") from error
 
 
 def is_safetensors(head: bytes) -> bool:
-    """Whether a file that begins with these nine bytes is one: a size, then JSON."""
+    """Return True if the first nine bytes of a file are those of safetensors: a size, then JSON."""
     return head[8:9] == b"{"
 
 
 def state_dict(content: object) -> dict[str, Tensor]:
-    """The tensors of a state dict, without "module." in front of their names.
+    """Return the tensors of a state dict by name, without the prefix "module.".
 
-    It may be bare, under "state_dict", or flat with "state_dict/" in front of the names; anything else holds none.
+    The state dict may be `content` itself, its entry "state_dict", or its entries with the prefix "state_dict/".
+    Returns {} for anything else.
     """
     if isinstance(content, Mapping):
         content = content.get("state_dict", content)

@@ -1,4 +1,4 @@
-"""Whether two sides have the same tensors."""
+"""Comparison of the tensors of two state dicts by name and shape."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from i2i_core.disk.checkpoints import Parts
 from i2i_core.errors import CheckpointError
 
 
-def match(expected: Parts, found: Parts, otherwise: str, ours_are: str, theirs_are: str) -> None:
-    """Raises CheckpointError, listing both sides' names, unless both have the same tensors in the same shapes.
+def match(expected: Parts, found: Parts, otherwise: str, expected_in: str, found_in: str) -> None:
+    """Raise CheckpointError that lists the differences, unless both sides have tensors of the same names and shapes.
 
-    otherwise: what it means that they do not. ours_are, theirs_are: what the sides are called.
+    otherwise: the first sentence of the error. expected_in, found_in: names of the two sides in the error.
     """
-    ours, theirs = (
+    wanted, present = (
         {f"{part}: {name} {list(tensor.shape)}" for part, tensors in side.items() for name, tensor in tensors.items()}
         for side in (expected, found)
     )
     lines = []
-    for side, names in ((ours_are, sorted(ours - theirs)), (theirs_are, sorted(theirs - ours))):
+    for side, names in ((expected_in, sorted(wanted - present)), (found_in, sorted(present - wanted))):
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
             lines.append(f"only in the {side}: {'; '.join(names[:3])}{more}")

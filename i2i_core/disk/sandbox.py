@@ -1,8 +1,8 @@
-"""What a stranger's checkpoint holds, read by a process of its own with limits.
+"""Reading of untrusted checkpoints in a process of its own, with limits.
 
-`weights_only=True` executes nothing that a pickle asks for. Should that fail one day, or a small file want a huge
-memory, it costs this process; what comes back is safetensors, never a pickle. Linux limits the process's time, memory
-and files, macOS its time and files, and Windows nothing.
+`weights_only=True` executes nothing that a pickle asks for. If that ever fails, or a small file asks for much memory,
+only this process is affected; its result is safetensors, never a pickle. Its CPU time, memory and files are limited on
+Linux, its CPU time and files on macOS, and nothing on Windows.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from i2i_core.disk.foreign import is_safetensors, read
 from i2i_core.errors import CheckpointError, UsageError
 
 SECONDS, FILES, MEMORY = 60, 64, 2**30
-"""What the process may take: seconds of a CPU, open files, and bytes besides those that the checkpoint itself needs."""
+"""Limits of the process: seconds of CPU time, open files, and bytes beyond those that the checkpoint needs."""
 
 
 def allowance(size: int) -> int:
-    """How many bytes of memory, and of a file, the process may take for a checkpoint of `size` bytes."""
+    """Return the limit of memory and of a written file, in bytes, for a checkpoint of `size` bytes."""
     return MEMORY + 4 * size
 
 
 def read_apart(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint by their places in it, "generator/to_rgb.2.bias", whoever made it.
+    """Return the tensors of an untrusted checkpoint by path in it, such as "generator/to_rgb.2.bias".
 
-    Raises UsageError for a file that cannot be opened, CheckpointError for one that is none, is damaged or is refused.
+    Raises UsageError if the file cannot be opened, CheckpointError if it is not a checkpoint, is damaged, holds more
+    than tensors or exceeds the limits.
     """
     try:
         with open(path, "rb") as file:
@@ -61,14 +62,15 @@ def read_apart(path: Path) -> dict[str, Tensor]:
 def _killed(path: Path, size: int, by: int) -> str:
     if by > 0 and by == signal.SIGXCPU:
         return (
-            f"{path} is refused: to read its {size:,} bytes takes more than {SECONDS} seconds, which no checkpoint does"
+            f"{path} is refused: reading its {size:,} bytes takes more than {SECONDS} seconds, "
+            f"more than any checkpoint needs"
         )
     how = signal.strsignal(by) if by > 0 else f"exit code {-by}"
     return f"{path} is refused: the process that read it has crashed ({how})"
 
 
 def tensors(content: object, place: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in mappings of mappings, by its place."""
+    """Yield the path and value of every tensor in nested mappings."""
     if isinstance(content, Tensor):
         yield place, content
     elif isinstance(content, Mapping):
@@ -77,7 +79,7 @@ def tensors(content: object, place: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def limit(size: int) -> None:
-    """Take away from this process what reading a checkpoint of `size` bytes does not need, where the system can."""
+    """Set the resource limits of this process for reading a checkpoint of `size` bytes, if the system supports them."""
     try:
         import resource
     except ImportError:  # on Windows
@@ -89,7 +91,7 @@ def limit(size: int) -> None:
         resource.RLIMIT_NOFILE: FILES,
         resource.RLIMIT_CORE: 0,
     }
-    with suppress(OSError):  # only Linux says how much there is by now, and keeps the limit
+    with suppress(OSError):  # only Linux tells the current size, and enforces this limit
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory
     for kind, most in limits.items():
@@ -97,21 +99,21 @@ def limit(size: int) -> None:
 
 
 def main(source: Path, target: Path) -> str:
-    """Write the tensors of `source` as `target`; the answer is why that is refused, or nothing."""
+    """Write the tensors of `source` to `target`. Return the reason if that is refused, else ""."""
     size = source.stat().st_size
     limit(size)
     try:
         save_file({name: t.detach().contiguous().clone() for name, t in tensors(read(source))}, target)
     except Exception as error:
         cause = error.__cause__ or error
-        if isinstance(cause, MemoryError) or any(said in str(cause) for said in ("can't allocate memory", "bad_alloc")):
+        if isinstance(cause, MemoryError) or any(text in str(cause) for text in ("can't allocate memory", "bad_alloc")):
             return (
-                f"{source} is refused: to read its {size:,} bytes takes more than {allowance(size):,} bytes of "
-                f"memory, which no checkpoint does"
+                f"{source} is refused: reading its {size:,} bytes takes more than {allowance(size):,} bytes of "
+                f"memory, more than any checkpoint needs"
             )
         if isinstance(error, ValueError):  # explained by `read`
             return str(error)
-        return f"{source} cannot be kept as safetensors: {' '.join(str(error).split())}"
+        return f"{source} cannot be converted to safetensors: {' '.join(str(error).split())}"
     return ""
 
 

@@ -1,6 +1,6 @@
-"""A trained model as a folder: config.json says what it is, model.safetensors holds its weights.
+"""The folder of a trained model: config.json describes it, model.safetensors holds its weights.
 
-Nothing in it is code, and nothing in it is ever unpickled: config.json names components, as recipes do.
+The folder holds no code, and nothing in it is unpickled. config.json names components, as recipes do.
 """
 
 from __future__ import annotations
@@ -29,45 +29,47 @@ from i2i_core.recipe.sections import Named, Section
 
 CONFIG, WEIGHTS, CARD, RECIPE = "config.json", "model.safetensors", "README.md", "recipe.yaml"
 Guide = Literal["latent", "reference", "plain"]
-"""What makes a style: random numbers, a picture of the target domain, or nothing."""
+"""Source of a style: a random latent, a reference picture of the target domain, or none."""
 Side = Annotated[int, Field(ge=1, le=8192)]
-"""Pixels. A picture is padded to the size that config.json gives, whoever wrote that."""
+"""Pixels. The limit guards against a config.json of unknown origin, since pictures are resized to this size."""
 
 
 class File(Section):
-    """What a file beside config.json must be."""
+    """Size in bytes and SHA-256 of a file beside config.json."""
 
     size: NonNegativeInt
     sha256: str
 
 
 class Config(Section):
-    """config.json."""
+    """The contents of config.json."""
 
     i2i: Literal[1]
-    """The format of this file."""
+    """Version of the format."""
     method: Named
-    """The named tensors."""
+    """The method, which defines the named tensors."""
     image_size: tuple[Side, Side]
-    """H and W in pixels that the networks see."""
+    """Height and width in pixels of the pictures that the networks get."""
     domains: Names[FileName] = Field(min_length=2)
-    """In the order of the class index y."""
+    """Names of the domains, in the order of the class index y."""
     targets: Names[FileName]
-    """The domains that it was trained to translate into."""
+    """Target domains that the model was trained for."""
     show: FileName
-    """The tensor that is the translation."""
+    """Name of the tensor that is the translation."""
     guides: dict[Guide, dict[FileName, FileName]] = Field(min_length=1)
-    """By what makes the style: which tensors the names of style codes then stand for, as in a phase's `where`."""
+    """Aliases by source of the style, as in a phase's `where`: the tensors that replace the style codes."""
     networks: dict[FileName, Named]
+    """Networks by name."""
     tensors: dict[FileName, Named] = {}
+    """Named tensors that extend or replace those of the method."""
     plugins: dict[str, str] = {}
-    """What brings each plugin of these components, as pip takes it."""
+    """Requirement for pip by plugin, for the plugins of all components."""
     versions: dict[str, str] = {}
-    """With which it was trained."""
+    """Versions of the libraries that it was trained with, by distribution."""
     training: dict[str, Any] = {}
-    """What people want to know: steps, seed, data, metrics."""
+    """Facts about the training: steps, seed, data, metrics."""
     files: dict[str, File]
-    """Every file that the model is read from."""
+    """All files that the model is read from, by name."""
 
     @field_validator("targets")
     @classmethod
@@ -80,15 +82,15 @@ class Config(Section):
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, read but not built. In memory the files of its tensors may lie anywhere."""
+    """A trained model that is read, but not built. Its files may be in any folder."""
 
     name: str
     document: Document
-    """What config.json says, with marks."""
+    """The contents of config.json, with marks."""
     networks: Mapping[str, Mapping[str, Tensor]]
-    """The state of each network, on the CPU; maybe also of some that only training needs."""
+    """State dicts by network, on the CPU; networks that only training needs may be among them."""
     files: Mapping[str, Path] = field(default_factory=dict)
-    """What its tensors read, by the name that config.json uses."""
+    """Files that its named tensors read, by their names in config.json."""
 
     @property
     def config(self) -> Config:
@@ -96,14 +98,14 @@ class Model:
 
 
 def read(folder: Path) -> Model:
-    """The model in a folder, its files verified; raises CheckpointError."""
+    """Read the model in a folder and verify its files. Raises CheckpointError."""
     try:
         with open(folder / CONFIG, encoding="utf-8") as file:
             document = load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} is no model: there is no {folder / CONFIG}") from None
+        raise CheckpointError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder} is no model: its {CONFIG} cannot be read ({error})") from None
+        raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({error})") from None
     except RecipeError as error:
         raise CheckpointError(f"the model {folder} is damaged: {error}") from None
     config = read_config(document)
@@ -119,7 +121,7 @@ def read(folder: Path) -> Model:
         if digest != expected:
             raise CheckpointError(f"the model {folder} is damaged: {name} does not match its checksum; fetch it again")
         if not foreign.is_safetensors(head):
-            raise CheckpointError(f"the model {folder} is refused: {name} is no .safetensors, and nothing else is read")
+            raise CheckpointError(f"the model {folder} is refused: {name} is not a safetensors file; no other is read")
     networks: dict[str, dict[str, Tensor]] = {name: {} for name in config.networks}
     try:
         for place, tensor in safetensors.torch.load_file(folder / WEIGHTS).items():
@@ -132,21 +134,22 @@ def read(folder: Path) -> Model:
 
 
 def read_config(document: Document) -> Config:
-    """What a config.json says; raises CheckpointError for what cannot be one."""
+    """Validate the contents of config.json and return them. Raises CheckpointError."""
     try:
         return Config.model_validate(document.data)
     except ValidationError as error:
         if not isinstance(document.data, dict):
-            raise CheckpointError(f"{document.file} is no model's: it should be a mapping") from None
+            raise CheckpointError(f"{document.file} is not that of a model: it should be a mapping") from None
         problems = shape_problems(error.errors(), document, (), lambda _: Config.model_fields)
         raise CheckpointError(f"the model cannot be used. {'; '.join(map(str, problems))}") from None
 
 
 def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bool = False) -> None:
-    """Write a model and `others` (a card, pictures) as `folder`, which is there wholly or not at all.
+    """Write a model to `folder`, atomically.
 
-    overwrite: whether a model that is there may be replaced; a folder that holds anything else never is. Raises
-    UsageError, DiskError, and CheckpointError for weights that are NaN.
+    others: contents of further files, such as the model card and pictures, by name.
+    overwrite: allow an existing model to be replaced. A folder that holds anything else is never replaced.
+    Raises UsageError, DiskError, and CheckpointError if weights are NaN.
     """
     refuse(folder, CONFIG, "model", overwrite)
     refuse_others(folder, CONFIG, "model")
@@ -158,8 +161,7 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
         }
         if broken := [name for name, tensor in flat.items() if tensor.isnan().any()]:
             raise CheckpointError(
-                f"{len(broken)} of the weights are not numbers (NaN), first {broken[0]}: it would "
-                f"translate into nothing"
+                f"{len(broken)} of the weights are not numbers (NaN), first {broken[0]}: the model cannot translate"
             )
         (stage / WEIGHTS).write_bytes(safetensors.torch.save(flat, {"format": "pt"}))
         for name, path in model.files.items():
@@ -171,9 +173,9 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
 
 
 def own_files(folder: Path, mark: str = CONFIG) -> list[str]:
-    """The names of a model's files: `mark`, those that it names, the recipe, the card and the pictures in it.
+    """Return the names of a model's files: `mark`, the files that it lists, the recipe, the card and its pictures.
 
-    There are none where `mark` is not there, or is nothing of ours.
+    Returns [] if `mark` is missing or was not written by i2i.
     """
     try:
         about = json.loads((folder / mark).read_text(encoding="utf-8"))
@@ -187,12 +189,12 @@ def own_files(folder: Path, mark: str = CONFIG) -> list[str]:
 
 
 def refuse(folder: Path, mark: str, what: str, overwrite: bool) -> None:
-    """Raise UsageError for a folder that is there, unless it is empty, or is what has the file `mark` and may change.
+    """Raise UsageError for an existing folder, unless it is empty, or holds the file `mark` and `overwrite` is set.
 
-    what: that which such a folder holds.
+    what: name of the contents of such a folder in messages, for example "model".
     """
     if folder.exists() and not (own_files(folder, mark) or (folder.is_dir() and not any(folder.iterdir()))):
-        raise UsageError(f"{folder} is there and holds no {what}; choose another folder with --to")
+        raise UsageError(f"{folder} exists and holds no {what}; choose another folder with --to")
     if (folder / mark).exists() and not overwrite:
         raise UsageError(
             f"{folder} already holds a {what}; choose another folder with --to, or allow it with --overwrite"
@@ -200,18 +202,18 @@ def refuse(folder: Path, mark: str, what: str, overwrite: bool) -> None:
 
 
 def refuse_others(folder: Path, mark: str, what: str) -> None:
-    """Raise UsageError for a folder that cannot be replaced: by what else it holds, or by who is in it."""
+    """Raise UsageError for a folder that cannot be replaced: it holds other files, or the working directory."""
     others = {path.name for path in folder.iterdir()} - {*own_files(folder, mark)} if folder.exists() else ()
     if others:
         raise UsageError(
             f"{folder} holds {min(others)} besides a {what}; take it out, or choose another folder with --to"
         )
     if Path.cwd().is_relative_to(folder.resolve()):
-        raise UsageError(f"{folder} is the folder that you are in, or holds it; choose another one with --to")
+        raise UsageError(f"{folder} is or contains the working directory; choose another folder with --to")
 
 
 def _write_tensors(source: Path, target: Path) -> None:
-    """Copy a file that a tensor reads; one that torch.save wrote becomes what needs no unpickling."""
+    """Copy a file that a named tensor reads; convert one that torch.save wrote to safetensors."""
     try:
         if foreign.is_safetensors(_head(source)):
             shutil.copyfile(source, target)

@@ -1,4 +1,4 @@
-"""Training that starts from the weights of a model."""
+"""Initialisation of networks with the weights of a model."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from i2i_core.models.folder import CONFIG, read
 
 
 def start_from(folder: Path, networks: Mapping[str, nn.Module], domains: Sequence[str]) -> None:
-    """Fill networks with the weights that a model's folder holds of them; warns of those that it lacks.
+    """Load the weights of a model's folder into networks of the same names. Warns of networks that the model lacks.
 
-    domains: of the data that they will see; warns where the model saw others. Raises CheckpointError.
+    domains: the domains of the training data; warns if they are not those of the model. Raises CheckpointError if there
+    is no model, or its weights do not fit.
     """
     if not (folder / CONFIG).is_file():
-        raise CheckpointError(f"there is no model in {folder}, as seen from {Path.cwd()}, for this run to start from")
+        raise CheckpointError(f"there is no model in {folder} to start from; the working directory is {Path.cwd()}")
     model = read(folder)
     found = {name: tensors for name, tensors in model.networks.items() if name in networks and tensors}
     if not found:
@@ -40,9 +41,9 @@ def start_from(folder: Path, networks: Mapping[str, nn.Module], domains: Sequenc
         warnings.warn(
             f"the model {folder} has no weights of {', '.join(lacking)}, which start from the seed", stacklevel=2
         )
-    if (theirs := model.config.domains) != list(domains):
+    if (earlier := model.config.domains) != list(domains):
         warnings.warn(
-            f"the model {folder} was trained on the domains {', '.join(theirs)}, whose weights are now those "
-            f"of {', '.join(domains)}",
+            f"the model {folder} was trained on the domains {', '.join(earlier)}; their weights are now used "
+            f"for {', '.join(domains)}",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""Every mistake in a recipe, found before anything is built: names, keys, types, and the flow of tensors."""
+"""Checks of a recipe before anything is built: names, keys, types, and the flow of tensors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ RecipeSource = str | Path | Mapping[str, object]
 
 
 def load(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins) -> Checked:
-    """Find, read and check a recipe; the launcher's mixed precision counts where the recipe names none."""
+    """Find, read and check a recipe. The launcher's mixed precision applies if the recipe has no `precision`."""
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     loaded = _read(recipe, sets, plugins)
     if asked not in ("no", "") and (asked == "fp16" or ("precision",) not in loaded.document.values):
@@ -50,7 +50,10 @@ def _read(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, launcher:
 
 
 def load_again(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
-    """Like `load`, for the run in `folder`: where that fails, what is missing or different may be the reason."""
+    """Load the recipe of the run in `folder`, as `load` does.
+
+    If that fails, the error names plugins that are missing since the run, or versions that differ.
+    """
     before = environment.read(folder)
     try:
         return load(recipe, sets, plugins)
@@ -63,7 +66,10 @@ def load_again(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, fold
 
 
 def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
-    """Raises RecipeError with every problem, those of the recipe's shape included; what it returns can be built."""
+    """Check a recipe and return it with a Spec for each component.
+
+    Raises RecipeError with all problems, those found while reading included.
+    """
     checker = Checker(plugins, recipe.document)
     checked = Checked(recipe)
 
@@ -115,7 +121,7 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
 
 def _requirements(recipe: Recipe, checker: Checker) -> None:
     plugins = checker.plugins
-    # Of two distributions that bring one plugin the first is in use.
+    # Of two distributions with one plugin, the first is in use.
     distributions = {row.name: row.distribution for row in reversed(plugins.rows)} | {"i2i": DISTRIBUTION}
     for name, wanted in recipe.requires.items():
         place, distribution = ("requires", name), distributions.get(name, name)
@@ -129,7 +135,7 @@ def _requirements(recipe: Recipe, checker: Checker) -> None:
                     f'pip install "{distribution}{wanted}"',
                 )
         except InvalidSpecifier:
-            checker.report(f"{wanted!r} is no version range", place, 'write for example ">=0.1,<1"')
+            checker.report(f"{wanted!r} is not a version range", place, 'write for example ">=0.1,<1"')
         except (metadata.PackageNotFoundError, ValueError):  # ValueError: no name at all
             if name not in distributions:
                 known = f'pip install "{plugins.index.get(name, name)}{wanted}"'
@@ -141,7 +147,7 @@ def _requirements(recipe: Recipe, checker: Checker) -> None:
 
 
 def _schedule(keys: Any, checker: Checker, *places: Place) -> Spec | None:
-    """The schedule that is written at the first of `places`, or None after reporting what is wrong with it."""
+    """Check the schedule at the first of `places`. Return its Spec, or None after reporting its problems."""
     found = len(checker.problems)
     spec = checker.check("schedule", sections.schedule(keys), *places)
     return spec if len(checker.problems) == found else None

@@ -1,4 +1,4 @@
-"""A checked recipe: every name in it was found."""
+"""The checked recipe, in which every name is resolved."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from i2i_core.recipe.sections import Recipe
 from i2i_core.registry.specs import Spec, build
 
 Key = tuple[str, str]
-"""The group of a loss, and its name there."""
+"""Group and name of a loss."""
 
 
 @dataclass(frozen=True)
 class OptimizerSpec:
-    """What steps a network: its optimizer, and what the core does around that."""
+    """The optimizer of a network, with its learning rate schedule and gradient clipping."""
 
     spec: Spec
     lr: Spec | None = None
-    """The schedule of the learning rate; None where it is a number, which the optimizer itself takes."""
+    """The schedule of the learning rate, or None for a constant one, which is a key of the optimizer."""
     clip_norm: float | None = None
-    """The norm to which gradients are clipped."""
+    """The norm to which gradients are clipped, or None."""
 
 
 @dataclass
@@ -42,13 +42,13 @@ class Checked:
     trainer: Spec | None = None
 
     def weight(self, loss: Key) -> Schedule:
-        """Build the schedule of a loss's weight; one that is mistaken counts as 1."""
+        """Build the schedule of a loss's weight; an invalid one counts as 1."""
         if loss not in self.weights:
             return lambda step: 1.0
         schedule: Schedule = build(self.weights[loss], {})
         return schedule
 
     def is_watched(self, loss: Key) -> bool:
-        """Whether a loss has a weight of 0: nothing minimises it."""
+        """Return True if a loss has weight 0: it is computed and logged, but not minimised."""
         weight = self.weights[loss]
         return weight.entry.name == "constant" and weight.params["value"] == 0

@@ -1,4 +1,4 @@
-"""Random numbers as functions of (seed, step, name, place in the global batch), so that none has state to save."""
+"""Random numbers as functions of (seed, step, name, place in the global batch), without state to save."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 
 
 def seed_of(*parts: object) -> int:
-    """A 63-bit seed from any printable parts, the same on every machine."""
+    """Return a 63-bit seed, a hash of the parts' `repr`, which is the same on every machine."""
     digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """What components draw by themselves (dropout, say) on the CPU and on `device`.
+    """Seed the default generators of the CPU and of `device`, which components such as dropout draw from.
 
-    torch.manual_seed does it for every kind of accelerator there is, which takes 0.4 ms even where there is none.
+    torch.manual_seed seeds those of every kind of accelerator, which takes 0.4 ms even without one.
     """
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
@@ -28,9 +28,9 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 @dataclass(frozen=True)
 class Draws:
-    """Draws for one process's share [start, stop) of a global batch of `total` samples at one step.
+    """Random numbers of one step for the samples [start, stop) of a global batch of `total` samples.
 
-    shared: every sample gets the draw of the first one, so that a grid's row has one style.
+    shared: all samples get the numbers of the first one, for example so that a row of a grid has one style.
     """
 
     seed: int
@@ -43,9 +43,9 @@ class Draws:
     shared: bool = False
 
     def normal(self, name: str) -> Callable[..., Tensor]:
-        """What the tensor `name` gets as `normal`: normal(*shape) -> (N, *shape) from N(0, I).
+        """Return the function `normal` of the tensor `name`: normal(*shape) returns (N, *shape), drawn from N(0, I).
 
-        A world of any size draws the same numbers for the same sample.
+        A sample gets the same numbers for any number of processes.
         """
 
         def draw(*shape: int) -> Tensor:

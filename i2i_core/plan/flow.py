@@ -1,4 +1,4 @@
-"""The flow of tensors in a recipe: the plan of an iteration, and every mistake in it."""
+"""The flow of tensors in a recipe: the plan of an iteration, and checks of it."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from i2i_core.registry.specs import Checker
 
 @dataclass(frozen=True)
 class Built:
-    """The objects that a run built of a recipe's tensors and losses; without them a plan can be read, not run."""
+    """The built tensors and losses of a recipe. Without them a plan can be printed, but not run."""
 
     tensors: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     losses: Mapping[tuple[str, str], Callable[..., Any]] = field(default_factory=dict)
 
 
 def planner_of(checked: Checked, fields: Collection[str], built: Built = Built()) -> Planner:
-    """Return the planner of a recipe's tensors and networks for data with these batch fields."""
+    """Return a planner for the tensors and networks of a recipe. fields: the batch fields that the data provides."""
     recipe = checked.recipe
-    made = {name: define_unknown(name) for name in recipe.names("tensors")}  # a mistake in one is no mistake elsewhere
+    made = {name: define_unknown(name) for name in recipe.names("tensors")}  # one that is invalid is reported once
     made |= definitions(checked.method, checked.tensors, built.tensors)
     return Planner(made, recipe.names("networks"), fields)
 
 
 def plan_iteration(planner: Planner, checked: Checked, built: Built = Built()) -> list[PlannedPhase]:
-    """Plan an iteration of a recipe; raises RecipeError with every tensor that nothing makes or that needs itself."""
+    """Plan an iteration of a recipe. Raises RecipeError for undefined names and tensors that need themselves."""
     requests = _requests(checked, built)
     if problems := _unresolved(planner, checked.recipe, requests):
         raise RecipeError(in_order(problems))
-    share = checked.recipe.data.gradient_accumulation == 1  # the parts of a batch take turns in the memory
+    share = checked.recipe.data.gradient_accumulation == 1  # else tensors of all parts would stay in memory
     return planner.iteration(requests, share)
 
 
 def _requests(checked: Checked, built: Built) -> list[Request]:
-    """What each phase asks for, as far as its losses have been found."""
+    """Return the request of each phase, without losses that are unknown components."""
     recipe, found = checked.recipe, []
     for name, phase in recipe.phases.items():
         terms = []
@@ -60,18 +60,18 @@ def _requests(checked: Checked, built: Built) -> list[Request]:
 
 
 def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -> list[Problem]:
-    """A problem for each name that nothing makes, and for each tensor that needs itself."""
+    """Return a problem for each undefined name, and for each tensor that needs itself."""
     aliases = _aliases(recipe)
     readers: dict[Place, Definition] = {("tensors", name): tensor for name, tensor in planner.definitions.items()}
     readers |= {_place(term.loss): term.loss for request in requests for term in request.terms}
-    said = aliases | {
+    written = aliases | {
         (*place, argument): name
         for place, reader in readers.items()
         for argument, name in reader.reads.items()
         if argument != name
     }
     known = planner.names() | {str(path[-1]) for path in recipe.document.keys if path[-2:-1] == ("where",)}
-    unknown = {place: name for place, name in said.items() if name not in known}
+    unknown = {place: name for place, name in written.items() if name not in known}
 
     def hint(name: str) -> str:
         return "the data set has no true pairs" if name == PAIR else did_you_mean(name, known)
@@ -90,7 +90,7 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
         except Unresolved as error:
             name, loss = error.chain[-1], alone[0].terms[0].loss
             reader = next((("tensors", n) for n in error.chain[-2:-1] if n in recipe.tensors), _place(loss))
-            mark = recipe.mark(*next((place for place, tensor in said.items() if tensor == name), reader))
+            mark = recipe.mark(*next((place for place, tensor in written.items() if tensor == name), reader))
             what = f"tensor {name} needs itself" if error.cycle else f"no network or tensor is called {name}"
             needs = f"phase {alone[0].name} needs {' -> '.join((loss.name, *error.chain))}"
             if slip := next((place for place in unread if get_close_matches(name, [str(place[-1])])), None):
@@ -101,7 +101,7 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
                 )
             else:
                 problems.append(Problem(f"{what}: {needs}", mark, "" if error.cycle else hint(name)))
-            made[name] = define_unknown(name)  # one mistake is one problem, whatever else needs it
+            made[name] = define_unknown(name)  # one problem for each mistake, however many tensors need it
     return problems
 
 
@@ -110,7 +110,7 @@ def _place(loss: Definition) -> Place:
 
 
 def _aliases(recipe: Recipe) -> dict[Place, str]:
-    """What each alias means, by where it is written."""
+    """Return the tensor of each alias, by the alias's path in the recipe."""
     holders: dict[Place, sections.Phase | sections.Term] = {}
     holders |= {("phases", name): phase for name, phase in recipe.phases.items()}
     holders |= {("losses", group, name): term for group, terms in recipe.losses.items() for name, term in terms.items()}
@@ -118,7 +118,7 @@ def _aliases(recipe: Recipe) -> dict[Place, str]:
 
 
 def check_flow(checked: Checked, checker: Checker) -> None:
-    """Report every mistake in the flow of tensors: names, cycles, networks and losses of no use, mismatched players."""
+    """Report problems in the flow of tensors: names, cycles, unused networks and losses, mismatched GAN losses."""
     planner = planner_of(checked, EVERY_FIELD)
     networks = checked.recipe.names("networks")
     for name in {*planner.definitions, *EVERY_FIELD, *BUILTIN} & {*networks}:
@@ -129,13 +129,13 @@ def check_flow(checked: Checked, checker: Checker) -> None:
     except RecipeError as error:
         checker.problems += error.problems
         return
-    if not checker.problems:  # else what is of no use may be so because of the mistakes
+    if not checker.problems:  # else entries may be unused because of these problems
         _of_use(checked, checker, planned)
         _players(checked, checker)
 
 
 def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase]) -> None:
-    """Networks learn, losses are minimised, and tensors and aliases are read."""
+    """Report networks without training, losses that nothing minimises, and tensors and aliases that nothing reads."""
     recipe, aliases = checked.recipe, _aliases(checked.recipe)
     for network in recipe.networks.keys() - {name for phase in recipe.phases.values() for name in phase.train}:
         checker.report(
@@ -149,14 +149,14 @@ def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase])
                 f"phase {step.name} trains {network}, on which none of its losses depends",
                 ("phases", step.name, "train", step.trains.index(network)),
             )
-    if not checker.problems:  # else a network that cannot learn has said it
+    if not checker.problems:  # else the network that cannot learn is reported
         moving = {term.mark for step in planned for term in step.terms if reached(term.arguments) & {*step.trains}}
         for (group, name), spec in checked.losses.items():
             if spec.mark not in moving and not checked.is_watched((group, name)):
                 checker.report(
                     f"losses.{group}.{name} depends on no network that its phases train",
                     ("losses", group, name),
-                    "with weight: 0 it is watched",
+                    "set weight: 0 to log it only",
                     key=True,
                 )
     reads = [tensor.reads for tensor in definitions(checked.method, checked.tensors).values()]
@@ -170,10 +170,10 @@ def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase])
 
 
 def _players(checked: Checked, checker: Checker) -> None:
-    """A GAN's players play the same game against each other: bce against hinge trains, but towards nothing."""
+    """Report GAN losses without an opponent, and players with different objectives, such as bce against hinge."""
     players = {key: spec.objective for key, spec in checked.losses.items() if spec.objective}
     sides = {checked.losses[key].params.get("player") for key in players}
-    if len(players) > 1 and len(sides) == 1 and None not in sides:  # a plugin's players need not say their side
+    if len(players) > 1 and len(sides) == 1 and None not in sides:  # a plugin's losses need not name their player
         group, name = list(players)[-1]
         checker.report(
             f"losses.{group}.{name} is another {sides.pop()}, and nothing plays against it",

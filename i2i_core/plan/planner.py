@@ -1,8 +1,8 @@
-"""The planner: from the names that losses and uses ask for to the order in which tensors are computed.
+"""The planner: it resolves the names that losses read, and orders the computation of tensors.
 
 Two requests are the same tensor when they are the same function of the same things at the same versions of the
 networks; a network's version goes up when a phase trains it. Phases and aliases are known before the run, so the
-whole iteration is planned like an expression with common subexpressions.
+whole iteration is planned in advance, as a compiler eliminates common subexpressions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class RequestedTerm:
     loss: Definition
     weight: Schedule
     every: int = 1
-    """The period: the loss is due every so many steps, and then so many times as strong."""
+    """The period n: the loss is computed at every n-th step, and multiplied by n."""
     where: Mapping[str, str] | None = None
     """The aliases of this loss alone."""
 
@@ -39,7 +39,7 @@ Nodes = dict[tuple[object, ...], Node]
 
 @dataclass(frozen=True)
 class Request:
-    """A phase before planning: what it trains, its aliases and its losses."""
+    """A phase before planning: the networks it trains, its aliases and its losses."""
 
     name: str
     trains: Sequence[str]
@@ -60,11 +60,11 @@ class PlannedTerm:
     mark: Mark | None = None
 
     def due(self, step: int) -> bool:
-        """Whether the loss is computed at this step."""
+        """Return True if the loss is computed at this step."""
         return step % self.every == 0
 
     def loss(self, values: Values) -> Any:
-        """Compute the loss of the values of its arguments."""
+        """Compute the loss from the values of its arguments."""
         arguments = values.of(self.arguments)
         with noted(f"in the loss {self.name} of phase {self.phase}", self.mark, arguments):
             return self.call(**arguments)
@@ -72,7 +72,7 @@ class PlannedTerm:
 
 @dataclass(frozen=True)
 class PlannedPhase:
-    """The tensors that a phase computes in order, the losses it minimises, and what may be forgotten after it."""
+    """A planned phase: its losses, and the tensors to compute, in order, to reuse, and to release after it."""
 
     name: str
     trains: tuple[str, ...]
@@ -83,29 +83,29 @@ class PlannedPhase:
 
     @property
     def fields(self) -> set[str]:
-        """The batch fields that it computes from, if no earlier phase did."""
+        """Names of the batch fields that it reads and no earlier phase has read."""
         return {node.name for node in self.compute if node.kind == "field"}
 
 
 @dataclass(frozen=True)
 class PlannedTensors:
-    """Named tensors that someone asks for, besides training: the node of each, by name."""
+    """Named tensors to compute outside training, with the node of each."""
 
     arguments: Arguments
 
     @property
     def nodes(self) -> list[Node]:
-        """All that they need, themselves included, each after what it needs."""
+        """The nodes of all tensors that they need, themselves included, in order of computation."""
         return below(self.arguments)
 
     @property
     def fields(self) -> set[str]:
-        """The batch fields that they depend on."""
+        """Names of the batch fields that they depend on."""
         return {node.name for node in self.nodes if node.kind == "field"}
 
 
 class Unresolved(Exception):
-    """The name that ends `chain` has no meaning, or needs itself (`cycle`)."""
+    """Error for the last name of `chain`, which is undefined or (`cycle`) needs itself."""
 
     def __init__(self, chain: Sequence[str], cycle: bool = False) -> None:
         self.chain, self.cycle = list(chain), cycle
@@ -113,7 +113,7 @@ class Unresolved(Exception):
 
 
 class Planner:
-    """Plans what phases train on and what uses of a model show. A definition wins over a batch field of its name."""
+    """A planner of iterations and of single tensors. A definition hides a batch field of the same name."""
 
     def __init__(
         self, definitions: Mapping[str, Definition], networks: Collection[str], fields: Collection[str]
@@ -121,16 +121,16 @@ class Planner:
         self.definitions, self.networks, self.fields = definitions, networks, fields
 
     def names(self) -> set[str]:
-        """All names that have a meaning."""
+        """Return all names that are defined."""
         return {*self.definitions, *self.networks, *self.fields, *BUILTIN}
 
     def tensors(self, names: Collection[str], where: Mapping[str, str] | None = None) -> PlannedTensors:
-        """Plan named tensors under aliases; raises Unresolved for the first name without a meaning."""
+        """Plan named tensors under the aliases `where`. Raises Unresolved for the first undefined name."""
         asked = Definition("", lambda: None, {name: name for name in names})
         return PlannedTensors(_Resolver(self, where or {}, Counter(), {}).arguments(asked, ("",)))
 
     def tensors_for(self, names: Collection[str], phase: str | None, where: Mapping[str, str]) -> PlannedTensors:
-        """Plan named tensors as `tensors` does; raises RecipeError, which names the phase whose aliases hold."""
+        """Plan named tensors as `tensors` does. Raises RecipeError that names the undefined tensor and the phase."""
         try:
             return self.tensors(names, where)
         except Unresolved as error:
@@ -146,9 +146,9 @@ class Planner:
             ) from None
 
     def iteration(self, requests: Sequence[Request], share: bool = True) -> list[PlannedPhase]:
-        """Plan one iteration; raises Unresolved for the first name without a meaning.
+        """Plan one iteration. Raises Unresolved for the first undefined name.
 
-        share: whether a phase uses what an earlier one computed; otherwise that is forgotten, and computed again.
+        share: let a phase reuse tensors of earlier phases; otherwise each phase computes its own.
         """
         versions, nodes = Counter[str](), Nodes()
         drafts = []
@@ -183,7 +183,7 @@ class Planner:
 
 
 class _Resolver:
-    """The meaning of names under the aliases of a term, at the versions that networks then have."""
+    """A resolver of names to nodes, under the aliases of one loss and at the current versions of the networks."""
 
     def __init__(self, planner: Planner, where: Mapping[str, str], versions: Mapping[str, int], nodes: Nodes) -> None:
         self.planner, self.where, self.versions, self.nodes = planner, where, versions, nodes
@@ -191,16 +191,19 @@ class _Resolver:
         self.found: dict[str, Node] = {}
 
     def arguments(self, definition: Definition, chain: tuple[str, ...]) -> Arguments:
-        """Return the node of each argument of `definition`; raises Unresolved. chain: who asks, the last one last."""
+        """Return the node of each argument of `definition`. Raises Unresolved.
+
+        chain: names of the tensors that led here, from the loss down.
+        """
         found = []
         for argument, name in definition.reads.items():
             alias = _follow(name, self.where)
             if alias == definition.name:
-                alias = name  # what stands in for a tensor may be made of it
+                alias = name  # a tensor that replaces another may read it
             if argument in definition.optional and alias not in self.names:
                 continue
             if name == definition.name and (definition.replaces is not None or name in self.planner.fields):
-                node = self._make(name, definition.replaces, (*chain, name))  # what it stands in for
+                node = self._make(name, definition.replaces, (*chain, name))  # the tensor that it replaces
             elif alias in BUILTIN and alias not in self.planner.definitions:
                 node = self._interned(Node(definition.name, alias))  # every reader draws numbers of its own
             else:
@@ -229,7 +232,7 @@ class _Resolver:
         raise Unresolved(chain[1:])
 
     def _interned(self, made: Node) -> Node:
-        """Return the first node that was made of the same things."""
+        """Return the first node that equals `made`."""
         return self.nodes.setdefault((made.name, made.kind, made.definition, made.version, made.arguments), made)
 
 

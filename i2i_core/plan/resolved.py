@@ -1,4 +1,4 @@
-"""The resolved recipe: every default filled in, every value with where it came from; alone it reproduces the run."""
+"""The resolved recipe: all defaults filled in, each value with its origin. It alone reproduces the run."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from i2i_core.recipe.document import Document, Path, escaped, json_in_yaml, load
 from i2i_core.recipe.sections import DEFAULT_OPTIMIZER
 
 PLAIN = re.compile(r"[\w./][\w./-]*")
-"""Text that YAML needs no quotes for, unless it is read as a number or a word such as null."""
+"""Text that YAML reads without quotes, unless it is a number or a word such as null."""
 
 
 def resolve(checked: Checked) -> dict[str, Any]:
-    """The recipe as plain data with all defaults, ready to be loaded again."""
+    """Return the recipe as plain data with all defaults, which can be loaded again."""
     recipe = checked.recipe
     assert checked.data is not None
     assert checked.trainer is not None
@@ -42,12 +42,12 @@ def resolve(checked: Checked) -> dict[str, Any]:
 
 
 def components(checked: Checked) -> set[str]:
-    """The names of all components of a recipe, nested ones too."""
+    """Return the names of all components of a recipe, nested ones included."""
     return {str(value) for path, value in _leaves(resolve(checked)) if path[-1] == "use" or path == ("method",)}
 
 
 def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
-    """As the recipe says them: all networks' default, with its defaults filled in, and what differs from it."""
+    """Return the section `optimizers` with all defaults: the entry `default`, and the keys that differ by network."""
     written = checked.recipe.optimizers
     default = {"use": DEFAULT_OPTIMIZER, **written.get("default", {})}
     others = {}
@@ -64,9 +64,9 @@ def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
 
 
 def dump(checked: Checked, earlier: str = "") -> str:
-    """The resolved recipe in YAML, with the origin of each value as a comment: line of the recipe, --set, or default.
+    """Return the resolved recipe as YAML. A comment gives each value's origin: a line of the recipe, --set or default.
 
-    earlier: the text of the recipe where that is itself such a dump, whose origins are kept.
+    earlier: the text of the recipe, if that is itself such a dump; its origins are kept.
     """
     document, kept, text = checked.recipe.document, earlier.splitlines(), ""
     above: Path = ()
@@ -80,7 +80,7 @@ def dump(checked: Checked, earlier: str = "") -> str:
 
 
 def _leaves(data: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Every value that is no section, by its path."""
+    """Yield the path and value of each entry that is not a section."""
     for key, value in data.items():
         if isinstance(value, Mapping) and value:
             yield from _leaves(value, (*path, key))
@@ -106,7 +106,7 @@ def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
 
 
 def _inline(value: object) -> str:
-    """A value on one line of YAML, which JSON is too but for its quotes and infinities."""
+    """Return a value as one line of YAML: JSON without needless quotes, and with YAML's infinities."""
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
     if isinstance(value, str) and PLAIN.fullmatch(value) and scalar(value) == value:
@@ -118,7 +118,7 @@ def _inline(value: object) -> str:
 
 @dataclass(frozen=True)
 class Change:
-    """A value that differs between a run and the recipe it is resumed with."""
+    """A value that differs between a run and the recipe that resumes it."""
 
     path: Path
     before: object
@@ -130,10 +130,10 @@ class Change:
 
 
 def changes(earlier: str, checked: Checked) -> list[Change]:
-    """What differs from the resolved recipe `earlier` of a run that is to be resumed.
+    """Return the changes from the resolved recipe `earlier` of a run to the recipe that resumes it.
 
-    Allowed are how long, with which seed, how it is computed, which learning rates and whatever else optimizers take,
-    and hooks that have no state of their own.
+    A resumed run may change the number of steps, the seed, keys that affect only how it is computed, the keys of
+    optimizers, and hooks without state.
     """
     before, after = (dict(_leaves(data)) for data in (load_text(earlier, "").data, resolve(checked)))
     stateful = {name for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}

@@ -1,4 +1,4 @@
-"""Named tensors: small functions whose argument names say what they are made of."""
+"""Named tensors: functions whose argument names are the tensors, networks and batch fields that they read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from i2i_core.registry.signatures import call_arguments
 from i2i_core.registry.specs import Spec
 
 BUILTIN = ("normal",)
-"""The names of what every tensor may ask for: random numbers."""
+"""Names of the built-in arguments: random numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,19 +26,19 @@ class Definition:
     optional: Collection[str] = ()
     detached: bool = False
     replaces: Definition | None = None
-    """The meaning of the name before this definition: what the definition itself gets when it reads its own name."""
+    """The definition that this one replaces; this one gets its value when it reads its own name."""
     mark: Mark | None = None
-    """The place in the recipe that says it, or names its method."""
+    """The place in the recipe of the tensor, or of its method."""
 
 
 def define(name: str, call: Callable[..., Any], mark: Mark | None = None) -> Definition:
-    """Define `name` by `call`, whose argument names are what it reads."""
+    """Define the tensor `name` by the function `call`; its argument names are the names that it reads."""
     wants, optional = call_arguments(call)
     return Definition(name, call, {w: w for w in wants}, optional, getattr(call, "detached", False), mark=mark)
 
 
 def define_component(name: str, spec: Spec, call: Callable[..., Any], replaces: Definition | None = None) -> Definition:
-    """Define `name` by a component of the recipe; call: what was built of it, or what stands for that in a plan."""
+    """Define `name` by a component of the recipe. call: the built component, or its target if it is only planned."""
     return Definition(name, call, spec.reads, spec.optional, getattr(call, "detached", False), replaces, spec.mark)
 
 
@@ -48,7 +48,7 @@ def define_unknown(name: str) -> Definition:
 
 
 def method_tensors(module: ModuleType, mark: Mark | None = None) -> dict[str, Definition]:
-    """Return a method's page: every public function defined in `module`; mark: where the recipe names the method."""
+    """Return the tensors of a method: all public functions of `module`. mark: the place of the method in the recipe."""
     return {
         name: define(name, f, mark)
         for name, f in inspect.getmembers(module, inspect.isfunction)
@@ -59,7 +59,7 @@ def method_tensors(module: ModuleType, mark: Mark | None = None) -> dict[str, De
 def definitions(
     method: Mapping[str, Definition], tensors: Mapping[str, Spec], calls: Mapping[str, Callable[..., Any]] | None = None
 ) -> dict[str, Definition]:
-    """Return a method's tensors, with a recipe's in place of those of the same name."""
+    """Return the tensors of a method and of a recipe. Those of the recipe replace those with the same name."""
     found = dict(method)
     for name, spec in tensors.items():
         found[name] = define_component(name, spec, (calls or {}).get(name, spec.target), found.get(name))
@@ -68,7 +68,7 @@ def definitions(
 
 @dataclass(eq=False)
 class Node:
-    """A planned tensor, network or batch field: the same node wherever it is the same value."""
+    """A planned tensor, network or batch field. Equal values share one node."""
 
     name: str
     kind: str
@@ -76,14 +76,14 @@ class Node:
     version: int = 0
     arguments: tuple[tuple[str, Node], ...] = ()
     networks: frozenset[str] = frozenset()
-    """The networks that a gradient from here can reach."""
+    """Networks that a gradient from this node can reach."""
     trains: set[str] = field(default_factory=set)
-    """Those of them that a phase trains by a gradient from here."""
+    """The ones among them that a phase trains by a gradient from this node."""
     asked_by: list[str] = field(default_factory=list)
 
     @property
     def graph(self) -> bool:
-        """Whether it is computed with a graph."""
+        """True if the tensor is computed with an autograd graph."""
         return self.kind == "tensor" and bool(self.trains)
 
 
@@ -92,9 +92,9 @@ Arguments = tuple[tuple[str, Node], ...]
 
 
 def below(arguments: Iterable[tuple[str, Node]], through: Collection[str] | None = None) -> list[Node]:
-    """Return every node that `arguments` need, themselves included, each after what it needs.
+    """Return all nodes that `arguments` need, themselves included, in order of computation.
 
-    through: only nodes that a gradient to one of these networks passes.
+    through: restrict the result to nodes on a gradient's way to one of these networks.
     """
     found: dict[Node, None] = {}
 

@@ -1,4 +1,4 @@
-"""The values of planned tensors: each is computed when it is first asked for."""
+"""The values of planned tensors, each computed on first access."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Parameters = Mapping[str, Sequence[nn.Parameter]]
 
 
 class freezing:
-    """A block in which parameters get no gradient from what is computed."""
+    """A context manager that freezes parameters: computations in it give them no gradient."""
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.parameters = parameters
@@ -36,12 +36,12 @@ class freezing:
 class Values(dict[Node, Any]):
     """The values of an iteration by node.
 
-    A tensor has a graph if a phase that differentiates it trains a network it depends on, and of its networks only
-    those are in it: the others are frozen while it is computed, so nothing is kept for gradients that no one wants.
+    A tensor is computed with a graph if a phase that differentiates it trains a network that it depends on. All other
+    networks are frozen meanwhile, so that no activations are stored for gradients that are not needed.
     """
 
     def __init__(self, given: Mapping[str, object], draws: Draws, parameters: Parameters | None = None) -> None:
-        """given: networks and batch fields by name; parameters: what to freeze where a network is not trained."""
+        """given: networks and batch fields by name. parameters: those to freeze in networks that are not trained."""
         super().__init__()
         self.given, self.draws, self.parameters = given, draws, parameters or {}
 
@@ -63,7 +63,7 @@ class Values(dict[Node, Any]):
 
     @contextmanager
     def _graph(self, node: Node) -> Iterator[None]:
-        """Build a graph only where a phase needs one, and in it only the networks that are trained through it."""
+        """Enable the graph only if a phase needs it, and freeze the networks that are not trained through it."""
         called = [network.name for _, network in node.arguments if network.kind == "network"]
         frozen = [p for name in called if node.graph and name not in node.trains for p in self.parameters.get(name, ())]
         with torch.set_grad_enabled(node.graph), freezing(frozen):

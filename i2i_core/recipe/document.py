@@ -1,4 +1,4 @@
-"""YAML that remembers where each value was written, and that reads scalars as YAML 1.2 does.
+"""A YAML reader that records the position of every key and value, and reads scalars as YAML 1.2 does.
 
 PyYAML alone loads `1e-4` as a string and `on` as True, and lets the second of two equal keys win.
 """
@@ -44,7 +44,7 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass
 class Document:
-    """Plain data, the mark of every key and value in it by its path, and the mistakes that reading it found."""
+    """Plain data, the marks of its keys and values by path, and the problems found while reading it."""
 
     file: str
     data: Any = None
@@ -53,7 +53,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def mark(self, path: Path, key: bool = False) -> Mark:
-        """Return the mark of the value at `path`, or of its key, or of the nearest ancestor that was written."""
+        """Return the mark of the value at `path` (with `key`: of its key), or of its nearest written ancestor."""
         if not key and path in self.values:
             return self.values[path]
         while path and path not in self.keys:
@@ -62,7 +62,7 @@ class Document:
 
 
 def scalar(text: str) -> Any:
-    """The value of a plain scalar as in YAML 1.2's core schema (decimal, and digits may be grouped: 100_000)."""
+    """Return the value of a plain scalar under YAML 1.2's core schema: decimal, with optional groups (100_000)."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
     if _INT.fullmatch(text) and len(text) <= 1000:  # Python reads no integer of thousands of digits
@@ -71,7 +71,10 @@ def scalar(text: str) -> Any:
 
 
 def load_text(text: str, file: str) -> Document:
-    """Read one YAML document; raises RecipeError for anything that is not plain data within the limits."""
+    """Read one YAML document.
+
+    Raises RecipeError for anything that is not plain data, or exceeds the limits on bytes, values and depth.
+    """
     if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
         raise RecipeError([Problem(f"a file may have at most {MAX_BYTES} bytes", Mark(file))])
     document = Document(file)
@@ -113,7 +116,7 @@ def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
 
 
 def _read(node: yaml.Node, path: Path, document: Document) -> Any:
-    """The data of `node`; values are counted after aliases, so that no small file becomes a huge recipe."""
+    """Return the data of `node`. Aliases are expanded before counting, so that a small file cannot become huge."""
     mark = document.values[path] = _mark(node, document)
     if len(document.values) > MAX_NODES or len(path) > MAX_DEPTH:
         limit = f"{MAX_DEPTH} levels" if len(path) > MAX_DEPTH else f"{MAX_NODES} values"
@@ -149,21 +152,21 @@ def _mark(node: yaml.Node, document: Document) -> Mark:
     return Mark(document.file, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
-def set_value(document: Document, assignment: str, said_by: str = "") -> None:
-    """Apply one `--set a.b.c=value`; the value is read as YAML, missing mappings are made.
+def set_value(document: Document, assignment: str, origin: str = "") -> None:
+    """Apply one `--set a.b.c=value`. The value is read as YAML; missing mappings are created.
 
-    A component that is written by its name alone becomes {use: name} when one of its keys is set. said_by: who sets
-    it, where that is not the user.
+    A component that is written as a bare name becomes {use: name} when one of its keys is set. origin: the source of
+    the assignment in messages, if it is not the user's `--set`.
     """
     name, equals, text = assignment.partition("=")
-    origin = Mark(said_by or f"--set {assignment}")
+    mark = Mark(origin or f"--set {assignment}")
     parts = name.strip().split(".")
     if not equals or not all(parts):
-        raise RecipeError([Problem("write --set a.b.c=value", origin)])
+        raise RecipeError([Problem("write --set a.b.c=value", mark)])
     try:
-        said = load_text(text, "")
+        parsed = load_text(text, "")
     except RecipeError as error:
-        raise RecipeError([Problem(p.message, origin) for p in error.problems]) from None
+        raise RecipeError([Problem(p.message, mark) for p in error.problems]) from None
     path: Path = ()
     holder: Any = [document.data]
     key: Any = 0
@@ -185,18 +188,18 @@ def set_value(document: Document, assignment: str, said_by: str = "") -> None:
                 if isinstance(holder, list)
                 else f"{shown(holder)}, which has no keys to set"
             )
-            raise RecipeError([Problem(f"{'.'.join(map(str, path))} is {what}", origin)])
+            raise RecipeError([Problem(f"{'.'.join(map(str, path))} is {what}", mark)])
         path = (*path, key)
-        document.keys.setdefault(path, origin)
-    holder[key] = said.data
-    for marks, new in ((document.keys, said.keys), (document.values, said.values)):
+        document.keys.setdefault(path, mark)
+    holder[key] = parsed.data
+    for marks, new in ((document.keys, parsed.keys), (document.values, parsed.values)):
         for old in [p for p in marks if p[: len(path)] == path]:
             del marks[old]
-        marks |= {(*path, *inner): origin for inner in ((), *new)}
+        marks |= {(*path, *inner): mark for inner in ((), *new)}
 
 
 def shown(value: object) -> str:
-    """A value in a message, as a recipe would say it and not too long."""
+    """Return a value as text for a message, in YAML's notation, cut at 80 characters."""
     words = {None: "null", True: "true", False: "false"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else f"{text[:76]} ..."

@@ -1,4 +1,4 @@
-"""How a recipe names things: one name for a whole component or list, and names of what must be in the same recipe."""
+"""Types of names in a recipe: shorthands for a component or a list, and references to other sections."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Name = TypeVar("Name", bound=str)
 
 
 def shorthand(kind: type, full: Callable[[Any], Any], written: Any = PydanticUndefined) -> BeforeValidator:
-    """Where a value of type `kind` stands for what `full` makes of it; `written` is the type of both, for schemas."""
+    """Return a validator that expands a value of type `kind` with `full`. written: the type of both, for schemas."""
     return BeforeValidator(lambda value: full(value) if isinstance(value, kind) else value, written)
 
 
 def _named_in(section: str, what: str, *others: str) -> AfterValidator:
-    """A name in that section of the recipe as it was written (the validation's context), or one of the `others`."""
+    """Return a validator for a name in that section of the written recipe (the context), or one of `others`."""
 
     def known(name: str, info: ValidationInfo) -> str:
         written = info.context and info.context.get(section)
@@ -43,7 +43,7 @@ def _each_once(names: list[str]) -> list[str]:
 
 
 def file_name(name: str) -> str:
-    """A name that may be part of a file's, and be printed; raises ValueError for any other."""
+    """Return `name` if it may be printed and be part of a file's name; raises ValueError otherwise."""
     if not re.fullmatch(r"[^/\\\x00-\x1f\x7f-\x9f]{1,200}", name):
         raise ValueError(
             f"{name[:80]!r} cannot be part of a file's name: it is empty or long, or has a slash or a control character"

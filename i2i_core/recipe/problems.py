@@ -1,4 +1,4 @@
-"""pydantic's errors as problems in a user's words, and what a recipe is without them."""
+"""Translation of pydantic's errors into problems of a recipe, and removal of the values that caused them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,21 @@ _EXPECTED = {
     "none_required": "null",
 }
 _STAND_INS: dict[Path, int] = {("i2i",): 1, ("steps",): 1, ("data", "image_size"): 1, ("data", "batch_size"): 1}
-"""Values that nothing else in a recipe is checked against."""
+"""Replacements for invalid values; no other value of a recipe is checked against these."""
 _NEEDED: set[Path] = {(), ("data",), ("method",), ("networks",), ("losses",), ("phases",)}
-"""What nothing can be checked without."""
+"""Sections without which nothing can be checked."""
 
 
 def shape_problems(
     errors: Iterable[ErrorDetails], document: Document, base: Path, known: Callable[[Path], Iterable[str]]
 ) -> list[Problem]:
-    """The problems at their marks; errors are at paths below `base`, `known` gives the keys allowed at a path."""
+    """Return pydantic's errors as problems with their marks.
+
+    base: the path that the errors' locations are relative to. known: returns the keys allowed at a path.
+    """
     problems = []
-    expected: dict[Path, tuple[Any, dict[str, None]]] = {}  # since each branch of a union has an error of its own
-    inner: set[Path] = set()  # what a branch of a union found inside of its value, or beyond its type
+    expected: dict[Path, tuple[Any, dict[str, None]]] = {}  # each branch of a union has an error of its own
+    inner: set[Path] = set()  # paths at which a branch of a union matched the type and failed further on
     for error in errors:
         path, last = _written((*base, *error["loc"]), document.data), str((*base, *error["loc"])[-1])
         name, hint = ".".join(map(str, path)), error.get("ctx", {}).get("hint", "")
@@ -54,21 +57,21 @@ def shape_problems(
         elif wish:
             expected.setdefault(path, (error["input"], {}))[1][wish] = None
         else:
-            said = error["msg"].removeprefix("Value error, ").replace(" after validation", "")
-            problems.append(Problem(f"{name}: {said[:1].lower()}{said[1:]}", mark, hint))
+            message = error["msg"].removeprefix("Value error, ").replace(" after validation", "")
+            problems.append(Problem(f"{name}: {message[:1].lower()}{message[1:]}", mark, hint))
     for path, (value, wishes) in expected.items():
         if path in inner:
             continue
-        said = f"{'.'.join(map(str, path))} should be {' or '.join(wishes)}, not {shown(value)}"
-        problems.append(Problem(said, document.mark(path)))
+        message = f"{'.'.join(map(str, path))} should be {' or '.join(wishes)}, not {shown(value)}"
+        problems.append(Problem(message, document.mark(path)))
     return problems
 
 
 def without_mistakes(errors: Iterable[ErrorDetails], data: Any) -> Any:
-    """What is left of `data` without its mistakes, or None when that is too little to check.
+    """Return `data` without its invalid values, or None if too little is left to check.
 
-    With a mistaken alias goes the phase or loss it is for: other tensors than it meant would be looked for. Names of
-    what is not there are left in.
+    An invalid alias removes the phase or loss that holds it, which would read other tensors without it. Unknown names
+    are kept.
     """
     locations = [error["loc"] for error in errors if error["type"] != "unknown_name"]
     mistakes = {loc if loc in _STAND_INS else _written(loc, data) for loc in locations}
@@ -92,14 +95,14 @@ def _without(data: Any, mistakes: Collection[Path], path: Path = ()) -> Any:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Problems without repetitions, by file, line and column."""
+    """Return the problems without repetitions, sorted by file, line and column."""
     return sorted(
         dict.fromkeys(problems), key=lambda p: (p.mark.file, p.mark.line, p.mark.column) if p.mark else ("", 0, 0)
     )
 
 
 def _written(path: Path, data: Any) -> Path:
-    """What was written of `path`: pydantic adds the branch of a union, or the inside of a shorthand."""
+    """Return the parts of `path` that the recipe contains; pydantic adds union branches and expanded shorthands."""
     written: list[str | int] = []
     for part in path:
         if part in data if isinstance(data, dict) else isinstance(data, list) and part in range(len(data)):

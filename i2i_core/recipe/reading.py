@@ -1,4 +1,4 @@
-"""From the name of a recipe and its `--set` assignments to a Recipe."""
+"""Finding a recipe, reading it and applying `--set` assignments."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def find_recipe(name: str | Path, bundled: Mapping[str, Path], advise: Callable[[str], str] = lambda file: "") -> Path:
-    """Return the file called `name`, else the bundled recipe of that name.
+    """Return the path of the file `name`, or else of the bundled recipe with that name.
 
-    Raises RecipeError with what `advise` says about a recipe that is not there.
+    advise: returns a hint for the name of an unknown recipe. Raises RecipeError with that hint if there is none.
     """
     path = Path(name)
     if os.path.isfile(path):
@@ -40,11 +40,11 @@ def find_recipe(name: str | Path, bundled: Mapping[str, Path], advise: Callable[
 
 
 def load_recipe(path: Path, sets: Sequence[str] = (), launcher: Mapping[str, str] = NOTHING) -> Recipe:
-    """Read a recipe and apply `--set` assignments; raises RecipeError when nothing of it can be used.
+    """Read a recipe from a file and apply `--set` assignments.
 
-    launcher: assignments that the launcher makes, and what messages call their origin.
-
-    Mistakes that leave something to check are kept in its document: pass what this returns to `check_recipe`.
+    Raises RecipeError if no part of the recipe can be checked. Other problems are kept in the recipe's document; pass
+    the recipe to `check_recipe`, which reports them. launcher: assignments of the launcher, each with the source that
+    messages name.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -54,13 +54,13 @@ def load_recipe(path: Path, sets: Sequence[str] = (), launcher: Mapping[str, str
 
 
 def parse_recipe(text: str, file: str, sets: Sequence[str] = (), launcher: Mapping[str, str] = NOTHING) -> Recipe:
-    """Read a recipe from text as `load_recipe` does; file: its name in messages."""
+    """Read a recipe from text, as `load_recipe` does from a file. file: the name to use in messages."""
     document = load_text(text, file)
     if not isinstance(document.data, dict):
         raise RecipeError([Problem("a recipe is a mapping that starts with i2i: 1", Mark(file))])
-    for assignment, said_by in [*((assignment, "") for assignment in sets), *launcher.items()]:
+    for assignment, origin in [*((assignment, "") for assignment in sets), *launcher.items()]:
         try:
-            set_value(document, assignment, said_by)
+            set_value(document, assignment, origin)
         except RecipeError as error:
             document.problems += error.problems
     left: Any = document.data
@@ -73,5 +73,5 @@ def parse_recipe(text: str, file: str, sets: Sequence[str] = (), launcher: Mappi
         except ValidationError as error:
             if left is document.data:
                 document.problems += shape_problems(error.errors(), document, (), keys_at)
-            left, names = without_mistakes(error.errors(), left), None  # names that are not there may stay
+            left, names = without_mistakes(error.errors(), left), None  # unknown names are kept
     raise RecipeError(in_order(document.problems))

@@ -1,4 +1,4 @@
-"""A recipe: the whole experiment as data. This file knows its shape; what the names mean is checked later."""
+"""The sections of a recipe as pydantic models. Names of components are resolved later, by the registry and the plan."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from i2i_core.recipe.names import LossGroup, Names, NetworkName, NetworkOrDefaul
 DEFAULT_HOOKS = ("progress", "metrics", "checkpoint")
 DEFAULT_OPTIMIZER = "adam"
 TALKING_HOOKS = ("progress", "tracker")
-"""They talk to people and services."""
+"""Hooks that write to the terminal or to a service."""
 
 
 _BARE_NAME = shorthand(str, lambda name: {"use": name})
@@ -43,7 +43,10 @@ def _refuse_fp16(value: Any) -> Any:
 
 
 def without_nulls(section: Any) -> Any:
-    """A section of which every line is commented out, and what `--set losses.generator.cycle=null` takes away."""
+    """Return a section without its null values.
+
+    A section whose lines are all commented out is null; `--set losses.generator.cycle=null` removes one entry.
+    """
     if isinstance(section, dict):
         return {name: value for name, value in section.items() if value is not None}
     return {} if section is None else section
@@ -53,13 +56,13 @@ _NULLS_ARE_OUT = BeforeValidator(without_nulls)
 
 
 class Section(BaseModel):
-    """What takes no keys but its own."""
+    """A section that allows no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Use(BaseModel):
-    """A component: `use` names it; keys that are not the core's are its parameters, or choose the tensors it reads."""
+    """A component. `use` names it; keys that are not the core's are its parameters, or rename the tensors it reads."""
 
     model_config = ConfigDict(extra="allow", frozen=True, use_attribute_docstrings=True)
     use: str
@@ -74,7 +77,7 @@ Named = Annotated[Use, _BARE_NAME]
 
 
 def schedule(value: Any) -> Any:
-    """The component that a number or a ramp is short for: {ramp: [0, 1], curve: cosine} is {use: cosine, ...}."""
+    """Expand the shorthands of a schedule: a number, or a ramp such as {ramp: [0, 1], curve: cosine}."""
     if isinstance(value, dict) and "use" not in value:
         return {"use": value.get("curve", "linear"), **{key: inner for key, inner in value.items() if key != "curve"}}
     if isinstance(value, int | float):
@@ -88,25 +91,26 @@ WrittenSchedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any
 
 
 class Term(Use):
-    """A loss term of a group: weight × loss(tensors), in every n-th step (then × n), with its own aliases."""
+    """A loss in a group. It adds weight × every × loss(tensors) to the objective at every `every`-th iteration."""
 
     weight: WrittenSchedule = Field(default=1.0, validate_default=True)
-    """A number, or a [schedule](#schedules) such as {ramp: [from, to], over: steps}."""
+    """Factor of the loss: a number, or a [schedule](#schedules) such as {ramp: [from, to], over: steps}. A loss of
+    weight 0 is logged but not minimised."""
     every: PositiveInt = 1
-    """Compute the loss in every n-th iteration only, multiplied by n."""
+    """Period in iterations. With n, the loss is computed at every n-th iteration and multiplied by n."""
     where: dict[str, str] = {}
-    """Aliases for this loss only."""
+    """Aliases for this loss alone, {name: tensor}: the loss reads `tensor` wherever `name` is used."""
 
 
 class Phase(Section):
-    """The networks to train, the groups of losses to minimise, and the aliases."""
+    """One phase of an iteration: the networks to train, the losses to minimise, and aliases of tensors."""
 
     train: Names[NetworkName]
-    """Networks that this phase trains."""
+    """Networks that this phase trains, one name or a list."""
     losses: Names[LossGroup]
-    """Groups of losses that it minimises."""
+    """Groups of losses whose sum it minimises, one name or a list."""
     where: dict[str, str] = {}
-    """Aliases for this phase."""
+    """Aliases in this phase, {name: tensor}: its losses read `tensor` wherever `name` is used."""
 
 
 def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
@@ -122,14 +126,14 @@ _IN_ORDER = AfterValidator(_in_order)
 
 
 class Augment(Section):
-    """Augmentation of training pictures."""
+    """Random augmentation of training pictures."""
 
     crop: Probability = 0.5
     """Probability of a random resized crop."""
     scale: Annotated[tuple[Share, Share], _IN_ORDER] = (0.8, 1.0)
-    """Range of the crop's area, as a share of the picture."""
+    """Range of the crop's area as a fraction of the picture's, in (0, 1]."""
     ratio: Annotated[tuple[Ratio, Ratio], _IN_ORDER] = (0.9, 1.1)
-    """Range of the crop's aspect ratio."""
+    """Range of the crop's aspect ratio, width / height."""
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
 
@@ -139,24 +143,28 @@ _SQUARE = shorthand(int, lambda side: (side, side), PositiveInt | _Size)
 
 
 class Data(Use):
-    """The data set and how it is batched; other keys are the data set's own."""
+    """The data set and its batching. Keys that are not in this table are parameters of the data set."""
 
     image_size: Annotated[_Size, _SQUARE]
-    """Height and width in pixels; one number for both."""
+    """Height and width in pixels that the networks get; one number stands for both."""
     cache: Annotated[_Size, _SQUARE] | None = None
-    """Height and width at which decoded pictures are kept in the user's cache; null decodes them every time."""
+    """Height and width in pixels at which pictures are decoded once and kept in the user's cache, at least
+    `image_size`. null decodes a picture each time it is used."""
     batch_size: PositiveInt
-    """Samples per step over all processes."""
+    """Samples per iteration, summed over all processes."""
     gradient_accumulation: PositiveInt = 1
-    """Number of parts in which a process computes its share of a batch: less memory, the same gradients."""
+    """Number of equal parts in which each process computes its share of a batch, one after the other. Accumulating
+    their gradients takes less memory and gives the same gradients."""
     workers: NonNegativeInt = 0
-    """Processes that load pictures, per training process; 0 loads in the training process."""
+    """Data workers per training process; 0 loads pictures in the training process itself."""
     targets: Literal["all", "others"] | Annotated[dict[str, Names[str]], Field(min_length=1)] = "all"
-    """Target domains of a picture: all, including its own, as in StarGAN v2; only others; or a mapping of each source
-    domain to one target domain or a list of them."""
+    """Target domains of a picture: `all`, its own included, as in StarGAN v2; `others`, all but its own; or a mapping
+    from each source domain to one target domain or a list."""
     augment: Augment = Augment()
+    """Random augmentation of training pictures."""
     validation: dict[str, Any] | None = None
-    """Keys of the data set that differ for the held-out pictures."""
+    """Parameters of the data set of held-out pictures, where they differ from those of the training pictures. null: the
+    training pictures are used."""
 
     @field_validator("gradient_accumulation")
     @classmethod
@@ -195,73 +203,78 @@ _Hooks = dict[str, Annotated[Use | None, _BARE_NAME]]
 
 
 class Recipe(Section):
-    """The top level of a recipe; the sections hold names of components, never import paths."""
+    """The top level of a recipe. Sections hold names of components, never import paths."""
 
     i2i: Literal[1]
     """Version of the recipe format."""
     steps: PositiveInt
     """Number of iterations."""
     seed: NonNegativeInt = 0
-    """Seed for weights, order, augmentation and latents."""
+    """Seed of initial weights, sample order, augmentation and latents."""
     precision: Annotated[Literal["fp32", "bf16", "fp64"], BeforeValidator(_refuse_fp16)] = "fp32"
-    """Floating-point precision; fp64 is for comparisons; fp16 is not supported."""
+    """Floating-point precision: `bf16` is mixed precision by autocast, `fp64` is for comparisons. fp16 is refused:
+    one gradient scaler cannot serve several optimizers in a step."""
     channels_last: bool | Literal["auto"] = "auto"
-    """Use the channels-last memory format, which changes speed and rounding; auto: where it is known to be faster."""
+    """Memory format with channels innermost, which changes speed and rounding. `auto` uses it where it is known to be
+    faster."""
     tf32: bool = True
-    """Allow GPUs to multiply float32 numbers with 10 bits of the mantissa."""
+    """Let GPUs multiply float32 numbers in TensorFloat-32, which keeps 10 bits of the mantissa."""
     compile: bool | Names[NetworkName] = False
-    """Networks to compile with torch.compile: all, including those in tensors and losses, or a list."""
+    """Networks to compile with torch.compile, by name. true compiles all, those inside tensors and losses included."""
     activation_checkpointing: bool | Names[NetworkName] = False
-    """Networks that recompute activations in the backward pass: less memory, the same gradients."""
+    """Networks whose blocks are recomputed in the backward pass instead of being stored, by name; true means all. This
+    takes less memory and gives the same gradients."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
-    """Required versions of i2i, plugins or distributions."""
+    """Required versions by name of i2i, a plugin or a distribution, for example {i2i: ">=0.1"}."""
     method: Named
-    """The method, which defines named tensors: x_fake, s_latent, ..."""
+    """The method: a component that defines named tensors such as x_fake and s_latent."""
     data: Data
-    """The data set and how it is batched."""
+    """The data set and its batching."""
     networks: dict[str, Named] = Field(min_length=1)
-    """Networks by name; parameters that depend on the data are filled in."""
+    """Networks by name; tensors, losses and phases refer to these names. Parameters that the data determines, such as
+    `image_size` and `num_domains`, are filled in."""
     weights: Path | None = None
-    """Folder of a model to start from; networks that it lacks start from the seed."""
+    """Folder of a model whose weights initialise the networks. Networks that the model lacks start from the seed."""
     tensors: Annotated[dict[str, Named], _NULLS_ARE_OUT] = {}
-    """Named tensors that add to or replace those of the method."""
+    """Named tensors that extend those of the method, or replace those with the same name."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
-    """Groups of losses; a loss reads tensors and networks by its argument names."""
+    """Losses by group and name. A loss reads the tensors and networks that its arguments are named after."""
     phases: dict[str, Phase] = Field(min_length=1)
-    """Phases of an iteration, in order."""
+    """Phases of one iteration by name, in the order in which they run."""
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
-    """The default optimizer, and the keys that differ for a network."""
+    """Optimizers by network. The keys of `default` apply to all networks; an entry for a network overrides them, or
+    replaces them if it names another optimizer."""
     hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
         default={}, validate_default=True
     )
-    """Hooks by name; progress, metrics and checkpoint are present by default; null removes one."""
+    """Hooks by name. progress, metrics and checkpoint are present by default; null removes one."""
     trainer: Named = Use(use="phases")
     """The training loop."""
     _document: Document
 
     @property
     def document(self) -> Document:
-        """What was written, mistakes of shape included; they are left out of this recipe."""
+        """The document that was read. It also has the invalid values, which this recipe leaves out."""
         return self._document
 
     def names(self, section: str) -> list[str]:
-        """The names in a section, also those of what was left out; null takes a tensor away."""
+        """Return the names written in a section, those of invalid entries included; a null tensor is removed."""
         written = self._document.data.get(section)
         named = written if isinstance(written, dict) else {}
         return [name for name, value in named.items() if value is not None or section != "tensors"]
 
     def mark(self, *path: str | int, key: bool = False) -> Mark:
-        """Where `path` was written: the value, or with `key` its key."""
+        """Return the mark of the value at `path`, or with `key` the mark of its key."""
         return self._document.mark(path, key)
 
     def optimizer(self, network: str) -> dict[str, Any]:
-        """The keys of `network`'s optimizer: its own over the default's, unless it is another kind of optimizer."""
+        """Return the keys of `network`'s optimizer, completed by those of `default` if it is the same optimizer."""
         own = self.optimizers.get(network, {})
         default = {"use": DEFAULT_OPTIMIZER, **self.optimizers.get("default", {})}
         return dict(own) if "use" in own and own["use"] != default["use"] else {**default, **own}
 
     def terms(self, phase: str) -> list[tuple[str, Term]]:
-        """A phase's losses by name; with several groups the name says which: "group.term"."""
+        """Return a phase's losses with their names; if it has several groups, a name is "group.term"."""
         groups = self.phases[phase].losses
         return [
             (name if len(groups) == 1 else f"{group}.{name}", term)
@@ -270,26 +283,26 @@ class Recipe(Section):
         ]
 
     def all_hooks(self) -> dict[str, Use]:
-        """The recipe's hooks and the default ones that it does not replace or set to null."""
+        """Return the hooks by name: the recipe's, and the default ones that it does not replace or set to null."""
         return {name: use for name, use in self.hooks.items() if use is not None}
 
     def silenced(self) -> list[str]:
-        """What to `--set` for a run that nobody watches: a rehearsal, a test."""
+        """Return the `--set` assignments that remove hooks with output, for a trial run or a test."""
         return [f"hooks.{name}=null" for name, hook in self.all_hooks().items() if hook.use in TALKING_HOOKS]
 
 
 OPTIMIZER_KEYS: dict[str, Any] = {"lr": WrittenSchedule, "clip_norm": Ratio | None}
-"""What the core reads of an optimizer's keys: a rate that changes, which the optimizer itself takes as a number, and
-the norm to which gradients are clipped."""
+"""Keys of an optimizer that the core reads, by type: the schedule of the learning rate, which the optimizer itself
+takes as a number, and the norm to which gradients are clipped."""
 RESERVED = {
     "loss": Term.model_fields.keys() - {"use"},
     "dataset": Data.model_fields.keys() - {"use"},
     "optimizer": OPTIMIZER_KEYS.keys(),
 }
-"""The core's own keys among those of a component, by its kind."""
+"""Keys of a component that belong to the core, by the component's kind."""
 
 
 def keys_at(path: Place) -> Iterable[str]:
-    """The keys that the core knows in the section at `path`."""
+    """Return the core's own keys in the section at `path`."""
     sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment}
     return (sections.get(path[0], Recipe) if path else Recipe).model_fields

@@ -1,4 +1,4 @@
-"""The components that the core brings, registered as any plugin's are, without a prefix."""
+"""Components of the core, registered as those of a plugin, but without a prefix."""
 
 from i2i_core.registry.entries import Registrar
 from i2i_core.registry.hookspecs import hookimpl

@@ -1,4 +1,4 @@
-"""Names of components and where their code is. A target is imported when it is first used, not before."""
+"""The registry of components: names and import paths. A target is imported when it is first used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule",
 
 @dataclass(frozen=True)
 class Entry:
-    """A component: `name` as recipes say it, `target` as "package.module:Object" (a method may be a module)."""
+    """A registered component: its `name` in recipes, and its `target`, "package.module:Object".
+
+    The target of a method is a module, "package.module".
+    """
 
     kind: str
     name: str
@@ -24,7 +27,7 @@ class Entry:
     plugin: str
 
     def load(self) -> Any:
-        """Import the target; raises PluginError when that fails."""
+        """Import and return the target. Raises PluginError if the import fails or the target is not callable."""
         module, _, attribute = self.target.partition(":")
         try:
             found = importlib.import_module(module)
@@ -49,7 +52,7 @@ class Registry:
         return iter(self._entries.values())
 
     def add(self, entry: Entry) -> None:
-        """Raises PluginError when the name is taken."""
+        """Add a component. Raises PluginError if its kind already has one with that name."""
         taken = self._entries.setdefault((entry.kind, entry.name), entry)
         if taken is not entry:
             raise PluginError(f"{entry.kind} {entry.name} is already registered by {taken.plugin}")
@@ -65,7 +68,7 @@ class Registry:
 
 
 class Registrar:
-    """What `i2i_components(registry)` receives: one method per kind; names get the plugin's prefix."""
+    """The argument of `i2i_components(registry)`, with a method for each kind; names get the plugin's prefix."""
 
     def __init__(self, registry: Registry, plugin: str, prefix: str) -> None:
         self._registry, self._plugin, self._prefix = registry, plugin, prefix
@@ -78,7 +81,7 @@ class Registrar:
     network = partialmethod(_add, "network")
     """An nn.Module class, or a function that returns a module."""
     loss = partialmethod(_add, "loss")
-    """A function of tensors, or a class whose instances are called with tensors; returns a scalar."""
+    """A function of tensors that returns a scalar, or a class whose instances are such functions."""
     tensor = partialmethod(_add, "tensor")
     """A function or module that computes one named tensor from others."""
     method = partialmethod(_add, "method")
@@ -88,7 +91,7 @@ class Registrar:
     optimizer = partialmethod(_add, "optimizer")
     """A function `(params, *, ...) -> torch.optim.Optimizer`."""
     schedule = partialmethod(_add, "schedule")
-    """A class whose instances map a step to a number: a weight or a learning rate."""
+    """A class whose instances map a step to a number, for a weight or a learning rate."""
     dataset = partialmethod(_add, "dataset")
     """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
     trainer = partialmethod(_add, "trainer")

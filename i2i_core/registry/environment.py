@@ -1,4 +1,4 @@
-"""With what something was trained, and what of it is missing or different where it is used again."""
+"""The environment of a run: versions and plugins that it was trained with, compared with those in use now."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ LIBRARIES = ("torch", "accelerate", "safetensors")
 
 
 def write(folder: Path, components: Collection[str], plugins: Plugins, accelerator: Accelerator) -> None:
-    """What and which machine made the run in `folder`; components: the names of all that it uses."""
+    """Write env.json into a run's folder: versions, plugins, device and command.
+
+    components: names of all components that the run uses.
+    """
     device = accelerator.device
     facts = {
         "python": platform.python_version(),
@@ -40,7 +43,7 @@ def write(folder: Path, components: Collection[str], plugins: Plugins, accelerat
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What `write` wrote, or nothing."""
+    """Read env.json of a run's folder; return {} if it is missing or damaged."""
     with suppress(OSError, ValueError):
         found = json.loads((folder / FILE).read_text(encoding="utf-8"))
         return found if isinstance(found, dict) else {}
@@ -48,10 +51,10 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def missing(before: Mapping[str, str], plugins: Plugins) -> list[str]:
-    """Of the plugins that were used, by name and origin: those that are not in use now, with what to do about it."""
+    """Return a phrase for each plugin of `before`, {name: origin}, that is not in use now; it says what to do."""
     errors = {row.name: row.error for row in reversed(plugins.rows)}
 
-    def said(name: str, origin: str) -> str:
+    def phrase(name: str, origin: str) -> str:
         if name in errors:
             return f"plugin {name} ({origin}), which is not in use: {errors[name]}"
         if "==" in origin:
@@ -59,11 +62,11 @@ def missing(before: Mapping[str, str], plugins: Plugins) -> list[str]:
         option = "--plugin" if origin.endswith(".py") else "--registry"
         return f"plugin {name}, which is not loaded; add {option} {shlex.quote(origin)}"
 
-    return [said(name, origin) for name, origin in before.items() if errors.get(name, "gone")]
+    return [phrase(name, origin) for name, origin in before.items() if errors.get(name, "gone")]
 
 
 def changed(before: Mapping[str, Any], plugins: Plugins) -> str:
-    """Which versions the run was trained with until now, and which are installed instead; "" for no difference."""
+    """Return a phrase that names the versions of the earlier run and those installed instead, or "" if all agree."""
     was = _pinned(before.get("versions", {})) | before.get("plugins", {})
     now = _pinned(versions()) | _all_origins(plugins)
     differ = [name for name in was if name in now and was[name] != now[name]]
@@ -72,12 +75,12 @@ def changed(before: Mapping[str, Any], plugins: Plugins) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of i2i and of the libraries that compute, by distribution."""
+    """Return the installed versions of i2i and of the numerical libraries, by distribution."""
     return {DISTRIBUTION: __version__, **{name: metadata.version(name) for name in LIBRARIES}}
 
 
 def origins(plugins: Plugins, components: Collection[str]) -> dict[str, str]:
-    """What brings each plugin that registers one of the `components`."""
+    """Return the origin of each plugin that registers one of the `components`, by plugin."""
     used = {entry.plugin for entry in plugins.registry if entry.name in components}
     return {name: origin for name, origin in _all_origins(plugins).items() if name in used}
 
@@ -87,7 +90,7 @@ def _pinned(versions: Mapping[str, str]) -> dict[str, str]:
 
 
 def _all_origins(plugins: Plugins) -> dict[str, str]:
-    """What brings each plugin: its distribution as pip takes it, or the path of its file or of the registry file."""
+    """Return each plugin's origin: a requirement for pip, or the path of its file or of the registry file."""
     installed = {
         row.name: f"{row.distribution}=={row.version}" if row.version else str(plugins.registry_file)
         for row in plugins.rows

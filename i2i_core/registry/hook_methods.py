@@ -1,4 +1,4 @@
-"""The methods of a hook class: misspelt events, and arguments that no event has."""
+"""Checks of hook classes: misspelt events and unknown arguments."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from i2i_core.interfaces import EVENTS, Hook
 
 
 def event_problems(cls: type) -> list[Problem]:
-    """Methods of a hook class that look like a misspelt event, and events asked for arguments they do not have."""
+    """Return a problem for each method whose name is a misspelt event, and for each argument that its event lacks."""
     problems = []
     for name in (n for n in vars(cls) if not n.startswith("_") and n not in EVENTS and callable(getattr(cls, n))):
         for close in difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.8):  # `run` and `start` are fine names
             problems.append(
-                Problem(f"hook {cls.__name__} has a method {name}, which is no event", hint=f"did you mean {close}?")
+                Problem(
+                    f"hook {cls.__name__} has a method {name}, which is not an event", hint=f"did you mean {close}?"
+                )
             )
     known = {event: _names(getattr(Hook, event)) for event in EVENTS}
     for event in (e for e in EVENTS if hasattr(cls, e)):
@@ -31,6 +33,6 @@ def event_problems(cls: type) -> list[Problem]:
 
 
 def _names(method: Callable[..., object]) -> set[str]:
-    """What the bus passes: arguments without a default, also through decorators."""
+    """Return the names of a method's arguments without default, which the event bus passes; decorators are followed."""
     _, *arguments = inspect.signature(method).parameters.values()
     return {a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD}

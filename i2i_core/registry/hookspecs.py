@@ -1,4 +1,7 @@
-"""What a plugin may implement. Plugins declare names; nothing here, or in a plugin's first module, imports torch."""
+"""Hook specifications of plugins.
+
+Plugins declare names only: neither this module nor the first module of a plugin imports torch.
+"""
 
 from __future__ import annotations
 
@@ -20,24 +23,27 @@ hookimpl = pluggy.HookimplMarker("i2i")
 
 @hookspec
 def i2i_components(registry: Registrar) -> None:
-    """Register components by kind, name and import path: `registry.loss("style", "my_package.losses:style")`."""
+    """Register components by kind, name and import path.
+
+    For example `registry.loss("style", "my_package.losses:style")`. `registry` has a method for each kind.
+    """
 
 
 @hookspec
 def i2i_recipes() -> Path:  # type: ignore[empty-body]
-    """Return the folder of the plugin's bundled recipes; `--recipe NAME.yaml` finds them there."""
+    """Return the folder of the bundled recipes. `--recipe NAME.yaml` finds the files NAME.yaml in it."""
 
 
 @hookspec
 def i2i_commands(group: click.Group) -> None:
-    """Add subcommands to the `i2i` command; `group` is its click group."""
+    """Add subcommands to the `i2i` command. `group` is its click group."""
 
 
 @hookspec
 def i2i_importers(group: click.Group) -> None:
-    """Add formats to `i2i import`; `group` is its click group, and each subcommand converts a file to a model."""
+    """Add formats to `i2i import`. Each is a subcommand of the click group `group` and converts a file to a model."""
 
 
 @hookspec
 def i2i_check(recipe: Recipe) -> list[Problem]:  # type: ignore[empty-body]
-    """Return problems that the plugin finds in a recipe."""
+    """Return the problems that the plugin finds in a recipe; `i2i validate` and `i2i train` report them."""

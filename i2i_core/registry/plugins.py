@@ -1,4 +1,4 @@
-"""Finding plugins: by entry points, by a registry file that pins them, or one file named explicitly."""
+"""Discovery of plugins: by entry points, by a registry file that pins them, or as single files."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from i2i_core.registry.entries import Registrar, Registry
 
 GROUP = "i2i.plugins"
 BUNDLED = Path(__file__).with_name("registry.yaml")
-"""The catalogue of this release; its `index` says what to install for the names of known plugins."""
+"""The catalogue of this release. Its `index` maps names of known plugins to requirements for pip."""
 _files: dict[str, Path] = {}
-"""The single-file plugins that this process has loaded, by the names of their modules."""
+"""Paths of the single-file plugins that this process has loaded, by module name."""
 
 
 @dataclass
 class Plugin:
-    """A row of `i2i plugins`; `error` says why it is not in use."""
+    """A row of `i2i plugins`. `error` is the reason why the plugin is not in use, or ""."""
 
     name: str
     version: str = ""
@@ -47,16 +47,17 @@ class Plugin:
 
 
 class Plugins:
-    """The loaded plugins, what they registered and where their recipes are."""
+    """The loaded plugins, their components and their recipes."""
 
     def __init__(
         self, registry_file: Path | None = None, files: tuple[Path, ...] = (), *, installed: bool = True
     ) -> None:
-        """Load plugins; one that fails is a row with its error, never an exception.
+        """Load plugins. An installed plugin that fails to load becomes a row with an error.
 
-        registry_file: the allow-list (see `load_registry_file`) instead of the installed entry points;
-        installed: whether those are wanted; files: single-file plugins to load besides. Raises PluginError for a file
-        that cannot be used.
+        registry_file: an allow-list (see `load_registry_file`) that replaces the installed entry points.
+        files: single-file plugins to load in addition.
+        installed: load the installed entry points, if there is no registry file.
+        Raises PluginError for a registry file or a single-file plugin that cannot be loaded.
         """
         self.manager = pluggy.PluginManager("i2i")
         self.manager.add_hookspecs(hookspecs)
@@ -77,23 +78,23 @@ class Plugins:
 
     @cached_property
     def listed(self) -> dict[str, Any]:
-        """The registry file in use, or this release's; read when it is asked for, as most runs need it not."""
+        """The registry file in use, or this release's catalogue; read on first access, as most runs do without."""
         return load_registry_file(self.registry_file or BUNDLED)
 
     @property
     def index(self) -> dict[str, str]:
-        """What to install for the names of known plugins."""
+        """Requirements for pip, by name of a known plugin."""
         return self.listed.get("index") or {}
 
     def hint_for_plugin(self, name: str) -> str:
-        """Say why a plugin is not in use, or what to install for it; nothing where it is in use or unknown."""
+        """Return why a plugin is not in use, or the command that installs it; "" if it is in use or unknown."""
         for row in self.rows:
             if row.name == name:
                 return f"plugin {name} is not in use: {row.error}" if row.error else ""
         return pip_install(self.index[name]) if name in self.index else ""
 
     def hint_for_recipe(self, file: str) -> str:
-        """Say the same for a recipe of a known plugin; to install is all that the recipe needs."""
+        """Return the same hint for a known plugin's recipe. The command installs all plugins that it needs."""
         for name, pinned in self.listed["plugins"].items():
             if needed := (pinned.get("recipes") or {}).get(file):
                 if name in (row.name for row in self.rows):
@@ -103,11 +104,11 @@ class Plugins:
         return ""
 
     def recipes(self) -> dict[str, Path]:
-        """Bundled recipes by file name."""
+        """Return the paths of the bundled recipes, by file name."""
         return dict(self._recipes)
 
     def _load(self, row: Plugin, load: Callable[[], ModuleType]) -> None:
-        """Fill the row of the plugin that `load` imports: with what it registers, or why it is not in use."""
+        """Load a plugin with `load`, register its components and fill its row, with the error if it fails."""
         first = next((other for other in self.rows if other.name == row.name), None)
         self.rows.append(row)
         if first is not None:
@@ -128,7 +129,7 @@ class Plugins:
             found = {path.name: path for folder in folders for path in sorted(Path(folder).glob("*.yaml"))}
             self._recipes = found | self._recipes
             row.recipes = list(found)
-        except (Exception, SystemExit) as error:  # a plugin may raise anything: that is its row's error
+        except (Exception, SystemExit) as error:  # a plugin may raise anything
             row.error = _explained(error, row)
             self.registry.remove_plugin(row.name)
             if self.manager.has_plugin(row.name):
@@ -137,13 +138,13 @@ class Plugins:
 
 
 def discover(registry_file: Path | None = None, files: tuple[Path, ...] = ()) -> Plugins:
-    """The plugins of this process; `I2I_REGISTRY` names a registry file when the argument does not."""
+    """Load the plugins of this process. The environment variable `I2I_REGISTRY` is the default of `registry_file`."""
     named = registry_file or os.environ.get("I2I_REGISTRY")
     return Plugins(Path(named).resolve() if named else None, files)
 
 
 def load_registry_file(path: Path) -> dict[str, Any]:
-    """Read registry.yaml; raises PluginError unless it lists plugins with a package each."""
+    """Read a registry file. Raises PluginError unless it lists plugins, each with its package."""
     try:
         data = load_text(path.read_text(encoding="utf-8"), str(path)).data
     except (OSError, ValueError) as error:
@@ -152,25 +153,29 @@ def load_registry_file(path: Path) -> dict[str, Any]:
         raise PluginError(str(error)) from None
     rows = data.get("plugins") if isinstance(data, dict) else None
     if not isinstance(rows, dict) or not all(isinstance(row, dict) and "package" in row for row in rows.values()):
-        raise PluginError(f"{path} is no registry file: it needs a mapping called plugins, with a package for each")
+        raise PluginError(f"{path} is not a registry file: it needs a mapping called plugins, with a package for each")
     for name, row in rows.items():
         if not isinstance(row.get("enabled", True), bool):
             raise PluginError(f"{path}: enabled of plugin {name} should be true or false")
         try:
             SpecifierSet(str(row.get("version", "")))
         except InvalidSpecifier:
-            raise PluginError(f"{path}: version of plugin {name} is no version range: {row['version']}") from None
+            raise PluginError(f"{path}: version of plugin {name} is not a version range: {row['version']}") from None
     return dict(data)
 
 
 def _installed() -> list[tuple[str, dict[str, str]]]:
-    """What entry points name, as rows of a registry file that pin nothing; sorted by name, then by distribution."""
+    """Return the installed entry points as rows of a registry file, sorted by name, then by distribution."""
     points = [(p.name, p.dist.name if p.dist else "", p.value) for p in metadata.entry_points(group=GROUP)]
     return [(name, {"package": package, "distribution": dist}) for name, dist, package in sorted(points)]
 
 
 def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
-    """Import a plugin of a registry file in `base`: from its folder where there is one, else the version it pins."""
+    """Import a plugin of a registry file in the folder `base`.
+
+    If the row names a folder that exists, the plugin is imported from there. Otherwise its distribution is used; raises
+    PluginError if the installed version is not the pinned one.
+    """
     folder = base / pinned["folder"] if pinned.get("folder") else None
     installed, wanted = _version(pinned.get("distribution")), str(pinned.get("version", ""))
     if folder is not None and folder.is_dir():
@@ -186,7 +191,7 @@ def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:
 
 
 def _check_core(distribution: str) -> None:
-    """Raises PluginError when its metadata asks for another version of the core; pip checks that unless told not to."""
+    """Raise PluginError if the distribution's metadata requires another version of the core."""
     for need in map(Requirement, metadata.requires(distribution) or ()):
         applies = need.marker is None or need.marker.evaluate({"extra": ""})
         asked = canonicalize_name(need.name) == DISTRIBUTION and applies
@@ -198,7 +203,7 @@ def _check_core(distribution: str) -> None:
 
 
 def _check_hooks(manager: pluggy.PluginManager, plugin: ModuleType) -> None:
-    """Raises PluginError for what should be a hook of the plugin and is none: pluggy would pass it over."""
+    """Raise PluginError for unknown or unmarked hook functions of a plugin, which pluggy would ignore."""
     known = [name for name in vars(hookspecs) if name.startswith("i2i_")]
     marked = [name for name in vars(plugin) if manager.parse_hookimpl_opts(plugin, name) is not None]
     for name in marked:
@@ -212,27 +217,27 @@ def _check_hooks(manager: pluggy.PluginManager, plugin: ModuleType) -> None:
         if inspect.isfunction(getattr(plugin, name, None)) and name not in marked:
             raise PluginError(f"{name} is not marked with @hookimpl")
     if not marked:
-        raise PluginError(f"{plugin.__name__} is no plugin: no function in it is marked with @hookimpl")
+        raise PluginError(f"{plugin.__name__} is not a plugin: no function in it is marked with @hookimpl")
 
 
 def _explained(error: BaseException, row: Plugin) -> str:
-    """Why a plugin is not in use: what it raised, where in its code, and what to do where pip can."""
+    """Return the reason why a plugin is not in use: the error, its place in the plugin's code, and what to do."""
     if isinstance(error, PluginError):
         return str(error)
-    ours = (str(Path(__file__).parents[1]), os.path.dirname(importlib.__file__), os.path.dirname(pluggy.__file__), "<")
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    above = (str(Path(__file__).parents[1]), os.path.dirname(importlib.__file__), os.path.dirname(pluggy.__file__), "<")
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(above)]
     place = f", at {frames[0].filename}:{frames[0].lineno}" if frames else ""
     todo = f"; update or uninstall {row.distribution}" if row.version else ""
     return " ".join(f"{type(error).__name__}: {error}{place}{todo}".split())
 
 
 def pip_install(*requirements: str) -> str:
-    """The command that installs them; quotes that every shell takes."""
+    """Return the command that installs the requirements, with quotes that every shell accepts."""
     return " ".join(["pip install", *(f'"{text}"' if "[" in text else text for text in requirements)])
 
 
 def load_file(path: Path) -> ModuleType:
-    """Import a single-file plugin under its stem, so that its targets may say "stem:Thing"."""
+    """Import a single-file plugin as a module named after the file, so that its targets are "stem:Object"."""
     name = path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if not path.is_file() or spec is None or spec.loader is None:
@@ -247,10 +252,10 @@ def load_file(path: Path) -> ModuleType:
 
 
 class LoadedFiles:
-    """The single-file plugins of a process; the process that unpickles this loads them too.
+    """A pickle of this process's single-file plugins; unpickling it loads them in the other process.
 
-    Their modules are in no folder where Python would look. Pickle keeps to the order in which it is given things, so
-    this has to come before objects whose classes are in such a module.
+    Their modules are not on Python's import path. Pickle this before objects whose classes are in such a module, since
+    objects are unpickled in the same order.
     """
 
     def __reduce__(self) -> tuple[Callable[[list[Path]], LoadedFiles], tuple[list[Path]]]:

@@ -1,8 +1,8 @@
-"""The signature of a component is its schema: recipe keys, and the tensors that it reads.
+"""Signatures of components, which serve as their schemas: recipe keys, and the tensors that they read.
 
-A class: its constructor's parameters are recipe keys, its call's arguments are the tensors it reads.
-A function: keyword-only parameters are recipe keys, the others are the tensors it reads; one that reads none
-is a factory, and what it returns is the component.
+Of a class, the parameters of the constructor are recipe keys and the arguments of the call are tensors.
+Of a function, keyword-only parameters are recipe keys and the others are tensors. A function without tensors is a
+factory: it returns the component.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ NESTED = {
     interfaces.Hook: "hook",
     interfaces.Schedule: "schedule",
 }
-"""The kind of a nested component where a parameter is annotated with its interface; else it is a network."""
+"""Kinds of nested components by the interface that a parameter is annotated with; others are networks."""
 TENSOR_KINDS = ("loss", "tensor")
 FACTS = ("image_size", "num_domains", "domains")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def facts_for(kind: str) -> tuple[str, ...]:
-    """Return the constructor parameters that the core fills in: facts of the data, and the name of a hook.
+    """Return the constructor parameters that the core fills in for a kind of component.
 
-    A data set itself is only told the image size.
+    These are `image_size`, `num_domains` and `domains`; for a hook also `name`; for a data set only `image_size`.
     """
     return {"dataset": FACTS[:1], "hook": (*FACTS, "name")}.get(kind, FACTS)
 
 
 @dataclass(frozen=True)
 class Signature:
-    """Recipe keys of a component and the tensors it reads, both by name; `optional` reads have a default."""
+    """Recipe keys of a component with type hints, and the tensors that it reads; `optional` ones have a default."""
 
     params: Mapping[str, inspect.Parameter]
     hints: Mapping[str, Any]
@@ -52,7 +52,7 @@ class Signature:
 
 
 def signature_of(target: Any, kind: str) -> Signature:
-    """The signature of a component's class or function; a method's module has neither keys nor reads."""
+    """Return the signature of a component's class or function; that of a method's module is empty."""
     if inspect.ismodule(target):
         return Signature({}, {})
     positional_are_keys = inspect.isclass(target) or kind not in (*TENSOR_KINDS, "optimizer")
@@ -70,12 +70,12 @@ def signature_of(target: Any, kind: str) -> Signature:
 
 
 def written_keys(signature: Signature, kind: str) -> dict[str, inspect.Parameter]:
-    """Return the keys that a recipe may say: all but a hook's name, which is written in front of it."""
+    """Return the keys that a recipe may set: all but a hook's `name`, which is its key in the section `hooks`."""
     return {name: p for name, p in signature.params.items() if name in FACTS or name not in facts_for(kind)}
 
 
 def call_arguments(component: Any) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Names of the tensors that calling `component` (a class, an object or a function) reads."""
+    """Return the argument names of a call of `component` (a class, object or function), and the optional ones."""
     is_function = inspect.isroutine(component) or isinstance(component, functools.partial)
     call = component if is_function else getattr(component, "forward", None) or component.__call__
     named = [p for p in inspect.signature(call).parameters.values() if p.kind in POSITIONAL]
@@ -85,7 +85,7 @@ def call_arguments(component: Any) -> tuple[tuple[str, ...], frozenset[str]]:
 
 
 def key_model(hint: Any, alias: str | None = None) -> Any:
-    """A pydantic model whose `value` is a key annotated with `hint`, where that is no component."""
+    """Return a pydantic model with the field `value` of type `hint`; types of components in it accept nothing."""
     alternatives = tuple(_NO_COMPONENT if _takes_component(a) else a for a in alternatives_of(hint))
     checkable: Any = typing.Union[alternatives]  # noqa: UP007
     return create_model(
@@ -94,7 +94,7 @@ def key_model(hint: Any, alias: str | None = None) -> Any:
 
 
 def nested_kind(hint: object) -> str:
-    """The kind of component that a parameter takes, or nothing."""
+    """Return the kind of component that a parameter accepts, or ""."""
     alternatives = alternatives_of(hint)
     if not any(map(_takes_component, alternatives)):
         return ""
@@ -102,7 +102,7 @@ def nested_kind(hint: object) -> str:
 
 
 def alternatives_of(hint: object) -> tuple[Any, ...]:
-    """The types of a union, or the one type."""
+    """Return the members of a union, or the one type."""
     return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
 
 
@@ -115,4 +115,4 @@ def _refuse(value: object) -> NoReturn:
 
 
 _NO_COMPONENT = Annotated[Any, AfterValidator(_refuse)]
-"""For pydantic in place of a component's type, which it cannot check; components are taken out before."""
+"""Replacement for a component's type, which pydantic cannot check. Components are checked before."""

@@ -1,4 +1,4 @@
-"""From a name and its keys in a recipe to a checked specification, and from that to an object."""
+"""Specifications of components: checking the keys in a recipe, and building the object."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from i2i_core.registry.signatures import (
 
 @dataclass
 class Spec:
-    """A checked component: what to call with which keys (a nested component is a Spec), and what it reads."""
+    """A checked component: the target, its keys (nested components are Specs), and the tensors that it reads."""
 
     entry: Entry
     target: Any
@@ -39,13 +39,13 @@ class Spec:
     signature: Signature
     params: dict[str, Any] = field(default_factory=dict)
     reads: dict[str, str] = field(default_factory=dict)
-    """The tensor that each argument of its call is."""
+    """Names of the tensors by argument of the call."""
     optional: frozenset[str] = frozenset()
     objective: str = ""
-    """The game that a player of a GAN plays, where its loss says so."""
+    """Name of the GAN objective, if the component is a GAN loss: both players have to use the same one."""
 
     def resolved(self) -> dict[str, Any]:
-        """The component's keys with every default filled in, except facts of the data."""
+        """Return the component's keys with all defaults, except those that the core fills in from the data."""
         defaults = {
             n: p.default
             for n, p in self.signature.params.items()
@@ -57,7 +57,7 @@ class Spec:
 
 
 class Checker:
-    """Looks names up, checks keys against signatures and collects problems."""
+    """A checker of components: it looks up names, checks keys against signatures and collects problems."""
 
     def __init__(self, plugins: Plugins, document: Document) -> None:
         self.plugins, self.registry, self.document = plugins, plugins.registry, document
@@ -67,9 +67,9 @@ class Checker:
         self.problems.append(Problem(message, self.document.mark(place, key), hint))
 
     def check(self, kind: str, keys: Mapping[str, Any], *places: Place) -> Spec | None:
-        """A Spec of the component that keys["use"] names, or None after reporting why there is none.
+        """Check the component keys["use"] and return its Spec; report a problem and return None if it is unknown.
 
-        places: where it is written, then where it inherits keys from.
+        places: paths of the section that holds the keys, then of sections from which it inherits keys.
         """
         use = str(keys["use"])
         entry = self.registry.get(kind, use)
@@ -106,27 +106,27 @@ class Checker:
         return spec
 
     def place_of(self, key: str, places: Sequence[Place]) -> Place:
-        """The first of `places` where `key` was written."""
+        """Return the path of `key` in the first of `places` that has it."""
         return next(((*place, key) for place in places if (*place, key) in self.document.keys), (*places[0], key))
 
     def _find_reads(self, spec: Spec) -> bool:
-        """Whether it is known what a component reads, which goes into its Spec.
+        """Set the tensors that a component reads in its Spec; return False if they cannot be determined.
 
-        A factory's product is asked, since the answer may depend on the keys.
+        A factory is called for this, since its keys may determine what the component reads.
         """
         wants, spec.optional = spec.signature.wants, spec.signature.optional
         if spec.entry.kind in TENSOR_KINDS and not wants and not inspect.isclass(spec.target):
             try:
                 made = spec.target(**spec.params)
                 wants, spec.optional = call_arguments(made)
-            except Exception:  # keys with mistakes may make it raise anything; they are reported
+            except Exception:  # invalid keys, which are already reported, may make it raise anything
                 return False
             spec.objective = getattr(made, "objective", "")
         spec.reads = {name: name for name in wants}
         return True
 
     def _value(self, hint: Any, value: Any, place: Place) -> Any:
-        """The value of a key: a nested component's Spec, or what `read` gives."""
+        """Return the value of a key: the Spec of a nested component, or the result of `read`."""
         kind, alternatives = nested_kind(hint), alternatives_of(hint)
         if kind == "schedule":
             value = schedule(value)
@@ -137,7 +137,7 @@ class Checker:
         return self.read(hint, value, place)
 
     def read(self, hint: Any, value: Any, place: Place) -> Any:
-        """`value` as the type that `hint` asks for, or None after reporting what is wrong with it."""
+        """Validate `value` against the type `hint`; report the problems and return None if it does not fit."""
         schema = key_model(hint, alias=str(place[-1]))
         try:
             return schema.model_validate({place[-1]: value}, context=self.document.data).value
@@ -146,7 +146,7 @@ class Checker:
             return None
 
     def _why_unknown(self, kind: str, use: str) -> str:
-        """What to do about a name that is not there."""
+        """Return a hint what to do about an unknown component."""
         close = did_you_mean(use, self.registry.names(kind))
         prefix, slash, _ = use.partition("/")
         for entry in self.registry:
@@ -165,7 +165,11 @@ class Checker:
 
 
 def build(spec: Spec, facts: Mapping[str, object]) -> Any:
-    """Make the object; a ValueError of the component becomes a RecipeError (for data, a DataError) at its mark."""
+    """Build the object of a Spec.
+
+    facts: values for the parameters that the core fills in. A ValueError of the component becomes a RecipeError with
+    its mark, that of a data set a DataError.
+    """
     given = {name: build(value, facts) if isinstance(value, Spec) else value for name, value in spec.params.items()}
     if spec.entry.kind in TENSOR_KINDS and spec.signature.wants and not inspect.isclass(spec.target):
         return functools.partial(spec.target, **given) if given else spec.target

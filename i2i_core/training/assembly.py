@@ -1,4 +1,4 @@
-"""From a checked recipe to the networks, tensors and losses of a run."""
+"""Building the networks, tensors and losses of a checked recipe."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from i2i_core.training.compute import Placement, checkpoint_blocks, chosen
 
 
 def build_networks(checked: Checked, facts: Mapping[str, object], seed: int) -> dict[str, nn.Module]:
-    """Build every network, initialised from the seed and its own name; raises RecipeError with all that cannot be.
+    """Build all networks, each initialised from the seed and its name.
 
-    Under `torch.device("meta")` this checks sizes without spending memory.
+    facts: parameters that networks get from the data. Raises RecipeError with the problems of all networks. Under
+    `torch.device("meta")` it checks sizes without taking memory.
     """
     networks, problems = {}, list[Problem]()
     for name, spec in checked.networks.items():
@@ -32,8 +33,8 @@ def build_networks(checked: Checked, facts: Mapping[str, object], seed: int) -> 
             continue
         if not isinstance(made, nn.Module):
             raise PluginError(
-                f"{spec.mark}: network {spec.entry.name} gives something of type "
-                f"{type(made).__name__}, which is no nn.Module; update or repair plugin "
+                f"{spec.mark}: network {spec.entry.name} returns an object of type "
+                f"{type(made).__name__}, which is not an nn.Module; update or repair plugin "
                 f"{spec.entry.plugin}"
             )
     if problems:
@@ -42,7 +43,7 @@ def build_networks(checked: Checked, facts: Mapping[str, object], seed: int) -> 
 
 
 def build_terms(checked: Checked, facts: Mapping[str, object], place: Placement) -> Built:
-    """Build the tensors and losses, some of which are networks (FAN, a perceptual loss) that never train."""
+    """Build the tensors and losses. Some are networks that are never trained, such as FAN or a perceptual loss."""
 
     def built(spec: Spec) -> Any:
         made = build(spec, facts)
@@ -59,7 +60,10 @@ def build_terms(checked: Checked, facts: Mapping[str, object], place: Placement)
 
 
 def stateful(built: Built) -> dict[str, Stateful]:
-    """Return the tensors and losses that remember (a pool of pictures); a module that one holds never changes."""
+    """Return the tensors and losses with state, such as a pool of pictures, by part of a checkpoint.
+
+    Modules are left out, since they are never trained.
+    """
     named: dict[str, Any] = {f"tensors/{name}": call for name, call in built.tensors.items()}
     named |= {f"losses/{group}.{name}": call for (group, name), call in built.losses.items()}
     return {
@@ -68,7 +72,7 @@ def stateful(built: Built) -> dict[str, Stateful]:
 
 
 def place_network(name: str, network: nn.Module, checked: Checked, place: Placement) -> None:
-    """Lay a network out in memory and have it recompute and compile as the recipe says."""
+    """Set a network's memory format, activation checkpointing and compilation, as the recipe says."""
     network.to(memory_format=place.memory_format)
     if chosen(checked.recipe.activation_checkpointing, name):
         checkpoint_blocks(network)

@@ -1,4 +1,4 @@
-"""How a run computes: where, in which precision, in which memory format, compiled or not, keeping or recomputing."""
+"""Settings of computation: device, precision, memory format, compilation and activation checkpointing."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from i2i_core.plan.values import freezing
 from i2i_core.recipe.sections import Recipe
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""mallopt(3): free memory in bytes that is kept at most, and from which size on memory is the system's own."""
+"""Options of mallopt(3): the most free memory to keep, and the size from which on memory is mapped, in bytes."""
 
 
 def make_accelerator(precision: str) -> Accelerator:
-    """Accelerate's view of this process; gradients are accumulated and averaged by the phases, not by it."""
-    AcceleratorState._reset_state()  # it would keep the precision of an earlier training in this process
-    waits = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # for the main process to decode a large data set
+    """Return the `Accelerator` of this process. Phases, not Accelerate, accumulate and average gradients."""
+    AcceleratorState._reset_state()  # else it keeps the precision of an earlier run in this process
+    waits = InitProcessGroupKwargs(timeout=timedelta(hours=2))  # the main process may decode a large data set first
     return Accelerator(
         mixed_precision="bf16" if precision == "bf16" else "no",
         kwargs_handlers=[waits],
         cpu=not torch.accelerator.is_available(),
-    )  # else it takes torchrun's processes for strangers
+    )  # else it ignores the processes that torchrun starts on CPUs
 
 
 def launched_alone() -> bool:
-    """Whether Accelerate's launcher was asked for several processes and has started one.
+    """Return True if Accelerate's launcher was asked for several processes, but started one.
 
-    Its environment then says where they would meet, but not how many there are.
+    Its environment then has the address of the main process, but not the number of processes.
     """
     return {"ACCELERATE_USE_CPU", "MASTER_ADDR"} <= os.environ.keys() and "WORLD_SIZE" not in os.environ
 
 
 def set_tf32(recipe: Recipe) -> None:
-    """How GPUs multiply float32 numbers, for the whole process."""
+    """Set the precision of float32 products on GPUs, for the whole process."""
     precision = "tf32" if recipe.tf32 else "ieee"
     torch.backends.cuda.matmul.fp32_precision = precision
     torch.backends.cudnn.conv.fp32_precision = precision  # type: ignore[attr-defined]  # made at run time
 
 
 def keep_freed_memory() -> None:
-    """Have the C library keep what tensors leave for those that come, for the whole process.
+    """Make the C library reuse freed memory, for the whole process.
 
-    By itself it gives each large tensor's pages back to the system, which has to clear them for the next tensor.
+    By default it returns the pages of each large tensor to the system, which has to clear them for the next tensor.
     """
     with suppress(AttributeError, OSError, TypeError):  # only glibc is known to have these
         libc = ctypes.CDLL(None)
@@ -64,12 +64,12 @@ def keep_freed_memory() -> None:
 
 
 def peak_memory(device: torch.device) -> int:
-    """The most bytes until now: of the tensors on a GPU, elsewhere of the process. Nothing is waited for."""
+    """Return the peak memory in bytes: of tensors on a GPU, otherwise of the process. Does not synchronise."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_of_process()
 
 
 def peak_of_process() -> int:
-    """The most bytes that the process has held in memory until now."""
+    """Return the peak resident memory of the process in bytes."""
     try:
         import resource
     except ImportError:  # on Windows
@@ -82,7 +82,7 @@ def peak_of_process() -> int:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where tensors lie, in which precision, and in which order in memory."""
+    """Device, precision and memory format of tensors."""
 
     device: torch.device
     dtype: torch.dtype
@@ -90,7 +90,7 @@ class Placement:
 
 
 def placement(recipe: Recipe, device: torch.device) -> Placement:
-    """Return what a recipe says about its tensors; channels_last: auto depends on the device."""
+    """Return the placement that a recipe asks for; `channels_last: auto` depends on the device."""
     if recipe.channels_last == "auto":
         # oneDNN has fast kernels for it with AVX-512, GPUs where they compute on tensor cores.
         on_cpu = recipe.precision != "fp64" and torch.backends.cpu.get_cpu_capability() == "AVX512"
@@ -105,12 +105,12 @@ def placement(recipe: Recipe, device: torch.device) -> Placement:
 
 
 def chosen(choice: bool | Collection[str], name: str) -> bool:
-    """Whether a recipe's choice of networks (true, false or a list) has this one."""
+    """Return True if a recipe's choice of networks (true, false or a list) includes `name`."""
     return choice if isinstance(choice, bool) else name in choice
 
 
 def require_compiler(recipe: Recipe, device: torch.device) -> None:
-    """Raises RecipeError where a recipe compiles for a CPU without a C++ compiler: before anything is trained."""
+    """Raise RecipeError if a recipe compiles networks for a CPU and there is no C++ compiler."""
     if not recipe.compile or device.type != "cpu":
         return
     from torch._inductor.cpp_builder import get_cpp_compiler
@@ -119,15 +119,15 @@ def require_compiler(recipe: Recipe, device: torch.device) -> None:
     try:
         get_cpp_compiler()
     except InvalidCxxCompiler:
-        said = "torch.compile needs a C++ compiler on a CPU, and finds none"
+        message = "torch.compile needs a C++ compiler on a CPU, and finds none"
         hint = "install g++, name one in the environment variable CXX, or leave compile out"
-        raise RecipeError([Problem(said, recipe.mark("compile"), hint)]) from None
+        raise RecipeError([Problem(message, recipe.mark("compile"), hint)]) from None
 
 
 def checkpoint_blocks(network: nn.Module) -> None:
-    """Let the network's blocks keep only their inputs, and compute the rest again in the backward pass.
+    """Apply activation checkpointing to a network's blocks: they store only their inputs for the backward pass.
 
-    Blocks are the modules with parts of their own in its lists and sequences: what a deep network repeats.
+    Blocks are the members of its ModuleLists and Sequentials that have submodules of their own.
     """
     lists = [module for module in network.modules() if isinstance(module, nn.ModuleList | nn.Sequential)]
     for block in dict.fromkeys(child for module in lists for child in module):
@@ -136,9 +136,9 @@ def checkpoint_blocks(network: nn.Module) -> None:
 
 
 class _AsThen(freezing):
-    """A block in which a module is what it was: the same parameters are frozen, and its buffers are copies of those.
+    """A context manager for recomputation: frozen parameters and buffers of a module are as at its creation.
 
-    So a batch norm counts once, and a spectral norm divides by the same number twice.
+    So a batch norm updates its statistics once, and a spectral norm divides by the same number both times.
     """
 
     def __init__(self, module: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The bus from trainer to hooks: pluggy, with the methods of the `Hook` protocol as its specification."""
+"""The event bus from trainer to hooks, a pluggy relay with the methods of the `Hook` protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ORDERS = ("first", "", "last")
 
 
 class _Manager(pluggy.PluginManager):
-    """Takes methods by name, so that a hook is a plain object without decorators."""
+    """A plugin manager that finds methods by name, so that hooks need no decorators."""
 
     def parse_hookspec_opts(self, module_or_class: object, name: str) -> Any:
         return {} if name in EVENTS else None
@@ -23,9 +23,9 @@ class _Manager(pluggy.PluginManager):
 
 
 def event_bus(hooks: Mapping[str, object]) -> pluggy.HookRelay:
-    """Make a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method.
+    """Return a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method.
 
-    Hooks are called in recipe order, but for those that say to be first or last.
+    Hooks are called in the order of the recipe, except those with `order` "first" or "last".
     """
     manager = _Manager("i2i_events")
     manager.add_hookspecs(Hook)
@@ -36,5 +36,5 @@ def event_bus(hooks: Mapping[str, object]) -> pluggy.HookRelay:
 
 
 def _order(hook: object) -> str:
-    """A hook with state (an EMA) hears an event before those that look at it (grids), unless it says otherwise."""
+    """Return a hook's `order`. Hooks with state, such as an EMA, are first by default, before those that read it."""
     return getattr(hook, "order", "first" if hasattr(hook, "state_dict") else "")

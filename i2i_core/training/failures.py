@@ -1,4 +1,4 @@
-"""What stopped a run, in a sentence for the user."""
+"""Errors that stop a run, as sentences for users."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from i2i_core.training.stopping import Terminated
 
 
 def how_to_resume(folder: Path, plugins: Plugins) -> str:
-    """Return the command that resumes the run, or that there is nothing yet to resume."""
+    """Return a phrase with the command that resumes the run, or with the advice to start it again."""
     if not (folder / RECIPE).exists():
         return "training had not begun; start it again"
     loaded = [("--plugin", file) for file in plugins.files]
@@ -29,14 +29,14 @@ def how_to_resume(folder: Path, plugins: Plugins) -> str:
 
 
 def explained(error: BaseException, folder: Path, plugins: Plugins) -> BaseException:
-    """Return the error as a user should read it; an unexpected one as it is, with a note where its traceback is."""
+    """Return the error for the user. An unexpected one stays as it is; a note names the file with its traceback."""
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(f"interrupted; {how_to_resume(folder, plugins)}")
     if isinstance(error, Terminated):
-        return Preempted(f"told to stop; {how_to_resume(folder, plugins)}")
+        return Preempted(f"stopped by SIGTERM; {how_to_resume(folder, plugins)}")
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error):
         return OutOfMemory(f"out of memory: {error}; i2i train --recipe ... --dry-run says which switch makes it fit")
-    if isinstance(error, OSError) and error.errno in FULL:  # of a hook or a tracker that does not explain its own
+    if isinstance(error, OSError) and error.errno in FULL:  # raised by a hook or a tracker
         error = disk_error(error, folder)
     if isinstance(error, DiskFull):
         return DiskError(f"{error} and resume with --resume, nothing saved is lost")

@@ -1,7 +1,7 @@
-"""The finite check: are losses and gradients finite, and does a process want to stop?
+"""The finite check of losses and gradients, combined with the agreement of processes to stop.
 
-A CPU has the numbers at once. To wait for a GPU would leave it idle until the next work is there, so its numbers are
-read an iteration later, or before something is saved: nothing that is saved is ruined.
+On a CPU the numbers are read at once. Waiting for a GPU would leave it idle, so its numbers are read an iteration
+later, and always before a checkpoint is saved: no checkpoint holds the result of losses that are not finite.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from i2i_core.errors import Diverged
 
 @dataclass(frozen=True)
 class PhaseReport:
-    """The meaning of the numbers that a phase sends: whose they are."""
+    """Labels of the numbers that a phase sends to the finite check."""
 
     phase: str
     step: int
@@ -27,7 +27,10 @@ class PhaseReport:
     losses: Sequence[str]
 
     def read(self, numbers: Tensor) -> bool:
-        """Return whether a process wants to stop; raises Diverged. numbers: losses, that wish, the gradient's norm."""
+        """Return True if a process asked to stop. Raises Diverged if a number is not finite.
+
+        numbers: the losses, the mean of the processes' stop flags, and the norm of the gradient.
+        """
         *losses, stop, norm = numbers.tolist()
         if not all(map(math.isfinite, (*losses, norm))):
             bad = [
@@ -44,16 +47,16 @@ class PhaseReport:
 
 
 class FiniteCheck:
-    """Reports in the order in which phases sent them, and their numbers on the way from the device."""
+    """A queue of reports whose numbers are on their way from the device, in the order in which phases sent them."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.at_once = device, device.type == "cpu"
         self.pending: deque[tuple[PhaseReport, Tensor, torch.Event | None]] = deque()
         self.stopping = False
-        """Whether all processes agreed to stop."""
+        """True once the processes agreed to stop."""
 
     def send(self, report: PhaseReport, numbers: Tensor) -> None:
-        """Start to copy the numbers of a report, which are on the device, to the host."""
+        """Start copying the numbers of a report from the device to the CPU."""
         numbers = numbers.to("cpu", non_blocking=True)
         arrival = None if self.device.type == "cpu" else torch.Event(self.device)
         if arrival is not None:
@@ -63,7 +66,7 @@ class FiniteCheck:
             self.wait()
 
     def wait(self, before: int | None = None) -> None:
-        """Wait for all reports, or for those of steps before one; raises Diverged."""
+        """Read all reports, or those of steps before `before`. Raises Diverged."""
         while self.pending and (before is None or self.pending[0][0].step < before):
             report, numbers, arrival = self.pending.popleft()
             if arrival is not None:

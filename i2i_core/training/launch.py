@@ -1,4 +1,4 @@
-"""`i2i train` and `i2i.train`: from a recipe and a folder to a finished, saved, or well-explained stopped run."""
+"""The implementation of `i2i train` and `i2i.train`: one training in a run folder, from start to end."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def train(
     resume: bool = False,
     warn: Warn = print,
 ) -> Run:
-    """Train, or continue the run in `run_dir`; returns the run, raises an I2IError that says why it stopped.
+    """Train a recipe in a new run folder, or resume the run in `run_dir`. Return the finished run.
 
-    With `resume`, `recipe` may be left out: the run's own is used, and a different one is refused.
+    With `resume`, `recipe` may be None: the run's own is used. A recipe that differs in ways that cannot be resumed is
+    refused. Raises an I2IError with the reason if training stops early.
     """
     saved = _saved_recipe(run_dir) if resume else None
     named = recipe if recipe is not None else saved
@@ -68,23 +69,23 @@ def train(
                 raise
             raise raised from error
         finally:
-            with suppress(OSError):  # a tracker's last lines on a full disk
+            with suppress(OSError):  # a tracker may write to a full disk
                 accelerator.end_training()
 
 
 @dataclass(frozen=True)
 class _Before:
-    """The run that is to be resumed, as it was."""
+    """The run to resume, as it was before."""
 
     recipe: str
     environment: Mapping[str, Any]
     finished: bool
     changes: Sequence[Change]
-    """The differences of the recipe that it is resumed with."""
+    """Differences of the recipe that resumes it."""
 
     @classmethod
     def of(cls, saved: Path, checked: Checked) -> _Before:
-        """Raises RecipeError for a recipe that the run cannot be resumed with."""
+        """Read the run that has the recipe `saved`. Raises RecipeError if `checked` cannot resume it."""
         recipe = saved.read_text(encoding="utf-8")
         changed = changes(recipe, checked) if recipe else []
         if refused := [str(change) for change in changed if not change.allowed]:
@@ -112,9 +113,9 @@ class _Launch:
     checkpoint: checkpoints.Checkpoint | None = field(default=None, init=False)
 
     def train(self, folder: Path, before: _Before | None, origins: str) -> Run:
-        """Build the run, train it to its end, and return it; raises Interrupted and Preempted when told to stop.
+        """Build the run, train it to its end, and return it. Raises Interrupted or Preempted if a signal stops it.
 
-        origins: the resolved recipe whose comments say where values came from, where the run is resumed with it.
+        origins: the resolved recipe whose comments give the origins of values, if the run is resumed with it.
         """
         run = self._build(folder, before)
         steps = self.checked.recipe.steps
@@ -136,7 +137,7 @@ class _Launch:
         return run
 
     def _build(self, folder: Path, before: _Before | None) -> Run:
-        """Build the run, from its newest checkpoint if there is one; says what differs from before."""
+        """Build the run and load its newest checkpoint, if any. Report the differences from `before`."""
         if before:
             self._say_what_differs(folder, before)
             self.checkpoint = checkpoints.newest(folder / "checkpoints", self.say)
@@ -147,10 +148,8 @@ class _Launch:
             run.start(self.checkpoint)
         world = before.environment.get("world_size") if before else None
         if world not in (None, self.accelerator.num_processes):
-            but = f", but for {' and '.join(run.stateful)}, which remember what a process saw" * bool(run.stateful)
-            self.say(
-                f"{folder} was trained in {world} processes until now; what follows is the same up to rounding{but}"
-            )
+            but = f", except for the state of {' and '.join(run.stateful)}, kept per process" * bool(run.stateful)
+            self.say(f"{folder} was trained in {world} processes until now; results agree up to rounding{but}")
         return run
 
     def _say_what_differs(self, folder: Path, before: _Before) -> None:
@@ -158,7 +157,7 @@ class _Launch:
             if change.path[0] in ("optimizers", "seed"):
                 self.say(f"resuming with {change}")
         if differ := environment.changed(before.environment, self.plugins):
-            self.say(f"{folder} {differ}, so what follows may differ in its bits")
+            self.say(f"{folder} {differ}, so results may not be equal bit for bit")
 
     def record_failure(self, folder: Path, error: BaseException) -> None:
         """Write status.json for a run that ends with an error."""
@@ -172,7 +171,7 @@ class _Launch:
 
 
 def _name(recipe: RecipeSource) -> str:
-    """The name of the run's folder."""
+    """Return the name of the run folder."""
     return "recipe" if isinstance(recipe, Mapping) else Path(recipe).stem
 
 
@@ -187,7 +186,7 @@ def _saved_recipe(run_dir: Path | None) -> Path:
 
 @contextmanager
 def _locked_folder(accelerator: Accelerator, run_dir: Path | None, name: str, resume: bool) -> Iterator[Path]:
-    """The main process makes and locks the folder; all learn its name, or why there is none."""
+    """Create and lock the run folder in the main process; provide its path, or raise its error, in all processes."""
     answer: list[Any] = [None]
     with ExitStack() as until_the_end:
         if accelerator.is_main_process:
@@ -204,7 +203,7 @@ def _locked_folder(accelerator: Accelerator, run_dir: Path | None, name: str, re
 
 @contextmanager
 def _warnings_to(warn: Warn) -> Iterator[None]:
-    """What components warn of in Python's way reaches the user in ours."""
+    """Pass Python warnings in this block to `warn`."""
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_, **__: warn(str(message))

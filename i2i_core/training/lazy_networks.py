@@ -1,4 +1,4 @@
-"""Networks whose sizes follow from what they are given: torch's lazy modules (nn.LazyLinear, nn.LazyConv2d, ...)."""
+"""Initialisation of lazy modules (nn.LazyLinear, nn.LazyConv2d, ...), whose sizes follow from their inputs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from i2i_core.training.compute import Placement
 def size_lazy_networks(
     networks: Mapping[str, nn.Module], plan: Sequence[PlannedPhase], recipe: Recipe, place: Placement
 ) -> None:
-    """Size every lazy network by what the plan calls it with, for two blank samples; its weights follow from the seed.
+    """Initialise lazy networks: compute the plan for two blank samples, with weights that follow from the seed.
 
-    It has to come before optimizers, averages and checkpoints, which want to know every parameter. RecipeError: a
-    network of which a part is used by nothing.
+    Call it before optimizers, averages and checkpoints are made, which need all parameters. Raises RecipeError for a
+    network with a part that no loss uses.
     """
     lazy = {name for name, network in networks.items() if any(map(is_lazy, network.parameters()))}
     if not lazy:

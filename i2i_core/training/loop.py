@@ -1,4 +1,4 @@
-"""The training loop: iterations of phases, each of which computes, differentiates, averages and steps."""
+"""The training loop: in each phase of an iteration, compute losses, differentiate, average and step."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class PhaseTrainer:
-    """Runs every phase of the recipe once per iteration, on one batch."""
+    """The training loop that runs all phases of the recipe once per iteration, on one batch."""
 
     def train(self, run: Run) -> None:
-        """Train from `run.step` to the recipe's steps, or until someone asked the run to stop."""
-        # Looked up once: to walk through the modules in every step takes its time.
+        """Train from iteration `run.step` to the recipe's `steps`, or until the processes agree to stop."""
+        # Looked up once, since walking through the modules in every step takes time.
         parameters = {
             name: [p for p in network.parameters() if p.requires_grad] for name, network in run.networks.items()
         }
         phases = [_Phase(run, planned, parameters) for planned in run.plan]
-        with closing(run.batches()) as batches:  # so that its workers end whatever happens
+        with closing(run.batches()) as batches:  # so that data workers end in any case
             for batch in batches:
                 self._step(run, phases, parameters, batch)
                 if run.stopping and run.step < run.recipe.steps:
@@ -62,16 +62,16 @@ class PhaseTrainer:
 
 
 class _Phase:
-    """One phase, with what does not change from step to step looked up once."""
+    """One phase, with everything that is the same in all steps looked up once."""
 
     def __init__(self, run: Run, planned: PlannedPhase, parameters: Parameters) -> None:
         self.run, self.planned, self.name = run, planned, planned.name
         self.parameters = [p for name in planned.trains for p in parameters[name]]
 
     def step(self, parts: Sequence[Values]) -> dict[str, Tensor]:
-        """Step the networks after all parts of the batch.
+        """Compute the losses of all parts of the batch, then step the networks.
 
-        Returns the unweighted losses, averaged over parts and processes, by term.
+        Returns the unweighted losses by name, averaged over parts and processes.
         """
         run = self.run
         due = [term for term in self.planned.terms if term.due(run.step)]
@@ -83,16 +83,16 @@ class _Phase:
         losses = [self._differentiate(values, due, weights) for values in parts]
         found = self._average({name: torch.stack([part[name] for part in losses]).mean() for name in losses[0]})
         if not any(weights.values()):
-            return found  # they are watched, no more, and a step without a gradient would still have momentum
+            return found  # all weights are 0, and momentum would move the parameters
         for network in self.planned.trains:
             run.optimizers[network].step(run.step)
-        increment_version(self.parameters)  # fused optimizers do not, and what is made of weights goes by it
+        increment_version(self.parameters)  # fused optimizers do not, and autograd needs it
         return found
 
     def _differentiate(
         self, values: Values, due: Sequence[PlannedTerm], weights: Mapping[str, float]
     ) -> dict[str, Tensor]:
-        """Add to the gradients those of one part of the batch; returns its losses."""
+        """Accumulate the gradients of one part of the batch and return its losses."""
         with self.run.accelerator.autocast():
             losses = {term.name: self._loss(term, values) for term in due}
         total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
@@ -119,8 +119,8 @@ class _Phase:
         if not isinstance(loss, Tensor) or loss.dim():
             what = f"shape {list(loss.shape)}" if isinstance(loss, Tensor) else f"type {type(loss).__name__}"
             raise PluginError(
-                f"the loss {term.name} of phase {self.name} should give a tensor of one number, without "
-                f"dimensions; it gave something of {what}"
+                f"the loss {term.name} of phase {self.name} should return a scalar tensor; it returned "
+                f"a value of {what}"
             )
         return loss.to(self.run.placement.dtype)
 
@@ -128,7 +128,7 @@ class _Phase:
         """Average gradients and losses over processes in one reduce, and send them to the finite check."""
         run, place = self.run, self.run.placement
         for p in self.parameters:
-            if p.grad is None:  # a head that the batch did not use: its gradient is zero, and weight decay moves it
+            if p.grad is None:  # unused in this batch: the gradient is zero, and weight decay applies
                 p.grad = torch.zeros_like(p)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         stop = torch.tensor(float(run.stop_requested != 0), device=place.device, dtype=place.dtype)

@@ -1,6 +1,6 @@
-"""Losses that belong to no method: L1, R1 and the GAN objectives.
+"""General losses: L1, R1 and the GAN objectives.
 
-Each is a mean over the batch, so that gradients of equal parts of a batch average to the whole batch's.
+Each is a mean over the batch, so the mean of the gradients of equal parts is the gradient of the whole batch.
 """
 
 from __future__ import annotations
@@ -18,46 +18,47 @@ GANLoss = Callable[..., Tensor]
 
 
 def l1(input: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference of `input` and `target`, of any equal shape."""
+    """Mean absolute difference E|input − target| of two tensors of the same shape."""
     return F.l1_loss(input, target)
 
 
 def r1(real_logits: Tensor, x_real_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:
-    """Gradient penalty on real pictures: γ/2 · E‖∇ₓ D(x)‖² (Mescheder et al. 2018, equation 9).
+    """Gradient penalty on real pictures, γ/2 · E‖∇ₓ D(x)‖² (Mescheder et al. 2018, equation 9).
 
-    gamma: γ, how flat D is to be at real pictures.
-    real_logits (N,) must have been computed from x_real_leaf (N, C, H, W), a leaf that requires a gradient.
+    real_logits: logits of D, (N,), computed from `x_real_leaf`.
+    x_real_leaf: real pictures (N, C, H, W), a leaf tensor that requires a gradient.
+    gamma: weight γ of the penalty.
     """
     (gradient,) = torch.autograd.grad(real_logits.sum(), x_real_leaf, create_graph=True)
     return 0.5 * gamma * gradient.square().sum() / gradient.shape[0]
 
 
 def bce(*, player: Player) -> GANLoss:
-    """Non-saturating binary cross entropy on logits (Goodfellow et al. 2014, section 3).
+    """Non-saturating GAN loss, binary cross entropy on logits (Goodfellow et al. 2014, section 3).
 
-    player: whose loss it is: D's is softplus(−D(x)) + softplus(D(G(x))), G's is softplus(−D(G(x))).
+    player: "discriminator" for E softplus(−D(x)) + E softplus(D(G(x))), "generator" for E softplus(−D(G(x))).
     """
     return _gan("bce", player, real=lambda d: F.softplus(-d), fake=F.softplus, wish=lambda d: F.softplus(-d))
 
 
 def hinge(*, player: Player) -> GANLoss:
-    """Hinge objective (Lim and Ye 2017); the generator maximises the logits of its fakes.
+    """Hinge GAN loss on logits (Lim and Ye 2017).
 
-    player: whose loss it is: D's is max(0, 1 − D(x)) + max(0, 1 + D(G(x))), G's is −D(G(x)).
+    player: "discriminator" for E max(0, 1 − D(x)) + E max(0, 1 + D(G(x))), "generator" for −E D(G(x)).
     """
     return _gan("hinge", player, real=lambda d: F.relu(1 - d), fake=lambda d: F.relu(1 + d), wish=lambda d: -d)
 
 
 def lsgan(*, player: Player) -> GANLoss:
-    """Least squares with targets 1 for real and 0 for fake (Mao et al. 2017, equation 9 without the halves).
+    """Least-squares GAN loss, with targets 1 for real and 0 for fake (Mao et al. 2017, equation 9 without its halves).
 
-    player: whose loss it is: D's is (D(x) − 1)² + D(G(x))², G's is (D(G(x)) − 1)².
+    player: "discriminator" for E (D(x) − 1)² + E D(G(x))², "generator" for E (D(G(x)) − 1)².
     """
     return _gan("lsgan", player, real=lambda d: (d - 1).square(), fake=torch.square, wish=lambda d: (d - 1).square())
 
 
 def _gan(objective: str, player: Player, real: Score, fake: Score, wish: Score) -> GANLoss:
-    """A player's loss from the scores of logits: D scores real and fake pictures, G wishes its fakes real."""
+    """Return the loss of a player from functions of logits: D's `real` and `fake`, and G's `wish`."""
 
     def discriminator(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         return real(real_logits).mean() + fake(fake_logits).mean()

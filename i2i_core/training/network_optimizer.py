@@ -1,4 +1,4 @@
-"""Stepping a network: the schedule of its learning rate, the clipping of its gradient, its optimizer."""
+"""The optimizer of a network, with its learning rate schedule and gradient clipping."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from i2i_core.registry.specs import build
 
 
 class NetworkOptimizer:
-    """Steps one network."""
+    """The optimizer of one network."""
 
     def __init__(self, network: nn.Module, spec: OptimizerSpec) -> None:
         self.network = network
@@ -21,11 +21,11 @@ class NetworkOptimizer:
             [p for p in network.parameters() if p.requires_grad], **spec.spec.params
         )
         self.lr: Schedule | None = build(spec.lr, {}) if spec.lr else None
-        """The schedule of the learning rate; None for one that stays as the optimizer has it."""
+        """The schedule of the learning rate, or None for a constant one."""
         self.clip_norm = spec.clip_norm
 
     def step(self, step: int) -> None:
-        """Change the parameters by their gradients, as it is due at this step of the run."""
+        """Clip the gradients, set the learning rate for this step of the run, and step the parameters."""
         if self.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.clip_norm)
         if self.lr is not None:
@@ -34,7 +34,7 @@ class NetworkOptimizer:
         self.optimizer.step()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the optimizer's tensors as "parameter/key"."""
+        """Return the optimizer's tensors by "parameter/key"."""
         return {
             f"{parameter}/{key}": value
             for parameter, p in self.network.named_parameters()
@@ -43,7 +43,7 @@ class NetworkOptimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Put the tensors of `state_dict` in place, those of parameters that are gone aside."""
+        """Load the tensors of `state_dict`; those of parameters that no longer exist are ignored."""
         parameters = dict(self.network.named_parameters())
         for place, value in state.items():
             parameter, _, key = place.rpartition("/")

@@ -1,4 +1,4 @@
-"""Optimizers as recipes name them."""
+"""The optimizers of the core."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch import Tensor
 
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
-"""How much of a running average is kept at each step."""
+"""Decay rate of a running average, in [0, 1)."""
 
 
 def _uncompiled(cls: Any) -> Any:
-    """`cls` without what torch wraps around its methods for a compiled step: it imports the compiler, for 0.9 s."""
+    """Return `cls` without torch's wrappers for compiled steps, which import the compiler and take 0.9 s."""
     return type(
         cls.__name__,
         (cls,),
@@ -36,10 +36,10 @@ def adam(
     eps: NonNegativeFloat = 1e-8,
     weight_decay: NonNegativeFloat = 0.0,
 ) -> torch.optim.Optimizer:
-    """Adam (Kingma and Ba 2015) with the weight decay added to the gradient.
+    """Adam (Kingma and Ba 2015), with weight decay as an L2 penalty.
 
-    lr: the learning rate α; betas: β₁ and β₂ of the running moments; eps: ε beside the root of the second;
-    weight_decay: the share of each parameter that is added to its gradient.
+    lr: learning rate α. betas: decay rates β₁ and β₂ of the moments, in [0, 1). eps: ε in the denominator √v̂ + ε.
+    weight_decay: factor of each parameter that is added to its gradient.
     """
     return Adam(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True)
 
@@ -51,8 +51,8 @@ def sgd(
     momentum: NonNegativeFloat = 0.0,
     weight_decay: NonNegativeFloat = 0.0,
 ) -> torch.optim.Optimizer:
-    """Stochastic gradient descent.
+    """Stochastic gradient descent with optional momentum.
 
-    lr: the learning rate; momentum: how much of the last step is repeated; weight_decay: as for adam.
+    lr: learning rate. momentum: factor of the last step that is added to each step. weight_decay: as for adam.
     """
     return SGD(params, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)

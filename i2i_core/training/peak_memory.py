@@ -1,4 +1,4 @@
-"""How much memory an iteration takes, found without spending it: the real trainer on tensors that have only shapes."""
+"""Prediction of the peak memory of an iteration, by running the real trainer on fake tensors."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from i2i_core.training.run import Run
 
 
 class LiveStorages(TorchDispatchMode):
-    """Adds up the storages that live at a time, whatever tensors share them; `peak` is the most bytes by device type.
+    """A counter of live storages, each counted once. `peak` is the greatest sum in bytes, by device type.
 
-    It sees what operators return, not what they use while they run: a convolution's workspace, say.
+    It counts the results of operators, not their temporary memory, such as the workspace of a convolution.
     """
 
     def __init__(self) -> None:
@@ -61,9 +61,9 @@ class LiveStorages(TorchDispatchMode):
 
 
 class Shapes(LiveStorages):
-    """Counts the storages of tensors without contents, which still have to answer when they are asked for a number.
+    """A counter of the storages of fake tensors. It also returns a number where code reads one from a fake tensor.
 
-    Whole numbers that follow from no picture are real: domains, counts of them, and what else decides about sizes.
+    Integers that do not depend on pictures are real, such as domains and their counts, since they may decide on sizes.
     """
 
     def __init__(self, fake: FakeTensorMode) -> None:
@@ -72,7 +72,7 @@ class Shapes(LiveStorages):
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if operator is torch.ops.prim.device.default:
-            return args[0].fake_device  # two of three calls
+            return args[0].fake_device  # two thirds of all calls
         tensors = [t for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)]
         fake = [t for t in tensors if isinstance(t, FakeTensor)]
         if operator is torch.ops.aten._local_scalar_dense.default and fake:
@@ -86,7 +86,7 @@ class Shapes(LiveStorages):
 
 
 class Copies(TorchFunctionMode):
-    """copy.deepcopy of a tensor without contents (an average of a network's buffers) is another one."""
+    """A mode in which copy.deepcopy works on fake tensors, as an EMA needs for buffers."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function is Tensor.__deepcopy__:
@@ -98,21 +98,21 @@ class Copies(TorchFunctionMode):
 
 
 def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: None) -> int:
-    """The most bytes that an iteration keeps in tensors where it computes, found without spending them.
+    """Return the predicted peak of an iteration's tensors on its device, in bytes, without allocating them.
 
-    Of hooks those count that have a state (an EMA); what loading data takes is not part of it. look: called with the
-    run after the iteration, to count what it asks for too.
+    Hooks with state, such as an EMA, are included; data loading is not. look: called with the run after the iteration;
+    the tensors that it computes are included, too.
     """
     stateful = {name: spec for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
     with ExitStack() as modes:
-        modes.enter_context(warnings.catch_warnings(action="ignore"))  # the run itself will say them
-        modes.callback(AcceleratorState._reset_state)  # the next one may have another precision
+        modes.enter_context(warnings.catch_warnings(action="ignore"))  # the real run repeats them
+        modes.callback(AcceleratorState._reset_state)  # the next run may have another precision
         accelerator = make_accelerator(checked.recipe.precision)
         fake = modes.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
         modes.enter_context(Copies())
         tracker = Shapes(fake)
         modes.enter_context(tracker)
-        data = checked.recipe.data.model_copy(update={"cache": None})  # a file that is mapped, not kept
+        data = checked.recipe.data.model_copy(update={"cache": None})  # a mapped file
         recipe = checked.recipe.model_copy(update={"compile": False, "data": data, "weights": None})
         run = Run(replace(checked, recipe=recipe, hooks=stateful), accelerator, None)
         iterate(run)
@@ -121,7 +121,7 @@ def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: Non
 
 
 def iterate(run: Run) -> None:
-    """One iteration as there are many: every parameter has a gradient and an optimizer's moments from the last one."""
+    """Run a typical iteration: every parameter has a gradient and moments of the optimizer from the one before."""
     run.start()
     for optimizer in run.optimizers.values():
         for p in optimizer.network.parameters():

@@ -1,4 +1,4 @@
-"""A run: everything that a recipe's names became, where it is on disk, and how far it is."""
+"""A run: the objects that were built from a recipe, its folder, and its current step."""
 
 from __future__ import annotations
 
@@ -39,10 +39,13 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A training that is under way: a `RunContext` for hooks, and what the training loop needs besides."""
+    """A training in progress: the `RunContext` for hooks, with further members for the training loop."""
 
     def __init__(self, checked: Checked, accelerator: Accelerator, folder: Path | None) -> None:
-        """Build everything that a recipe names; raises RecipeError and DataError for what its values do not allow."""
+        """Build all components of a recipe. Raises RecipeError and DataError for unusable values and pictures.
+
+        folder: the run folder, or None to write no files.
+        """
         recipe = self.recipe = checked.recipe
         self.accelerator, self.folder = accelerator, folder
         self.is_main: bool = accelerator.is_main_process
@@ -53,7 +56,7 @@ class Run:
         """The signal that asked this process to stop, or 0."""
         self.finite_check = FiniteCheck(accelerator.device)
         self._saved = -1
-        with accelerator.main_process_first():  # the others find its pictures examined and cached
+        with accelerator.main_process_first():  # the others use its caches
             self.data = build_data(checked)
             self._cache = cache_of(self.data.train, recipe)
         self.validation = self.data.validation
@@ -71,7 +74,7 @@ class Run:
         self.eval_networks: dict[str, nn.Module] = dict(self.networks)
         built = build_terms(checked, facts, place)
         self.stateful = stateful(built)
-        """Tensors and losses that remember, by their part of a checkpoint."""
+        """Tensors and losses with state, by part of a checkpoint."""
         self.planner = planner_of(checked, field_names(self.data.train), built)
         self.plan = plan_iteration(self.planner, checked, built)
         with without_trace(self.networks, {}, self.stateful):
@@ -92,7 +95,7 @@ class Run:
         return self.finite_check.stopping
 
     def batches(self) -> Generator[dict[str, Tensor]]:
-        """Yield this process's share of every batch from `step` on, on the device."""
+        """Yield this process's share of each batch from `step` on, on the device."""
         data, wanted = self.recipe.data, {name for phase in self.plan for name in phase.fields}
         samples = Samples(self.data.train, wanted, data, self.recipe.seed, self._cache)
         for batch in loader(
@@ -108,7 +111,7 @@ class Run:
             yield to_device(batch, self.placement.device, self.placement.dtype, data.image_size)
 
     def draws(self, step: int, part: int | None = None) -> Draws:
-        """Return this process's random numbers at a step; part: for one of the parts of its share of a batch."""
+        """Return this process's random numbers at a step. part: restrict them to that part of its share of a batch."""
         start, stop = self.shares.range(part)
         return Draws(
             self.recipe.seed, step, start, stop, self.shares.total, self.placement.device, self.placement.dtype
@@ -124,7 +127,8 @@ class Run:
     ) -> dict[str, Any]:
         """Compute named tensors of `batch` (fields on the device) from the `eval_networks`, without gradients.
 
-        phase: whose aliases hold, if any; draws: as many random numbers as the batch has samples, else those of step 0.
+        phase: the phase whose aliases apply, or None. draws: random numbers for the samples of the batch;
+        default: those of step 0.
         """
         return self._compute(self._planned(names, phase), batch, draws or self.draws(0))
 
@@ -143,17 +147,17 @@ class Run:
             append_line(self.folder / "metrics.jsonl", json.dumps({"step": self.step, **values}))
 
     def start(self, checkpoint: checkpoints.Checkpoint | None = None) -> None:
-        """Let hooks set themselves up, then continue from a checkpoint; call it once, before training.
+        """Call the hooks' `run_start`, then load the checkpoint. Call this once, before training.
 
-        Without one, networks start from the weights that the recipe names, if any. Raises CheckpointError for a
-        checkpoint of other domains or of another recipe, or weights that do not fit.
+        Without a checkpoint, networks start from the recipe's `weights`, if any. Raises CheckpointError for a
+        checkpoint of other domains or of another recipe, and for weights that do not fit.
         """
         domains = list(self.data.train.domains)
         if checkpoint is not None:
             self.step = self._saved = checkpoint.step
-            if (theirs := list(checkpoint.info["domains"])) != domains:
+            if (earlier := list(checkpoint.info["domains"])) != domains:
                 raise CheckpointError(
-                    f"checkpoint {checkpoint.path} was trained on the domains {', '.join(theirs)}, "
+                    f"checkpoint {checkpoint.path} was trained on the domains {', '.join(earlier)}, "
                     f"and the data now has {', '.join(domains)}; start a new run, or undo the change"
                 )
         elif self.recipe.weights is not None:
@@ -163,14 +167,14 @@ class Run:
             self.saved_parts.load(checkpoint.parts(), checkpoint.path)
 
     def save(self, keep: int | None = None) -> Path | None:
-        """Save a checkpoint of this step, unless there is one, and prune old ones.
+        """Save a checkpoint of this step unless there is one, and delete all but the newest `keep`.
 
-        Call it in every process: the main one writes (and gets the path), all wait.
+        Call it in every process: the main process writes and gets the path, the others wait and get None.
         """
         path = None
         self.finite_check.wait()
         if self._saved != self.step:
-            parts = self.saved_parts.pack()  # by all, as it gathers
+            parts = self.saved_parts.pack()  # in every process, since it gathers
             if self.is_main and self.folder is not None:
                 folder = self.folder / "checkpoints"
                 path = checkpoints.save(folder, self.step, parts, {"domains": list(self.data.train.domains)})

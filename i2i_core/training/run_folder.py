@@ -1,4 +1,4 @@
-"""A run's folder: made exclusively, locked while in use, with the resolved recipe and the state of affairs in it."""
+"""The run folder: its creation, its lock, and its files for the status and the metrics."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ RECIPE, STATUS, METRICS, SPEED = "recipe.yaml", "status.json", "metrics.jsonl", 
 
 
 def make(run_dir: Path | None, name: str) -> Path:
-    """A new run folder: `run_dir`, else runs/<name>-001 or the next free number; raises UsageError for one in use."""
+    """Create a run folder and return it: `run_dir`, or else runs/NAME-001 or the next free number.
+
+    Raises UsageError if `run_dir` already holds a run, Locked if a process is using it.
+    """
     with writing(run_dir or Path("runs")):
         if run_dir is None:
             return _next_free(name)
         run_dir.mkdir(parents=True, exist_ok=True)
         if (run_dir / RECIPE).exists():
-            lock(run_dir).release()  # Locked, if it is in use
+            lock(run_dir).release()  # raises Locked if it is in use
             raise UsageError(f"{run_dir} already holds a run; continue it with --resume or choose another --run-dir")
         return run_dir
 
@@ -39,7 +42,7 @@ def _next_free(name: str) -> Path:
 
 
 def lock(folder: Path) -> filelock.BaseFileLock:
-    """Hold the folder until the process ends; raises Locked when another process has it."""
+    """Lock the folder until the process ends. Raises Locked if another process holds the lock."""
     held = filelock.FileLock(folder / "run.lock")
     with writing(folder):
         try:
@@ -50,7 +53,7 @@ def lock(folder: Path) -> filelock.BaseFileLock:
 
 
 def write_status(folder: Path, status: str, step: int, exit_code: int | None = None, message: str = "") -> None:
-    """status.json: running, finished, stopped or failed; torchrun hides exit codes, so they are here too."""
+    """Write status.json. status: running, finished, stopped or failed. exit_code: here since torchrun hides it."""
     facts = {
         "status": status,
         "step": step,
@@ -63,13 +66,14 @@ def write_status(folder: Path, status: str, step: int, exit_code: int | None = N
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the run ended well, with all that its hooks do at the end."""
+    """Return True if the run finished, the hooks' `run_end` included."""
     path = folder / STATUS
     return path.exists() and json.loads(path.read_text(encoding="utf-8"))["status"] == "finished"
 
 
 def truncate_metrics(folder: Path, step: int) -> None:
-    """Forget what was logged after `step`: a resumed run will log it again."""
+    """Remove the lines after `step` from the metrics: the resumed run logs them again."""
     for path in filter(Path.exists, (folder / METRICS, folder / SPEED)):
-        whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]  # none cut short
+        # The last line may be truncated.
+        whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
         write_file(path, "".join(f"{line}\n" for line in whole if json.loads(line)["step"] <= step))

@@ -1,4 +1,4 @@
-"""The parts of a checkpoint: networks, optimizers, and what hooks, tensors and losses remember."""
+"""The parts of a checkpoint: networks, optimizers, and the state of hooks, tensors and losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from i2i_core.training.network_optimizer import NetworkOptimizer
 
 
 class SavedParts:
-    """Packs and loads all of a run that a checkpoint holds, by part ("networks/generator") and name."""
+    """The state of a run that a checkpoint holds, by part, such as "networks/generator", and name."""
 
     def __init__(
         self,
@@ -26,34 +26,34 @@ class SavedParts:
         stateful: Mapping[str, Stateful],
         accelerator: Accelerator,
     ) -> None:
-        """stateful: tensors and losses that remember, by their part."""
+        """stateful: tensors and losses with state, by part."""
         self.networks, self.optimizers, self.stateful = networks, optimizers, stateful
         self.hooks = {name: hook for name, hook in hooks.items() if hasattr(hook, "state_dict")}
         self.accelerator = accelerator
 
     def pack(self) -> dict[str, dict[str, Tensor]]:
-        """Return every part; call it in every process."""
+        """Return all parts. Call it in every process."""
         return self._shared() | {
             name: self._of_all_processes(state) for name, call in self.stateful.items() if (state := call.state_dict())
         }
 
     def _shared(self) -> dict[str, dict[str, Tensor]]:
-        """The parts that are the same in all processes."""
+        """Return the parts that are the same in all processes."""
         parts = {f"networks/{name}": dict(network.state_dict()) for name, network in self.networks.items()}
         parts |= {f"optimizers/{name}": optimizer.state_dict() for name, optimizer in self.optimizers.items()}
         parts |= {f"hooks/{name}": dict(hook.state_dict()) for name, hook in self.hooks.items()}
         return {name: tensors for name, tensors in parts.items() if tensors}
 
     def _of_all_processes(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The tensors of every process, (processes, ...), since each has seen its own share of the batches."""
+        """Return the tensors of all processes, (processes, ...), since each sees its own share of the batches."""
         device = self.accelerator.device
         return {name: self.accelerator.gather(tensor[None].to(device)) for name, tensor in tensors.items()}
 
     def load(self, parts: Parts, where: Path) -> None:
-        """Put a checkpoint's tensors in place; raises CheckpointError when it belongs to another recipe."""
-        for name, optimizer in self.optimizers.items():  # first, since a new optimizer has no state to be matched
+        """Load the tensors of the checkpoint at `where`. Raises CheckpointError if it belongs to another recipe."""
+        for name, optimizer in self.optimizers.items():  # first, since a new optimizer has no state to match
             optimizer.load_state_dict(parts.get(f"optimizers/{name}", {}))
-        # What tensors and losses remember may have any shape.
+        # The state of tensors and losses may have any shape.
         match(
             self._shared(),
             {name: tensors for name, tensors in parts.items() if name not in self.stateful},

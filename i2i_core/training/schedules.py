@@ -1,4 +1,4 @@
-"""Schedules: numbers that change over a run."""
+"""Schedules: numbers as functions of the step."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Constant:
-    """The same number at every step.
+    """A constant.
 
-    value: that number.
+    value: the number at every step.
     """
 
     def __init__(self, *, value: Finite) -> None:
@@ -27,15 +27,15 @@ class Constant:
 
 
 class Linear:
-    """A straight line from one number to another.
+    """A linear ramp from one number to another.
 
-    ramp: the first value and the last. over: steps from the first to the last, which is kept afterwards.
-    after: the step until which the first is kept. warmup: over its first steps the value is scaled by 1/warmup,
-    2/warmup, ..., 1.
+    ramp: the first and the last value. over: length of the ramp in steps; the last value holds afterwards.
+    after: step at which the ramp begins; the first value holds before. warmup: number of first steps in which the value
+    is scaled by 1/warmup, 2/warmup, ..., 1.
     """
 
     shape = ""
-    """The name of the curve in `explain`."""
+    """Name of the curve in the output of `i2i explain`."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Linear:
         return warm * (start + (end - start) * share)
 
     def curve(self, share: float) -> float:
-        """Return the share of the way in value, from 0 to 1, after a `share` of the steps."""
+        """Map the fraction of steps done to the fraction of the ramp covered, both in [0, 1]."""
         return share
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ class Linear:
 
 
 class Cosine(Linear):
-    """Half a cosine from one number to another, flat at both ends (Loshchilov and Hutter 2017, equation 5).
+    """A half-cosine ramp from one number to another, flat at both ends (Loshchilov and Hutter 2017, equation 5).
 
     ramp, over, after and warmup: as for linear.
     """

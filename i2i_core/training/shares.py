@@ -1,4 +1,4 @@
-"""Shares: which samples of a batch a process computes, and in which parts."""
+"""Shares of a batch: the samples that each process computes, and the parts for gradient accumulation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from i2i_core.recipe.sections import Recipe
 
 
 class Shares:
-    """One process's place in the whole batch: process `rank` of `world`."""
+    """The share of a batch of process `rank` out of `world`."""
 
     def __init__(self, recipe: Recipe, accelerator: Accelerator) -> None:
-        """Raises RecipeError for a batch that cannot be shared by all processes, or not in equal parts."""
+        """Raises RecipeError if the batch cannot be divided equally by processes and parts."""
         self.total, self.parts = recipe.data.batch_size, recipe.data.gradient_accumulation
-        """Samples of the whole batch, and the parts in which a process computes its share."""
+        """Number of samples of the whole batch, and number of parts of a process's share."""
         self.world: int = accelerator.num_processes
         self.rank: int = accelerator.process_index
         if self.total % self.world:
@@ -39,15 +39,15 @@ class Shares:
 
     @property
     def size(self) -> int:
-        """The number of samples of a process."""
+        """Number of samples of a process."""
         return self.total // self.world
 
     @property
     def part(self) -> int:
-        """The number of samples that a process computes at a time; to draw with as many takes no more memory."""
+        """Number of samples that a process computes at a time."""
         return self.size // self.parts
 
     def range(self, part: int | None = None) -> tuple[int, int]:
-        """Return the first sample of this process, or of a part of its share, and the one after the last."""
+        """Return the range [start, stop) of the samples of this process, or of a part of its share."""
         first = self.rank * self.size + (part or 0) * self.part
         return first, first + (self.size if part is None else self.part)

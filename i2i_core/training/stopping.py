@@ -1,4 +1,4 @@
-"""How a run is told to stop: signals, and a launcher that is gone."""
+"""Stopping of a run: signals, and a launcher that has died."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 
 class Terminated(BaseException):
-    """A SIGTERM before there is anything to save."""
+    """A SIGTERM before the run was built, when there is nothing to save."""
 
 
 @contextmanager
 def stop_signals(current: Callable[[], Run | None]) -> Iterator[None]:
-    """Let SIGTERM and the first Ctrl-C end the step, which is then saved; before there is a run they stop at once."""
-    if threading.current_thread() is not threading.main_thread():  # Python hears signals there only
+    """Handle SIGTERM and Ctrl-C in this block: the run finishes its step and saves it.
+
+    Before the run is built, and at a second Ctrl-C, the program stops at once. current: returns the run, once built.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python handles signals only there
         yield
         return
 
@@ -43,9 +46,9 @@ def stop_signals(current: Callable[[], Run | None]) -> Iterator[None]:
 
 
 def watch_parent() -> None:
-    """End this process when its parent is gone: a killed torchrun would leave its workers running for ever.
+    """End this process when its parent dies; otherwise the processes of a killed torchrun would run for ever.
 
-    Windows does not tell a process that its parent is gone, so there they run on.
+    Has no effect on Windows, where a process keeps the id of a dead parent.
     """
     parent = os.getppid()
 

@@ -1,4 +1,4 @@
-"""Named tensors for hooks: pictures to draw, translations to measure."""
+"""Views of named tensors, for hooks that draw pictures or measure translations."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Compute = Callable[[PlannedTensors, Mapping[str, Tensor], Draws], Mapping[str, A
 
 
 class View:
-    """A named tensor of any batch (see `i2i_core.interfaces.TensorView`)."""
+    """A named tensor as a function of a batch; see `i2i_core.interfaces.TensorView`."""
 
     def __init__(
         self, name: str, planned: PlannedTensors, compute: Compute, placement: Placement, seed: int, part: int
     ) -> None:
-        """part: the number of samples to compute at a time."""
+        """part: number of samples to compute at a time."""
         self.name, self.planned, self.compute = name, planned, compute
         self.placement, self.seed, self.part = placement, seed, part
         self.fields = planned.fields
@@ -46,7 +46,10 @@ class View:
 def without_trace(
     networks: Mapping[str, nn.Module], eval_networks: Mapping[str, nn.Module], stateful: Mapping[str, Stateful]
 ) -> Iterator[None]:
-    """Put networks into eval mode, so that they count nothing, and let stateful tensors forget what they see."""
+    """Put networks into eval mode in this block, and restore the state of tensors and losses after it.
+
+    So nothing that is computed in it affects training.
+    """
     both = (*networks.values(), *eval_networks.values())
     training = [module for network in both for module in network.modules() if module.training]
     remembered = {
@@ -57,6 +60,6 @@ def without_trace(
         network.eval()
     yield
     for module in training:
-        module.training = True  # train() would wake what a network keeps in eval mode
+        module.training = True  # train() would also set modules that a network keeps in eval mode
     for name, call in stateful.items():
         call.load_state_dict(remembered[name])

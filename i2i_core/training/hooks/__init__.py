@@ -1,1 +1,1 @@
-"""Hooks that belong to no method."""
+"""The hooks of the core."""

@@ -1,4 +1,4 @@
-"""Saving while training."""
+"""Saving checkpoints during training."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from i2i_core.interfaces import RunContext
 
 
 class SaveCheckpoints:
-    """Saves every n steps and after the last, keeping the newest `keep` checkpoints.
+    """Checkpoints at regular intervals and after the last step.
 
-    every: steps between two checkpoints.
+    every: steps between two checkpoints. keep: number of newest checkpoints to keep; older ones are deleted.
     """
 
-    order = "last"  # so that a resumed run misses nothing that other hooks do at a saved step
+    order = "last"  # so that a checkpoint includes what other hooks do in its step
 
     def __init__(self, *, every: PositiveInt = 1000, keep: PositiveInt = 3) -> None:
         self.every, self.keep = every, keep

@@ -1,4 +1,4 @@
-"""Averages of networks over training."""
+"""Exponential moving averages (EMA) of networks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from i2i_core.recipe.names import NetworkName
 
 
 class EMA:
-    """Exponential moving averages of networks, used for pictures and kept in checkpoints.
+    """Exponential moving averages (EMA) of networks, used for inference and saved in checkpoints.
 
     After every step, average ← decay · average + (1 − decay) · parameter, starting from the initial weights.
-    unbiased: these are left out of it, as Adam corrects its moments, which matters in runs of few steps.
+    networks: names of the networks to average. decay: decay rate, in [0, 1). unbiased: leave the initial weights out of
+    the average, as Adam corrects the bias of its moments; this matters in runs of few steps.
     """
 
     def __init__(self, *, networks: list[NetworkName], decay: float = 0.999, unbiased: bool = False) -> None:
@@ -28,15 +29,15 @@ class EMA:
     def run_start(self, run: RunContext) -> None:
         self.averages = {name: copy.deepcopy(run.networks[name]).eval().requires_grad_(False) for name in self.names}
         run.eval_networks.update(self.averages)
-        # Looked up once: to walk through the modules in every step costs more than to average their tensors.
-        ours, theirs = self.averages.values(), [run.networks[name] for name in self.averages]
+        # Looked up once, since walking through the modules costs more than averaging their tensors.
+        averages, trained = self.averages.values(), [run.networks[name] for name in self.averages]
         self.parameters: tuple[list[Tensor], list[Tensor]] = (
-            [p for network in ours for p in network.parameters()],
-            [p for network in theirs for p in network.parameters()],
+            [p for network in averages for p in network.parameters()],
+            [p for network in trained for p in network.parameters()],
         )
         self.buffers: tuple[list[Tensor], list[Tensor]] = (
-            [b for network in ours for b in network.buffers()],
-            [b for network in theirs for b in network.buffers()],
+            [b for network in averages for b in network.buffers()],
+            [b for network in trained for b in network.buffers()],
         )
 
     @torch.no_grad()
@@ -46,8 +47,8 @@ class EMA:
         if self.unbiased:
             share /= 1 - self.decay**run.step
         torch._foreach_lerp_(averages, parameters, share)
-        for mine, its in zip(*self.buffers, strict=True):
-            mine.copy_(its)
+        for average, buffer in zip(*self.buffers, strict=True):
+            average.copy_(buffer)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {

@@ -1,4 +1,4 @@
-"""Losses for metrics.jsonl and the trackers; time and memory for speed.jsonl."""
+"""Logging of losses to metrics.jsonl and trackers, and of time and memory to speed.jsonl."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from i2i_core.training.compute import peak_memory
 
 
 class Metrics:
-    """Writes the losses since the last line to metrics.jsonl and to the trackers, every n steps.
+    """Logger of losses to metrics.jsonl and the trackers, and of speed and memory to speed.jsonl.
 
-    Beside them, the measurements that no resumed run repeats to the bit, in speed.jsonl: `seconds` per step since the
-    line before, with the time of other hooks and without the first step, which warms up; `memory`, the peak in bytes.
+    A line of metrics.jsonl has the newest value of each loss that was computed since the last line. A line of
+    speed.jsonl has `seconds`, the mean time of a step since the last line, other hooks included and the first step,
+    which warms up, excluded; and `memory`, the peak in bytes. A resumed run repeats the first file bit for bit.
     every: steps between two lines.
     """
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
         self._since: dict[str, Tensor] = {}
-        """The newest value of each loss that was computed since the last line: a lazy one is seldom due at a line."""
+        """The newest value of each loss since the last line; one with a period is rarely due at the step of a line."""
         self._timed: tuple[float, int] | None = None
 
     def after_step(self, run: RunContext, losses: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""Progress on the terminal."""
+"""Progress of training on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from i2i_core.interfaces import RunContext
 
 
 class Progress:
-    """Shows the step rate, the time left and the losses every n steps: below a bar on a terminal, else as lines."""
+    """Progress display with speed, time left and losses: a bar on a terminal, lines elsewhere.
+
+    every: steps between two updates.
+    """
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
@@ -38,7 +41,7 @@ class Progress:
         self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
         self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)
         self.newest: dict[str, Tensor] = {}
-        """The newest value of each loss: one with a period is seldom due when something is shown."""
+        """The newest value of each loss; one with a period is rarely computed at the step of an update."""
         self.losses = Text()
         self.live = Live(Group(self.bar, self.losses), console=self.console, transient=True)
         if run.is_main and self.console.is_terminal:

@@ -1,4 +1,4 @@
-"""Experiment trackers, through Accelerate."""
+"""Experiment trackers, by way of Accelerate."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from i2i_core.interfaces import RunContext
 
 
 class Tracker:
-    """Sends what is logged to tensorboard, wandb or trackio, where installed.
+    """Logger of metrics to an experiment tracker.
 
-    project: under which name they list the run.
+    to: "tensorboard", "wandb" or "trackio", which has to be installed. project: name of the project there.
     """
 
     def __init__(self, *, to: Literal["tensorboard", "wandb", "trackio"] = "tensorboard", project: str = "i2i") -> None:

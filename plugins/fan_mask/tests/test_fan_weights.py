@@ -61,7 +61,7 @@ def test_a_missing_file(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"P", b"<html>Not found</html>", b"\xff\xd8" + bytes(99)])
 def test_a_file_that_is_no_checkpoint(content, tmp_path):
     (tmp_path / "wing.ckpt").write_bytes(content)
-    expected = "FILE is no checkpoint: neither .safetensors nor written by torch.save"
+    expected = "FILE is not a checkpoint: neither .safetensors nor written by torch.save"
     assert error(tmp_path / "wing.ckpt") == expected
 
 

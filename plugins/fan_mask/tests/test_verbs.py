@@ -83,7 +83,7 @@ def test_what_cannot_be_aligned_is_named_and_the_others_go_on(i2i, photos, tmp_p
     code, out, err = i2i("align", "photos", "aligned")
     assert (code, out) == (3, "")
     assert err == [
-        "photos/text.png cannot be used as a picture: no PNG, JPEG, WEBP, BMP or TIFF",
+        "photos/text.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
         "photos/train/wall.png shows no face that could be found",
         "2 of 4 pictures aligned; the others are named above",
     ]
@@ -115,7 +115,7 @@ def test_nothing_is_overwritten_unless_told(i2i, photos, tmp_path):
         (
             ("align", "photos", "out", "--weights", "walls/wall.png"),
             4,
-            "walls/wall.png is no checkpoint: neither .safetensors nor written by torch.save",
+            "walls/wall.png is not a checkpoint: neither .safetensors nor written by torch.save",
         ),
         (
             ("masks", "photos", "out", "--weights", "wing.ckpt"),
