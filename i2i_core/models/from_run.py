@@ -72,7 +72,7 @@ def _checkpoint(folder: Path, step: int | None) -> checkpoints.Checkpoint:
 
 
 def _measured(folder: Path) -> dict[str, object]:
-    """What a run's files in eval/ hold, by their names; one that cannot be read says nothing."""
+    """Return the contents of the files in eval/ by name, without files that cannot be read."""
     found = {}
     for path in sorted(folder.glob("eval/*.json")):
         with suppress(OSError, ValueError, RecursionError):
@@ -81,7 +81,7 @@ def _measured(folder: Path) -> dict[str, object]:
 
 
 def _averages(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """What a hook's state holds of networks: tensors called network/name."""
+    """Return the networks in a hook's state, whose tensors are named network/name."""
     found: dict[str, dict[str, Tensor]] = {}
     for place, tensor in tensors.items():
         network, _, name = place.partition("/")
@@ -98,7 +98,7 @@ def of_recipe(
     show: str = "x_fake",
     training: Mapping[str, object] | None = None,
 ) -> Model:
-    """What a translation by the tensor `show` needs of a recipe's components, with these weights and domains."""
+    """Make a model of a recipe: the components that a translation by the tensor `show` needs, with these weights."""
     recipe = checked.recipe
     planner = planner_of(checked, EVERY_FIELD)
     guides, used = _guides(planner, checked, show)
@@ -132,7 +132,7 @@ def of_recipe(
 
 
 def _guides(planner: Planner, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
-    """How `show` is made, by what its styles come from, and the names of all that takes part.
+    """Return the aliases under which `show` is made for each source of styles, and the names of all components it uses.
 
     What needs no style without aliases has none: those of phases then serve training alone, as random flips do.
     """

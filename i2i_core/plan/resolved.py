@@ -89,7 +89,7 @@ def _leaves(data: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, An
 
 
 def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
-    """Where a value comes from, on one line: a --set may be written on several."""
+    """Return the origin of a value as one line; a --set may have several."""
     data, place = document.data, path
     for key in path:
         if isinstance(data, Mapping) and key in data:

@@ -34,7 +34,7 @@ _WORDS: dict[str, Any] = {
 }
 _YAML = "tag:yaml.org,2002:"
 _NOT_RAW = re.compile(rf"{Reader.NON_PRINTABLE.pattern}|[\x85\u2028\u2029]")
-"""What YAML refuses as it is, and what it takes for the end of a line."""
+"""Characters that YAML refuses, or takes for the end of a line."""
 _PLAIN = (f"{_YAML}map", f"{_YAML}seq", f"{_YAML}str")
 
 

@@ -47,7 +47,7 @@ def train(
     saved = _saved_recipe(run_dir) if resume else None
     named = recipe if recipe is not None else saved
     if named is None:
-        raise UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
+        raise UsageError("name a recipe, for example stargan_v2.yaml")
     checked = load_again(named, sets, plugins, saved.parent) if saved else load(named, sets, plugins)
     before = _Before.of(saved, checked) if saved else None
     accelerator = make_accelerator(checked.recipe.precision)
@@ -177,7 +177,7 @@ def _name(recipe: RecipeSource) -> str:
 
 def _saved_recipe(run_dir: Path | None) -> Path:
     if run_dir is None:
-        raise UsageError("--resume needs --run-dir, the folder of the run to continue")
+        raise UsageError("to resume, name the folder of the run (run_dir)")
     saved = run_dir / run_folder.RECIPE
     if not saved.is_file():
         raise UsageError(f"{run_dir} holds no run to resume: it has no {run_folder.RECIPE}")
