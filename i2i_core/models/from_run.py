@@ -28,20 +28,20 @@ Networks = Mapping[str, Mapping[str, Tensor]]
 
 
 def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = "x_fake") -> Model:
-    """The model that a run's folder holds: its averages where a hook keeps some, else its networks.
+    """Make the model of a run: its EMA networks if a hook keeps some, else the networks in training.
 
-    step: of which checkpoint; without it, of the newest that verifies. Raises UsageError, RecipeError and
-    CheckpointError.
+    step: the step of the checkpoint; None for the newest valid one. show: the tensor that is the translation. Raises
+    UsageError, RecipeError and CheckpointError.
     """
     if not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} is no run's folder: it has no recipe.yaml")
+        raise UsageError(f"{folder} is not a run folder: it has no recipe.yaml")
     checked = load_again(folder / "recipe.yaml", (), plugins, folder)
     checkpoint = _checkpoint(folder / "checkpoints", step)
     try:
         parts = checkpoint.parts()
     except FileNotFoundError:
         raise CheckpointError(
-            f"{checkpoint.path} is gone: the run goes on, and keeps only newer ones; try again"
+            f"{checkpoint.path} was deleted by the running training, which keeps only newer checkpoints; try again"
         ) from None
     networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
     for hook in checked.hooks:

@@ -18,12 +18,12 @@ from i2i_core.recipe.names import PhaseName
 
 
 class SampleGrid:
-    """Draws a grid after step 1 and every n steps: held-out sources along the top, below them a row per target style.
+    """A grid of held-out pictures after step 1 and every n steps: sources along the top, below them a row per style.
 
-    A row has one target domain, one latent and one reference for all its sources; the domains of sources and rows are
-    written beside them. `show` is the tensor drawn, under the aliases of `phase` if one is named; where it depends on
-    references, they stand at the left of their rows. every: steps between two grids; sources, rows: their numbers.
-    The file is samples/step-00000500-NAME.png, with the name of the hook in the recipe.
+    All translations of a row have one target domain, one latent and one reference. The names of the domains are written
+    beside the pictures. If the tensor depends on references, they are drawn at the left of their rows.
+    show: the tensor to draw, under the aliases of `phase` if one is named. every: steps between two grids. sources,
+    rows: number of columns and rows. The file is samples/step-00000500-NAME.png, with the hook's name in the recipe.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class SampleGrid:
         return sheet(rows, (width, height), gap=2)
 
     def cells(self, run: RunContext) -> Tensor:
-        """Compute pictures in [-1, 1], (rows, columns, 3, H, W).
+        """Compute the pictures in [-1, 1], (rows, columns, 3, H, W).
 
-        The first row has the sources; each other one has a style's reference, if there is one, and its translations.
+        The first row contains the sources. Every other row contains the reference of a style, if any, and translations.
         """
         y_org = torch.tensor([_cycled(self.origins, i) for i in range(self.sources)])
         x_real = torch.stack([_held_out(run, int(y), i // len(self.origins)) for i, y in enumerate(y_org)])
@@ -100,6 +100,6 @@ def _in_floats(pictures: Tensor) -> Tensor:
 
 
 def _held_out(run: RunContext, domain: int, number: int, offset: float = 0.0) -> Tensor:
-    """Pictures far apart in the data set, since neighbours are often alike; the golden ratio never repeats."""
+    """Return a held-out picture, uint8 (3, H, W). Neighbours are often alike: the golden ratio spreads them."""
     index = int((0.61803398875 * (number + 1) + offset) % 1.0 * run.validation.count(domain))
     return to_tensor(run.validation.picture(domain, index), run.recipe.data.image_size)
