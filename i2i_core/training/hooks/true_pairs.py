@@ -23,10 +23,10 @@ class TruePairs:
 
     The tensor `show` is computed under the aliases of `phase`, in batches of `batch_size`, and compared with all
     held-out pictures of the target domain by their L2 distance at `size` pixels. Without true pairs in the data, a
-    warning is given. The results are written to eval/NAME.json, with the hook's name in the recipe. `translated` is the share of
-    translations that are nearest to their true pair, `untranslated` that of the source pictures, `chance` one over the
-    number of pictures. `error` is the mean absolute difference from the true pair, of values in [0, 1], for the
-    translation, for the source and for another picture of the target domain.
+    warning is given. The results are written to eval/NAME.json, with the hook's name in the recipe. `translated` is the
+    share of translations that are nearest to their true pair, `untranslated` that of the source pictures, `chance` one
+    over the number of pictures. `error` is the mean absolute difference from the true pair, of values in [0, 1], for
+    the translation, for the source and for another picture of the target domain.
     """
 
     def __init__(
