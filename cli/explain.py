@@ -11,9 +11,11 @@ from .common import grid, print_json, show, verb, with_json, with_plugins, with_
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from i2i_core.interfaces import Schedule
     from i2i_core.plan.checked import Checked
     from i2i_core.plan.planner import PlannedPhase
     from i2i_core.plan.tensors import Arguments, Node
+    from i2i_core.recipe.sections import Use
     from i2i_core.registry.plugins import Plugins
 
 
@@ -75,17 +77,24 @@ def _reads(arguments: Arguments) -> list[str]:
 
 
 def _losses(phase: PlannedPhase, checked: Checked) -> list[dict[str, Any]]:
-    uses = {name: term.use for name, term in checked.recipe.terms(phase.name)}
+    written = dict(checked.recipe.terms(phase.name))
     return [
         {
             "name": term.name,
-            "use": uses[term.name],
-            "weight": str(term.weight),
+            "use": written[term.name].use,
+            "weight": _weight(term.weight, written[term.name].weight),
             "every": term.every,
             "reads": _reads(term.arguments),
         }
         for term in phase.terms
     ]
+
+
+def _weight(schedule: Schedule, written: Use) -> str:
+    """Return the text of a schedule: its own, or what the recipe says for one that has none."""
+    if type(schedule).__str__ is not object.__str__:
+        return str(schedule)
+    return ", ".join([written.use, *(f"{key}: {value}" for key, value in written.params.items())])
 
 
 def _show_phase(phase: dict[str, Any]) -> None:

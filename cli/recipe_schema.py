@@ -193,7 +193,11 @@ def _schedule(found: Mapping[str, Schema]) -> Schema:
         "required": ["ramp"],
         "properties": {
             **{key: value for key, value in found["linear"]["properties"].items() if key != "use"},
-            "curve": {"enum": list(found), "default": "linear", "description": "The schedule that the ramp is of."},
+            "curve": {
+                "enum": [name for name, own in found.items() if "ramp" in own["properties"]],
+                "default": "linear",
+                "description": "The schedule that the ramp is of.",
+            },
         },
     }
     return {"type": "object", "if": {"required": ["use"]}, "then": _one_of(found), "else": ramp}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from PIL import Image
 
 from i2i.logged import read_numbers
 from i2i_core.data.pictures import read_picture
-from i2i_core.errors import UsageError
+from i2i_core.errors import DataError, UsageError
 from i2i_core.recipe.document import json_in_yaml
 from i2i_core.registry.plugins import discover
 
@@ -44,12 +46,13 @@ def train(
     """
     from i2i_core.training.launch import train as launch
 
-    sets = [f"{name}={json_in_yaml(value, default=str)}" for name, value in (set or {}).items()]
-    files = tuple(Path(file) for file in plugins)
+    if not isinstance(recipe, str | Path | Mapping | None):
+        raise UsageError(f"a recipe is a name, a path or a mapping, not {type(recipe).__name__}")
+    files = _files(plugins)
     run = launch(
         recipe,
         discover(files=files),
-        sets=sets,
+        sets=_assignments(set or {}),
         run_dir=Path(run_dir) if run_dir is not None else None,
         resume=resume,
         warn=lambda message: print(f"warning: {message}", file=sys.stderr),
@@ -62,7 +65,28 @@ def load_run(folder: str | Path, *, plugins: Sequence[str | Path] = ()) -> Train
     """Return the run in a folder, finished or not; raises UsageError for a folder that holds none."""
     if not (Path(folder) / "recipe.yaml").is_file():
         raise UsageError(f"{folder} holds no run: it has no recipe.yaml")
-    return TrainedRun(Path(folder), tuple(Path(file) for file in plugins))
+    return TrainedRun(Path(folder), _files(plugins))
+
+
+def _assignments(changes: Mapping[str, Any]) -> list[str]:
+    if not isinstance(changes, Mapping):
+        raise UsageError(f'set is a mapping such as {{"steps": 100}}, not {type(changes).__name__}')
+    return [f"{name}={json_in_yaml(value, default=partial(_plain, name))}" for name, value in changes.items()]
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as JSON has it: a path as text, a number of numpy or torch as Python's."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "item") and hasattr(value, "dtype"):
+        return value.item()
+    raise UsageError(f"{name} is set to a {type(value).__name__}, which a recipe cannot hold")
+
+
+def _files(plugins: Sequence[str | Path]) -> tuple[Path, ...]:
+    if isinstance(plugins, str | Path):
+        raise UsageError(f"plugins is a list of files: [{str(plugins)!r}]")
+    return tuple(Path(file) for file in plugins)
 
 
 class TrainedRun:
@@ -82,7 +106,8 @@ class TrainedRun:
     def step(self) -> int:
         """The number of iterations that are done, as far as the folder says it."""
         logged = read_numbers(self.folder / "metrics.jsonl").steps
-        return max([int(self._status().get("step", 0)), *logged[-1:]])
+        said = self._status().get("step")
+        return max([said if isinstance(said, int) else 0, *logged[-1:]])
 
     def _status(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
@@ -101,7 +126,7 @@ class TrainedRun:
     def samples(self, step: int | None = None) -> dict[str, Image.Image]:
         """Return the pictures that hooks drew after a step, by default the newest, by the name of the hook.
 
-        Raises UsageError for a step after which none was drawn.
+        A picture that cannot be read is left out, with a warning. Raises UsageError for a step without pictures.
         """
         files: dict[int, dict[str, Path]] = {}
         for file in sorted((self.folder / "samples").glob("step-*.png")):
@@ -113,7 +138,13 @@ class TrainedRun:
                 f"{', '.join(map(str, files)) or 'no step'}"
             )
         newest = files[max(files) if step is None else step] if files else {}
-        return {name: read_picture(file) for name, file in newest.items()}
+        pictures = {}
+        for name, file in newest.items():
+            try:
+                pictures[name] = read_picture(file)
+            except DataError as error:
+                warnings.warn(str(error), stacklevel=2)  # cut short, say; the others are good
+        return pictures
 
     def model(self, *, device: str | None = None) -> Translator:
         """Return the model of the newest checkpoint, as `i2i.load` does; raises CheckpointError if there is none."""

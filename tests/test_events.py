@@ -22,6 +22,21 @@ class Listener:
         self.heard.append((self.name, "after_step", run))
 
 
+class LastWithState(Listener):
+    """Notes it after the others, and has state."""
+
+    order = "last"
+
+    def state_dict(self):
+        return {}
+
+
+class Last(Listener):
+    """Notes it after the others."""
+
+    order = "last"
+
+
 class WithState(Listener):
     """Notes it too, and has state."""
 
@@ -127,3 +142,10 @@ def test_every_hook_that_is_registered_is_right(plugins):
     for entry in plugins.registry:
         if entry.kind == "hook" and entry.name not in ("tiny/misspelt", "tiny/curious"):
             assert event_problems(entry.load()) == [], entry.name
+
+
+def test_of_the_last_hooks_those_with_state_come_first_so_that_a_checkpoint_includes_it():
+    heard = []
+    kinds = {"checkpoint": Last, "state": LastWithState, "grid": Listener, "ema": WithState}
+    event_bus({name: kind(heard, name) for name, kind in kinds.items()}).after_step(run=1, losses={})
+    assert [name for name, *_ in heard] == ["ema", "grid", "state", "checkpoint"]

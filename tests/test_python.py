@@ -13,7 +13,7 @@ import yaml
 import i2i
 from i2i_core.errors import DataError, RecipeError, UsageError
 
-from .runs import TINY, assert_same_bits, train
+from .runs import TINY, assert_same_bits, copy_of, train
 
 SETS: dict[str, Any] = {name: yaml.safe_load(value) for name, _, value in (change.partition("=") for change in TINY)}
 
@@ -88,6 +88,31 @@ def test_mistakes_are_exceptions_with_their_place(tmp_path: Path) -> None:
             set={**SETS, "data": {"use": "image_folders", "root": "nowhere", "image_size": 32, "batch_size": 2}},
         )
     assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"set": ["steps=2"]}, 'set is a mapping such as {"steps": 100}, not list'),
+        ({"set": {"steps": object()}}, "steps is set to a object, which a recipe cannot hold"),
+        ({"recipe": 3}, "a recipe is a name, a path or a mapping, not int"),
+        ({"plugins": "mine.py"}, r"plugins is a list of files: \['mine.py'\]"),
+    ],
+)
+def test_arguments_of_the_wrong_type_are_told(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        i2i.train(**{"recipe": "stargan_v2.yaml", **arguments})
+
+
+def test_a_damaged_folder_gives_what_is_left(run: i2i.TrainedRun, tmp_path: Path) -> None:
+    folder = copy_of(run.folder, tmp_path / "copy")
+    (folder / "status.json").write_text('{"status": 3, "step": "x"}')
+    newest = max((folder / "samples").glob("*-latent.png"))
+    newest.write_bytes(newest.read_bytes()[:100])
+    damaged = i2i.load_run(folder)
+    assert damaged.step == run.metrics()["step"][-1]
+    with pytest.warns(UserWarning, match="cannot be used as a picture"):
+        assert damaged.samples().keys() == {"reference"}
 
 
 def test_importing_i2i_is_light_and_its_names_are_completed() -> None:

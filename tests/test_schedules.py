@@ -87,6 +87,8 @@ def test_a_schedule_says_what_it_does(read, value, text):
     ("value", "message"),
     [
         ("abc", f"{WEIGHT} should be a number, not 'abc'"),
+        ("true", "should be a number, not true"),
+        ("my/steps", "there is no schedule called my/steps"),
         ("null", "should be a number, not null"),
         ("[1, 2]", "should be a number, not [1, 2]"),
         ("{}", "schedule linear needs the key ramp"),

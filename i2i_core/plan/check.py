@@ -169,7 +169,7 @@ def _optimizers(recipe: Recipe, checker: Checker) -> dict[str, OptimizerSpec]:
     for name in recipe.networks:
         keys, places = recipe.optimizer(name), (("optimizers", name), ("optimizers", "default"))
         lr = None
-        if isinstance(keys.get("lr"), dict):
+        if isinstance(rate := keys.get("lr"), dict | bool) or "/" in str(rate):  # no number
             lr = _schedule(keys["lr"], checker, checker.place_of("lr", places))
             rates: Schedule | None = build(lr, {}) if lr else None
             keys["lr"] = min(rates(0), rates(recipe.steps)) if rates else 0.0  # the optimizer itself takes a number

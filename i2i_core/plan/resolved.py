@@ -153,7 +153,7 @@ def changes(earlier: str, checked: Checked) -> list[Change]:
             before.get(path),
             after.get(path),
             path in free
-            or (path[0] == "optimizers" and path[-1] != "use")
+            or (path[0] == "optimizers" and (path[-1] != "use" or "lr" in path))
             or (path[0] == "hooks" and path[1] not in stateful),
         )
         for path in {**before, **after}

@@ -77,17 +77,19 @@ Named = Annotated[Use, _BARE_NAME]
 
 
 def schedule(value: Any) -> Any:
-    """Expand the shorthands of a schedule: a number, or a ramp such as {ramp: [0, 1], curve: cosine}."""
+    """Expand the shorthands of a schedule: a number, a ramp such as {ramp: [0, 1], curve: cosine}, a plugin's name."""
     if isinstance(value, dict) and "use" not in value:
         return {"use": value.get("curve", "linear"), **{key: inner for key, inner in value.items() if key != "curve"}}
-    if isinstance(value, int | float):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return {"use": "constant", "value": value}
+    if isinstance(value, str) and "/" in value:
+        return {"use": value}
     if not isinstance(value, dict | Use):
         raise PydanticCustomError("float_type", "Input should be a number")
     return value
 
 
-WrittenSchedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any])]
+WrittenSchedule = Annotated[Use, BeforeValidator(schedule, float | str | dict[str, Any])]
 
 
 class Term(Use):

@@ -25,16 +25,18 @@ class _Manager(pluggy.PluginManager):
 def event_bus(hooks: Mapping[str, object]) -> pluggy.HookRelay:
     """Return a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method.
 
-    Hooks are called in the order of the recipe, except those with `order` "first" or "last".
+    Hooks are called in the order of the recipe, except those with `order` "first" or "last". Among these, hooks with
+    state come first, so that a checkpoint includes the state of all.
     """
     manager = _Manager("i2i_events")
     manager.add_hookspecs(Hook)
-    in_order = sorted(hooks.items(), key=lambda item: ORDERS.index(_order(item[1])))
+    in_order = sorted(hooks.items(), key=lambda item: _place(item[1]))
     for name, hook in reversed(in_order):  # pluggy calls the last registered first
         manager.register(hook, name)
     return manager.hook
 
 
-def _order(hook: object) -> str:
-    """Return a hook's `order`. Hooks with state, such as an EMA, are first by default, before those that read it."""
-    return getattr(hook, "order", "first" if hasattr(hook, "state_dict") else "")
+def _place(hook: object) -> tuple[int, bool]:
+    """Return the sort key of a hook. Hooks with state, such as an EMA, are first by default, before those that read it."""
+    stateful = hasattr(hook, "state_dict")
+    return ORDERS.index(getattr(hook, "order", "first" if stateful else "")), not stateful
