@@ -61,7 +61,10 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """Convert a decoded picture of any mode to RGB: transparent parts on white, 16-bit grey scaled to 8 bits."""
+    """Convert a decoded picture of any mode to RGB: transparent parts on white, 16-bit grey scaled to 8 bits.
+
+    A picture that is RGB is returned as it is.
+    """
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
         grey = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0.0, neginf=0.0)
         top = 65535.0 if picture.mode.startswith("I") else float(grey.max(initial=1.0))
