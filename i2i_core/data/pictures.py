@@ -124,7 +124,7 @@ def read_picture(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # see MAX_PIXELS
             return open_picture(path)
-    except Exception as error:  # a decoder may raise anything on a mutilated file
+    except Exception as error:  # a decoder may raise anything on a damaged file
         raise DataError(f"{path} cannot be used as a picture: {why_broken(error)}") from error
 
 
