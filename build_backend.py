@@ -10,14 +10,17 @@ import base64
 import hashlib
 import re
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
 
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403
 
+Settings = dict[str, str | list[str]]
 
-def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
+
+def build_editable(
+    wheel_directory: str, config_settings: Settings | None = None, metadata_directory: str | None = None
+) -> str:
     """Build as setuptools does, then add this folder to the .pth file in the wheel."""
     name: str = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
     wheel = Path(wheel_directory, name)

@@ -62,16 +62,13 @@ def measure(size: int, batch: int, changes: Sequence[str] = (), *, blocks: int, 
 
 
 def seconds(words: Sequence[str], threads: int) -> tuple[float, float]:
-    """CPU and wall seconds of a Python process and its children; CalledProcessError where it fails."""
-    started = time.perf_counter()
-    process = subprocess.Popen(
+    """CPU (0 on Windows) and wall seconds of a Python process and its children; CalledProcessError where it fails."""
+    started, before = time.perf_counter(), os.times()
+    subprocess.run(
         [sys.executable, *words],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
+        check=True,
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
     )
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - started
-    if process.returncode or status:
-        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), list(words))
-    return used.ru_utime + used.ru_stime, wall
+    return sum(os.times()[2:4]) - sum(before[2:4]), time.perf_counter() - started

@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def read_summary(entry: Entry) -> str:
         tree = ast.parse(Path((spec and spec.origin) or "").read_text(encoding="utf-8"))
     except Exception:  # i2i show will say what is wrong with it
         return ""
-    found: list[Any] = (
+    found: list[ast.Module | ast.ClassDef | ast.FunctionDef] = (
         [tree]
         if not name
         else [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
@@ -79,7 +79,7 @@ def describe(entry: Entry) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _parameter(parameter: inspect.Parameter, hint: Any) -> str:
+def _parameter(parameter: inspect.Parameter, hint: object) -> str:
     """A recipe key: its type as the signature says it (a Literal by its choices), its default as a recipe would."""
     from i2i_core.registry.signatures import FACTS
 
@@ -93,14 +93,14 @@ def _parameter(parameter: inspect.Parameter, hint: Any) -> str:
     return f"{written}, from the data" if parameter.name in FACTS else str(written)
 
 
-def _inline(value: Any) -> str:
+def _inline(value: object) -> str:
     try:
         return yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
     except yaml.YAMLError:
         return str(value)
 
 
-def _reads_of_products(entry: Entry, target: Any) -> list[str]:
+def _reads_of_products(entry: Entry, target: Callable[..., object]) -> list[str]:
     """What a factory's losses read: all that any choice of its required Literal keys reads."""
     from i2i_core.registry.signatures import TENSOR_KINDS, call_arguments, signature_of
 

@@ -8,14 +8,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
     from rich.table import Table
 
-Function = Callable[..., Any]
+Function = Callable[..., object]
 
 
 def verb(function: Function) -> click.Command:
@@ -61,7 +62,7 @@ def with_plugins(function: Function) -> Function:
         help="Load a plugin that is one file, besides the others. Repeatable.",
     )
     @functools.wraps(function)
-    def wrapped(*, registry: Path | None, plugin_files: tuple[Path, ...], **rest: Any) -> Any:
+    def wrapped(*, registry: Path | None, plugin_files: tuple[Path, ...], **rest: object) -> object:
         from i2i_core.registry.plugins import discover
 
         return function(plugins=discover(registry, plugin_files), **rest)
@@ -110,7 +111,7 @@ def warn(message: str) -> None:
     click.echo(f"warning: {message}", err=True)
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
@@ -124,7 +125,7 @@ def grid(*headings: str) -> Table:
     return table
 
 
-def show(*renderables: Any) -> None:
+def show(*renderables: RenderableType) -> None:
     """Print to stdout through rich; as wide as needed where nobody looks, so that lines stay whole for grep."""
     from rich.console import Console
 

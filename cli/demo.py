@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import webbrowser
-from collections.abc import Callable
 from functools import wraps
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb
+from .common import Function, verb
 from .using import with_model
 
 if TYPE_CHECKING:
     from i2i import Translator
 
 
-def with_gradio(function: Callable[..., Any]) -> Callable[..., Any]:
+def with_gradio(function: Function) -> Function:
     """Tell that gradio is not there before a model is loaded for it."""
 
     @wraps(function)
-    def wrapped(**rest: Any) -> Any:
+    def wrapped(**rest: object) -> object:
         from i2i_core.errors import UsageError
 
         if find_spec("gradio") is None:

@@ -14,14 +14,14 @@ import torch
 from rich.filesize import decimal
 
 from i2i_core.disk import checkpoints
-from i2i_core.errors import Interrupted, Preempted, Problem, RecipeError
+from i2i_core.errors import Interrupted, OutOfMemory, Preempted, Problem, RecipeError
 from i2i_core.plan.check import load
 from i2i_core.registry.entries import Entry
 from i2i_core.training import launch
 from i2i_core.training.compute import peak_of_process
 
 from .common import grid, show, warn
-from .memory import Forecast, NotPredicted, device_memory
+from .memory_advice import Forecast, NotPredicted, device_memory, leaves_room
 
 if TYPE_CHECKING:
     from i2i_core.interfaces import RunContext
@@ -52,7 +52,7 @@ def _now(run: RunContext) -> float:
 def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: int | None = None) -> None:
     """Predict the memory, train two iterations, draw, save, resume; print what it took. Raises what a real run would.
 
-    memory: bytes that there are; what is predicted not to fit in them is not tried.
+    memory: bytes that there are; what is predicted not to fit in them is not tried, and OutOfMemory says what would.
     """
     if recipe is None:
         raise RecipeError([Problem("name a recipe with --recipe, for example --recipe stargan_v2.yaml")])
@@ -62,9 +62,7 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
         )
     checked = load(recipe, sets, plugins).recipe
     plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
-    predicted, fits = _forecast(recipe, plugins, sets, memory)
-    if not fits:
-        return
+    predicted = _forecast(recipe, plugins, sets, memory)
     changed = [*sets, f"steps={STEPS}", *checked.silenced(), "hooks.dry_run_stopwatch=dry_run/stopwatch"]
     click.echo(f"dry run: {STEPS} iterations, a grid, a checkpoint, a resume", err=True)
     with tempfile.TemporaryDirectory(prefix="i2i-dry-run-") as folder:
@@ -100,24 +98,32 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
     facts.add_row("checkpoint", f"{decimal(size)}, saved and resumed")
     facts.add_row("pictures", f"{drawn} drawn" if drawn else "none: the recipe has no hook that draws")
     show(table, "", facts)
+    if memory is not None and not leaves_room(device or host, memory):
+        raise OutOfMemory(f"the recipe does not fit in {decimal(memory)}, of which a tenth should stay free")
 
 
 def _ignore(_: str) -> None:
     """The resumed run says that it is finished, as it should be."""
 
 
-def _forecast(recipe: str, plugins: Plugins, sets: Sequence[str], memory: int | None) -> tuple[str, bool]:
-    """Print the predicted peaks; returns what to say beside the measured one, and whether to go on."""
+def _forecast(recipe: str, plugins: Plugins, sets: Sequence[str], memory: int | None) -> str:
+    """Print the predicted peaks, and return what to say beside the measured one.
+
+    Raises OutOfMemory for what does not fit in the `memory` that was named; what an accelerator has free may change.
+    """
     try:
         forecast = Forecast(recipe, plugins, sets)
         table, predicted = forecast.table(), f"{decimal(forecast.peak())} predicted"
     except NotPredicted as error:
-        return str(error), True
+        return str(error)
     show(table, "")
     available = device_memory() if memory is None else memory
     if available is not None:
-        show(forecast.advice(available), "")
-    return predicted, memory is None or forecast.fits(memory)
+        advice = forecast.advice(available)
+        if memory is not None and not forecast.fits(memory):
+            raise OutOfMemory(advice)
+        show(advice, "")
+    return predicted
 
 
 def _device_peak(run: Run) -> int:

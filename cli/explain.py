@@ -9,9 +9,11 @@ import click
 from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from i2i_core.plan.checked import Checked
     from i2i_core.plan.planner import PlannedPhase
-    from i2i_core.plan.tensors import Node
+    from i2i_core.plan.tensors import Arguments, Node
     from i2i_core.registry.plugins import Plugins
 
 
@@ -67,7 +69,7 @@ def _tensor(node: Node) -> dict[str, Any]:
     }
 
 
-def _reads(arguments: Any) -> list[str]:
+def _reads(arguments: Arguments) -> list[str]:
     """Names of tensors and batch fields; random numbers as what they are."""
     return [{"normal": "N(0, I)"}.get(node.kind, node.name) for _, node in arguments if node.kind != "network"]
 
@@ -115,8 +117,8 @@ def _show_phase(phase: dict[str, Any]) -> None:
         for label, names in (("from the batch", phase["batch"]), ("from an earlier phase", phase["reused"]))
         if names
     ]
-    tables: list[Any] = [table, losses] if phase["tensors"] else [losses]
-    show(title, *(Padding(part, (0, 0, 0, 2)) for part in (*lines, *tables)), "")
+    tables: list[RenderableType] = [table, losses] if phase["tensors"] else [losses]
+    show(title, *(Padding(part, (0, 0, 0, 2)) for part in [*lines, *tables]), "")
 
 
 def _askers(asked_by: list[str], phase: str, tensors: set[str]) -> str:

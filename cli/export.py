@@ -12,8 +12,8 @@ from .common import verb, with_overwrite, with_plugins
 from .using import progress
 
 if TYPE_CHECKING:
-    from i2i.elsewhere import Kind
-    from i2i.parts import Part
+    from i2i.program_export import ProgramFormat
+    from i2i.program_parts import ProgramPart
     from i2i_core.registry.plugins import Plugins
 
 SHOW = "x_fake"
@@ -35,7 +35,13 @@ SHOW = "x_fake"
 @with_overwrite
 @with_plugins
 def export(
-    plugins: Plugins, run: Path, to: Path, kind: Kind | Literal["model"], step: int | None, show: str, overwrite: bool
+    plugins: Plugins,
+    run: Path,
+    to: Path,
+    kind: ProgramFormat | Literal["model"],
+    step: int | None,
+    show: str,
+    overwrite: bool,
 ) -> None:
     """Make a model of a run: a folder to use, copy and share.
 
@@ -76,12 +82,12 @@ def export(
 
 
 def _for_elsewhere(
-    plugins: Plugins, run: Path, to: Path, kind: Kind, step: int | None, show: str, overwrite: bool
+    plugins: Plugins, run: Path, to: Path, kind: ProgramFormat, step: int | None, show: str, overwrite: bool
 ) -> None:
     import torch
 
-    from i2i.elsewhere import write
     from i2i.loading import find
+    from i2i.program_export import write
     from i2i.translator import Translator
     from i2i_core.errors import UsageError
     from i2i_core.models.folder import CONFIG
@@ -93,7 +99,7 @@ def _for_elsewhere(
     made = find(run, plugins) if as_found else of_run(run, plugins, step, show)
     model = Translator(made, plugins, torch.device("cpu"))
 
-    def each(parts: list[Part]) -> Iterator[Part]:
+    def each(parts: list[ProgramPart]) -> Iterator[ProgramPart]:
         with progress(len(parts), "exporting") as advance:
             for part in parts:
                 yield part

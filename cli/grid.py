@@ -14,7 +14,7 @@ from .using import Chosen, progress, read_sources, with_fit, with_model, with_st
 if TYPE_CHECKING:
     from i2i import Translator
     from i2i.fitting import Fit
-    from i2i.sheet import Cell
+    from i2i_core.data.sheet import Cell
 
 
 @verb
@@ -41,8 +41,8 @@ def grid(
     i2i grid models/emoji photos/*.png --domain flat --reference others/
     """
     from i2i.fitting import shrunk
-    from i2i.sheet import labelled, sheet
     from i2i_core.data.pictures import check_suffix, read_picture, refuse_existing, write_picture
+    from i2i_core.data.sheet import sheet, shortened
 
     check_suffix(out)
     if not overwrite:
@@ -51,7 +51,7 @@ def grid(
     styles = choose(model)
     paths, sources = read_sources(model, pictures, fit_by)
     rows: list[list[Cell]] = [
-        [None, None, *(labelled(path.stem, width) for path in paths)],
+        [None, None, *(shortened(path.stem, width) for path in paths)],
         [None, None, *sources.pictures()],
     ]
     with progress(len(styles), "drawing") as advance:
@@ -59,7 +59,7 @@ def grid(
             domain = model.domains[chosen.style.domain]
             reference = shrunk(read_picture(chosen.reference), model.image_size) if chosen.reference else None
             rows.append(
-                [f"{domain}\n{labelled(chosen.label, width)}".strip(), reference, *sources.translated(chosen.style)]
+                [f"{domain}\n{shortened(chosen.label, width)}".strip(), reference, *sources.translated(chosen.style)]
             )
             advance()
     write_picture(out, sheet(rows, (width, height)))

@@ -13,7 +13,6 @@ import unicodedata
 import warnings
 from keyword import iskeyword
 from types import SimpleNamespace
-from typing import Any
 
 import click
 
@@ -36,13 +35,13 @@ VERBS = {
     "import": "importing",
     "pull": "hub",
     "push": "hub",
-    "ls": "components",
-    "show": "components",
+    "ls": "listing",
+    "show": "listing",
     "init": "recipes",
     "new": "new",
     "schema": "schema",
     "data": "data",
-    "plugins": "components",
+    "plugins": "listing",
 }
 """The module of each verb; modules import only click at the top."""
 
@@ -60,7 +59,9 @@ class Verbs(click.Group):
         command: click.Command = getattr(module, f"{name}_" if iskeyword(name) else name)
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
             ctx.fail(f"there is no verb {args[0]} ({hint})")
         return super().resolve_command(ctx, args)
@@ -119,7 +120,7 @@ def _say(message: str, code: int) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     click.echo(f"warning: {_printable(str(message))}", err=True)
 
 

@@ -12,11 +12,18 @@ from typing import Any
 
 from pydantic import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import CoreSchema, from_json, to_json
+from pydantic_core import CoreSchema, core_schema, from_json, to_json
 
 from i2i_core import __version__
 from i2i_core.errors import PluginError
-from i2i_core.recipe.sections import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, Schedule, without_nulls
+from i2i_core.recipe.sections import (
+    DEFAULT_HOOKS,
+    DEFAULT_OPTIMIZER,
+    OPTIMIZER_KEYS,
+    Recipe,
+    WrittenSchedule,
+    without_nulls,
+)
 from i2i_core.registry.entries import KINDS, Entry
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.signatures import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of, written_keys
@@ -35,16 +42,16 @@ GROUPED: Schema = {"pattern": "^[-+]?[0-9]+(_[0-9]+)+$", "patternErrorMessage": 
 class _Generator(GenerateJsonSchema):
     """pydantic's, for what may be written in a recipe."""
 
-    def function_before_schema(self, schema: Any) -> Schema:
+    def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> Schema:
         made = super().function_before_schema(schema)
         if schema["function"]["function"] is without_nulls:
             return _or_null({**made, "additionalProperties": _or_null(made["additionalProperties"])})
         return made
 
-    def int_schema(self, schema: Any) -> Schema:
+    def int_schema(self, schema: core_schema.IntSchema) -> Schema:
         return {**super().int_schema(schema), "type": ["integer", "string"], **GROUPED}
 
-    def float_schema(self, schema: Any) -> Schema:
+    def float_schema(self, schema: core_schema.FloatSchema) -> Schema:
         return {**super().float_schema(schema), "type": ["number", "string"], **GROUPED}
 
     def field_title_should_be_set(self, schema: CoreSchema | Any) -> bool:
@@ -115,7 +122,7 @@ def _component(entry: Entry, definitions: Schema) -> Schema:
     }
 
 
-def _typed(owner: str, hint: Any, definitions: Schema) -> Schema:
+def _typed(owner: str, hint: object, definitions: Schema) -> Schema:
     """What a recipe may say where `hint` is asked for: anything, if a schema cannot express it."""
     prefix = re.sub(r"\W+", ".", owner)
     try:
@@ -195,7 +202,7 @@ def _schedule(found: Mapping[str, Schema]) -> Schema:
 def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
     """The default's keys, and each network's: of the same optimizer, unless it names another."""
     core = {
-        key: _reference("Schedule") if hint is Schedule else _typed("", hint, definitions)
+        key: _reference("Schedule") if hint is WrittenSchedule else _typed("", hint, definitions)
         for key, hint in OPTIMIZER_KEYS.items()
     }
     free = {}

@@ -23,14 +23,14 @@ def report(run: Path, to: Path | None, overwrite: bool) -> None:
     i2i report runs/stargan_v2-001
     """
     from i2i.report.page import page
-    from i2i.report.run import read
+    from i2i.report.run_report import read
     from i2i_core.data.pictures import refuse_existing
     from i2i_core.disk.files import write_file
 
     target = to or run / "report.html"
-    told = read(run)
+    facts = read(run)
     if not overwrite:
         refuse_existing([target])
-    html = page(told, warn)
+    html = page(facts, warn)
     write_file(target, html.encode("utf-8", "replace"))  # a name may be no Unicode
     click.echo(target)

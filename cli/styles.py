@@ -13,7 +13,7 @@ from .using import finite, progress, read_sources, with_fit, with_model
 if TYPE_CHECKING:
     from i2i import Translator
     from i2i.fitting import Fit
-    from i2i.sheet import Cell
+    from i2i_core.data.sheet import Cell
 
 
 @verb
@@ -57,9 +57,9 @@ def styles(
     \b
     i2i styles models/emoji photo.png
     """
-    from i2i.sheet import sheet
     from i2i.style_map import style_map
     from i2i_core.data.pictures import check_suffix, refuse_existing, write_picture
+    from i2i_core.data.sheet import sheet
     from i2i_core.errors import UsageError
 
     check_suffix(out)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     "--memory",
     metavar="SIZE",
     help="With --dry-run: a memory such as 8GB, to say which switches make the recipe fit in it; "
-    "nothing is trained that would not. Without it, what the accelerator has free.",
+    "what does not fit is not trained, and the exit code is 7. Without it, what the accelerator has free.",
 )
 @with_plugins
 def train(
@@ -59,7 +59,7 @@ def train(
         raise click.UsageError("--memory is for --dry-run")
     if dry_run:
         from .dry_run import rehearse
-        from .memory import size
+        from .memory_advice import size
 
         if resume:
             raise click.UsageError("a dry run starts from the beginning; leave out --resume")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -107,19 +107,19 @@ def _translate(
     from PIL import Image
 
     from i2i import fitting
-    from i2i.fitting import Box, fit
+    from i2i.fitting import PixelBox, fit
     from i2i_core.data.batches import to_picture
     from i2i_core.data.pictures import read_picture, write_picture
     from i2i_core.errors import DataError
 
-    def read(path: Path) -> tuple[torch.Tensor, Box, tuple[int, int]] | DataError:
+    def read(path: Path) -> tuple[torch.Tensor, PixelBox, tuple[int, int]] | DataError:
         try:
             picture = read_picture(path)
         except DataError as error:
             return error
         return *fit(picture, model.image_size, fit_by), fitting.original_size(picture, model.image_size, fit_by)
 
-    def write(path: Path, x: torch.Tensor, box: Box, size: tuple[int, int]) -> None:
+    def write(path: Path, x: torch.Tensor, box: PixelBox, size: tuple[int, int]) -> None:
         made = to_picture(x, box)
         write_picture(path, made.resize(size, Image.Resampling.BICUBIC) if original_size else made)
 
@@ -155,5 +155,5 @@ def _translate(
     return failed
 
 
-def _chunks(paths: list[Path], size: int) -> Iterable[list[Any]]:
+def _chunks(paths: list[Path], size: int) -> Iterable[list[Path]]:
     return (paths[start : start + size] for start in range(0, len(paths), size))

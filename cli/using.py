@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .common import warn, with_plugins
+from .common import Function, warn, with_plugins
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from i2i import Sources, Style, Translator
     from i2i.fitting import Fit
-
-Function = Callable[..., Any]
+    from i2i_core.registry.plugins import Plugins
 
 
 def with_model(function: Function) -> Function:
@@ -30,7 +29,7 @@ def with_model(function: Function) -> Function:
     @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ...; the default is an accelerator, if any.")
     @with_plugins
     @functools.wraps(function)
-    def wrapped(*, model: str, device: str | None, plugins: Any, **rest: Any) -> Any:
+    def wrapped(*, model: str, device: str | None, plugins: Plugins, **rest: object) -> object:
         from torch import OutOfMemoryError
 
         from i2i import load
@@ -94,8 +93,8 @@ def with_styles(function: Function) -> Function:
         count: int | None,
         psi: float,
         references: tuple[str, ...],
-        **rest: Any,
-    ) -> Any:
+        **rest: object,
+    ) -> object:
         if references and (seed is not None or count is not None):
             raise click.UsageError("--seed and --styles are for styles from latents; each --reference is one style")
         return function(

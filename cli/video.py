@@ -84,8 +84,8 @@ def _frames(
 ) -> Iterator[Image.Image]:
     """The sources on top, below them their translations, at the left of these the reference."""
     from i2i.fitting import shrunk
-    from i2i.sheet import sheet
     from i2i_core.data.pictures import read_picture
+    from i2i_core.data.sheet import sheet
 
     height, width = model.image_size
     corner = [None] if styles[0].reference else []

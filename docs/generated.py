@@ -1,6 +1,6 @@
-"""Parts of the pages that the code says itself. mkdocs calls `on_page_markdown`; <!-- generated: NAME --> is filled in.
+"""Generated parts of the pages. mkdocs calls `on_page_markdown`, which replaces <!-- generated: NAME -->.
 
-Nothing heavy is imported: pydantic's models and registry.yaml say it all, and a run's names are read from its source.
+Nothing heavy is imported: the text comes from pydantic models, registry.yaml and the source of modules.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ USING = Path(i2i.__file__).parent
 Schema = Mapping[str, Any]
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
+def on_page_markdown(markdown: str, **_: object) -> str:
     return re.sub(r"<!-- generated: (\w+) -->", lambda found: "\n".join(PARTS[found[1]]()), markdown)
 
 
@@ -35,22 +35,22 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def recipe_keys() -> Iterator[str]:
-    """A section for each model, in the order in which a recipe meets them, with a table of its keys."""
+    """Yield a section for each model, in the order of a recipe, with a table of its keys."""
     whole = Recipe.model_json_schema()
     models = {"Recipe": whole, **whole["$defs"]}
     for name, places in _places(whole, whole["$defs"]).items():
         model = models[name]
         where = ", ".join(f"`{place}`" for place in places if place)
-        yield f"### {name.lstrip('_')}\n\n{model['description']}" + (f" Written at {where}." if where else "") + "\n"
-        yield "| key | type | default | |\n|---|---|---|---|"
+        yield f"### {name.lstrip('_')}\n\n{model['description']}" + (f" Used at {where}." if where else "") + "\n"
+        yield "| key | type | default | description |\n|---|---|---|---|"
         for key, schema in model["properties"].items():
             default = "" if key in model.get("required", ()) else _code(_short(schema, whole["$defs"]))
-            yield f"| `{key}` | {_said(schema)} | {default or 'needed'} | {_described(schema, models)} |"
+            yield f"| `{key}` | {_type(schema)} | {default or 'required'} | {_described(schema, models)} |"
         yield ""
 
 
 def _places(schema: Schema, models: Mapping[str, Schema]) -> dict[str, list[str]]:
-    """Where in a recipe each model is written, losses.*.* for example."""
+    """Find the places of each model in a recipe, losses.*.* for example."""
     found: dict[str, list[str]] = {"Recipe": [""]}
 
     def walk(part: Schema, place: str) -> None:
@@ -70,22 +70,22 @@ def _places(schema: Schema, models: Mapping[str, Schema]) -> dict[str, list[str]
 
 
 def _described(schema: Schema, models: Mapping[str, Schema]) -> str:
-    """The docstring below a key, or that of the model that it holds."""
+    """Return the docstring below a key, or that of the model that it holds."""
     doc: str = schema.get("description") or models[schema["$ref"].rpartition("/")[2]]["description"]
     return doc.replace("\n", " ")
 
 
-def _said(schema: Schema) -> str:
-    """A type in words."""
+def _type(schema: Schema) -> str:
+    """Describe a type in words."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2].lstrip("_")
         return f"[{name}](#{name.lower()})"
     if "anyOf" in schema:
-        return " or ".join(map(_said, schema["anyOf"]))
+        return " or ".join(map(_type, schema["anyOf"]))
     if "const" in schema or "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
     if schema.get("type") == "array":
-        pair = ", ".join(map(_said, schema.get("prefixItems", ())))
+        pair = ", ".join(map(_type, schema.get("prefixItems", ())))
         return f"[{pair}]" if pair else f"list of {_held(schema['items'])}"
     if schema.get("type") == "object":
         inside = schema.get("additionalProperties")
@@ -95,17 +95,17 @@ def _said(schema: Schema) -> str:
         for key, sign in (("exclusiveMinimum", ">"), ("minimum", "≥"), ("maximum", "≤"))
         if key in schema
     ]
-    words = {"integer": "whole number", "string": "text", "boolean": "true or false"}
-    kind = schema.get("type", "anything")
+    words = {"boolean": "true or false"}
+    kind: str = schema.get("type", "any value")
     return " ".join([words.get(kind, kind), *bounds])
 
 
 def _held(schema: Schema) -> str:
-    return f"({_said(schema)})" if "anyOf" in schema else _said(schema)
+    return f"({_type(schema)})" if "anyOf" in schema else _type(schema)
 
 
 def _short(schema: Schema, models: Mapping[str, Schema]) -> Any:
-    """A key's default, without what its own model fills in."""
+    """Return the default of a key, without the defaults of its own model."""
     default, models_of = schema["default"], [choice["$ref"] for choice in _choices(schema) if "$ref" in choice]
     if isinstance(default, dict) and models_of:
         inner = models[models_of[0].rpartition("/")[2]]["properties"]
@@ -114,10 +114,11 @@ def _short(schema: Schema, models: Mapping[str, Schema]) -> Any:
 
 
 def _choices(schema: Schema) -> list[Schema]:
-    return schema.get("anyOf", [schema])
+    choices: list[Schema] = schema.get("anyOf", [schema])
+    return choices
 
 
-def _code(value: Any) -> str:
+def _code(value: object) -> str:
     written = yaml.safe_dump(value, default_flow_style=True).removesuffix("...\n").strip()
     return f"`{written}`"
 
@@ -126,7 +127,7 @@ def _code(value: Any) -> str:
 
 
 def components() -> Iterator[str]:
-    """A section for each plugin, with its components' keys and tensors."""
+    """Yield a section for each plugin, with the keys and tensors of its components."""
     listed = load_registry_file(BUNDLED)
     plugins = {"core": {"components": listed["core"], "distribution": DISTRIBUTION}, **listed["plugins"]}
     for plugin, row in plugins.items():
@@ -136,13 +137,15 @@ def components() -> Iterator[str]:
                 yield f"#### `{name}`\n\n*{kind}.* {facts['summary']}\n"
                 yield from (f"- `{key}: {value}`" for key, value in facts.get("params", {}).items())
                 if reads := facts.get("reads"):
-                    yield f"- reads {', '.join(f'`{tensor}`' for tensor in reads)}"
+                    yield f"- reads the tensors {', '.join(f'`{tensor}`' for tensor in reads)}"
                 for tensor, made_of in facts.get("tensors", {}).items():
-                    yield f"- `{tensor}`" + (f" of {', '.join(f'`{part}`' for part in made_of)}" if made_of else "")
+                    yield f"- `{tensor}`" + (
+                        f", computed from {', '.join(f'`{part}`' for part in made_of)}" if made_of else ""
+                    )
                 yield ""
 
 
-# Hookspecs, events, and what they are given.
+# Hookspecs, events and their arguments.
 
 
 def hookspec_list() -> Iterator[str]:
@@ -162,7 +165,7 @@ def kind_list() -> Iterator[str]:
 
 
 def run_members() -> Iterator[str]:
-    """The members of `RunContext`: attributes by their names, methods as calls."""
+    """Yield the members of `RunContext`: attributes by their names, methods as calls."""
     context = _class((CORE / "interfaces.py").read_text(encoding="utf-8"), "RunContext")
     for name, doc in _attribute_docs(context):
         yield f"- `run.{name}`: {doc}"
@@ -176,7 +179,7 @@ def run_members() -> Iterator[str]:
 
 
 def python_api() -> Iterator[str]:
-    """The functions of `i2i`, and the classes of what they return."""
+    """Yield the functions of `i2i` and the classes that they return."""
     sources = {name: (USING / f"{name}.py").read_text(encoding="utf-8") for name in ("loading", "runs", "translator")}
     for module, name in (("runs", "train"), ("runs", "load_run"), ("loading", "load")):
         body = ast.parse(sources[module]).body
@@ -192,7 +195,8 @@ def python_api() -> Iterator[str]:
         node = _class(sources[module], name)
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]
         yield f"### {name}\n\n{ast.get_docstring(node)}\n"
-        for part in (node, *(method for method in methods if method.name == "__init__")):
+        parts: list[ast.ClassDef | ast.FunctionDef] = [node, *(m for m in methods if m.name == "__init__")]
+        for part in parts:
             yield from (f"- `{attribute}`: {doc}" for attribute, doc in _attribute_docs(part))
         yield ""
         for method in methods:
@@ -207,8 +211,8 @@ def _member(name: str, node: ast.FunctionDef, heading: str) -> str:
 
 
 def _function(name: str, signature: inspect.Signature, doc: str | None) -> str:
-    said = re.sub(r"'([^']*)'", r"\1", str(signature))  # annotations are text
-    return f"### `{name}`\n\n```python\ndef {name}{said}\n```\n\n{inspect.cleandoc(doc or '')}\n"
+    written = re.sub(r"'([^']*)'", r"\1", str(signature))  # annotations are text
+    return f"### `{name}`\n\n```python\ndef {name}{written}\n```\n\n{inspect.cleandoc(doc or '')}\n"
 
 
 def _class(source: str, name: str = "") -> ast.ClassDef:
@@ -218,7 +222,7 @@ def _class(source: str, name: str = "") -> ast.ClassDef:
 
 
 def _attribute_docs(node: ast.ClassDef | ast.FunctionDef) -> Iterator[tuple[str, str]]:
-    """Names that are assigned in a class, or to self, each with the docstring right below it."""
+    """Yield names assigned in a class or to self, with the docstring below each."""
     for assigned, below in zip(node.body, node.body[1:], strict=False):
         if (
             isinstance(assigned, ast.Assign | ast.AnnAssign)

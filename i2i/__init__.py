@@ -8,7 +8,7 @@ model("photo.png", domain="high_contrast", seed=3).save("line_art.png")
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from i2i_core import __version__
 
@@ -31,7 +31,7 @@ _HOMES = {
 __all__ = ["Sources", "Style", "TrainedRun", "Translator", "__version__", "load", "load_run", "train"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _HOMES:
         return getattr(importlib.import_module(f"i2i.{_HOMES[name]}"), name)
     raise AttributeError(f"module i2i has no attribute {name}")

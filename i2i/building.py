@@ -35,7 +35,7 @@ def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dic
     return method, found[0], found[1]
 
 
-def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, Any], model: Model) -> dict[str, Any]:
+def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, object], model: Model) -> dict[str, Any]:
     """Components whose tensors have only shapes: config.json may ask for sizes that no memory holds."""
     found = {}
     with torch.device("meta"), _Unfilled(), warnings.catch_warnings(action="ignore"):  # about weights that go nowhere

@@ -10,6 +10,7 @@ from typing import Any
 
 from i2i_core import DISTRIBUTION
 from i2i_core.models.folder import Config, Model
+from i2i_core.recipe.document import json_in_yaml
 
 
 def card(model: Model, pictures: Iterable[str] = ()) -> str:
@@ -32,7 +33,7 @@ def card(model: Model, pictures: Iterable[str] = ()) -> str:
     return f"""---
 library_name: i2i
 pipeline_tag: image-to-image
-tags: {json.dumps(["i2i", "image-to-image", "gan", config.method.use.partition("/")[0]])}
+tags: {json_in_yaml(["i2i", "image-to-image", "gan", config.method.use.partition("/")[0]])}
 ---
 
 # {_text(model.name)}
@@ -92,13 +93,13 @@ def _training(config: Config) -> dict[str, Any]:
     return {**facts, **{f"{name} version": version for name, version in config.versions.items() if name == "torch"}}
 
 
-def _metrics(metrics: Mapping[str, Any]) -> str:
+def _metrics(metrics: Mapping[str, object]) -> str:
     """Every number of eval/*.json, with where it stands there."""
     rows = "".join(f"| {_text(' / '.join(place))} | {value:.4g} |\n" for place, value in _numbers(metrics))
     return f"\n## Metrics\n\n| | |\n|---|---|\n{rows}" if rows else ""
 
 
-def _numbers(data: Any, place: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], float]]:
+def _numbers(data: object, place: tuple[str, ...] = ()) -> Iterable[tuple[tuple[str, ...], float]]:
     if isinstance(data, Mapping):
         for key, value in data.items():
             yield from _numbers(value, (*place, str(key)))

@@ -14,10 +14,10 @@ from i2i_core.data.batches import to_picture, to_tensor
 Fit = Literal["keep", "crop", "stretch"]
 """keep: the whole picture in its aspect, its edges mirrored outside of it while it is translated; crop: the middle, in
 the aspect of the networks' size; stretch: the whole picture at that size, as in training."""
-Box = tuple[int, int, int, int]
+PixelBox = tuple[int, int, int, int]
 
 
-def fit(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[Tensor, Box]:
+def fit(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[Tensor, PixelBox]:
     """An RGB picture as uint8 (3, H, W) of `size` (H, W), and where in it the picture is: left, top, right, bottom."""
     height, width = size
     if how == "stretch":

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.models.folder import CARD, CONFIG, RECIPE, own_files, read, refuse
@@ -72,7 +72,7 @@ def push(folder: Path, name: str, *, private: bool = True) -> str:
         )
 
 
-def _hub() -> Any:
+def _hub() -> ModuleType:
     try:
         import huggingface_hub
     except ImportError:

@@ -11,25 +11,30 @@ from typing import Any
 
 import torch
 
+Value = Any
+"""An array of the graph that is exported: onnxscript operators take and give it."""
+
 
 def instance_norm(
-    x: Any,
-    weight: Any = None,
-    bias: Any = None,
-    mean: Any = None,
-    variance: Any = None,
+    x: Value,
+    weight: Value = None,
+    bias: Value = None,
+    mean: Value = None,
+    variance: Value = None,
     use_input_stats: bool = True,
     momentum: float = 0.1,
     eps: float = 1e-5,
     cudnn: bool = True,
-) -> Any:
+) -> Value:
     """torch.instance_norm."""
     if use_input_stats:
         mean = variance = None
     return _normalized(x, _inner(x), weight, bias, eps, mean, variance)
 
 
-def batch_norm(x: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float) -> Any:
+def batch_norm(
+    x: Value, weight: Value, bias: Value, training: bool, momentum: float, eps: float
+) -> tuple[Value, Value, Value]:
     """torch.batch_norm by the statistics of the batch at hand; which they are only a gradient would ask."""
     op = _operations()
     unread = (op.ReduceMean(x, [0, *_inner(x)], keepdims=0) for _ in range(2))
@@ -44,17 +49,17 @@ NORMS: dict[Callable[..., Any], Callable[..., Any]] = {
 
 
 def _normalized(
-    x: Any, axes: list[int], weight: Any, bias: Any, eps: float, mean: Any = None, variance: Any = None
-) -> Any:
+    x: Value, axes: list[int], weight: Value, bias: Value, eps: float, mean: Value = None, variance: Value = None
+) -> Value:
     """x by its statistics along `axes`, or by these of its channels."""
     op = _operations()
 
-    def mean_of(x: Any) -> Any:
+    def mean_of(x: Value) -> Value:
         for axis in axes:
             x = op.ReduceMean(x, [axis])
         return x
 
-    def spread(channels: Any) -> Any:
+    def spread(channels: Value) -> Value:
         return op.Unsqueeze(channels, [0, *_inner(x)])
 
     centred = op.Sub(x, mean_of(x) if mean is None else spread(mean))
@@ -64,7 +69,7 @@ def _normalized(
     return made if bias is None else op.Add(made, spread(bias))
 
 
-def _inner(x: Any) -> list[int]:
+def _inner(x: Value) -> list[int]:
     """The axes of a map, rows first."""
     return list(range(len(x.shape) - 1, 1, -1))
 

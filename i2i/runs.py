@@ -15,6 +15,7 @@ from PIL import Image
 from i2i.logged import read_numbers
 from i2i_core.data.pictures import read_picture
 from i2i_core.errors import UsageError
+from i2i_core.recipe.document import json_in_yaml
 from i2i_core.registry.plugins import discover
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ SAMPLE = re.compile(r"step-(\d+)-(.+)\.png")
 
 
 def train(
-    recipe: str | Path | Mapping[str, Any] | None = None,
+    recipe: str | Path | Mapping[str, object] | None = None,
     *,
-    set: Mapping[str, Any] | None = None,
+    set: Mapping[str, object] | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
     plugins: Sequence[str | Path] = (),
@@ -43,7 +44,7 @@ def train(
     """
     from i2i_core.training.launch import train as launch
 
-    sets = [f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in (set or {}).items()]
+    sets = [f"{name}={json_in_yaml(value, default=str)}" for name, value in (set or {}).items()]
     files = tuple(Path(file) for file in plugins)
     run = launch(
         recipe,
@@ -89,7 +90,7 @@ class TrainedRun:
             return found if isinstance(found, dict) else {}
         return {}
 
-    def metrics(self) -> dict[str, list[Any]]:
+    def metrics(self) -> Mapping[str, Sequence[float | None]]:
         """Return the logged numbers as columns: "step", then "phase/loss"; None where one was not logged.
 
         `pandas.DataFrame(run.metrics())` makes a table of them.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from operator import index
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, SupportsIndex, TypeVar, get_args
 
 import torch
 from PIL import Image, ImageOps
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from i2i.building import specs_of, without_memory
-from i2i.fitting import Box, Fit, fit
+from i2i.fitting import Fit, PixelBox, fit
 from i2i_core.data.batches import to_device, to_picture
 from i2i_core.data.pictures import as_rgb, read_picture, why_broken
 from i2i_core.disk.matching import match
@@ -29,6 +29,8 @@ from i2i_core.plan.tensors import Node, definitions, method_tensors
 from i2i_core.plan.values import Values
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import build
+
+T = TypeVar("T")
 
 MEAN_OF = 1024
 """Latents whose styles are averaged for a domain's mean style."""
@@ -60,8 +62,8 @@ class Translator:
     """Translates pictures with a trained model.
 
         model = i2i.load("models/emoji")
-        model(picture, domain="line_art", seed=3)
-        model(picture, domain="line_art", reference=other)
+        model(picture, domain="high_contrast", seed=3)
+        model(picture, domain="high_contrast", reference=other)
 
     Pictures of any size come in and go out; for many styles of the same pictures there are `sources`.
     """
@@ -110,7 +112,7 @@ class Translator:
         self.mean_style = cache(self._mean_style)
         """`mean_style(y)`: the mean of a domain's styles from latents, where `psi` 0 leads."""
 
-    def _placed(self, made: Any) -> Any:
+    def _placed(self, made: T) -> T:
         if isinstance(made, nn.Module):
             made.to(self.device, self.dtype).eval().requires_grad_(False)
         return made
@@ -248,7 +250,7 @@ class Translator:
 class Sources:
     """Pictures to translate: what does not depend on the style is computed once, whatever the number of styles."""
 
-    def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[Box]) -> None:
+    def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[PixelBox]) -> None:
         self.translator = translator
         self.x_real = x_real
         """(N, 3, H, W) in [-1, 1]."""
@@ -318,7 +320,7 @@ def of_style(planned: PlannedTensors) -> list[Node]:
     return list(found)
 
 
-def _whole(seed: Any) -> int:
+def _whole(seed: SupportsIndex) -> int:
     """Python's own number, of which styles are drawn: numpy's, say, would make others."""
     try:
         return index(seed)

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Interrupted(I2IError):
 
 
 @contextmanager
-def noted(place: str, mark: Mark | None, given: Mapping[str, Any]) -> Iterator[None]:
+def noted(place: str, mark: Mark | None, given: Mapping[str, object]) -> Iterator[None]:
     """Add `place`, the component that is called, as a note to an unexpected error in this block.
 
     With a `mark`, the position of the component in the recipe, two errors become a RecipeError there: a ValueError,
@@ -132,7 +132,7 @@ def noted(place: str, mark: Mark | None, given: Mapping[str, Any]) -> Iterator[N
         raise
 
 
-def _lacks(error: Exception, network: Any) -> bool:
+def _lacks(error: Exception, network: object) -> bool:
     """Return True if `error` says that a network lacks a method, or does not accept its arguments."""
     if isinstance(error, AttributeError):
         return hasattr(network, "forward") and error.obj is network

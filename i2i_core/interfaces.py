@@ -5,7 +5,7 @@ If a parameter of a component is annotated with one of these, a recipe may give 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Network(Protocol):
     """An `nn.Module`. Constructor parameters `image_size`, `num_domains` and `domains` are filled in from the data."""
 
-    def parameters(self, recurse: bool = True) -> Any: ...
+    def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
     def state_dict(self) -> Mapping[str, Any]: ...
 
 
@@ -110,6 +110,13 @@ class TensorView(Protocol):
         ...
 
 
+class Stateful(Protocol):
+    """A component that remembers: what it gives is in checkpoints, and a resumed run gives it back."""
+
+    def state_dict(self) -> Mapping[str, Tensor]: ...
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
+
+
 class RunContext(Protocol):
     """The members of a run that a hook may use."""
 
@@ -188,4 +195,4 @@ class Hook(Protocol):
         """Called after the last iteration and its checkpoint; not called if training stops early."""
 
 
-EVENTS = ("run_start", "before_phase", "after_phase", "after_step", "checkpoint_saved", "run_end")
+EVENTS = tuple(name for name in vars(Hook) if not name.startswith("_"))

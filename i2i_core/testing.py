@@ -126,7 +126,7 @@ def _of_component(entry: Entry, target: Any) -> Iterator[str]:
         yield f"its docstring does not name {', '.join(missing)}"
 
 
-def _functions(target: Any) -> list[tuple[str, Callable[..., Any]]]:
+def _functions(target: Any) -> list[tuple[str, Callable[..., object]]]:
     """Return the functions to check, with their names: a function itself, a method's tensors, or a class's methods."""
     if inspect.ismodule(target):
         return [(name, getattr(target, name)) for name in method_tensors(target)]

@@ -137,6 +137,14 @@ def test_a_domain_is_called_what_a_file_and_a_terminal_can_bear(tmp_path: Path, 
     ) in refusal(tmp_path, root)
 
 
+def test_a_domain_whose_bytes_are_no_text_is_refused_before_anything_is_trained(tmp_path: Path, root: Path) -> None:
+    try:
+        picture(root / "caf\udce9" / "a.png")  # in Latin 1
+    except OSError:
+        pytest.skip("file names are text here")
+    assert r"the domain 'caf\udce9' is no text in UTF-8; call it otherwise" in refusal(tmp_path, root)
+
+
 def test_held_out_pictures_of_other_domains_are_refused(tmp_path: Path, root: Path) -> None:
     for domain in ("cat", "emu"):
         picture(tmp_path / "val" / domain / "a.png")

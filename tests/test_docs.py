@@ -50,8 +50,8 @@ def test_the_page_shows_how_pictures_are_changed_by_default() -> None:
 
 def test_the_swapped_and_the_own_loss_of_the_readme_are_valid(tmp_path: Path) -> None:
     text = (ROOT / "README.md").read_text()
-    (swapped,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    (own,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (swapped,) = (part for part in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "gan/hinge" in part)
+    (own,) = re.findall(r"`my_losses.py`:\n\n```python\n(.*?)```", text, re.DOTALL)
     (assignment,) = re.findall(r"--plugin my_losses.py --set '(.*?)'", text)
     (tmp_path / "my_losses.py").write_text(own)
     plugins = discover(files=(tmp_path / "my_losses.py",))

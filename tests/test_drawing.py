@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from PIL import Image, ImageFont
 from i2i import Translator, load
 from i2i import video as film
 from i2i.fitting import shrunk
-from i2i.sheet import labelled, sheet
 from i2i.style_map import style_map
 from i2i_core.data.pictures import open_picture
+from i2i_core.data.sheet import in_lines, sheet, shortened
 from i2i_core.errors import UsageError
 
 
@@ -86,14 +87,47 @@ def test_a_video_goes_from_style_to_style_and_back(i2i, tiny_model, pictures, ou
 
 
 def test_long_names_keep_their_ends():
-    assert (labelled("kitten", 64), labelled("a_very_long_name_17", 64)) == ("kitten", "a_ve…e_17")
+    assert (shortened("kitten", 64), shortened("a_very_long_name_17", 64)) == ("kitten", "a_ve…e_17")
+
+
+def test_names_are_broken_where_their_parts_end():
+    assert in_lines("flat", 64) == "flat"
+    assert in_lines("high_contrast", 64) == "high_\ncontrast"
+    assert in_lines("a photo of-cats", 64) == "a photo\nof-cats"
+    assert in_lines("_x_", 64) == "_x_"
+    assert in_lines("a_photographically", 64) == "a_\nphot…ally"
+
+
+def test_a_sheet_places_pictures_on_white():
+    cell = Image.new("RGB", (6, 4), (0, 128, 255))
+    made = np.asarray(sheet([[None, cell], [cell, cell]], (6, 4), gap=2))
+    assert made.shape == (2 * 6 + 2, 2 * 8 + 2, 3)
+    assert (made[:8, :10] == 255).all()
+    assert (made[2:6, 10:16] == (0, 128, 255)).all()
+    assert (made[8:12, 2:8] == (0, 128, 255)).all()
+
+
+def test_a_letter_that_no_font_has_spoils_no_other_name():
+    if not system_font():
+        pytest.skip("there is no font for other letters here")
+    alone = sheet([["été"]], (64, 64))
+    beside = sheet([["\U0010fffe"], ["été"]], (64, 64))
+    drawn = np.asarray(beside)[-alone.height :]
+    middle = (drawn.shape[1] - alone.width) // 2
+    assert (drawn[:, middle : middle + alone.width] == np.asarray(alone)).all()
+    boxes = sheet([["\U0010fffet\U0010fffe"]], (64, 64))
+    assert sheet([["été\U0010fffe"]], (64, 64)).size != boxes.size, "the font that has most of the letters"
+
+
+def system_font() -> bool:
+    with suppress(OSError):
+        return bool(ImageFont.truetype("DejaVuSans.ttf"))
+    return False
 
 
 def test_labels_are_drawn_in_letters_that_the_system_has():
     boxes, umlauts = (sheet([[text]], (64, 64)) for text in ("\U0010fffe" * 3, "üöä"))
-    try:
-        ImageFont.truetype("DejaVuSans.ttf")
-    except OSError:
+    if not system_font():
         pytest.skip("there is no font for other letters here")
     assert boxes.tobytes() != umlauts.tobytes()
 

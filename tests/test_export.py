@@ -179,7 +179,7 @@ def test_what_people_leave_in_a_run_does_not_stop_its_export(call, tiny_run, tmp
 
 def test_what_is_no_run_and_a_tensor_that_nothing_makes(call, tiny_run, tmp_path):
     answer = call("export", tmp_path, "--to", tmp_path / "m")
-    assert (answer.code, answer.err) == (2, f"{tmp_path} is no run's folder: it has no recipe.yaml\n")
+    assert (answer.code, answer.err) == (2, f"{tmp_path} is not a run folder: it has no recipe.yaml\n")
     answer = call("export", tiny_run, "--to", tmp_path / "m", "--show", "x_fakee")
     assert (answer.code, answer.err) == (2, "no phase of the recipe makes the tensor x_fakee (did you mean x_fake?)\n")
 

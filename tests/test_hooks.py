@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -20,14 +19,15 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
-from i2i_core.data.batches import to_device, to_tensor
+from i2i_core.data.batches import to_device, to_picture, to_tensor
+from i2i_core.data.sheet import Cell, sheet
 from i2i_core.errors import Diverged, RecipeError
 from i2i_core.interfaces import RunContext
 from i2i_core.training.compute import peak_of_process
 from i2i_core.training.hooks import progress
 from i2i_core.training.hooks.ema import EMA
 from i2i_core.training.hooks.metrics import Metrics
-from i2i_core.training.hooks.sample_grid import SampleGrid, png
+from i2i_core.training.hooks.sample_grid import SampleGrid
 from i2i_core.training.hooks.true_pairs import TruePairs
 from i2i_core.training.run import Run
 from i2i_core.training.shares import Shares
@@ -160,14 +160,18 @@ def test_drawing_changes_nothing_that_trains(tmp_path: Path) -> None:
     assert largest_difference(tmp_path / "with", tmp_path / "without", ("networks", "hooks", "optimizers")) == 0
 
 
-def test_a_grid_places_cells_on_white() -> None:
-    cell = torch.tensor([-1.0, 0.0, 3.0])[:, None, None].expand(3, 4, 6)
-    cells = torch.stack([torch.ones_like(cell), cell, cell, cell]).unflatten(0, (2, 2))
-    sheet = np.asarray(Image.open(io.BytesIO(png(cells))))
-    assert sheet.shape == (2 * 6 + 2, 2 * 8 + 2, 3)
-    assert (sheet[:8, :10] == 255).all()
-    assert (sheet[2:6, 10:16] == (0, 128, 255)).all()
-    assert (sheet[8:12, 2:8] == (0, 128, 255)).all()
+@pytest.mark.parametrize("phase", ["g_latent", "g_reference"])
+def test_a_grid_names_the_domains_of_its_sources_and_rows(run: Run, phase: str) -> None:
+    grid = SampleGrid(name="grid", sources=3, rows=4, phase=phase)
+    grid.run_start(run)
+    flat, contrast = "flat", "high_\ncon…st"
+    above: list[Cell] = [None, flat, contrast, flat]
+    left = [None, flat, contrast, flat, contrast]
+    if phase == "g_reference":
+        above.insert(0, None)
+    pictures = [[to_picture(cell) for cell in row] for row in grid.cells(run)]
+    rows = [above, *([name, *row] for name, row in zip(left, pictures, strict=True))]
+    assert grid.sheet(run).tobytes() == sheet(rows, (32, 32), gap=2).tobytes()
 
 
 def test_two_grids_of_one_phase_are_two_files_by_the_names_of_their_hooks(tmp_path: Path) -> None:
@@ -305,10 +309,22 @@ def test_progress_is_a_line_every_n_steps_where_no_one_watches(
     assert len(lines) == 5
 
 
+def test_progress_names_a_folder_as_it_is_and_counts_one_step(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "[red]" / ":smile:"
+    train(folder, "steps=1", "hooks.progress=progress", *NO_GRIDS)
+    first, *_, last = capfd.readouterr().err.splitlines()
+    assert first == f"training on cpu from step 0 to 1 -> {folder}"
+    assert last.startswith("1 step in 0:")
+
+
 def test_a_resumed_run_counts_its_own_steps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     train(tmp_path / "run", "steps=3", *NO_GRIDS)
     train(tmp_path / "run", "steps=5", "hooks.progress=progress", resume=True)
     assert capfd.readouterr().err.splitlines()[-1].startswith("2 steps in 0:")
+    train(tmp_path / "run", resume=True)
+    assert "training" not in capfd.readouterr().err, "nothing is left to train"
 
 
 def test_a_terminal_is_left_as_it_was_when_a_run_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,6 +395,23 @@ def test_true_pairs_are_measured_at_the_end_of_a_run(tmp_path: Path) -> None:
     assert found.keys() == {"flat -> high_contrast", "high_contrast -> flat"}
     for shares in found.values():
         assert all(0 <= share <= 1 for share in (*shares.pop("error").values(), *shares.values()))
+
+
+def test_what_was_measured_is_told_in_whole_lines_and_names_as_they_are(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Named(Same):
+        domains: Sequence[str] = ("[bold]a photograph of a cat[/bold]", ":smile:")
+
+    run = a_run_that_translates(lambda batch: batch["x_real"], Named())
+    run.is_main, run.folder = True, tmp_path
+    hook = TruePairs(name="pairs")
+    hook.run_start(run)
+    hook.run_end(run)
+    first, second = capfd.readouterr().err.splitlines()
+    assert first.startswith("[bold]a photograph of a cat[/bold] -> :smile:: 100.0% of held-out translations are ")
+    assert second.startswith(":smile: -> [bold]a photograph of a cat[/bold]: 100.0% of held-out translations are ")
+    assert all(" a random picture 0." in line and line.endswith(")") for line in (first, second))
 
 
 def test_true_pairs_say_when_there_are_none_to_measure(tmp_path: Path) -> None:

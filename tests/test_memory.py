@@ -10,7 +10,7 @@ import torch
 from accelerate.state import AcceleratorState
 from torch import nn
 
-from i2i_cli.memory import Forecast, NotPredicted, size
+from i2i_cli.memory_advice import Forecast, NotPredicted, size
 from i2i_core.plan.check import load
 from i2i_core.plan.checked import Checked
 from i2i_core.training.compute import make_accelerator
@@ -198,10 +198,20 @@ def test_a_dry_run_shows_the_prediction_beside_what_was_measured(i2i, toy):
 
 def test_what_does_not_fit_is_not_run(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "1MB", *toy)
-    assert answer.code == 0
-    assert "the recipe does not fit in 1.0 MB, of which a tenth should stay free: it takes " in answer.out
-    assert answer.err == ""
+    assert answer.code == 7
+    assert answer.err.startswith("the recipe does not fit in 1.0 MB, of which a tenth should stay free: it takes ")
+    assert [line.split("  ")[0] for line in answer.out.splitlines()[:2]] == ["switch", "as is"]
     assert "per iteration" not in answer.out
+
+
+def test_what_is_not_predicted_and_does_not_fit_is_told_by_the_exit_code(i2i):
+    sets = [word for change in (*FEW, "networks.generator.width=4") for word in ("--set", change)]
+    answer = i2i("train", "--recipe", "cut.yaml", "--dry-run", "--memory", "1MB", *sets)
+    assert (answer.code, answer.err.splitlines()[-1]) == (
+        7,
+        "the recipe does not fit in 1.0 MB, of which a tenth should stay free",
+    )
+    assert "; not predicted: " in answer.out
 
 
 def test_a_memory_is_a_number_with_a_unit_and_belongs_to_a_dry_run(i2i, toy):
@@ -216,8 +226,8 @@ def test_a_memory_is_a_number_with_a_unit_and_belongs_to_a_dry_run(i2i, toy):
 
 def test_no_memory_at_all_is_told_too(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "0GB", *toy)
-    assert answer.code == 0
-    assert "the recipe does not fit in 0 bytes, of which a tenth should stay free: it takes " in answer.out
+    assert answer.code == 7
+    assert answer.err.startswith("the recipe does not fit in 0 bytes, of which a tenth should stay free: it takes ")
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "big", *toy)
     assert answer.code == 2
     assert answer.err.endswith("Error: --memory 'big' is no size; write for example 8GB or 7.5GiB\n")

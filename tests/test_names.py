@@ -45,7 +45,7 @@ def texts() -> Iterator[tuple[str, str]]:
 
 
 def bare(text: str) -> list[str]:
-    return [found[0] for found in REQUIRED.finditer(text.replace("the recipe requires i2i", ""))]
+    return [found[0] for found in REQUIRED.finditer(text.replace("the recipe requires i2i", "").replace("\\n", "\n"))]
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,9 @@ def test_its_pictures_are_those_of_the_run_by_step_and_the_last_is_shown(page: P
                 for a, b in zip(embedded.convert("L").tobytes(), original.convert("L").tobytes(), strict=True)
             ]
             assert sum(differ) / len(differ) < 3
-    assert page.texts("p", class_="note")[1] == "Held-out sources along the top; below them a row per style."
+    assert page.texts("p", class_="note")[1] == (
+        "Held-out sources along the top; below them a row per style, its domain at the left."
+    )
 
 
 def test_its_curves_are_the_losses_as_logged_and_the_schedules_of_the_recipe(page: Page, run: Path) -> None:

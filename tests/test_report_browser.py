@@ -18,7 +18,7 @@ from PIL import Image
 from selenium.webdriver import ActionChains, Keys
 
 from i2i.report.page import page
-from i2i.report.run import read
+from i2i.report.run_report import read
 from tests.chromium import Browser, chromium, requests
 from tests.runs import train
 

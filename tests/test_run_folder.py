@@ -91,6 +91,14 @@ def test_the_resolved_recipe_says_where_each_value_comes_from(done: Path) -> Non
     assert [line for line in leaves if "  # " not in line] == []
 
 
+def test_a_set_on_several_lines_leaves_a_recipe_that_can_be_read_again(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(folder, *ONE, "hooks.metrics={use: metrics,\n\n  every: 1}")
+    assert "    every: 1  # --set hooks.metrics={use: metrics, every: 1}" in (folder / "recipe.yaml").read_text()
+    train(folder, "steps=2", resume=True)
+    assert status(folder)["step"] == 2
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(folder, *ONE)

@@ -14,7 +14,7 @@ from i2i_core.plan.check import check_recipe
 from i2i_core.plan.draws import Draws
 from i2i_core.plan.fields import EVERY_FIELD
 from i2i_core.plan.flow import plan_iteration, planner_of
-from i2i_core.plan.planner import PlannedPhase, Planner, Request, Term, Unresolved
+from i2i_core.plan.planner import PlannedPhase, Planner, Request, RequestedTerm, Unresolved
 from i2i_core.plan.tensors import Node, define, method_tensors, reached
 from i2i_core.recipe.reading import parse_recipe
 
@@ -196,7 +196,10 @@ def planned(functions, *requests, networks=("net",), fields=("x",), replaced=())
                 f"p{i}",
                 trains,
                 where,
-                [Term(loss.__name__, define(loss.__name__, loss), lambda step: 1.0, where=own) for loss, own in losses],
+                [
+                    RequestedTerm(loss.__name__, define(loss.__name__, loss), lambda step: 1.0, where=own)
+                    for loss, own in losses
+                ],
             )
             for i, (trains, where, losses) in enumerate(requests)
         ]

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from i2i import Translator
 from i2i_core.errors import UsageError
@@ -113,11 +114,11 @@ def application(model: Translator, port: int) -> FastAPI:
 class OnlyHere:
     """Refuses requests that another site's page makes, and tells the browser to load nothing from elsewhere."""
 
-    def __init__(self, app: Any, port: int) -> None:
+    def __init__(self, app: ASGIApp, port: int) -> None:
         self.app, self.origins = app, {f"http://{host}:{port}".encode() for host in (HOST, "localhost")}
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        async def guarded(message: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
             await send(message)

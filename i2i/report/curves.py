@@ -7,21 +7,21 @@ from typing import Any
 
 from i2i.logged import Numbers
 from i2i.report.html import Element, section, tag
-from i2i.report.run import Told
+from i2i.report.run_report import RunReport
 from i2i_core.interfaces import Schedule
 
 Chart = dict[str, Any]
 """What the script reads: `lines` over the steps `x`, drawn from step 0 to `last`; a `strip` of weights below them."""
 
 
-def losses(told: Told, charts: list[Chart]) -> Iterator[Element]:
+def losses(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
     """A chart for each phase, then one for each other group of numbers that hooks logged."""
-    numbers = told.losses.thinned()
-    groups: dict[str, dict[str, list[float | None]]] = {phase: {} for phase in told.recipe.phases}
+    numbers = report.losses.thinned()
+    groups: dict[str, dict[str, list[float | None]]] = {phase: {} for phase in report.recipe.phases}
     for name, values in numbers.columns.items():
         group, slash, short = name.partition("/")
         groups.setdefault(group if slash else "", {})[short if slash else name] = values
-    figures = [_phase(told, charts, group, numbers, columns) for group, columns in groups.items() if columns]
+    figures = [_phase(report, charts, group, numbers, columns) for group, columns in groups.items() if columns]
     if figures:
         note = f" A point is the mean of {numbers.every:,} logged steps." if numbers.every > 1 else ""
         control = tag("label", tag("input", type="checkbox", id="logarithmic"), " logarithmic", class_="switch")
@@ -33,17 +33,17 @@ def losses(told: Told, charts: list[Chart]) -> Iterator[Element]:
         )
 
 
-def _phase(told: Told, charts: list[Chart], group: str, numbers: Numbers, columns: Mapping[str, Any]) -> Element:
-    phase = told.recipe.phases.get(group)
-    weights = told.weights(group) if phase else {}
-    steps = _spread(told.step)
+def _phase(report: RunReport, charts: list[Chart], group: str, numbers: Numbers, columns: Mapping[str, Any]) -> Element:
+    phase = report.recipe.phases.get(group)
+    weights = report.weights(group) if phase else {}
+    steps = _spread(report.step)
     drawn = {
         name: [weight(step) for step in steps]
         for name, (weight, _) in weights.items()
         if weight is not None and name in columns
     }
     changing = {name: values for name, values in drawn.items() if len({*values}) > 1}
-    chart = {"x": numbers.steps, "last": told.step, "log": True, "lines": _lines(columns)}
+    chart = {"x": numbers.steps, "last": report.step, "log": True, "lines": _lines(columns)}
     if changing:
         chart["strip"] = {"x": steps, "lines": _lines(changing)}
     rows = []
@@ -55,16 +55,16 @@ def _phase(told: Told, charts: list[Chart], group: str, numbers: Numbers, column
     return _figure(charts, chart, group or "other", trains, rows, ["weight"] if phase else [])
 
 
-def rates(told: Told, charts: list[Chart]) -> Iterator[Element]:
+def rates(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
     """Each learning rate over the whole run, with the networks that have it."""
-    networks = dict.fromkeys(name for phase in told.recipe.phases.values() for name in phase.train)
+    networks = dict.fromkeys(name for phase in report.recipe.phases.values() for name in phase.train)
     rates: dict[str, tuple[Schedule, list[str]]] = {}
     for name in networks:
-        lr = told.recipe.optimizer(name).get("lr")
-        if lr is not None and (schedule := told.schedule(lr)) is not None:
+        lr = report.recipe.optimizer(name).get("lr")
+        if lr is not None and (schedule := report.schedule(lr)) is not None:
             rates.setdefault(str(lr), (schedule, []))[1].append(name)
     if rates:
-        steps, last = _spread(told.recipe.steps), told.recipe.steps
+        steps, last = _spread(report.recipe.steps), report.recipe.steps
         named = {", ".join(names): rate for rate, names in rates.values()}
         lines = {name: [rate(step) for step in steps] for name, rate in named.items()}
         rows = [(name, (number(rate(0)), number(rate(last - 1))), [str(rate)]) for name, rate in named.items()]
@@ -81,9 +81,9 @@ def rates(told: Told, charts: list[Chart]) -> Iterator[Element]:
         )
 
 
-def speed(told: Told, charts: list[Chart]) -> Iterator[Element]:
+def speed(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
     """Pictures a second as a curve; seconds and memory in its table."""
-    numbers, batch, env = told.speed.thinned(), told.recipe.data.batch_size, told.env
+    numbers, batch, env = report.speed.thinned(), report.recipe.data.batch_size, report.env
     seconds, memory = (numbers.columns.get(name, []) for name in ("seconds", "memory"))
     if any(seconds):
         whose = f"of tensors on the {env['device']}" if env.get("device", "cpu") != "cpu" else "of the process"
@@ -102,7 +102,7 @@ def speed(told: Told, charts: list[Chart]) -> Iterator[Element]:
             tag("p", note, class_="note"),
             _figure(
                 charts,
-                {"x": numbers.steps, "last": told.step, "lines": _lines(lines), "drawn": 1},
+                {"x": numbers.steps, "last": report.step, "lines": _lines(lines), "drawn": 1},
                 None,
                 None,
                 [(name, _ends(values), []) for name, values in lines.items()],
@@ -168,7 +168,7 @@ def _ends(values: list[float | None]) -> tuple[str, str]:
     return (number(known[0]), number(known[-1])) if known else ("", "")
 
 
-def number(value: Any) -> str:
+def number(value: object) -> str:
     """A number with four digits, anything else as Python says it."""
     if isinstance(value, float):
         return f"{value:.4g}".replace("e-0", "e-") if abs(value) < 1e6 else f"{value:,.0f}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from xml.etree import ElementTree
 
 Element = ElementTree.Element
@@ -32,7 +32,7 @@ def section(name: str, *children: Child) -> Element:
     return tag("section", tag("h2", name), *children, id=name.lower().replace(" ", "-"))
 
 
-def data(name: str, value: Any) -> Element:
+def data(name: str, value: object) -> Element:
     """JSON for scripts to read. A script's text is not escaped, so that nothing in it may look like a tag."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return tag("script", text, type="application/json", id=name)

@@ -15,7 +15,7 @@ from rich.filesize import decimal
 
 from i2i.report.curves import Chart, losses, number, rates, speed
 from i2i.report.html import Element, data, document, section, tag
-from i2i.report.run import Family, Line, Told, flat
+from i2i.report.run_report import Family, Line, RunReport, flat
 from i2i_core import __version__
 from i2i_core.data.pictures import MOST_SIDE, read_picture
 from i2i_core.errors import DataError
@@ -25,18 +25,18 @@ WIDE, MOST_WIDE, MOST_HIGH = 700, 1200, MOST_SIDE[".webp"]
 """Up to this many pixels wide, pictures are shown at twice their size; larger ones than the others are made smaller."""
 
 
-def page(told: Told, warn: Callable[[str], None]) -> str:
+def page(report: RunReport, warn: Callable[[str], None]) -> str:
     """The whole page; `warn` hears of pictures that cannot be shown."""
     charts: list[Chart] = []
-    title = told.folder.resolve().name
+    title = report.folder.resolve().name
     sections = [
-        *_samples(told, warn),
-        *losses(told, charts),
-        *_measured(told),
-        *rates(told, charts),
-        *speed(told, charts),
-        *_recipe(told),
-        *_versions(told),
+        *_samples(report, warn),
+        *losses(report, charts),
+        *_measured(report),
+        *rates(report, charts),
+        *speed(report, charts),
+        *_recipe(report),
+        *_versions(report),
     ]
     contents = tag(
         "nav", *(tag("a", part[0].text, href=f"#{part.get('id')}") for part in sections), aria_label="Contents"
@@ -53,7 +53,7 @@ def page(told: Told, warn: Callable[[str], None]) -> str:
         f"{title} · i2i",
         style,
         script,
-        _head(told, title),
+        _head(report, title),
         contents,
         scripts,
         tag("main", *sections),
@@ -65,18 +65,18 @@ def page(told: Told, warn: Callable[[str], None]) -> str:
 # What it is, and how it went.
 
 
-def _head(told: Told, title: str) -> Element:
-    recipe, status = told.recipe, told.status
+def _head(report: RunReport, title: str) -> Element:
+    recipe, status = report.recipe, report.status
     height, width = recipe.data.image_size
-    domains = f" ({', '.join(told.domains)})" if told.domains else ""
+    domains = f" ({', '.join(report.domains)})" if report.domains else ""
     lead = f"{recipe.method.use} on {recipe.data.use}{domains} at {width} × {height} pixels."
     facts = [
-        ("steps", f"{told.step:,}", f"of {recipe.steps:,}"),
-        *_pace(told),
+        ("steps", f"{report.step:,}", f"of {recipe.steps:,}"),
+        *_pace(report),
         ("batch", f"{recipe.data.batch_size:,}", "pictures a step"),
     ]
     state, when = str(status.get("status", "unknown")), str(status.get("time", ""))[:16].replace("T", " ")
-    since = f" since {when}; last logged {told.logged}" if state == "running" and told.logged else f" {when}"
+    since = f" since {when}; last logged {report.logged}" if state == "running" and report.logged else f" {when}"
     return tag(
         "header",
         tag("p", "Report of a run", class_="kicker"),
@@ -95,15 +95,15 @@ def _head(told: Told, title: str) -> Element:
     )
 
 
-def _pace(told: Told) -> Iterator[tuple[str, ...]]:
-    seconds = sorted(value for value in told.speed.columns.get("seconds", ()) if value)
-    memory = [value for value in told.speed.columns.get("memory", ()) if value]
-    if told.seconds:
-        yield "time", *_duration(told.seconds)
+def _pace(report: RunReport) -> Iterator[tuple[str, ...]]:
+    seconds = sorted(value for value in report.speed.columns.get("seconds", ()) if value)
+    memory = [value for value in report.speed.columns.get("memory", ()) if value]
+    if report.seconds:
+        yield "time", *_duration(report.seconds)
     if seconds:
         middle = seconds[len(seconds) // 2]
         yield "per step", *_duration(middle)
-        yield "speed", f"{told.recipe.data.batch_size / middle:.3g}", "pictures a second"
+        yield "speed", f"{report.recipe.data.batch_size / middle:.3g}", "pictures a second"
     if memory:
         yield "peak memory", *decimal(round(max(memory))).split()
 
@@ -118,17 +118,17 @@ def _duration(seconds: float) -> tuple[str, str]:
 # Pictures over time.
 
 
-def _samples(told: Told, warn: Callable[[str], None]) -> Iterator[Element]:
+def _samples(report: RunReport, warn: Callable[[str], None]) -> Iterator[Element]:
     figures = [
         figure
-        for n, family in enumerate(told.families)
-        if (figure := _family(told, family, f"slider-{n}", warn)) is not None
+        for n, family in enumerate(report.families)
+        if (figure := _family(report, family, f"slider-{n}", warn)) is not None
     ]
     if figures:
         yield section("Samples", tag("div", *figures, class_="families"))
 
 
-def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]) -> Element | None:
+def _family(report: RunReport, family: Family, slider: str, warn: Callable[[str], None]) -> Element | None:
     """A figure with all its pictures, of which one is shown, and a slider; without scripts, the last one."""
     images = []
     for step, file in family.pictures:
@@ -165,7 +165,7 @@ def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]
     few = f"{len(images)} of {family.found} pictures, evenly spread; all are in the run's folder samples."
     return tag(
         "figure",
-        tag("figcaption", tag("h3", family.name), tag("p", _drawn(told, family.name), class_="note")),
+        tag("figcaption", tag("h3", family.name), tag("p", _drawn(report, family.name), class_="note")),
         control,
         tag("div", *images, class_="pictures"),
         tag("p", few, class_="note") if len(family.pictures) < family.found else None,
@@ -173,10 +173,11 @@ def _family(told: Told, family: Family, slider: str, warn: Callable[[str], None]
     )
 
 
-def _drawn(told: Told, family: str) -> str | None:
+def _drawn(report: RunReport, family: str) -> str | None:
     """What the pictures show, where a hook of the core drew them."""
-    drawn = [name for name, hook in told.recipe.all_hooks().items() if hook.use == "sample_grid"]
-    return "Held-out sources along the top; below them a row per style." if family in drawn else None
+    drawn = [name for name, hook in report.recipe.all_hooks().items() if hook.use == "sample_grid"]
+    caption = "Held-out sources along the top; below them a row per style, its domain at the left."
+    return caption if family in drawn else None
 
 
 def _uri(picture: Image.Image) -> str:
@@ -188,8 +189,8 @@ def _uri(picture: Image.Image) -> str:
 # What was measured, the recipe, versions.
 
 
-def _measured(told: Told) -> Iterator[Element]:
-    tables = [_table(name, found) for name, found in told.measured.items()]
+def _measured(report: RunReport) -> Iterator[Element]:
+    tables = [_table(name, found) for name, found in report.measured.items()]
     if tables:
         yield section("Results", *tables)
 
@@ -221,9 +222,9 @@ def _table(name: str, found: Any) -> Element:
     )
 
 
-def _recipe(told: Told) -> Iterator[Element]:
+def _recipe(report: RunReport) -> Iterator[Element]:
     blocks: list[list[Line]] = []
-    for line in told.lines:
+    for line in report.lines:
         if not line.depth and not (blocks and line.origin and blocks[-1][-1].depth == 0 and blocks[-1][-1].origin):
             blocks.append([])
         blocks[-1].append(line)
@@ -250,8 +251,8 @@ def _line(line: Line) -> Element:
     )
 
 
-def _versions(told: Told) -> Iterator[Element]:
-    env = told.env
+def _versions(report: RunReport) -> Iterator[Element]:
+    env = report.env
     plugins = env.get("plugins", {})
     rows = {
         **env.get("versions", {}),

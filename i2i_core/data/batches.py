@@ -11,7 +11,7 @@ import pickle
 import traceback
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ from i2i_core.registry.plugins import LoadedFiles
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
+Sample = dict[str, int | Tensor]
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom as fractions of a picture's width or height, in [0, 1]."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
@@ -105,11 +106,11 @@ class Samples:
         self.directions = directions(data.targets, dataset.domains)
         self.sources = tuple(self.directions)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Return the state with the single-file plugins first, since the data set's class may be in one of them."""
         return {"plugins": LoadedFiles(), **vars(self)}
 
-    def __getitem__(self, number: int) -> dict[str, Any]:
+    def __getitem__(self, number: int) -> Sample:
         rng = np.random.default_rng((self.seed, number))
         y_org, y_trg = (int(y) for y in rng.integers(len(self.counts), size=2))
         if len(self.sources) < len(self.counts):
@@ -118,7 +119,7 @@ class Samples:
             y_trg = targets[rng.integers(len(targets))]
         source = int(rng.integers(self.counts[y_org]))
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
-        sample: dict[str, Any] = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
+        sample: Sample = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
         # The last number names the crop: x_pair is cropped and mirrored like x_real.
         for name, domain, index, crop in (
             ("x_real", y_org, source, 0),
@@ -160,7 +161,7 @@ def loader(
         return iter([{}] * (steps - start))
     share = batch_size // world
     firsts = (step * batch_size + rank * share for step in range(start, steps))
-    source: TorchDataset[Any] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
+    source: TorchDataset[Sample] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
     try:
         with signals_wait(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Got pickle error")  # the error below says it

@@ -42,8 +42,8 @@ class Cache:
             warnings.simplefilter("ignore")  # torch has no read-only tensors; this one is never written to
             self.pixels, self.aspects = torch.from_numpy(records["pixels"]), records["aspect"]
 
-    def __reduce__(self) -> tuple[type[Cache], tuple[Any, ...]]:
-        return Cache, (self.path, self.counts, self.size)  # a data worker opens the file itself
+    def __reduce__(self) -> tuple[type[Cache], tuple[object, ...]]:
+        return Cache, (self.path, self.counts, self.size)  # a data worker opens the file, it is not sent to it
 
     def picture(self, domain: int, index: int) -> tuple[Tensor, float]:
         """Return a picture, uint8 (H, W, 3), and its original width / height."""

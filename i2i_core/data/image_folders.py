@@ -49,7 +49,8 @@ class ImageFolders:
             if name not in found:
                 hint = did_you_mean(name, found)
                 raise ValueError(f"there is no domain {name} in {root}" + (f"; {hint}" if hint else ""))
-        self.root, self.domains = root, tuple(domains if domains is not None else found)
+        self.root = root
+        self.domains: Sequence[str] = tuple(domains if domains is not None else found)
         if not self.domains:
             raise ValueError(f"{root} holds no folders; put the pictures of each domain into a folder of its own")
         files = [picture_files(root / name) for name in self.domains]

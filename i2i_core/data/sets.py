@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from i2i_core.errors import DataError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import Dataset
@@ -21,14 +20,14 @@ class DataSets:
     train: Dataset
     validation: Dataset
     """The held-out pictures, or the training pictures if there are none."""
-    facts: dict[str, Any]
+    facts: dict[str, object]
     """Parameters that networks get from the data: image_size (H, W), num_domains, domains."""
 
 
 def build_data(checked: Checked) -> DataSets:
     """Build the data sets of a recipe. Raises RecipeError and DataError for unusable keys and pictures."""
     assert checked.data is not None
-    facts: dict[str, Any] = {"image_size": checked.recipe.data.image_size}
+    facts: dict[str, object] = {"image_size": checked.recipe.data.image_size}
     data = validation = _dataset(checked.data, facts)
     if checked.validation is not None:
         validation = _dataset(checked.validation, facts)
@@ -75,7 +74,7 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
         raise RecipeError(problems)
 
 
-def _dataset(spec: Spec, facts: Mapping[str, Any]) -> Dataset:
+def _dataset(spec: Spec, facts: Mapping[str, object]) -> Dataset:
     dataset: Dataset = build(spec, facts)
     if len(dataset.domains) < 2:
         raise DataError(

@@ -45,7 +45,7 @@ class Checkpoint:
         return {n.removesuffix(".safetensors"): safetensors.torch.load_file(self.path / n) for n in names}
 
 
-def save(folder: Path, step: int, parts: Parts, info: Mapping[str, Any]) -> Path:
+def save(folder: Path, step: int, parts: Parts, info: Mapping[str, object]) -> Path:
     """Write a checkpoint, commit it as folder/step-00000006 and return that path.
 
     info: further entries of the manifest. Raises DiskError if the checkpoint cannot be written.
@@ -129,7 +129,7 @@ def verify(path: Path) -> Checkpoint:
     return Checkpoint(path, info)
 
 
-def _written(path: Path, data: bytes) -> dict[str, Any]:
+def _written(path: Path, data: bytes) -> dict[str, int | str]:
     write_synced(path, data)
     return _digest(data)
 
@@ -138,12 +138,12 @@ def _name(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def _seal(manifest: Mapping[str, Any]) -> str:
+def _seal(manifest: Mapping[str, object]) -> str:
     """Return the checksum of the manifest itself, which detects errors in steps and names."""
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
-def _digest(data: bytes) -> dict[str, Any]:
+def _digest(data: bytes) -> dict[str, int | str]:
     return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 

@@ -44,7 +44,7 @@ def is_safetensors(head: bytes) -> bool:
     return head[8:9] == b"{"
 
 
-def state_dict(content: Any) -> dict[str, Tensor]:
+def state_dict(content: object) -> dict[str, Tensor]:
     """Return the tensors of a state dict by name, without the prefix "module.".
 
     The state dict may be `content` itself, its entry "state_dict", or its entries with the prefix "state_dict/".

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load, save_file
 from torch import Tensor
@@ -70,7 +69,7 @@ def _killed(path: Path, size: int, by: int) -> str:
     return f"{path} is refused: the process that read it has crashed ({how})"
 
 
-def tensors(content: Any, place: str = "") -> Iterator[tuple[str, Tensor]]:
+def tensors(content: object, place: str = "") -> Iterator[tuple[str, Tensor]]:
     """Yield the path and value of every tensor in nested mappings."""
     if isinstance(content, Tensor):
         yield place, content

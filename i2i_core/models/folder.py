@@ -22,7 +22,7 @@ from torch import Tensor
 from i2i_core.disk import foreign
 from i2i_core.disk.files import staged
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
-from i2i_core.recipe.document import MAX_BYTES, Document, load_text
+from i2i_core.recipe.document import MAX_BYTES, Document, json_in_yaml, load_text
 from i2i_core.recipe.names import FileName, Names
 from i2i_core.recipe.problems import shape_problems
 from i2i_core.recipe.sections import Named, Section
@@ -168,7 +168,7 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
             _write_tensors(path, stage / name)
         files = {path.name: vars(_digest(path)) for path in sorted(stage.iterdir())}
         config = {**model.document.data, "files": files}
-        for name, content in {CONFIG: json.dumps(config, indent=1, ensure_ascii=False).encode(), **others}.items():
+        for name, content in {CONFIG: json_in_yaml(config, indent=1).encode(), **others}.items():
             (stage / name).write_bytes(content)
 
 

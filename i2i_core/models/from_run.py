@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_jsonable_python
 from torch import Tensor
@@ -21,7 +20,7 @@ from i2i_core.plan.fields import EVERY_FIELD
 from i2i_core.plan.flow import planner_of
 from i2i_core.plan.planner import Planner, Unresolved
 from i2i_core.plan.tensors import Node
-from i2i_core.recipe.document import load_text
+from i2i_core.recipe.document import json_in_yaml, load_text
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
 
@@ -29,20 +28,20 @@ Networks = Mapping[str, Mapping[str, Tensor]]
 
 
 def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = "x_fake") -> Model:
-    """The model that a run's folder holds: its averages where a hook keeps some, else its networks.
+    """Make the model of a run: its EMA networks if a hook keeps some, else the networks in training.
 
-    step: of which checkpoint; without it, of the newest that verifies. Raises UsageError, RecipeError and
-    CheckpointError.
+    step: the step of the checkpoint; None for the newest valid one. show: the tensor that is the translation. Raises
+    UsageError, RecipeError and CheckpointError.
     """
     if not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} is no run's folder: it has no recipe.yaml")
+        raise UsageError(f"{folder} is not a run folder: it has no recipe.yaml")
     checked = load_again(folder / "recipe.yaml", (), plugins, folder)
     checkpoint = _checkpoint(folder / "checkpoints", step)
     try:
         parts = checkpoint.parts()
     except FileNotFoundError:
         raise CheckpointError(
-            f"{checkpoint.path} is gone: the run goes on, and keeps only newer ones; try again"
+            f"{checkpoint.path} was deleted by the running training, which keeps only newer checkpoints; try again"
         ) from None
     networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
     for hook in checked.hooks:
@@ -72,8 +71,8 @@ def _checkpoint(folder: Path, step: int | None) -> checkpoints.Checkpoint:
     return checkpoints.verify(steps[step])
 
 
-def _measured(folder: Path) -> dict[str, Any]:
-    """What a run's files in eval/ hold, by their names; one that cannot be read says nothing."""
+def _measured(folder: Path) -> dict[str, object]:
+    """Return the contents of the files in eval/ by name, without files that cannot be read."""
     found = {}
     for path in sorted(folder.glob("eval/*.json")):
         with suppress(OSError, ValueError, RecursionError):
@@ -82,7 +81,7 @@ def _measured(folder: Path) -> dict[str, Any]:
 
 
 def _averages(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """What a hook's state holds of networks: tensors called network/name."""
+    """Return the networks in a hook's state, whose tensors are named network/name."""
     found: dict[str, dict[str, Tensor]] = {}
     for place, tensor in tensors.items():
         network, _, name = place.partition("/")
@@ -97,9 +96,9 @@ def of_recipe(
     plugins: Plugins,
     name: str,
     show: str = "x_fake",
-    training: Mapping[str, Any] | None = None,
+    training: Mapping[str, object] | None = None,
 ) -> Model:
-    """What a translation by the tensor `show` needs of a recipe's components, with these weights and domains."""
+    """Make a model of a recipe: the components that a translation by the tensor `show` needs, with these weights."""
     recipe = checked.recipe
     planner = planner_of(checked, EVERY_FIELD)
     guides, used = _guides(planner, checked, show)
@@ -127,13 +126,13 @@ def of_recipe(
         "training": dict(training or {}),
         "files": {},
     }
-    document = load_text(json.dumps(to_jsonable_python(config), indent=1, ensure_ascii=False), f"{name}/{CONFIG}")
+    document = load_text(json_in_yaml(to_jsonable_python(config), indent=1), f"{name}/{CONFIG}")
     kept = {name: {**tensors} for name, tensors in networks.items() if name in used}
     return Model(name, document, kept, files)
 
 
 def _guides(planner: Planner, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
-    """How `show` is made, by what its styles come from, and the names of all that takes part.
+    """Return the aliases under which `show` is made for each source of styles, and the names of all components it uses.
 
     What needs no style without aliases has none: those of phases then serve training alone, as random flips do.
     """
@@ -160,7 +159,7 @@ def _guide(nodes: list[Node]) -> Guide:
     return "latent" if any(node.kind == "normal" for node in nodes) else "plain"
 
 
-def _portable(keys: Any, files: dict[str, Path]) -> Any:
+def _portable(keys: object, files: dict[str, Path]) -> object:
     """A component's keys with the names of files in the model's folder instead of paths, which go into `files`."""
     if isinstance(keys, Mapping):
         return {key: _portable(value, files) for key, value in keys.items()}
@@ -175,7 +174,7 @@ def _portable(keys: Any, files: dict[str, Path]) -> Any:
     return f"{stem}.safetensors"
 
 
-def _uses(keys: Any) -> set[str]:
+def _uses(keys: object) -> set[str]:
     """The names of all components in a model's sections."""
     if not isinstance(keys, Mapping):
         return set()

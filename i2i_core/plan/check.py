@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -20,6 +19,7 @@ from i2i_core.plan.flow import check_flow
 from i2i_core.plan.tensors import method_tensors
 from i2i_core.recipe import sections
 from i2i_core.recipe.document import Path as Place
+from i2i_core.recipe.document import json_in_yaml
 from i2i_core.recipe.problems import in_order
 from i2i_core.recipe.reading import NOTHING, find_recipe, load_recipe, parse_recipe
 from i2i_core.recipe.sections import OPTIMIZER_KEYS, Recipe, Use
@@ -28,11 +28,11 @@ from i2i_core.registry.hook_methods import event_problems
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, Spec, build
 
-Source = str | Path | Mapping[str, Any]
+RecipeSource = str | Path | Mapping[str, object]
 """The name of a bundled recipe, the path of a file, or a recipe as a mapping."""
 
 
-def load(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Checked:
+def load(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins) -> Checked:
     """Find, read and check a recipe. The launcher's mixed precision applies if the recipe has no `precision`."""
     asked = os.environ.get("ACCELERATE_MIXED_PRECISION", "no")
     loaded = _read(recipe, sets, plugins)
@@ -42,14 +42,14 @@ def load(recipe: Source, sets: Sequence[str], plugins: Plugins) -> Checked:
     return check_recipe(loaded, plugins)
 
 
-def _read(recipe: Source, sets: Sequence[str], plugins: Plugins, launcher: Mapping[str, str] = NOTHING) -> Recipe:
+def _read(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, launcher: Mapping[str, str] = NOTHING) -> Recipe:
     if isinstance(recipe, Mapping):
-        text = json.dumps(recipe, indent=1, ensure_ascii=False, default=str)
+        text = json_in_yaml(recipe, indent=1, default=str)
         return parse_recipe(text, "recipe", sets, launcher)
     return load_recipe(find_recipe(recipe, plugins.recipes(), plugins.hint_for_recipe), sets, launcher)
 
 
-def load_again(recipe: Source, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
+def load_again(recipe: RecipeSource, sets: Sequence[str], plugins: Plugins, folder: Path) -> Checked:
     """Load the recipe of the run in `folder`, as `load` does.
 
     If that fails, the error names plugins that are missing since the run, or versions that differ.

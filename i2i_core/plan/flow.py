@@ -10,7 +10,7 @@ from typing import Any
 from i2i_core.errors import Problem, RecipeError, did_you_mean
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.fields import EVERY_FIELD, PAIR
-from i2i_core.plan.planner import PlannedPhase, Planner, Request, Term, Unresolved
+from i2i_core.plan.planner import PlannedPhase, Planner, Request, RequestedTerm, Unresolved
 from i2i_core.plan.tensors import BUILTIN, Definition, define_component, define_unknown, definitions, reached
 from i2i_core.recipe import sections
 from i2i_core.recipe.document import Path as Place
@@ -54,7 +54,7 @@ def _requests(checked: Checked, built: Built) -> list[Request]:
                 loss = define_component(".".join(("losses", *key)), spec, built.losses.get(key, spec.target))
                 use = recipe.losses[key[0]][key[1]]
                 label = key[1] if len(phase.losses) == 1 else ".".join(key)
-                terms.append(Term(label, loss, checked.weight(key), use.every, use.where))
+                terms.append(RequestedTerm(label, loss, checked.weight(key), use.every, use.where))
         found.append(Request(name, phase.train, phase.where, terms))
     return found
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Term:
+class RequestedTerm:
     """A loss of a phase before planning."""
 
     name: str
@@ -33,6 +33,10 @@ class Term:
     """The aliases of this loss alone."""
 
 
+Nodes = dict[tuple[object, ...], Node]
+"""The nodes of an iteration, by what they are made of."""
+
+
 @dataclass(frozen=True)
 class Request:
     """A phase before planning: the networks it trains, its aliases and its losses."""
@@ -40,7 +44,7 @@ class Request:
     name: str
     trains: Sequence[str]
     where: Mapping[str, str]
-    terms: Sequence[Term]
+    terms: Sequence[RequestedTerm]
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,7 @@ class Planner:
 
         share: let a phase reuse tensors of earlier phases; otherwise each phase computes its own.
         """
-        versions, nodes = Counter[str](), dict[Any, Node]()
+        versions, nodes = Counter[str](), Nodes()
         drafts = []
         for request in requests:
             nodes = nodes if share else {}
@@ -167,7 +171,7 @@ class Planner:
             done.update(used)
         return phases
 
-    def _term(self, term: Term, request: Request, versions: Mapping[str, int], nodes: dict[Any, Node]) -> PlannedTerm:
+    def _term(self, term: RequestedTerm, request: Request, versions: Mapping[str, int], nodes: Nodes) -> PlannedTerm:
         resolver = _Resolver(self, {**request.where, **(term.where or {})}, versions, nodes)
         arguments = resolver.arguments(term.loss, (f"{request.name}/{term.name}",))
         return PlannedTerm(term.name, request.name, term.loss.call, arguments, term.weight, term.every, term.loss.mark)
@@ -176,9 +180,7 @@ class Planner:
 class _Resolver:
     """A resolver of names to nodes, under the aliases of one loss and at the current versions of the networks."""
 
-    def __init__(
-        self, planner: Planner, where: Mapping[str, str], versions: Mapping[str, int], nodes: dict[Any, Node]
-    ) -> None:
+    def __init__(self, planner: Planner, where: Mapping[str, str], versions: Mapping[str, int], nodes: Nodes) -> None:
         self.planner, self.where, self.versions, self.nodes = planner, where, versions, nodes
         self.names = planner.names()
         self.found: dict[str, Node] = {}

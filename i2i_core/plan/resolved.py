@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from i2i_core.plan.checked import Checked
-from i2i_core.recipe.document import Document, Path, load_text, scalar
+from i2i_core.recipe.document import Document, Path, escaped, json_in_yaml, load_text, scalar
 from i2i_core.recipe.sections import DEFAULT_OPTIMIZER
 
 PLAIN = re.compile(r"[\w./][\w./-]*")
@@ -90,6 +89,7 @@ def _leaves(data: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, An
 
 
 def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
+    """Return the origin of a value as one line; a --set may have several."""
     data, place = document.data, path
     for key in path:
         if isinstance(data, Mapping) and key in data:
@@ -101,10 +101,11 @@ def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
     mark = document.mark(place)
     if mark.line and kept:
         return kept[mark.line - 1].partition("  # ")[2]
-    return str(mark).replace(mark.file, FilePath(mark.file).name) if mark.line else str(mark)
+    said = str(mark).replace(mark.file, FilePath(mark.file).name) if mark.line else str(mark)
+    return escaped(" ".join(said.split()))
 
 
-def _inline(value: Any) -> str:
+def _inline(value: object) -> str:
     """Return a value as one line of YAML: JSON without needless quotes, and with YAML's infinities."""
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
@@ -112,7 +113,7 @@ def _inline(value: Any) -> str:
         return value
     if isinstance(value, float) and math.isinf(value):
         return ".inf" if value > 0 else "-.inf"
-    return json.dumps(value, ensure_ascii=False)
+    return json_in_yaml(value)
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,8 @@ class Change:
     """A value that differs between a run and the recipe that resumes it."""
 
     path: Path
-    before: Any
-    after: Any
+    before: object
+    after: object
     allowed: bool
 
     def __str__(self) -> str:

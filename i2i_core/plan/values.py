@@ -40,7 +40,7 @@ class Values(dict[Node, Any]):
     networks are frozen meanwhile, so that no activations are stored for gradients that are not needed.
     """
 
-    def __init__(self, given: Mapping[str, Any], draws: Draws, parameters: Parameters | None = None) -> None:
+    def __init__(self, given: Mapping[str, object], draws: Draws, parameters: Parameters | None = None) -> None:
         """given: networks and batch fields by name. parameters: those to freeze in networks that are not trained."""
         super().__init__()
         self.given, self.draws, self.parameters = given, draws, parameters or {}

@@ -5,12 +5,14 @@ PyYAML alone loads `1e-4` as a string and `on` as True, and lets the second of t
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from yaml.reader import ReaderError
+from yaml.reader import Reader, ReaderError
 
 from i2i_core.errors import Mark, Problem, RecipeError
 
@@ -31,6 +33,8 @@ _WORDS: dict[str, Any] = {
     "-.inf": float("-inf"),
 }
 _YAML = "tag:yaml.org,2002:"
+_NOT_RAW = re.compile(rf"{Reader.NON_PRINTABLE.pattern}|[\x85\u2028\u2029]")
+"""Characters that YAML refuses, or takes for the end of a line."""
 _PLAIN = (f"{_YAML}map", f"{_YAML}seq", f"{_YAML}str")
 
 
@@ -85,6 +89,16 @@ def load_text(text: str, file: str) -> Document:
     if document.problems:
         raise RecipeError(document.problems)
     return document
+
+
+def json_in_yaml(value: Any, indent: int | None = None, default: Callable[[Any], Any] | None = None) -> str:
+    """Write JSON that YAML reads as JSON does: its escapes are those of characters, where JSON's are of UTF-16."""
+    return escaped(json.dumps(value, indent=indent, ensure_ascii=False, default=default))
+
+
+def escaped(text: str) -> str:
+    """Write characters that YAML does not read as they are as escapes."""
+    return _NOT_RAW.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _syntax_problem(error: yaml.YAMLError, text: str, file: str) -> Problem:
@@ -184,7 +198,7 @@ def set_value(document: Document, assignment: str, origin: str = "") -> None:
         marks |= {(*path, *inner): mark for inner in ((), *new)}
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value as text for a message, in YAML's notation, cut at 80 characters."""
     words = {None: "null", True: "true", False: "false"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)

@@ -48,6 +48,8 @@ def file_name(name: str) -> str:
         raise ValueError(
             f"{name[:80]!r} cannot be part of a file's name: it is empty or long, or has a slash or a control character"
         )
+    if re.search(r"[\ud800-\udfff]", name):  # Python's stand-ins for what it could not decode
+        raise ValueError(f"{name[:80]!r} is no text in UTF-8")
     return name
 
 

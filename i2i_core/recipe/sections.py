@@ -87,13 +87,13 @@ def schedule(value: Any) -> Any:
     return value
 
 
-Schedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any])]
+WrittenSchedule = Annotated[Use, BeforeValidator(schedule, float | dict[str, Any])]
 
 
 class Term(Use):
     """A loss in a group. It adds weight × every × loss(tensors) to the objective at every `every`-th iteration."""
 
-    weight: Schedule = Field(default=1.0, validate_default=True)
+    weight: WrittenSchedule = Field(default=1.0, validate_default=True)
     """Factor of the loss: a number, or a [schedule](#schedules) such as {ramp: [from, to], over: steps}. A loss of
     weight 0 is logged but not minimised."""
     every: PositiveInt = 1
@@ -291,7 +291,7 @@ class Recipe(Section):
         return [f"hooks.{name}=null" for name, hook in self.all_hooks().items() if hook.use in TALKING_HOOKS]
 
 
-OPTIMIZER_KEYS: dict[str, Any] = {"lr": Schedule, "clip_norm": Ratio | None}
+OPTIMIZER_KEYS: dict[str, Any] = {"lr": WrittenSchedule, "clip_norm": Ratio | None}
 """Keys of an optimizer that the core reads, by type: the schedule of the learning rate, which the optimizer itself
 takes as a number, and the norm to which gradients are clipped."""
 RESERVED = {

@@ -11,7 +11,7 @@ from typing import Any
 
 from i2i_core.errors import PluginError
 
-KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule", "dataset", "metric", "trainer")
+KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule", "dataset", "trainer")
 
 
 @dataclass(frozen=True)
@@ -85,16 +85,14 @@ class Registrar:
     tensor = partialmethod(_add, "tensor")
     """A function or module that computes one named tensor from others."""
     method = partialmethod(_add, "method")
-    """A module (no colon) whose public functions are the method's named tensors."""
+    """A module (a target without colon) whose public functions are the named tensors of the method."""
     hook = partialmethod(_add, "hook")
     """A class whose methods are named after events."""
     optimizer = partialmethod(_add, "optimizer")
-    """A function (params, *, ...) -> torch.optim.Optimizer."""
+    """A function `(params, *, ...) -> torch.optim.Optimizer`."""
     schedule = partialmethod(_add, "schedule")
     """A class whose instances map a step to a number, for a weight or a learning rate."""
     dataset = partialmethod(_add, "dataset")
     """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
-    metric = partialmethod(_add, "metric")
-    """A function or class that measures a trained model."""
     trainer = partialmethod(_add, "trainer")
-    """A class with `train(run)`."""
+    """A class with the method `train(run)`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from typing import Any
+from collections.abc import Callable
 
 from i2i_core.errors import Problem, did_you_mean
 from i2i_core.interfaces import EVENTS, Hook
@@ -32,7 +32,7 @@ def event_problems(cls: type) -> list[Problem]:
     return problems
 
 
-def _names(method: Any) -> set[str]:
+def _names(method: Callable[..., object]) -> set[str]:
     """Return the names of a method's arguments without default, which the event bus passes; decorators are followed."""
     _, *arguments = inspect.signature(method).parameters.values()
     return {a.name for a in arguments if a.default is a.empty and a.kind is a.POSITIONAL_OR_KEYWORD}

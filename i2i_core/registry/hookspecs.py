@@ -6,11 +6,13 @@ Plugins declare names only: neither this module nor the first module of a plugin
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pluggy
 
 if TYPE_CHECKING:
+    import click
+
     from i2i_core.errors import Problem
     from i2i_core.recipe.sections import Recipe
     from i2i_core.registry.entries import Registrar
@@ -33,12 +35,12 @@ def i2i_recipes() -> Path:  # type: ignore[empty-body]
 
 
 @hookspec
-def i2i_commands(group: Any) -> None:
+def i2i_commands(group: click.Group) -> None:
     """Add subcommands to the `i2i` command. `group` is its click group."""
 
 
 @hookspec
-def i2i_importers(group: Any) -> None:
+def i2i_importers(group: click.Group) -> None:
     """Add formats to `i2i import`. Each is a subcommand of the click group `group` and converts a file to a model."""
 
 

@@ -107,7 +107,7 @@ class Plugins:
         """Return the paths of the bundled recipes, by file name."""
         return dict(self._recipes)
 
-    def _load(self, row: Plugin, load: Callable[[], Any]) -> None:
+    def _load(self, row: Plugin, load: Callable[[], ModuleType]) -> None:
         """Load a plugin with `load`, register its components and fill its row, with the error if it fails."""
         first = next((other for other in self.rows if other.name == row.name), None)
         self.rows.append(row)

@@ -13,7 +13,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from pydantic import AfterValidator, ConfigDict, Field, create_model
 from pydantic_core import PydanticCustomError
@@ -93,7 +93,7 @@ def key_model(hint: Any, alias: str | None = None) -> Any:
     )
 
 
-def nested_kind(hint: Any) -> str:
+def nested_kind(hint: object) -> str:
     """Return the kind of component that a parameter accepts, or ""."""
     alternatives = alternatives_of(hint)
     if not any(map(_takes_component, alternatives)):
@@ -101,16 +101,16 @@ def nested_kind(hint: Any) -> str:
     return next((kind for interface, kind in NESTED.items() if interface in alternatives), "network")
 
 
-def alternatives_of(hint: Any) -> tuple[Any, ...]:
+def alternatives_of(hint: object) -> tuple[Any, ...]:
     """Return the members of a union, or the one type."""
     return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
 
 
-def _takes_component(hint: Any) -> bool:
+def _takes_component(hint: object) -> bool:
     return isinstance(hint, type) and any(base.__name__ in ("Protocol", "Module") for base in hint.__mro__)
 
 
-def _refuse(value: Any) -> Any:
+def _refuse(value: object) -> NoReturn:
     raise PydanticCustomError("is_instance_of", "Input should be a component")
 
 

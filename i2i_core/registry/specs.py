@@ -164,7 +164,7 @@ class Checker:
         return close if close.startswith("did") else f"no plugin called {prefix} is installed"
 
 
-def build(spec: Spec, facts: Mapping[str, Any]) -> Any:
+def build(spec: Spec, facts: Mapping[str, object]) -> Any:
     """Build the object of a Spec.
 
     facts: values for the parameters that the core fills in. A ValueError of the component becomes a RecipeError with

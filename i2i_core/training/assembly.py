@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from i2i_core.errors import PluginError, Problem, RecipeError
+from i2i_core.interfaces import Stateful
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.draws import seed_of
 from i2i_core.plan.flow import Built
@@ -16,7 +17,7 @@ from i2i_core.registry.specs import Spec, build
 from i2i_core.training.compute import Placement, checkpoint_blocks, chosen
 
 
-def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dict[str, nn.Module]:
+def build_networks(checked: Checked, facts: Mapping[str, object], seed: int) -> dict[str, nn.Module]:
     """Build all networks, each initialised from the seed and its name.
 
     facts: parameters that networks get from the data. Raises RecipeError with the problems of all networks. Under
@@ -41,7 +42,7 @@ def build_networks(checked: Checked, facts: Mapping[str, Any], seed: int) -> dic
     return networks
 
 
-def build_terms(checked: Checked, facts: Mapping[str, Any], place: Placement) -> Built:
+def build_terms(checked: Checked, facts: Mapping[str, object], place: Placement) -> Built:
     """Build the tensors and losses. Some are networks that are never trained, such as FAN or a perceptual loss."""
 
     def built(spec: Spec) -> Any:
@@ -58,12 +59,12 @@ def build_terms(checked: Checked, facts: Mapping[str, Any], place: Placement) ->
     )
 
 
-def stateful(built: Built) -> dict[str, Any]:
+def stateful(built: Built) -> dict[str, Stateful]:
     """Return the tensors and losses with state, such as a pool of pictures, by part of a checkpoint.
 
     Modules are left out, since they are never trained.
     """
-    named = {f"tensors/{name}": call for name, call in built.tensors.items()}
+    named: dict[str, Any] = {f"tensors/{name}": call for name, call in built.tensors.items()}
     named |= {f"losses/{group}.{name}": call for (group, name), call in built.losses.items()}
     return {
         name: call for name, call in named.items() if hasattr(call, "state_dict") and not isinstance(call, nn.Module)

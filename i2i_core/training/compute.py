@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -162,7 +162,7 @@ class _AsThen(freezing):
         super().__exit__()
 
 
-def _recomputed(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
+def _recomputed(block: nn.Module, forward: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
     if not torch.is_grad_enabled():
         return forward(*args, **kwargs)
     if torch.compiler.is_compiling():  # the compiler knows what is frozen, and that nothing else changes

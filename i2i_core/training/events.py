@@ -15,14 +15,14 @@ ORDERS = ("first", "", "last")
 class _Manager(pluggy.PluginManager):
     """A plugin manager that finds methods by name, so that hooks need no decorators."""
 
-    def parse_hookspec_opts(self, module_or_class: Any, name: str) -> Any:
+    def parse_hookspec_opts(self, module_or_class: object, name: str) -> Any:
         return {} if name in EVENTS else None
 
-    def parse_hookimpl_opts(self, plugin: Any, name: str) -> Any:
+    def parse_hookimpl_opts(self, plugin: object, name: str) -> Any:
         return {} if name in EVENTS else None
 
 
-def event_bus(hooks: Mapping[str, Any]) -> Any:
+def event_bus(hooks: Mapping[str, object]) -> pluggy.HookRelay:
     """Return a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method.
 
     Hooks are called in the order of the recipe, except those with `order` "first" or "last".
@@ -35,6 +35,6 @@ def event_bus(hooks: Mapping[str, Any]) -> Any:
     return manager.hook
 
 
-def _order(hook: Any) -> str:
+def _order(hook: object) -> str:
     """Return a hook's `order`. Hooks with state, such as an EMA, are first by default, before those that read it."""
     return getattr(hook, "order", "first" if hasattr(hook, "state_dict") else "")

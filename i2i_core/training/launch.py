@@ -16,7 +16,7 @@ from accelerate.utils import broadcast_object_list
 from i2i_core.disk import checkpoints
 from i2i_core.disk.files import write_file
 from i2i_core.errors import I2IError, Interrupted, Preempted, Problem, RecipeError, UsageError
-from i2i_core.plan.check import Source, load, load_again
+from i2i_core.plan.check import RecipeSource, load, load_again
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.resolved import Change, changes, components, dump
 from i2i_core.registry import environment
@@ -31,7 +31,7 @@ Warn = Callable[[str], None]
 
 
 def train(
-    recipe: Source | None,
+    recipe: RecipeSource | None,
     plugins: Plugins,
     *,
     sets: Sequence[str] = (),
@@ -47,7 +47,7 @@ def train(
     saved = _saved_recipe(run_dir) if resume else None
     named = recipe if recipe is not None else saved
     if named is None:
-        raise UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
+        raise UsageError("name a recipe, for example stargan_v2.yaml")
     checked = load_again(named, sets, plugins, saved.parent) if saved else load(named, sets, plugins)
     before = _Before.of(saved, checked) if saved else None
     accelerator = make_accelerator(checked.recipe.precision)
@@ -170,14 +170,14 @@ class _Launch:
                 )
 
 
-def _name(recipe: Source) -> str:
+def _name(recipe: RecipeSource) -> str:
     """Return the name of the run folder."""
     return "recipe" if isinstance(recipe, Mapping) else Path(recipe).stem
 
 
 def _saved_recipe(run_dir: Path | None) -> Path:
     if run_dir is None:
-        raise UsageError("--resume needs --run-dir, the folder of the run to continue")
+        raise UsageError("to resume, name the folder of the run (run_dir)")
     saved = run_dir / run_folder.RECIPE
     if not saved.is_file():
         raise UsageError(f"{run_dir} holds no run to resume: it has no {run_folder.RECIPE}")

@@ -25,16 +25,16 @@ from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
 
-class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveStorages(TorchDispatchMode):
     """A counter of live storages, each counted once. `peak` is the greatest sum in bytes, by device type.
 
     It counts the results of operators, not their temporary memory, such as the workspace of a convolution.
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types
         self.now, self.peak = Counter[str](), Counter[str]()
-        self._seen: dict[int, weakref.ref[Any]] = {}
+        self._seen: dict[int, weakref.ref[torch.UntypedStorage]] = {}
 
     def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return self.counted(operator(*args, **(kwargs or {})))
@@ -51,7 +51,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if key in self._seen:
             return
 
-        def forget(_: Any) -> None:
+        def forget(_: object) -> None:
             del self._seen[key]
             self.now[device] -= size
 
@@ -60,7 +60,7 @@ class LiveStorages(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.peak[device] = max(self.peak[device], self.now[device])
 
 
-class Shapes(LiveStorages):  # type: ignore[no-untyped-call]
+class Shapes(LiveStorages):
     """A counter of the storages of fake tensors. It also returns a number where code reads one from a fake tensor.
 
     Integers that do not depend on pictures are real, such as domains and their counts, since they may decide on sizes.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from i2i_core.disk.checkpoints import Parts
 from i2i_core.disk.matching import match
+from i2i_core.interfaces import Stateful
 from i2i_core.training.network_optimizer import NetworkOptimizer
 
 
@@ -22,7 +23,7 @@ class SavedParts:
         networks: Mapping[str, nn.Module],
         optimizers: Mapping[str, NetworkOptimizer],
         hooks: Mapping[str, Any],
-        stateful: Mapping[str, Any],
+        stateful: Mapping[str, Stateful],
         accelerator: Accelerator,
     ) -> None:
         """stateful: tensors and losses with state, by part."""

@@ -8,7 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from i2i_core.training.run import Run
@@ -28,7 +29,7 @@ def stop_signals(current: Callable[[], Run | None]) -> Iterator[None]:
         yield
         return
 
-    def handler(number: int, _: Any) -> None:
+    def handler(number: int, _: FrameType | None) -> None:
         run = current()
         if number == signal.SIGINT and (run is None or run.stop_requested):
             raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i_core.data.batches import to_device
+from i2i_core.interfaces import Stateful
 from i2i_core.plan.draws import Draws
 from i2i_core.plan.planner import PlannedTensors
 from i2i_core.training.compute import Placement
@@ -43,7 +44,7 @@ class View:
 
 @contextmanager
 def without_trace(
-    networks: Mapping[str, nn.Module], eval_networks: Mapping[str, nn.Module], stateful: Mapping[str, Any]
+    networks: Mapping[str, nn.Module], eval_networks: Mapping[str, nn.Module], stateful: Mapping[str, Stateful]
 ) -> Iterator[None]:
     """Put networks into eval mode in this block, and restore the state of tensors and losses after it.
 

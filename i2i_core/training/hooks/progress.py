@@ -27,13 +27,16 @@ class Progress:
 
     def __init__(self, *, every: PositiveInt = 10) -> None:
         self.every = every
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, markup=False, emoji=False, highlight=False)
 
     def run_start(self, run: RunContext) -> None:
         self.console.quiet = not run.is_main
         where, world = f" -> {run.folder}" if run.folder else "", run.accelerator.num_processes
         processes = f" in {world} processes" if world > 1 else ""
-        self._say(f"training on {run.accelerator.device}{processes} from step {run.step} to {run.recipe.steps}{where}")
+        if run.step < run.recipe.steps:
+            self._say(
+                f"training on {run.accelerator.device}{processes} from step {run.step} to {run.recipe.steps}{where}"
+            )
         self.started, self.first = time.monotonic(), run.step
         self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
         self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)
@@ -64,7 +67,8 @@ class Progress:
 
     def run_end(self, run: RunContext) -> None:
         self.live.stop()
-        self._say(f"{run.step - self.first} steps in {_clock(time.monotonic() - self.started)}")
+        steps = run.step - self.first
+        self._say(f"{steps} step{'s' * (steps != 1)} in {_clock(time.monotonic() - self.started)}")
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)

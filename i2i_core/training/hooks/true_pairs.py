@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveInt
-from rich.console import Console
 from torch import Tensor
 
 from i2i_core.data.batches import directions, to_tensor
@@ -19,14 +19,14 @@ from i2i_core.recipe.names import PhaseName
 
 
 class TruePairs:
-    """Measures at the end how often a translation's nearest held-out picture of the target domain is its true pair.
+    """A measurement at the end of training: how often the true pair of a translation is its nearest held-out picture.
 
-    What is compared is the tensor `show` under the aliases of `phase`, translated in batches of `batch_size`; the
-    distance is L2 at `size` pixels. Without true pairs there is nothing to measure, and a warning says so.
-    Writes eval/NAME.json, with the name of the hook in the recipe; `untranslated` is the share that the source pictures
-    reach as they are, `chance` one over the number of pictures. `error` is the mean absolute difference from the true
-    pair, over all values in [0, 1], of the translation, of the source as it is and of another picture of the target
-    domain.
+    The tensor `show` is computed under the aliases of `phase`, in batches of `batch_size`, and compared with all
+    held-out pictures of the target domain by their L2 distance at `size` pixels. Without true pairs in the data, a
+    warning is given. The results are written to eval/NAME.json, with the hook's name in the recipe. `translated` is the
+    share of translations that are nearest to their true pair, `untranslated` that of the source pictures, `chance` one
+    over the number of pictures. `error` is the mean absolute difference from the true pair, of values in [0, 1], for
+    the translation, for the source and for another picture of the target domain.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class TruePairs:
             results = self.measure(run)
             write_file(run.folder / "eval" / f"{self.name}.json", json.dumps(results, indent=1))
             for name, r in results.items():
-                Console(stderr=True).print(
+                print(
                     f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
                     f"(untranslated {r['untranslated']:.1%}, chance {r['chance']:.1%}); mean error "
                     f"{r['error']['translated']:.3f} (untranslated {r['error']['untranslated']:.3f}, a random picture "
                     f"{r['error']['random']:.3f})",
-                    highlight=False,
+                    file=sys.stderr,
                 )
 
     def measure(self, run: RunContext) -> dict[str, dict[str, Any]]:
-        """Shares and errors in [0, 1] by "source -> target"."""
+        """Return shares and errors in [0, 1] by "source -> target"."""
         data, size = run.validation, run.recipe.data.image_size
         pictures = [
             torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])

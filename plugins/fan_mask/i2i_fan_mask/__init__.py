@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from i2i_core import hookimpl
 
 if TYPE_CHECKING:
+    import click
+
     from i2i_core.registry.entries import Registrar
 
 
@@ -19,7 +21,7 @@ def i2i_components(registry: Registrar) -> None:
 
 
 @hookimpl
-def i2i_commands(group: Any) -> None:
+def i2i_commands(group: click.Group) -> None:
     from i2i_fan_mask.commands import align, masks
 
     group.add_command(align)
@@ -27,7 +29,7 @@ def i2i_commands(group: Any) -> None:
 
 
 @hookimpl
-def i2i_importers(group: Any) -> None:
+def i2i_importers(group: click.Group) -> None:
     from i2i_fan_mask.importing import fan
 
     group.add_command(fan)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -174,7 +174,7 @@ def _each(paths: Sequence[Path], one: Callable[[Path], None], done: str, out: Pa
     click.echo(summary, err=True)
 
 
-def _watched(paths: Sequence[Path], done: str) -> Any:
+def _watched(paths: Sequence[Path], done: str) -> Iterable[Path]:
     """The paths, with a bar on stderr where somebody looks."""
     from rich.console import Console
     from rich.progress import track

@@ -112,5 +112,5 @@ class _SelfAdjoint(torch.autograd.Function):
         return F.conv2d(x, filters, padding=1, groups=x.shape[1])
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Any:
         return _SelfAdjoint.apply(gradient, *ctx.filter), None, None

@@ -20,7 +20,7 @@ STRIDE = 32  # px of the detector's input to one of its cells
 ANCHORS = ((1.603231, 2.094468), (6.041143, 7.080126), (2.882459, 3.518061), (4.266906, 5.178857), (9.041765, 10.66308))
 """Width and height, in cells, of the boxes that the detector scales."""
 
-Network = TypeVar("Network", bound=nn.Module)
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class Separable(nn.Module):
@@ -40,7 +40,7 @@ class Separable(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class DenseBlock(nn.Module):
     """Half the size, then three convolutions that each see the sum of all before."""
 
     def __init__(self, channels: int, out: int) -> None:
@@ -67,7 +67,7 @@ class Points68(nn.Module):
         super().__init__()
         widths = (3, 32, 64, 128, 256)
         for i, (channels, out) in enumerate(zip(widths, widths[1:], strict=False)):
-            self.add_module(f"dense{i}", Block(channels, out))
+            self.add_module(f"dense{i}", DenseBlock(channels, out))
         self.fc = nn.Linear(256, 136)
 
     def forward(self, crops: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class Detector(nn.Module):
         return boxes.flatten(1, 3), found[..., 4].sigmoid().flatten(1)
 
 
-def published(network: Network, name: str) -> Network:
+def published(network: Module, name: str) -> Module:
     """Fill a network with its published weights, and freeze it; `name` is its part of the file."""
     stored = load(WEIGHTS.read_bytes())  # not load_file, of which a dry run knows no shapes
     state = {}

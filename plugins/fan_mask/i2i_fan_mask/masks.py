@@ -21,7 +21,7 @@ class Move(NamedTuple):
     power: int
 
 
-class Part(NamedTuple):
+class FacePart(NamedTuple):
     """A part of the face, from its first to its last landmark (WFLW's numbers); its moves are added up."""
 
     name: str
@@ -32,19 +32,19 @@ class Part(NamedTuple):
 
 # Not drawn: the cheeks 0-7 and 25-32, the eyebrows' outer ends 33 and 46, the mouth's corners 76 and 82.
 INNER = (
-    Part("top of the nose", 51, 51, (Move(0, 1),)),
-    Part("nose", 52, 54, (Move(4, 1),)),
-    Part("nostrils", 55, 59, (Move(8, 4),)),
-    Part("eyes", 60, 75, (Move(-8, 3), Move(-24, 1))),
-    Part("pupils", 96, 97, (Move(0, 1),)),
+    FacePart("top of the nose", 51, 51, (Move(0, 1),)),
+    FacePart("nose", 52, 54, (Move(4, 1),)),
+    FacePart("nostrils", 55, 59, (Move(8, 4),)),
+    FacePart("eyes", 60, 75, (Move(-8, 3), Move(-24, 1))),
+    FacePart("pupils", 96, 97, (Move(0, 1),)),
 )
 OUTER = (
-    Part("chin", 8, 24, (Move(0, 3),)),
-    Part("eyebrows", 34, 45, (Move(-7, 2),)),
-    Part("eyebrows", 47, 50, (Move(-7, 2),)),
-    Part("upper lip", 77, 81, (Move(-8, 4),)),
-    Part("lower lip", 83, 87, (Move(8, 4),)),
-    Part("inner lip", 88, 95, (Move(-2, 3),)),
+    FacePart("chin", 8, 24, (Move(0, 3),)),
+    FacePart("eyebrows", 34, 45, (Move(-7, 2),)),
+    FacePart("eyebrows", 47, 50, (Move(-7, 2),)),
+    FacePart("upper lip", 77, 81, (Move(-8, 4),)),
+    FacePart("lower lip", 83, 87, (Move(8, 4),)),
+    FacePart("inner lip", 88, 95, (Move(-2, 3),)),
 )
 
 
@@ -63,7 +63,7 @@ def masks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
     return _clamp(full), _clamp(inner)
 
 
-def _draw(heatmaps: Tensor, parts: tuple[Part, ...]) -> Tensor:
+def _draw(heatmaps: Tensor, parts: tuple[FacePart, ...]) -> Tensor:
     """The sum of all parts (N, 1, 256, 256): part by part to stay in the cache, summed before shifted."""
     drawing = heatmaps.new_zeros(heatmaps.shape[0], 1, SIZE, SIZE)
     for part in parts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -22,14 +22,14 @@ class Augmented(nn.Module, ABC):
         super().__init__()
         self.network = network
 
-    def forward(self, *inputs: Any, **named: Any) -> Any:
+    def forward(self, *inputs: object, **named: object) -> Any:
         pictures = [x for x in (*inputs, *named.values()) if _is_picture(x)]
         if not self.training or not pictures:
             return self.network(*inputs, **named)
         n, device, dtype = len(pictures[0]), pictures[0].device, _at_least_fp32(pictures[0].dtype)
         draws = self.draw(n, device, dtype)
 
-        def seen(x: Any) -> Any:
+        def seen(x: object) -> object:
             if not _is_picture(x):
                 return x
             with torch.autocast(x.device.type, enabled=False):  # bf16 would misplace pixels
@@ -56,7 +56,7 @@ def pick(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return x.flatten(2).gather(2, places[:, None].expand(-1, x.shape[1], -1)).view_as(x)
 
 
-def _is_picture(x: Any) -> bool:
+def _is_picture(x: object) -> TypeGuard[Tensor]:
     return isinstance(x, Tensor) and x.dim() == 4 and x.is_floating_point()
 
 

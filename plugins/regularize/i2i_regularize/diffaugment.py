@@ -41,7 +41,7 @@ def color(x: Tensor, u: Tensor) -> Tensor:
 
     Saturation scales what differs from the mean over channels, contrast what differs from the picture's mean.
     """
-    brightness, saturation, contrast = u[:, :, None, None, None]
+    brightness, saturation, contrast = u[:, :, None, None, None].unbind()
     x = x + (brightness - 0.5)
     grey = x.mean(dim=1, keepdim=True)
     x = grey + (x - grey) * (2 * saturation)

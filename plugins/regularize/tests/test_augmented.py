@@ -70,11 +70,11 @@ def test_bf16_pictures_are_those_of_float32_rounded_also_under_autocast(wrapper:
     torch.manual_seed(1)
     with torch.autocast("cpu", torch.bfloat16):
         (seen,), _ = wrapper(x)
-    assert seen.equal(wide.bfloat16())
+    torch.testing.assert_close(seen, wide.bfloat16())
     torch.manual_seed(1)
     with torch.autocast("cpu", torch.bfloat16):
         (seen,), _ = wrapper(x.float())
-    assert seen.equal(wide)
+    torch.testing.assert_close(seen, wide)
 
 
 def test_the_same_seed_draws_the_same(wrapper: Augmented) -> None:

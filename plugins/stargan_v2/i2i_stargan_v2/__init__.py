@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from i2i_core import hookimpl
 
+if TYPE_CHECKING:
+    import click
+
+    from i2i_core.errors import Problem
+    from i2i_core.recipe.sections import Recipe
+    from i2i_core.registry.entries import Registrar
+
 
 @hookimpl
-def i2i_components(registry):
+def i2i_components(registry: Registrar) -> None:
     registry.method("method", "i2i_stargan_v2.tensors")
     registry.network("generator", "i2i_stargan_v2.networks:Generator")
     registry.network("mapping_network", "i2i_stargan_v2.networks:MappingNetwork")
@@ -28,14 +36,14 @@ def i2i_recipes() -> Path:
 
 
 @hookimpl
-def i2i_check(recipe):
+def i2i_check(recipe: Recipe) -> list[Problem]:
     from i2i_stargan_v2.check import problems
 
     return problems(recipe)
 
 
 @hookimpl
-def i2i_importers(group):
+def i2i_importers(group: click.Group) -> None:
     from i2i_stargan_v2.importing import command
 
     group.add_command(command)

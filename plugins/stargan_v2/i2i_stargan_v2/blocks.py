@@ -54,7 +54,7 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
         return out  # done in place
     if x.device.type == "cpu" and not torch.compiler.is_compiling():  # channels last: its batch norms are the fastest
         samples = zip(x.split(1), scale, shift, strict=True)
-        return torch.cat([F.batch_norm(maps, None, None, *affine, training=True) for maps, *affine in samples])
+        return torch.cat([F.batch_norm(maps, None, None, gain, bias, training=True) for maps, gain, bias in samples])
     variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
     scale = scale[:, :, None, None] * torch.rsqrt(variance + 1e-5)
     return x * scale + (shift[:, :, None, None] - mean * scale)
@@ -98,7 +98,8 @@ class ResBlk(nn.Module):
         x = self.conv1(F.leaky_relu(x, SLOPE) if self.norm1 is None else leaky_relu_(self.norm1(x)))
         if self.norm2 is not None:
             x = self.norm2(x)
-        return self.conv2(leaky_relu_(x))
+        x = self.conv2(leaky_relu_(x))
+        return x
 
 
 class AdaIN(nn.Module):
@@ -146,4 +147,5 @@ class AdainResBlk(nn.Module):
 
     def _residual(self, x: Tensor, s: Tensor) -> Tensor:
         x = self.conv1(leaky_relu_(self.norm1(x, s)))
-        return self.conv2(leaky_relu_(self.norm2(x, s)))
+        x = self.conv2(leaky_relu_(self.norm2(x, s)))
+        return x

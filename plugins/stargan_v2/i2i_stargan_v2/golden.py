@@ -165,7 +165,7 @@ class Golden:
 
     def __init__(self, *, case: Path) -> None:
         self.case = Case(case)
-        self.found: dict[str, Any] = {}
+        self.found: dict[str, Tensor] = {}
 
     def run_start(self, run: Run) -> None:
         for name, network in run.networks.items():
@@ -191,7 +191,7 @@ class Golden:
             return
         with torch.no_grad():
             plain = run.networks["generator"](latent["x_real"], latent["s_latent"], None)
-        source = run.planner.definitions["masks"].call
+        source: Any = run.planner.definitions["masks"].call  # of another plugin
         with torch.no_grad():
             raw = source.fan(latent["x_real"])
         self.found |= {
@@ -277,7 +277,7 @@ def errors(golden: Golden) -> dict[str, float]:
     return worst
 
 
-def _losses(found: Mapping[str, Any], phase: str) -> dict[str, Tensor]:
+def _losses(found: Mapping[str, Tensor], phase: str) -> dict[str, Tensor]:
     """Our losses under the recorded names; `total` weighs them as the recipe does."""
     prefix = f"losses.{phase}."
     ours = {TERMS[k.removeprefix(prefix)]: v for k, v in found.items() if k.startswith(prefix)}
@@ -320,9 +320,9 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     tolerance = TOLERANCE[golden.case.facts["dtype"]]
     results = errors(golden)
-    for group, error in results.items():
-        print(f"{group:28} {error:.1e}{'' if error <= tolerance else '  beyond the tolerance'}")
-    bad = [group for group, error in results.items() if not error <= tolerance]
+    for group, worst in results.items():
+        print(f"{group:28} {worst:.1e}{'' if worst <= tolerance else '  beyond the tolerance'}")
+    bad = [group for group, worst in results.items() if not worst <= tolerance]
     print(f"{golden.case.name}: {'differs in ' + ', '.join(bad) if bad else 'agrees'} (tolerance {tolerance:g})")
     return 1 if bad else 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -155,12 +154,13 @@ def _model(
     from i2i_core.errors import CheckpointError, RecipeError
     from i2i_core.models.from_run import of_recipe
     from i2i_core.plan.check import check_recipe
+    from i2i_core.recipe.document import json_in_yaml
     from i2i_core.recipe.reading import parse_recipe
     from i2i_core.registry.specs import build
     from i2i_core.training.assembly import build_networks
 
     weights = recipe.get("tensors", {}).get("masks", {}).get("weights", FAN)
-    checked = check_recipe(parse_recipe(json.dumps(recipe), str(checkpoint)), plugins)
+    checked = check_recipe(parse_recipe(json_in_yaml(recipe), str(checkpoint)), plugins)
     facts = {"image_size": original.image_size, "num_domains": len(domains), "domains": tuple(domains)}
     try:
         with torch.device("meta"):

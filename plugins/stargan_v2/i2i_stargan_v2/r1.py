@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,8 @@ LINEAR = SCALES | {
 """In their first argument, if what else they are given is constant."""
 FACTS = torch.Size | int | torch.dtype | torch.device | torch.UntypedStorage
 """What a network may ask of a tensor without reading its numbers."""
+Pair = int | Sequence[int]
+"""A number for height and width, or one for each."""
 
 
 def logits_for_r1(discriminator: Callable[..., Tensor], x: Tensor, *args: Any) -> Tensor:
@@ -83,7 +85,7 @@ class _Logits(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, c: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, c: Tensor) -> Any:
         if torch.is_grad_enabled():
             (logits,) = ctx.saved_tensors  # so that autograd calls the penalty's backward before this one
             return None, _Slope.apply(ctx.tape, logits, c), *(None for _ in ctx.tape.weights)
@@ -100,7 +102,7 @@ class _Slope(torch.autograd.Function):
         return tape.v() * _per_sample(c, tape.x)
 
     @staticmethod
-    def backward(ctx: Any, u: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, u: Tensor) -> Any:
         (c,) = ctx.saved_tensors
         ctx.tape.u = ctx.tape.u + u * _per_sample(c, u)
         return None, torch.zeros_like(c), (u * ctx.tape.v()).flatten(1).sum(1)
@@ -153,7 +155,7 @@ class _Tape(TorchFunctionMode):
                 self.numbers[y] = len(self.steps)
         return y
 
-    def _is_like_x(self, y: Any) -> bool:
+    def _is_like_x(self, y: object) -> TypeGuard[Tensor]:
         """Whether y has a row for each picture, and autograd sees it made: what it takes for constant has no slopes."""
         return (
             isinstance(y, Tensor)
@@ -193,9 +195,9 @@ class _Tape(TorchFunctionMode):
         y: Tensor,
         weight: Tensor,
         bias: Tensor | None = None,
-        stride: Any = 1,
-        padding: Any = 0,
-        dilation: Any = 1,
+        stride: Pair = 1,
+        padding: Pair | str = 0,
+        dilation: Pair = 1,
         groups: int = 1,
     ) -> Callable[..., Tensor] | None:
         if isinstance(padding, str):
@@ -208,7 +210,9 @@ class _Tape(TorchFunctionMode):
             )[1]
             return found
 
-        return self._affine(y, weight, bias, lambda h: torch.conv2d(h, weight, None, *steps, groups), gradient)
+        return self._affine(
+            y, weight, bias, lambda h: torch.conv2d(h, weight, None, stride, padding, dilation, groups), gradient
+        )
 
     def _linear(self, y: Tensor, weight: Tensor, bias: Tensor | None = None) -> Callable[..., Tensor]:
         return self._affine(y, weight, bias, lambda h: F.linear(h, weight), lambda h, b: b.T @ h)
@@ -276,7 +280,7 @@ class _Replay(NamedTuple):
 
 
 def _kept_slopes(
-    y: Tensor, func: Any, negative_slope: float = 0.01, inplace: bool = False
+    y: Tensor, func: Callable[..., Tensor], negative_slope: float = 0.01, inplace: bool = False
 ) -> Callable[..., Tensor] | None:
     slope = negative_slope if func is F.leaky_relu else 0.0
     if slope < 0:

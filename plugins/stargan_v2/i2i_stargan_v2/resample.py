@@ -18,8 +18,9 @@ agree. The kernel is a matrix product of w, so gradients and gradients of gradie
 1x1 convolution needs no merging: it commutes with both resamplings and belongs at the low resolution.
 """
 
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -36,7 +37,8 @@ LEAST_POSITIONS = 128
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+    address: int = tensor.untyped_storage()._cdata
+    return address
 
 
 class _Resampling3x3(nn.Conv2d):
@@ -48,7 +50,7 @@ class _Resampling3x3(nn.Conv2d):
         super().__init__(dim_in, dim_out, 3, padding=1)
         # A buffer follows the weights' device and type without a copy per call; it is no part of the state.
         self.register_buffer("merging", merging.clone(), persistent=False)
-        self._made: tuple[Tensor, Any, Tensor] | None = None
+        self._made: tuple[Tensor, tuple[int, int, torch.dtype], Tensor] | None = None
 
     def train(self, mode: bool = True) -> Self:
         """Between two uses weights may change by ways that count no version (`weight.data`)."""
@@ -69,6 +71,22 @@ class _Resampling3x3(nn.Conv2d):
         hooked = torch._C._autograd._top_saved_tensors_default_hooks(True) is not None
         with nullcontext() if hooked else self._kept_less(x, kernel, weight):
             return self.merged(x, kernel)
+
+    def plain(self, x: Tensor) -> Tensor:
+        """The convolution and the resampling, as defined."""
+        raise NotImplementedError
+
+    def merged(self, x: Tensor, kernel: Tensor) -> Tensor:
+        """The same as one convolution; the top of this file has the proof."""
+        raise NotImplementedError
+
+    def _kernel(self, weight: Tensor) -> Tensor:
+        """The 4x4 kernel of a 3x3 one."""
+        raise NotImplementedError
+
+    def low_positions(self, x: Tensor) -> int:
+        """Pixels of the batch at the low resolution."""
+        raise NotImplementedError
 
     def merges(self, x: Tensor) -> bool:
         """Whether to merge: decided by shapes alone, so that every run takes the same path.
@@ -118,8 +136,8 @@ class UpConv(_Resampling3x3):
     def __init__(self, dim_in: int, dim_out: int) -> None:
         super().__init__(dim_in, dim_out, UP_2D)
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # torch gives it no types
         # Whatever the network's memory format, the weights stay (out, in, 3, 3): a transposed convolution wants them
         # (in, out), and the third format that this would be costs more than the convolution.
         for p in self.parameters():  # and not self.weight, which a spectral norm would make
@@ -127,11 +145,9 @@ class UpConv(_Resampling3x3):
         return self
 
     def plain(self, x: Tensor) -> Tensor:
-        """As defined."""
         return nn.Conv2d.forward(self, F.interpolate(x, scale_factor=2, mode="nearest"))
 
     def merged(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """The same as one transposed convolution; the top of this file has the proof."""
         if not torch.compiler.is_compiling() and torch.is_grad_enabled() and x.numel() < kernel.numel():
             x = x.contiguous()  # better to reorder x than what comes back for the weights
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
@@ -152,11 +168,9 @@ class DownConv(_Resampling3x3):
         super().__init__(dim_in, dim_out, DOWN_2D)
 
     def plain(self, x: Tensor) -> Tensor:
-        """As defined."""
         return F.avg_pool2d(nn.Conv2d.forward(self, x), 2)
 
     def merged(self, x: Tensor, kernel: Tensor) -> Tensor:
-        """The same as one convolution; the top of this file has the proof."""
         return F.conv2d(x, kernel, self.bias, stride=2, padding=1)
 
     def _kernel(self, weight: Tensor) -> Tensor:

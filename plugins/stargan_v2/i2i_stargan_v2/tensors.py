@@ -7,7 +7,7 @@ Pictures are (N, 3, H, W) in [-1, 1], style codes s (N, style_dim), domains y (N
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +15,20 @@ from torch import Tensor, nn
 from i2i_core import detached
 from i2i_stargan_v2.r1 import logits_for_r1
 
+if TYPE_CHECKING:
+    from i2i_stargan_v2.networks import Content, Generator, MappingNetwork
+
 Normal = Callable[..., Tensor]
 
 
 # Styles: from latents by the mapping network F, from references by the style encoder E.
 
 
-def z_trg(normal: Normal, mapping_network: Any) -> Tensor:
+def z_trg(normal: Normal, mapping_network: MappingNetwork) -> Tensor:
     return normal(mapping_network.latent_dim)
 
 
-def z_trg2(normal: Normal, mapping_network: Any) -> Tensor:
+def z_trg2(normal: Normal, mapping_network: MappingNetwork) -> Tensor:
     return normal(mapping_network.latent_dim)
 
 
@@ -68,17 +71,18 @@ def fake_masks() -> None:
 # Translations: G is an encoder of content and a decoder with a style.
 
 
-def content(generator: Any, x_real: Tensor) -> Any:
-    return generator.encode(x_real)
+def content(generator: Generator, x_real: Tensor) -> Content:
+    found: Content = generator.encode(x_real)
+    return found
 
 
-def x_fake(generator: Any, content: Any, s_trg: Tensor, masks: Any) -> Tensor:
+def x_fake(generator: Generator, content: Content, s_trg: Tensor, masks: Any) -> Tensor:
     x: Tensor = generator.decode(content, s_trg, masks)
     return x
 
 
 @detached
-def x_fake2(generator: Any, content: Any, s_trg2: Tensor, masks: Any) -> Tensor:
+def x_fake2(generator: Generator, content: Content, s_trg2: Tensor, masks: Any) -> Tensor:
     x: Tensor = generator.decode(content, s_trg2, masks)
     return x
 

@@ -7,25 +7,28 @@ are. Pictures are (N, 3, H, W) in [-1, 1]; features are lists of (N, C_l, H_l, W
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from .resnet import ResnetGenerator
 
-def features(generator: Any, x_real: Tensor) -> list[Tensor]:
+
+def features(generator: ResnetGenerator, x_real: Tensor) -> list[Tensor]:
     """G_enc(x)."""
     found: list[Tensor] = generator.encode(x_real)
     return found
 
 
-def x_fake(generator: Any, features: list[Tensor]) -> Tensor:
+def x_fake(generator: ResnetGenerator, features: list[Tensor]) -> Tensor:
     """ŷ = G_dec(G_enc(x))."""
     x: Tensor = generator.decode(features)
     return x
 
 
-def fake_features(generator: Any, x_fake: Tensor) -> list[Tensor]:
+def fake_features(generator: ResnetGenerator, x_fake: Tensor) -> list[Tensor]:
     """G_enc(ŷ)."""
     found: list[Tensor] = generator.encode(x_fake)
     return found
@@ -34,13 +37,13 @@ def fake_features(generator: Any, x_fake: Tensor) -> list[Tensor]:
 # What is of the target domain already should keep its patches (the external loss of section 3).
 
 
-def ref_features(generator: Any, x_ref: Tensor) -> list[Tensor]:
+def ref_features(generator: ResnetGenerator, x_ref: Tensor) -> list[Tensor]:
     """G_enc(y)."""
     found: list[Tensor] = generator.encode(x_ref)
     return found
 
 
-def same_features(generator: Any, ref_features: list[Tensor]) -> list[Tensor]:
+def same_features(generator: ResnetGenerator, ref_features: list[Tensor]) -> list[Tensor]:
     """G_enc(G(y))."""
     found: list[Tensor] = generator.encode(generator.decode(ref_features))
     return found
@@ -61,7 +64,7 @@ def x_turned(generator: nn.Module, x_real: Tensor, turned: Tensor) -> Tensor:
     return x
 
 
-def turned_features(generator: Any, x_turned: Tensor, turned: Tensor) -> list[Tensor]:
+def turned_features(generator: ResnetGenerator, x_turned: Tensor, turned: Tensor) -> list[Tensor]:
     """G_enc of `x_turned`, as if x had not been mirrored."""
     return [_mirror(found, turned) for found in generator.encode(x_turned)]
 

@@ -40,7 +40,7 @@ class LazyNormalLinear(nn.LazyLinear):
     """Weights from N(0, 0.02²), no bias at first."""
 
     def reset_parameters(self) -> None:
-        if not self.has_uninitialized_params() and self.in_features:  # type: ignore[misc]
+        if not self.has_uninitialized_params() and self.in_features:
             nn.init.normal_(self.weight, 0.0, STD)
             nn.init.zeros_(self.bias)
 
@@ -132,5 +132,5 @@ class Features:
         return [found[layer] for layer in self.layers]
 
 
-def _keep(found: dict[str, Tensor], layer: str, module: nn.Module, given: Any, made: Tensor) -> None:
+def _keep(found: dict[str, Tensor], layer: str, module: nn.Module, given: object, made: Tensor) -> None:
     found[layer] = made

@@ -7,13 +7,16 @@ x_real is the source x, x_pair its true translation y: the data set must have pa
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from .unet import UNet
 
-def z(normal: Callable[..., Tensor], generator: Any) -> Tensor:
+
+def z(normal: Callable[..., Tensor], generator: UNet) -> Tensor:
     """What the generator's dropout is drawn with, (N, noise_size)."""
     return normal(generator.noise_size)
 

@@ -56,6 +56,49 @@ def test_ls_of_an_unknown_kind(i2i):
     assert "'losses' is not one of 'network', 'loss', 'tensor'," in answer.err
 
 
+def test_ls_shows_bundled_recipes_with_their_plugins_and_summaries(i2i, monkeypatch):
+    monkeypatch.delenv("COLUMNS")  # as where the output is piped
+    rows = json.loads(i2i("ls", "recipe", "--json").out)
+    found = {row["name"]: row for row in rows}
+    assert found["stargan_v2.yaml"] == {
+        "kind": "recipe",
+        "name": "stargan_v2.yaml",
+        "plugin": "stargan_v2",
+        "summary": "StarGAN v2 on emoji: colour drawings <-> line art, in minutes on two CPU cores.",
+    }
+    assert found["cut.yaml"]["plugin"] == "classics"
+    assert all(row["kind"] == "recipe" and row["summary"].endswith(".") for row in rows)
+    assert json.loads(i2i("ls", "--json").out)[-len(rows) :] == rows
+    for line, row in zip(i2i("ls", "recipe").out.splitlines()[1:], rows, strict=False):
+        assert line.split()[:2] == ["recipe", row["name"]]
+    assert "i2i ls recipe" in i2i("ls", "--help").out
+
+
+def test_ls_shows_a_recipe_that_begins_without_a_comment(i2i, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("plain_recipes.py").write_text(
+        "from i2i_core import hookimpl\n\n@hookimpl\ndef i2i_recipes():\n    return 'recipes'\n"
+    )
+    Path("recipes").mkdir()
+    Path("recipes/plain.yaml").write_text("i2i: 1\n")
+    rows = json.loads(i2i("ls", "recipe", "--json", "--plugin", "plain_recipes.py").out)
+    del sys.modules["plain_recipes"]
+    assert {"kind": "recipe", "name": "plain.yaml", "plugin": "plain_recipes", "summary": ""} in rows
+
+
+def test_kinds_are_completed(i2i, monkeypatch):
+    for name, value in {"_I2I_COMPLETE": "bash_complete", "COMP_WORDS": "i2i ls re", "COMP_CWORD": "2"}.items():
+        monkeypatch.setenv(name, value)
+    assert i2i().out == "plain,recipe\n"
+
+
+def test_show_of_a_recipe_says_what_shows_it(i2i):
+    assert i2i("show", "stargan_v2.yaml").err == (
+        "stargan_v2.yaml is a recipe; i2i explain stargan_v2.yaml shows what it computes, i2i init stargan_v2.yaml "
+        "copies it\n"
+    )
+
+
 def test_show_gives_keys_tensors_and_the_place_of_the_code(i2i):
     answer = i2i("show", "r1")
     assert answer.code == 0
@@ -104,6 +147,9 @@ def test_show_of_an_unknown_component_says_what_to_do(i2i, tmp_path):
     answer = i2i("show", "stargan_v2/generater")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == "there is no component called stargan_v2/generater (did you mean stargan_v2/generator?)\n"
+    assert i2i("show", "high_pass").err == (
+        "there is no component called high_pass (did you mean fan_mask/high_pass?)\n"
+    )
     team = tmp_path / "team.yaml"
     team.write_text("plugins: {broken: {package: nothing_of_that_name}}\nindex: {fan_mask: i2i-gan-fan-mask}\n")
     answer = i2i("show", "fan_mask/high_pass", "--registry", team)

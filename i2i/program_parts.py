@@ -29,7 +29,7 @@ Known = Mapping[Node, tuple[str, Any]]
 """Tensors that another part gives: what its arrays are called, and an example."""
 
 
-class Part(nn.Module):
+class ProgramPart(nn.Module):
     """A tensor of a model as a function of arrays by name, all with samples first, on the CPU.
 
     `part({"x_real": x})` is `{"content.features": ..., "content.skips.32": ...}`.
@@ -88,17 +88,17 @@ def _numbers(arrays: dict[str, Tensor], name: str, *shape: int) -> Tensor:
     return arrays[name]
 
 
-def parts(model: Translator) -> dict[Guide, list[Part]]:
+def parts(model: Translator) -> dict[Guide, list[ProgramPart]]:
     """The parts of a translation, in an order in which they can be computed, by what makes the style."""
     show = model.model.config.show
-    contents: dict[str, Part] = {}
-    shown: dict[frozenset[str], Part] = {}
-    found: dict[Guide, list[Part]] = {}
+    contents: dict[str, ProgramPart] = {}
+    shown: dict[frozenset[str], ProgramPart] = {}
+    found: dict[Guide, list[ProgramPart]] = {}
     for guide, where in model.guides.items():
         styles = []
         for alias, name in where.items():
             ((_, node),) = model._planned([name]).arguments
-            styles.append(Part(model, name, alias, node, {}))
+            styles.append(ProgramPart(model, name, alias, node, {}))
         planned = model._planned([show], where)
         changed = of_style(planned)
         codes = {style.name: style.value for style in styles}
@@ -106,12 +106,12 @@ def parts(model: Translator) -> dict[Guide, list[Part]]:
         content = []
         for node in _read_by(changed):
             if node.name not in contents:
-                contents[node.name] = Part(model, node.name, node.name, node, {})
+                contents[node.name] = ProgramPart(model, node.name, node.name, node, {})
             content.append(contents[node.name])
             known[node] = node.name, contents[node.name].value
         if frozenset(where) not in shown:
             ((_, node),) = planned.arguments
-            shown[frozenset(where)] = Part(model, f"{show}-{guide}" if shown else show, show, node, known)
+            shown[frozenset(where)] = ProgramPart(model, f"{show}-{guide}" if shown else show, show, node, known)
         found[guide] = [*styles, *content, shown[frozenset(where)]]
     return found
 

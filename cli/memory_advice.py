@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import torch
@@ -21,6 +21,8 @@ from i2i_core.training.peak_memory import predicted_peak
 from .common import grid
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from i2i_core.registry.plugins import Plugins
 
 Switches = tuple[str, ...]
@@ -35,6 +37,11 @@ def size(text: str) -> int:
     if found is None:
         raise click.UsageError(f"--memory {text!r} is no size; write for example 8GB or 7.5GiB")
     return int(float(found[1]) * UNITS[found[2]])
+
+
+def leaves_room(taken: float, memory: float) -> bool:
+    """Whether what is taken leaves the share of a memory free that should be."""
+    return taken <= (1 - FREE) * memory
 
 
 class NotPredicted(Exception):
@@ -72,7 +79,7 @@ class Forecast:
         finally:
             logging.disable(logging.NOTSET)
 
-    def table(self) -> Any:
+    def table(self) -> Table:
         """The peak as the recipe is, with each switch and with all of them."""
         table = grid("switch", "predicted peak memory")
         table.add_row("as is", decimal(self.peak()))
@@ -83,7 +90,7 @@ class Forecast:
         return table
 
     def fits(self, memory: float, switches: Switches = ()) -> bool:
-        return self.peak(switches) <= (1 - FREE) * memory
+        return leaves_room(self.peak(switches), memory)
 
     def advice(self, memory: float) -> str:
         """One sentence: whether the recipe fits, and if not with which switches, as few as will do."""

@@ -1,7 +1,7 @@
 """A trained model as files for programs that know nothing of i2i: ONNX, or what torch.export makes.
 
-A file for each part of a translation (see `i2i.parts`), for any number of samples, and model.json, which says what they
-take and give and in which order to run them.
+A file for each part of a translation (see `i2i.program_parts`), for any number of samples, and model.json, which says
+what they take and give and in which order to run them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import GraphModule
 
 from i2i.onnx_norms import NORMS
-from i2i.parts import Part, parts
+from i2i.program_parts import ProgramPart, parts
 from i2i.translator import Translator
 from i2i_core import __version__
 from i2i_core.disk.files import staged
@@ -31,20 +31,20 @@ from i2i_core.errors import PluginError, UsageError
 from i2i_core.models.folder import refuse, refuse_others
 
 ABOUT = "model.json"
-Kind = Literal["onnx", "torch-export"]
-SUFFIXES: Mapping[Kind, str] = {"onnx": ".onnx", "torch-export": ".pt2"}
+ProgramFormat = Literal["onnx", "torch-export"]
+SUFFIXES: Mapping[ProgramFormat, str] = {"onnx": ".onnx", "torch-export": ".pt2"}
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
 """How far a file may be from the model on average, relative to the mean magnitude where that is above 1."""
-Function = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+ExportedFunction = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
 def write(
     model: Translator,
     folder: Path,
-    kind: Kind,
+    kind: ProgramFormat,
     overwrite: bool = False,
-    each: Callable[[list[Part]], Iterable[Part]] = iter,
+    each: Callable[[list[ProgramPart]], Iterable[ProgramPart]] = iter,
 ) -> None:
     """Write the files of a model on the CPU as `folder`, which is there wholly or not at all; each has been tried.
 
@@ -73,8 +73,8 @@ def write(
             (stage / name).write_bytes(content)
 
 
-def _about(part: Part) -> dict[str, Any]:
-    def arrays(of: Mapping[str, Tensor]) -> dict[str, Any]:
+def _about(part: ProgramPart) -> dict[str, object]:
+    def arrays(of: Mapping[str, Tensor]) -> dict[str, object]:
         return {
             name: {
                 "shape": ["batch", *array.shape[1:]],
@@ -87,7 +87,7 @@ def _about(part: Part) -> dict[str, Any]:
     return {"takes": arrays(part.example), "gives": arrays(part.gives)}
 
 
-def export(part: Part, kind: Kind) -> bytes:
+def export(part: ProgramPart, kind: ProgramFormat) -> bytes:
     """The file of a part, which has been tried; raises PluginError for a component that cannot be exported."""
     try:
         with _quietly():
@@ -115,14 +115,14 @@ def _why(error: Exception) -> str:
     return "its code decides by the values of tensors" if "data-dependent" in first else first
 
 
-def _torch_export(part: Part) -> bytes:
+def _torch_export(part: ProgramPart) -> bytes:
     program, file = _program(part), io.BytesIO()
     torch.export.save(program, file)
     _try(part, torch.no_grad()(program.module()))
     return file.getvalue()
 
 
-def _onnx(part: Part) -> bytes:
+def _onnx(part: ProgramPart) -> bytes:
     import onnxruntime
 
     names = {name: {0: "batch"} for name in part.example}
@@ -148,7 +148,7 @@ def _onnx(part: Part) -> bytes:
 
 
 @torch.no_grad()
-def _program(part: Part) -> ExportedProgram:
+def _program(part: ProgramPart) -> ExportedProgram:
     """The part as torch traces it, without the weights that it does not read, and without paths of this machine."""
     batch = torch.export.Dim("batch", min=1)
     shapes = {"arrays": {name: {0: batch} for name in part.example}}
@@ -167,7 +167,7 @@ def _program(part: Part) -> ExportedProgram:
     return program
 
 
-def _try(part: Part, run: Function) -> None:
+def _try(part: ProgramPart, run: ExportedFunction) -> None:
     """Compare a file with the model on one sample and on more than were traced; raises ValueError."""
     for count in (1, 3):
         arrays = {name: torch.cat([array, array])[:count] for name, array in part.example.items()}

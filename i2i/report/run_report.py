@@ -48,7 +48,7 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Told:
+class RunReport:
     """Everything that a run's folder tells about the run."""
 
     folder: Path
@@ -95,7 +95,7 @@ class Told:
         return build(spec, {}) if spec is not None and not checker.problems else None
 
 
-def read(folder: Path) -> Told:
+def read(folder: Path) -> RunReport:
     """Raises UsageError for a folder that holds no run, RecipeError for one whose recipe.yaml cannot be read."""
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"{folder} holds no run to report: it has no recipe.yaml")
@@ -105,7 +105,7 @@ def read(folder: Path) -> Told:
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     manifests = sorted(folder.glob("checkpoints/step-*/manifest.json"))
     domains = [*map(_mapping, manifests[-1:]), recipe.data.params]
-    return Told(
+    return RunReport(
         folder,
         recipe,
         _recipe_lines(text),

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from i2i.elsewhere import export, write
 from i2i.onnx_norms import NORMS
-from i2i.parts import parts
+from i2i.program_export import export, write
+from i2i.program_parts import parts
 from i2i_core.errors import PluginError, UsageError
 from tests.exported import CYCLEGAN, SMALL, emoji, translated
 from tests.models import untrained

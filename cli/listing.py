@@ -15,24 +15,44 @@ from .common import grid, print_json, verb, with_json, with_plugins
 from .common import show as print_tables
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
     from i2i_core.errors import Problem
     from i2i_core.registry.entries import Entry
     from i2i_core.registry.plugins import Plugins
 
+RECIPE = "recipe"
+
 
 @verb
-@click.argument("kind", required=False, type=click.Choice(KINDS), metavar="[KIND]")
+@click.argument("kind", required=False, type=click.Choice([*KINDS, RECIPE]), metavar="[KIND]")
 @with_json
 @with_plugins
 def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
-    """List the components that recipes can name.
+    """List the components that recipes can name, and bundled recipes.
 
-    KIND is one of network, loss, tensor, method, hook, optimizer, dataset, metric, trainer.
+    KIND is one of network, loss, tensor, method, hook, optimizer, schedule, dataset, trainer, recipe.
 
     \b
     i2i ls
     i2i ls loss
+    i2i ls recipe
     """
+    rows = [] if kind == RECIPE else _components(plugins, kind)
+    if kind in (None, RECIPE):
+        rows += _recipes(plugins)
+    if as_json:
+        print_json(rows)
+        return
+    table = grid("kind", "name", "")
+    for row in rows:
+        table.add_row(row["kind"], row["name"], row.get("summary", ""))
+    print_tables(table)
+
+
+def _components(plugins: Plugins, kind: str | None) -> list[dict[str, Any]]:
     from i2i_core.registry.plugins import BUNDLED, load_registry_file
 
     from .catalogue import known_components, read_summary
@@ -42,7 +62,7 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
         (e for e in plugins.registry if kind in (None, e.kind)),
         key=lambda e: (KINDS.index(e.kind), e.plugin != "core", e.name),
     )
-    rows = [
+    return [
         {
             "kind": e.kind,
             "name": e.name,
@@ -51,13 +71,22 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
         }
         for e in entries
     ]
-    if as_json:
-        print_json(rows)
-        return
-    table = grid("kind", "name", "")
-    for row in rows:
-        table.add_row(row["kind"], row["name"], row.get("summary", ""))
-    print_tables(table)
+
+
+def _recipes(plugins: Plugins) -> list[dict[str, Any]]:
+    """Bundled recipes, by plugin; the first line of a recipe, a comment, is its summary."""
+    found = plugins.recipes()
+    owners = {file: row.name for row in reversed(plugins.rows) for file in row.recipes}
+    return [
+        {"kind": RECIPE, "name": file, "plugin": owners[file], "summary": _first_comment(found[file])}
+        for file in sorted(found, key=lambda file: (owners[file], file))
+    ]
+
+
+def _first_comment(file: Path) -> str:
+    with open(file, encoding="utf-8", errors="replace") as lines:
+        first = next(lines, "")
+    return first.lstrip("# ").strip() if first.startswith("#") else ""
 
 
 @verb
@@ -73,6 +102,8 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
     i2i show stargan_v2/generator
     """
     entries = [e for e in plugins.registry if e.name == name]
+    if not entries and name in plugins.recipes():
+        raise UsageError(f"{name} is a recipe; i2i explain {name} shows what it computes, i2i init {name} copies it")
     if not entries:
         hint = _hint(name, plugins)
         raise UsageError(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
@@ -95,8 +126,9 @@ def _event_problems(entry: Entry) -> list[Problem]:
 def _hint(name: str, plugins: Plugins) -> str:
     from i2i_core.errors import did_you_mean
 
+    names = [e.name for e in plugins.registry]
     hint = plugins.hint_for_plugin(name.partition("/")[0])
-    return hint or did_you_mean(name, [e.name for e in plugins.registry])
+    return hint or did_you_mean(name, [known for known in names if known.endswith(f"/{name}")] or names)
 
 
 def _facts(entry: Entry) -> dict[str, Any]:
@@ -125,7 +157,7 @@ def _show_component(facts: dict[str, Any]) -> None:
     for tensor, reads in facts.get("tensors", {}).items():
         tensors.add_row(tensor, ", ".join(reads))
     doc = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])  # paragraphs are wrapped anew
-    parts: list[Any] = [doc] if doc else []
+    parts: list[RenderableType] = [doc] if doc else []
     for heading, table in (("Keys", keys), ("Tensors, and what each is made of", tensors)):
         if table.row_count:
             parts += ["", Text(heading, "bold"), Padding(table, (0, 0, 0, 2))]
