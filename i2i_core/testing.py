@@ -52,8 +52,8 @@ def check_plugin(name: str, *, sets: Sequence[str] = (), processes: int = 2) -> 
     """Check an installed plugin. Raises AssertionError that lists all failures, one sentence per line.
 
     - Importing its first module imports neither torch nor numpy, nor the modules of its components.
-    - Every component can be imported, has type annotations for its arguments and results, and has a docstring with a
-      summary line that names each of its recipe keys.
+    - Every component can be imported, has type annotations for its arguments and results, and has a docstring that
+      begins with a summary line and names each of its recipe keys.
     - Every bundled recipe is valid and trains two steps on the CPU.
     - A run that is resumed after its first step ends with a checkpoint equal bit for bit (networks, optimizers, state
       of hooks) to that of an uninterrupted run.

@@ -93,7 +93,7 @@ def test_a_network_called_like_something_else_is_reported(mistakes, name, what):
 
 def test_a_network_that_no_phase_trains_is_reported(mistakes):
     assert mistakes((D, f"{D}\n  more: tiny/skip")) == [
-        "tiny.yaml:9:3: network more is trained by no phase (add it to a phase's train)"
+        "tiny.yaml:9:3: no phase trains network more (add it to a phase's train)"
     ]
 
 
@@ -115,7 +115,7 @@ def test_a_network_that_no_phase_trains_is_reported(mistakes):
         (
             "  g:\n",
             "  more: {near: {use: l1, input: x_fake, target: x_real}}\n  g:\n",
-            "14:3: losses.more is minimised by no phase",
+            "14:3: no phase minimises losses.more",
         ),
     ],
 )
@@ -126,30 +126,24 @@ def test_what_a_phase_names_must_be_there_once_and_all_of_it_be_used(mistakes, o
 @pytest.mark.parametrize(
     ("edits", "problem"),
     [
-        (
-            [("a: x_fake", "a: x_real"), (ADVERSARIAL, "")],
-            "18:15: phase g trains generator, on which none of its losses",
-        ),
-        (
-            [("a: x_fake", "a: x_copy"), (ADVERSARIAL, "")],
-            "18:15: phase g trains generator, on which none of its losses",
-        ),
+        ([("a: x_fake", "a: x_real"), (ADVERSARIAL, "")], "18:15: phase g trains generator, but none of its losses"),
+        ([("a: x_fake", "a: x_copy"), (ADVERSARIAL, "")], "18:15: phase g trains generator, but none of its losses"),
         (
             [
                 ("train: [discriminator], losses: d", "train: [discriminator, generator], losses: d"),
                 ("use: gan/hinge, player: discriminator", "use: l1, input: real_logits, target: real_logits"),
             ],
-            "18:30: phase d trains generator, on which none of its losses",
+            "18:30: phase d trains generator, but none of its losses",
         ),
         (
             [("    adversarial: {use: gan/hinge, player: discriminator}", "    {}")],
-            "18:15: phase d trains discriminator, on which none of its losses",
+            "18:15: phase d trains discriminator, but none of its losses",
         ),
     ],
 )
 def test_a_network_that_could_not_learn_is_reported(mistakes, edits, problem):
     """Also where the only way to it is through a detached tensor: x_copy."""
-    assert mistakes(*edits) == [f"tiny.yaml:{problem} depends"]
+    assert mistakes(*edits) == [f"tiny.yaml:{problem} depends on it"]
 
 
 def test_a_loss_that_moves_nothing_is_reported_unless_it_is_to_be_watched(mistakes, check):
@@ -162,7 +156,7 @@ def test_a_loss_that_moves_nothing_is_reported_unless_it_is_to_be_watched(mistak
 
 def test_a_tensor_of_the_recipe_that_nothing_reads_is_reported(mistakes):
     (problem,) = mistakes(("b: grey", "b: x_real"))
-    assert problem.startswith("tiny.yaml:10:3: tensors.grey is read by nothing")
+    assert problem.startswith("tiny.yaml:10:3: nothing reads tensors.grey")
 
 
 @pytest.mark.parametrize(
@@ -180,7 +174,7 @@ def test_an_alias_that_only_an_alias_reads_is_of_use(check):
 @pytest.mark.parametrize("other", ["bce", "lsgan"])
 def test_players_of_different_games_are_reported(mistakes, other):
     assert mistakes(("use: gan/hinge, player: generator", f"use: gan/{other}, player: generator")) == [
-        f"tiny.yaml:15:24: losses.g.adversarial plays {other} against losses.d.adversarial, which plays hinge "
+        f"tiny.yaml:15:24: losses.g.adversarial uses {other}, but losses.d.adversarial uses hinge "
         f"(use one objective for both players)"
     ]
 
@@ -190,7 +184,7 @@ def test_players_of_different_games_are_reported(mistakes, other):
 )
 def test_two_players_of_one_side_are_reported(mistakes, name, player, place):
     assert mistakes((f"use: gan/hinge, player: {name}", f"use: gan/hinge, player: {player}")) == [
-        f"tiny.yaml:{place}: losses.g.adversarial is another {player}, and nothing plays against it "
+        f"tiny.yaml:{place}: losses.g.adversarial is another {player}, and no loss is its opponent "
         f"(a GAN has a discriminator and a generator)"
     ]
 

@@ -142,7 +142,7 @@ def test_a_domain_whose_bytes_are_no_text_is_refused_before_anything_is_trained(
         picture(root / "caf\udce9" / "a.png")  # in Latin 1
     except OSError:
         pytest.skip("file names are text here")
-    assert r"the domain 'caf\udce9' is no text in UTF-8; call it otherwise" in refusal(tmp_path, root)
+    assert r"the domain 'caf\udce9' is no text in UTF-8; rename it" in refusal(tmp_path, root)
 
 
 def test_held_out_pictures_of_other_domains_are_refused(tmp_path: Path, root: Path) -> None:

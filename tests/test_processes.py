@@ -198,8 +198,8 @@ def test_accelerates_launcher_that_starts_one_process_for_two_is_told(tmp_path: 
     )
     assert environment(tmp_path / "run")["world_size"] == 1
     told = (
-        "warning: accelerate launch has started one process, as it does without several GPUs whatever "
-        "--num_processes says; for two on a CPU: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 -m i2i_cli "
+        "warning: accelerate launch has started one process, since without several GPUs it ignores "
+        "--num_processes; for two on a CPU: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 -m i2i_cli "
         "train ..."
     )
     assert (told in done.stderr.splitlines()) == (asked != "1")

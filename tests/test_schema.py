@@ -247,7 +247,7 @@ def test_names_have_summaries_and_keys_their_types_and_defaults(schema: Schema) 
     named = {
         case["const"]: case["description"] for case in schema["$defs"]["Term"]["else"]["properties"]["use"]["anyOf"]
     }
-    assert named["l1"] == "Mean absolute difference E|input − target| of two tensors of the same shape."
+    assert named["l1"] == "Mean absolute difference of two tensors of the same shape."
     r1 = component(schema, "loss", "r1")
     assert r1["description"].startswith("Gradient penalty on real pictures")
     assert r1["properties"].keys() == {"use", "gamma", "real_logits", "x_real_leaf"}  # nested: nothing of the core's

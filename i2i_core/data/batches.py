@@ -188,7 +188,7 @@ def _explained(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tenso
     try:
         yield from batches
     except BaseException as error:
-        traceback.clear_frames(error.__traceback__)  # the error would keep the workers, as would this frame
+        traceback.clear_frames(error.__traceback__)  # else the error keeps the workers alive, and so does this frame
         if not isinstance(error, DataError):
             raise
         raise DataError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
@@ -220,7 +220,7 @@ def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> list[Tensor]:
     crops: left, top, right and bottom in pixels, and 1 for a horizontal flip or 0, (n, 5), on the CPU.
     """
     if pictures.device.type != "cpu":
-        pictures = pictures.float()  # only a CPU resizes bytes, and does it faster
+        pictures = pictures.float()  # F.interpolate resizes uint8 on a CPU only, where it is faster
     parts = []
     for n, (left, top, right, bottom, flip) in enumerate(crops.tolist()):
         part = pictures[n : n + 1, top:bottom, left:right].permute(0, 3, 1, 2)

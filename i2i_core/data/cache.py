@@ -83,7 +83,7 @@ def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
         sound = _sound(path, sum(counts), size)
     if not sound:
         _make(path, dataset, counts, size)
-    with suppress(OSError):  # of another user
+    with suppress(OSError):  # the file of another user
         os.utime(path)
     return Cache(path, counts, size)
 
@@ -143,7 +143,7 @@ def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: 
         handle, beside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(handle, "wb", buffering=0) as file:
-            with ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
+            with ThreadPoolExecutor() as threads:  # decoding releases the GIL
                 for _ in threads.map(keep, range(len(places))):
                     pass
             with _keeping(path):

@@ -93,7 +93,7 @@ def find_broken(paths: Sequence[Path], min_size: int = 8) -> dict[Path, str]:
     }
     keys = {path: _key(path, min_size) for path in paths if path not in broken}
     new = [path for path, key in keys.items() if key not in known]
-    with warnings.catch_warnings(), ThreadPoolExecutor() as threads:  # decoding leaves Python's lock to others
+    with warnings.catch_warnings(), ThreadPoolExecutor() as threads:  # decoding releases the GIL
         warnings.simplefilter("ignore")
         known |= {
             keys[path]: why
@@ -119,7 +119,7 @@ def examine(path: Path, min_size: int) -> str:
     """Return the reason why `path` cannot be used, or ""."""
     try:
         width, height = open_picture(path).size
-    except Exception as error:  # a decoder may raise anything on a mutilated file
+    except Exception as error:  # a decoder may raise anything on a damaged file
         return why_broken(error)
     return f"{width} x {height} pixels" if min(width, height) < min_size else ""
 

@@ -61,7 +61,10 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
-    """Convert a decoded picture of any mode to RGB: transparent parts on white, 16-bit grey scaled to 8 bits."""
+    """Convert a decoded picture of any mode to RGB: transparent parts on white, 16-bit grey scaled to 8 bits.
+
+    A picture that is RGB is returned as it is.
+    """
     if picture.mode.startswith("I") or picture.mode == "F":  # convert("RGB") would clip 16 bits to 8
         grey = np.nan_to_num(np.asarray(picture, dtype=np.float64), posinf=0.0, neginf=0.0)
         top = 65535.0 if picture.mode.startswith("I") else float(grey.max(initial=1.0))
@@ -121,7 +124,7 @@ def read_picture(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # see MAX_PIXELS
             return open_picture(path)
-    except Exception as error:  # a decoder may raise anything on a mutilated file
+    except Exception as error:  # a decoder may raise anything on a damaged file
         raise DataError(f"{path} cannot be used as a picture: {why_broken(error)}") from error
 
 

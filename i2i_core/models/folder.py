@@ -31,7 +31,7 @@ CONFIG, WEIGHTS, CARD, RECIPE = "config.json", "model.safetensors", "README.md",
 Guide = Literal["latent", "reference", "plain"]
 """Source of a style: a random latent, a reference picture of the target domain, or none."""
 Side = Annotated[int, Field(ge=1, le=8192)]
-"""Pixels. The limit guards against a config.json of unknown origin, since pictures are resized to this size."""
+"""Pixels. The limit guards against a config.json of unknown origin, since pictures are padded to this size."""
 
 
 class File(Section):

@@ -139,14 +139,14 @@ def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase])
     recipe, aliases = checked.recipe, _aliases(checked.recipe)
     for network in recipe.networks.keys() - {name for phase in recipe.phases.values() for name in phase.train}:
         checker.report(
-            f"network {network} is trained by no phase", ("networks", network), "add it to a phase's train", key=True
+            f"no phase trains network {network}", ("networks", network), "add it to a phase's train", key=True
         )
     for group in recipe.losses.keys() - {name for phase in recipe.phases.values() for name in phase.losses}:
-        checker.report(f"losses.{group} is minimised by no phase", ("losses", group), key=True)
+        checker.report(f"no phase minimises losses.{group}", ("losses", group), key=True)
     for step in planned:
         for network in set(step.trains) - set().union(*(reached(t.arguments) for t in step.terms)):
             checker.report(
-                f"phase {step.name} trains {network}, on which none of its losses depends",
+                f"phase {step.name} trains {network}, but none of its losses depends on it",
                 ("phases", step.name, "train", step.trains.index(network)),
             )
     if not checker.problems:  # else the network that cannot learn is reported
@@ -163,7 +163,7 @@ def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase])
     reads += [loss.reads for loss in checked.losses.values()]
     read = set(aliases.values()).union(*(named.values() for named in reads))
     for name in recipe.tensors.keys() - read:
-        checker.report(f"tensors.{name} is read by nothing", ("tensors", name), did_you_mean(name, read), key=True)
+        checker.report(f"nothing reads tensors.{name}", ("tensors", name), did_you_mean(name, read), key=True)
     for place in aliases:
         if place[-1] not in read:
             checker.report(f"no tensor or loss reads {place[-1]}", place, did_you_mean(str(place[-1]), read), key=True)
@@ -176,7 +176,7 @@ def _players(checked: Checked, checker: Checker) -> None:
     if len(players) > 1 and len(sides) == 1 and None not in sides:  # a plugin's losses need not name their player
         group, name = list(players)[-1]
         checker.report(
-            f"losses.{group}.{name} is another {sides.pop()}, and nothing plays against it",
+            f"losses.{group}.{name} is another {sides.pop()}, and no loss is its opponent",
             ("losses", group, name, "player"),
             "a GAN has a discriminator and a generator",
         )
@@ -184,7 +184,7 @@ def _players(checked: Checked, checker: Checker) -> None:
         (other_group, other), first = next(iter(players.items()))
         if objective != first:
             checker.report(
-                f"losses.{group}.{name} plays {objective} against losses.{other_group}.{other}, which plays {first}",
+                f"losses.{group}.{name} uses {objective}, but losses.{other_group}.{other} uses {first}",
                 ("losses", group, name, "use"),
                 "use one objective for both players",
             )

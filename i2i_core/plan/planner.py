@@ -137,12 +137,7 @@ class Planner:
             name = error.chain[-1]
             how = f"under the aliases of phase {phase}" if phase else "without the aliases of a phase"
             raise RecipeError(
-                [
-                    Problem(
-                        f"nothing makes the tensor {name}, which is asked for {how}",
-                        hint=did_you_mean(name, self.names()),
-                    )
-                ]
+                [Problem(f"nothing makes the tensor {name} {how}", hint=did_you_mean(name, self.names()))]
             ) from None
 
     def iteration(self, requests: Sequence[Request], share: bool = True) -> list[PlannedPhase]:

@@ -65,7 +65,7 @@ def scalar(text: str) -> Any:
     """Return the value of a plain scalar under YAML 1.2's core schema: decimal, with optional groups (100_000)."""
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]
-    if _INT.fullmatch(text) and len(text) <= 1000:  # Python reads no integer of thousands of digits
+    if _INT.fullmatch(text) and len(text) <= 1000:  # Python refuses longer ones
         return int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
 

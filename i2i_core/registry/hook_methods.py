@@ -14,7 +14,7 @@ def event_problems(cls: type) -> list[Problem]:
     """Return a problem for each method whose name is a misspelt event, and for each argument that its event lacks."""
     problems = []
     for name in (n for n in vars(cls) if not n.startswith("_") and n not in EVENTS and callable(getattr(cls, n))):
-        for close in difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.8):  # `run` and `start` are fine names
+        for close in difflib.get_close_matches(name, EVENTS, n=1, cutoff=0.8):  # `run` and `start` are allowed
             problems.append(
                 Problem(
                     f"hook {cls.__name__} has a method {name}, which is not an event", hint=f"did you mean {close}?"

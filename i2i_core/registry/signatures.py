@@ -64,7 +64,7 @@ def signature_of(target: Any, kind: str) -> Signature:
     wants, optional = call_arguments(target) if kind in TENSOR_KINDS else ((), frozenset())
     try:
         hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
-    except NameError:  # names imported under TYPE_CHECKING only: checked as anything
+    except NameError:  # names imported under TYPE_CHECKING only; keys are then not checked
         hints = {}
     return Signature(params, hints, wants, optional)
 

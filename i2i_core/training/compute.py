@@ -136,9 +136,10 @@ def checkpoint_blocks(network: nn.Module) -> None:
 
 
 class _AsThen(freezing):
-    """A context manager for recomputation: frozen parameters and buffers of a module are as at its creation.
+    """A context manager that restores a module for recomputation, as it was when this object was created.
 
-    So a batch norm updates its statistics once, and a spectral norm divides by the same number both times.
+    The same parameters are frozen, and the buffers are copies. So a batch norm updates its statistics once, and a
+    spectral norm divides by the same number both times.
     """
 
     def __init__(self, module: nn.Module) -> None:

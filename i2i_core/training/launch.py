@@ -55,7 +55,7 @@ def train(
         watch_parent()
     elif launched_alone():
         warn(
-            "accelerate launch has started one process, as it does without several GPUs whatever --num_processes says; "
+            "accelerate launch has started one process, since without several GPUs it ignores --num_processes; "
             "for two on a CPU: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 -m i2i_cli train ..."
         )
     launch = _Launch(checked, plugins, accelerator, warn if accelerator.is_main_process else lambda _: None)

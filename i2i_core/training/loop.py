@@ -96,7 +96,7 @@ class _Phase:
         with self.run.accelerator.autocast():
             losses = {term.name: self._loss(term, values) for term in due}
         total = sum((loss * weights[name] for name, loss in losses.items()), torch.zeros(()))
-        if total.requires_grad:  # else what is due is constant
+        if total.requires_grad:  # else all losses that are due are constant
             self._backward(total)
         for node in self.planned.release:
             values.pop(node, None)

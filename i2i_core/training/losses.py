@@ -18,7 +18,7 @@ GANLoss = Callable[..., Tensor]
 
 
 def l1(input: Tensor, target: Tensor) -> Tensor:
-    """Mean absolute difference E|input − target| of two tensors of the same shape."""
+    """Mean absolute difference of two tensors of the same shape."""
     return F.l1_loss(input, target)
 
 

@@ -81,7 +81,7 @@ class Shapes(LiveStorages):
         if not fake and (tensors or isinstance(result, Tensor) and result.dtype is torch.int64):
             with unset_fake_temporarily():
                 result = operator(*args, **(kwargs or {}))
-        self.memo.clear()  # nn.Module.to refuses parameters that something refers to weakly
+        self.memo.clear()  # nn.Module.to refuses parameters with weak references
         return self.counted(result)
 
 
