@@ -25,8 +25,8 @@ class _Manager(pluggy.PluginManager):
 def event_bus(hooks: Mapping[str, object]) -> pluggy.HookRelay:
     """Return a pluggy relay: `bus.after_step(run=run, losses=...)` calls every hook with that method.
 
-    Hooks are called in the order of the recipe, except those with `order` "first" or "last". Among these, hooks with
-    state come first, so that a checkpoint includes the state of all.
+    Hooks are called in the order of the recipe, except those with `order` "first" or "last". Among hooks of one
+    `order`, those with state come first, so that a checkpoint includes the state of all.
     """
     manager = _Manager("i2i_events")
     manager.add_hookspecs(Hook)
