@@ -62,7 +62,8 @@ def test_a_network_that_is_sized_later_is_told() -> None:
     with pytest.raises(ValueError) as error:
         spectral_norm(nn.Sequential(nn.LazyConv2d(4, 3)))
     assert str(error.value) == (
-        "Sequential has lazy layers, which get their sizes from the first batch; spectral_norm needs layers of known size"
+        "Sequential has lazy layers, which get their sizes from the first batch; spectral_norm needs layers of "
+        "known size"
     )
 
 
