@@ -244,7 +244,8 @@ def line_of(text, start):
 def test_masks_without_a_skip_are_reported(plugins):
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
     assert stargan(plugins, text, "networks.generator.skip=null") == [
-        f"r.yaml:{line_of(text, f'  {name}:')}:3: tensors.{name} makes masks, but the generator has no skip that uses them"
+        f"r.yaml:{line_of(text, f'  {name}:')}:3: tensors.{name} makes masks, but the generator has no skip that uses "
+        "them"
         for name in ("masks", "fake_masks")
     ]
 
