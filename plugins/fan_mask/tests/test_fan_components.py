@@ -1,4 +1,4 @@
-"""What recipes use: frozen masks, masks of ones, and the high-pass skip."""
+"""Tests of the components: masks from a frozen FAN, masks of ones, and the high-pass skip."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def test_r_t_is_the_mean_sign_of_real_logits_and_has_no_gradient() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Of one step, in which p does not move: batches of 4, p rises from 0 to 1 in 100 pictures."""
+    """Run of one step, in which p does not change: batches of 4, p rises from 0 to 1 in 100 pictures."""
     folder = tmp_path_factory.mktemp("regularize") / "run"
     return train(folder, "steps=1", ADA, OVERFITTING, HOOK % "speed: 100, target: 0.5", *NO_GRIDS)
 

@@ -23,10 +23,10 @@ def problems(recipe: Recipe) -> list[Problem]:
         name: use.params.get("style_dim", STYLE_DIM) for name, use in recipe.networks.items() if use.use in WITH_STYLE
     }
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         found.append(
             Problem(
-                f"the networks differ in style_dim: {said}",
+                f"the networks differ in style_dim: {listed}",
                 recipe.mark("networks", key=True),
                 "give all of them the same style_dim",
             )

@@ -171,8 +171,8 @@ def _model(
         for spec in checked.tensors.values():
             build(spec, facts)
     except RecipeError as error:
-        said = error.problems[0].message.replace(weights, str(fan))
-        raise CheckpointError(f"{checkpoint} cannot be used: {said}") from None
+        reason = error.problems[0].message.replace(weights, str(fan))
+        raise CheckpointError(f"{checkpoint} cannot be used: {reason}") from None
     match(
         {name: networks[name].state_dict() for name in original.networks},
         original.networks,

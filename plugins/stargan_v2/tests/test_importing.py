@@ -329,7 +329,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def losses(folder: Path, recipe: Path, pictures: Path, *sets: str) -> dict[str, float]:
-    """Of the first iteration."""
+    """Train one iteration and return its losses."""
     train(
         folder,
         f"data.root={pictures}",

@@ -1,4 +1,4 @@
-"""What a checkpoint of the original is follows from the shapes of its tensors."""
+"""Tests that the settings of an original checkpoint follow from the shapes of its tensors."""
 
 from __future__ import annotations
 

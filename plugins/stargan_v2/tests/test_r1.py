@@ -206,7 +206,7 @@ class Constant(nn.Conv2d):
 
 
 class Attention(nn.Module):
-    """What autograd takes for constant."""
+    """Network with a factor that autograd treats as constant."""
 
     def forward(self, x):
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What does not fit together is one sentence with its place, before anything is trained for nothing."""
+"""Tests that mistakes in a recipe are reported in one sentence with their place, before training."""
 
 from __future__ import annotations
 
