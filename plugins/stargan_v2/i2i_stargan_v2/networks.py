@@ -68,7 +68,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if skip is not None and not isinstance(skip, Skip):
-            raise ValueError(f"{type(skip).__name__} is no skip, as it has no sizes; use for example fan_mask/high_pass")
+            raise ValueError(f"{type(skip).__name__} has no sizes, so it is no skip; choose fan_mask/high_pass")
         dims = widths(image_size, channel_base, max_channels)
         dims = dims[:-2] if skip is None else dims[:-1]
         heights = [image_size[0] >> level for level in range(len(dims))]
