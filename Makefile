@@ -1,5 +1,6 @@
-# make demo | test | check | docs | install | registry | bench | bench-full. Everything happens in .venv. `install` fetches
-# what training and tests need, once; `docs` what the documentation needs, and so does `test`, which builds it.
+# make install | demo | test | test-slow | check | docs | registry | bench | bench-full
+# All targets use the virtual environment .venv. `install` creates it with all packages for training and tests. `docs`
+# and `test` also install the packages for the documentation.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -43,8 +44,8 @@ docs: install $(DOCS)
 registry: install
 	$(BIN)/python -m i2i_cli.catalogue registry.yaml i2i_core/registry/registry.yaml
 
-bench: install  # about ten minutes on two idle cores
+bench: install  # takes about ten minutes on two idle cores
 	$(BIN)/python -m benchmarks quick
 
-bench-full: install  # more than half an hour
+bench-full: install  # takes more than half an hour
 	$(BIN)/python -m benchmarks full

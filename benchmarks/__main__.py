@@ -1,16 +1,16 @@
-"""The product beside a straightforward StarGAN v2, taking turns: python -m benchmarks VERB [--size N] [--masks]
+"""Benchmarks of i2i (product) against a straightforward StarGAN v2 (baseline): python -m benchmarks BENCHMARK
 
-    flops   an iteration's FLOPs
-    train   an iteration's CPU and wall seconds, and peak memory
-    infer   a translation's seconds, per picture and per style of a picture
+    flops   FLOPs of an iteration
+    train   CPU seconds, wall seconds and peak memory of an iteration
+    infer   seconds of a translation, per picture and per style of one picture
     load    seconds per picture from JPEG files to a batch
-    start   seconds from a process's start to the end of its first step
+    start   seconds from the start of a process to the end of its first step
 
-    quick   a choice of these, in ten minutes on two idle cores; kept in results.json and README.md
-    full    all of them at 64, 128 and 256 px, with and without masks; kept likewise
-    table   README.md's table from results.json
+    quick   a selection, in ten minutes on two idle cores; written to results.json and README.md
+    full    all at 64, 128 and 256 px, with and without masks; written to results.json and README.md
+    table   write the table of README.md from results.json
 
-Every ratio is product ÷ baseline: smaller is better. benchmarks/README.md says what each side does.
+A ratio is product ÷ baseline; smaller is better. benchmarks/README.md describes both sides.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from i2i_core.errors import I2IError
 
 BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
 SIZE, THREADS = {"start": 64}, {"train": 2}
-"""Where they are not 256 px and 1."""
+"""Default sizes other than 256 px, and default numbers of threads other than 1."""
 QUICK = (
     "flops",
     "flops --masks",
@@ -41,7 +41,7 @@ QUICK = (
     "start",
 )
 BATCHES = {256: 2, 128: 4, 64: 8}
-"""Of training by size in `full`: about the same work."""
+"""Batch sizes of training by picture size in `full`, of about equal work."""
 FULL = (
     *(f"{verb} --size {size}{masks}" for verb in ("flops", "infer") for size in BATCHES for masks in ("", " --masks")),
     *(
@@ -57,7 +57,7 @@ FULL = (
 def result(
     verb: str, size: int | None, batch: int | None, masks: bool, blocks: int, threads: int | None, sets: Sequence[str]
 ) -> dict[str, Any]:
-    """What was measured, how and when, and the figures of both sides with their ratio."""
+    """Run a benchmark and return its settings, the date, and the figures of both sides with their ratio."""
     size, batch = size or SIZE.get(verb, 256), batch or BATCH[verb]
     turns = {"blocks": blocks, "threads": threads or THREADS.get(verb, 1)}
     facts: dict[str, Any] = {
@@ -68,7 +68,7 @@ def result(
         "sets": list(sets),
         "date": datetime.now(UTC).date().isoformat(),
     }
-    # Imported where they are used: a process that starts others must not have torch in its memory.
+    # Imported where they are used: a process that starts other processes must not import torch.
     if verb == "flops":
         from benchmarks import flops
         from benchmarks.case import Case
@@ -86,7 +86,7 @@ def result(
 
 
 def positive(text: str) -> int:
-    """A whole number from 1 on; argparse says what else is not one."""
+    """Parse an integer of at least 1; argparse reports the ValueError."""
     if (number := int(text)) < 1:
         raise ValueError
     return number
@@ -97,18 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("verb", choices=[*BATCH, "quick", "full", "table"])
-    parser.add_argument("--size", type=positive, help="pixels, a power of two from 32 on (256; 64 for start)")
+    parser.add_argument("--size", type=positive, help="pixels of a side, a power of two from 32 (256; 64 for start)")
     parser.add_argument(
         "--batch",
         type=positive,
-        help=f"pictures of a batch ({BATCH['flops']} for flops, "
+        help=f"pictures in a batch ({BATCH['flops']} for flops, "
         f"{BATCH['train']} for train, {BATCH['start']} for start)",
     )
-    parser.add_argument("--masks", action="store_true", help="CelebA-HQ's recipe with FAN's masks instead of AFHQ's")
-    parser.add_argument("--blocks", type=positive, default=3, help="turns of each side, after one to warm up (3)")
-    parser.add_argument("--threads", type=positive, help="of each side (2 for train, else 1)")
+    parser.add_argument("--masks", action="store_true", help="use CelebA-HQ's recipe with masks from FAN, not AFHQ's")
+    parser.add_argument("--blocks", type=positive, default=3, help="blocks of each side, after a warm-up block (3)")
+    parser.add_argument("--threads", type=positive, help="threads of each side (2 for train, else 1)")
     parser.add_argument(
-        "--set", action="append", default=[], dest="sets", metavar="A.B=VALUE", help="change the product's recipe"
+        "--set", action="append", default=[], dest="sets", metavar="A.B=VALUE", help="change the recipe of the product"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def suite(commands: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Measure each in a process of its own, and keep what it found."""
+    """Run each benchmark in its own process, and save and yield the results."""
     for command in commands:
         print(f"{datetime.now():%H:%M:%S}  {command}", file=sys.stderr)
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Whether the baseline and the product compute the same, which comes before any comparison of their speed."""
+"""Comparison of the results of baseline and product, which precedes any comparison of their speed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchmarks.overhead import train_on
 from i2i_core.training.events import event_bus
 
 NOISE = 1e-10
-"""A gradient below this share of the largest is rounding."""
+"""Share of the largest gradient below which a gradient is rounding noise."""
 
 
 class Losses:
-    """A hook that keeps the losses of every iteration."""
+    """Hook that records the losses of every iteration."""
 
     def __init__(self) -> None:
         self.found: list[dict[str, Tensor]] = []
@@ -27,9 +27,10 @@ class Losses:
 
 
 def largest_differences(case: Case, *, steps: int = 2, channel_base: int, max_channels: int) -> dict[str, float]:
-    """Of losses, parameters and averages after both trained some steps on the same batches from the same weights.
+    """Return the largest differences of losses, parameters and averages after some steps of both sides.
 
-    Call it with a case in float64. Losses are compared relative to 1 + the loss.
+    Both sides start from the same weights and train on the same batches. The case must be in float64. Differences of
+    losses are relative to 1 + the loss.
     """
     narrow = [
         f"networks.{name}.{key}={value}"
@@ -71,7 +72,7 @@ def largest_differences(case: Case, *, steps: int = 2, channel_base: int, max_ch
 
 
 def cancelled(generator: nn.Module) -> set[str]:
-    """Biases that an instance norm cancels: their gradient is rounding, of which Adam makes whole steps."""
+    """Return the biases that an instance norm cancels; their gradient is rounding noise, which Adam scales up."""
     gradients = {name: float(p.grad.norm()) for name, p in generator.named_parameters() if p.grad is not None}
     return {name for name, norm in gradients.items() if norm < NOISE * max(gradients.values())}
 

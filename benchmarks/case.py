@@ -1,4 +1,4 @@
-"""What is measured: pictures of a size, with or without masks; how product and baseline are built for it."""
+"""A case to measure, and the product and the baseline that are built for it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ from i2i_core.training.run import Run
 from i2i_stargan_v2.golden_fill import fill_array, inputs
 
 QUIET = ("progress", "metrics", "checkpoint", "latent", "reference")
-"""Hooks that print, save and draw; the averages stay."""
+"""Hooks that print, save and draw, which are removed; EMA stays."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """size: pixels; masks: CelebA-HQ's recipe with FAN's masks and two domains, else AFHQ's with three.
+    """Case to measure; both sides use the device that a run would choose.
 
-    sets: further changes of the product's recipe, as for `--set`. Both sides are on the device that a run chooses.
+    size: side of the pictures in pixels.
+    batch: batch size.
+    masks: if true, CelebA-HQ's recipe with masks from FAN and two domains; else AFHQ's recipe with three domains.
+    sets: further changes of the product's recipe, as for `--set`.
     """
 
     size: int
@@ -47,7 +50,7 @@ class Case:
         return 2 if self.masks else 3
 
     def batches(self, count: int = 1) -> list[dict[str, Tensor]]:
-        """Batches of smooth noise in the fields that a loader fills."""
+        """Return batches of smooth noise, with the fields of a data loader."""
         made = [inputs(f"benchmark{n}", self.batch, self.size, self.domains, self.dtype) for n in range(count)]
         return [
             {name: value.to(self.device) for name, value in fields.items() if name not in ("z_trg", "z_trg2")}
@@ -55,11 +58,11 @@ class Case:
         ]
 
     def product(self) -> Run:
-        """The bundled recipe's run at this size, started and not yet trained."""
+        """Return a run of the bundled recipe at this size, started but not trained."""
         recipe = "stargan_v2_celeba_hq.yaml" if self.masks else "stargan_v2_afhq.yaml"
         with TemporaryDirectory() as name:
             folder = Path(name)
-            for domain in range(self.domains):  # a data set wants some; the batches come from elsewhere
+            for domain in range(self.domains):  # the data set needs pictures, which are never loaded
                 (folder / f"domain{domain}").mkdir()
                 Image.new("RGB", (8, 8)).save(folder / f"domain{domain}" / "blank.png")
             given = [
@@ -80,7 +83,7 @@ class Case:
         return run
 
     def baseline(self, **widths: int) -> Training:
-        """The baseline's networks with initial weights of their own, and what trains them."""
+        """Return the training of the baseline, with newly initialised networks."""
         networks = {
             name: network.to(self.device, self.dtype)
             for name, network in build(self.size, self.domains, masked=self.masks, **widths).items()
@@ -93,7 +96,7 @@ class Case:
 
 
 def fan_state() -> dict[str, Tensor]:
-    """A random FAN whose maps are sparse, so that masks are neither empty nor full."""
+    """Return random weights of FAN that give sparse heatmaps, so that masks are neither empty nor full."""
     return {
         name: torch.from_numpy(fill_array(f"fan/{name}", tuple(tensor.shape))).float()
         if tensor.is_floating_point()

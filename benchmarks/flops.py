@@ -1,8 +1,7 @@
-"""FLOPs of an iteration, counted without computing it: every convolution and product that is dispatched.
+"""FLOPs of an iteration: all convolutions and matrix products that torch dispatches, counted without computing them.
 
-Pictures are fake tensors, which have a shape and no numbers; everything else is what a real iteration uses, so that
-whatever the product chooses by shapes or domains is counted as it runs. Optimizers' steps hold no products and are
-left out.
+Pictures are fake tensors, which have shapes but no values. Everything else is real, so the product makes the same
+choices by shape and domain as in training. The steps of optimizers contain no products and are left out.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from benchmarks.sides import Figures, with_ratio
 
 
 class Counter(TorchDispatchMode):
-    """Adds up FLOPs by torch's own formulas; unlike torch's FlopCounterMode it does not disturb R1's gradient."""
+    """Counter of FLOPs by torch's formulas; unlike torch's FlopCounterMode, it works with R1's gradient."""
 
     flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default and isinstance(args[0], FakeTensor):
-            return True  # "are all losses finite?", or a loss itself
+            return True  # the result of the finite check, or the value of a loss
         out = func(*args, **(kwargs or {}))
         if (formula := flop_registry.get(func.overloadpacket)) is not None:
             self.flops += formula(*args, **(kwargs or {}), out_val=out)
@@ -41,7 +40,7 @@ def counted(work: Callable[[], object]) -> int:
 
 
 def measure(case: Case) -> Figures:
-    """Of one iteration of each."""
+    """Count the FLOPs of one iteration of each side."""
     run, training = case.product(), case.baseline()
     for optimizer in (*(o.optimizer for o in run.optimizers.values()), *training.optimizers.values()):
         optimizer.step = lambda: None  # type: ignore[method-assign,assignment,misc]

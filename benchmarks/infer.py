@@ -1,7 +1,7 @@
-"""Translating one picture, with a style from a latent, in evaluation mode; and one picture into eight styles.
+"""Speed of translation in eval mode: one style per picture, and eight styles of one picture, with styles from latents.
 
-Baseline: its generator as a whole, once per style. Product: the networks that a run draws with, one encoding and a
-decoding per style. Masks, where there are some, are made once per picture by both.
+The baseline calls its whole generator once for each style. The product uses the networks that make the samples of a
+run; it encodes each picture once and decodes once for each style. Both compute masks, if any, once for each picture.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PICTURES, STYLES = 4, 8
 
 
 def measure(size: int, masks: bool, sets: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
-    """Seconds per picture of one style, and per style of one picture."""
+    """Measure the seconds per picture with one style, and the seconds per style of one picture."""
     turns = {"picture": (PICTURES, 1), "style": (1, STYLES)}
     found: Figures = {side: {} for side in ("baseline", "product", "ratio")}
     for name, (pictures, styles) in turns.items():

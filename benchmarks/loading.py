@@ -1,7 +1,7 @@
-"""Pictures from files to a batch in [-1, 1] on the device, by one process: seconds per picture.
+"""Speed of data loading in one process: seconds per picture from files to a batch in [-1, 1] on the device.
 
-512-px JPEGs are cropped, resized to the case's size and mirrored at random, as StarGAN v2 wants it. Baseline:
-torchvision's ImageFolder and transforms under a DataLoader, as its users write it. Product: what a run trains on.
+JPEG files of 512 px are cropped at random, resized and mirrored at random, as in StarGAN v2. The baseline uses
+torchvision's ImageFolder and transforms with a DataLoader. The product uses the batches of a run.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from benchmarks.sides import Figures, Turn, Work, alternate
 
 SIDE, PER_DOMAIN, BATCH = 512, 32, 8
 PICTURES = 96
-"""Of a turn: 12 of the baseline's batches; 4 of the product's, whose samples have a source and two references."""
+"""Pictures of a block: 12 batches of the baseline, or 4 of the product, whose samples have three pictures each."""
 
 
 def photo(rng: np.random.Generator, side: int = SIDE) -> Image.Image:
-    """Noise with much at coarse and some at all finer scales, about 125 kB as a JPEG of quality 95, as photographs."""
+    """Create noise with the spectrum of a photograph; it has about 125 kB as a JPEG of quality 95."""
     picture = np.zeros((side, side, 3), np.float32)
     cells = 4
     while cells <= side:
@@ -34,7 +34,7 @@ def photo(rng: np.random.Generator, side: int = SIDE) -> Image.Image:
 
 
 def measure(size: int, sets: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
-    """Seconds per picture of `size` px."""
+    """Measure the seconds per picture of `size` px."""
     rng = np.random.default_rng(0)
     with TemporaryDirectory() as name:
         for domain in ("cat", "dog", "wild"):
@@ -84,7 +84,7 @@ def _product(size: int, folder: str, sets: Sequence[str]) -> Work:
     from i2i_core.training.compute import make_accelerator
     from i2i_core.training.run import Run
 
-    os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"  # of pictures that no one will load again
+    os.environ["XDG_CACHE_HOME"] = f"{folder}/cache"  # a temporary cache, deleted after the benchmark
     narrow = [f"networks.{network}.channel_base={size}" for network in ("generator", "style_encoder", "discriminator")]
     given = [
         f"data.root={folder}/photos",

@@ -1,10 +1,10 @@
-"""Peak memory of an iteration with each switch that saves some: predicted, and measured where asked.
+"""Peak memory of an iteration, predicted for each setting that saves memory.
 
     python -m benchmarks.memory [--size 256] [--batch 8] [--masks] [--measure] [--json]
 
-StarGAN v2 at the paper's widths, with or without masks, on the pictures of the quick start. `baseline` is the recipe as
-it is, `product` every switch, `ratio` product over baseline. --measure trains one iteration for real, each in a process
-of its own, and gives what that process then takes more than before.
+The networks are those of StarGAN v2 at the paper's widths, with or without masks, on the pictures of the quick start.
+`baseline` is the unchanged recipe, `product` has all settings, and `ratio` is product ÷ baseline. With --measure, each
+case also trains one iteration in its own process, and the increase of the memory of this process is reported.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from i2i_cli.memory import Switches, switches
+from i2i_cli.memory_advice import Switches, switches
 from i2i_core.plan.check import load
 from i2i_core.plan.checked import Checked
 from i2i_core.registry.plugins import discover
@@ -44,7 +44,7 @@ def rows(size: int, batch: int, masks: bool) -> list[Switches]:
 
 
 def measured(*options: str) -> dict[str, int]:
-    """In a process of its own: bytes of its tensors at a time, and of its memory over what it had before."""
+    """Train an iteration in its own process; return the peak bytes of its tensors and the increase of its memory."""
     code = f"from benchmarks.memory import spend; spend({options!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     found: dict[str, int] = json.loads(done.stdout)
@@ -67,9 +67,9 @@ def spend(options: Sequence[str]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.memory", description=__doc__.partition("\n")[0])
     parser.add_argument("--size", type=int, default=256, help="pixels of a side")
-    parser.add_argument("--batch", type=int, default=8, help="samples of an iteration")
-    parser.add_argument("--masks", action="store_true", help="with the skip under masks")
-    parser.add_argument("--measure", action="store_true", help="train an iteration for real, too")
+    parser.add_argument("--batch", type=int, default=8, help="batch size")
+    parser.add_argument("--masks", action="store_true", help="use a generator with skip and masks")
+    parser.add_argument("--measure", action="store_true", help="also train an iteration and measure its memory")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
     recipe = (options.size, options.batch, options.masks)

@@ -1,11 +1,11 @@
-"""What the framework costs: an iteration of the quick start against the same iteration written out by hand.
+"""Overhead of i2i: an iteration of the quick start against the same iteration in plain PyTorch.
 
     python -m benchmarks.overhead [--json]
 
-Both train the same modules with the same losses, batches and optimizers, share the same computations and end with the
-same parameters, which is checked first. Then blocks of iterations alternate in one process with one thread; the figure
-is the ratio of the medians of CPU time per iteration. What is left is the framework's own: looking up the plan, tensors
-by name, events, and the checks of every phase that losses and gradients are numbers.
+Both sides train the same modules with the same losses, batches and optimizers, and share the same computations. The
+benchmark first checks that they end with the same parameters. Then blocks of iterations alternate in one process with
+one thread, and the medians of CPU time per iteration are compared. The difference is the cost of the plan, of named
+tensors, of events and of the finite check in each phase.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from i2i_stargan_v2.losses import cycle, diversity, style
 from i2i_stargan_v2.r1 import logits_for_r1
 
 QUIET = ("progress", "checkpoint", "latent", "reference", "true_pairs")
-"""Hooks that print, save and draw now and then; the metrics and the averages stay."""
+"""Hooks that print, save and draw, which are removed; metrics and EMA stay."""
 Batch = Mapping[str, Tensor]
 
 
 def quick_start(*sets: str) -> Run:
-    """The quick-start recipe, built and not yet trained."""
+    """Return a run of the quick-start recipe, started but not trained."""
     hooks = [f"hooks.{name}=null" for name in QUIET]
     run = Run(load("stargan_v2.yaml", [*hooks, *sets], discover()), make_accelerator("fp32"), None)
     run.start()
     return run
 
 
-class ByHand:
-    """StarGAN v2's iteration in plain PyTorch, as one would write it for this recipe alone."""
+class PlainPyTorch:
+    """Iteration of StarGAN v2 in plain PyTorch, written for this recipe alone."""
 
     def __init__(self, run: Run) -> None:
         self.networks, self.optimizers = run.networks, run.optimizers
@@ -64,7 +64,7 @@ class ByHand:
         self.step = 0
 
     def iterate(self, batch: Batch, z: Tensor, z2: Tensor) -> None:
-        """One iteration: D twice, then G with F and E, then G alone, then the averages."""
+        """Train one iteration: D twice, then G with F and E, then G alone, then EMA."""
         G, F, E, D = self.G, self.F, self.E, self.D
         x, y, y_trg = batch["x_real"], batch["y_org"], batch["y_trg"]
         masks, leaf = everywhere(x), x.detach().requires_grad_()
@@ -122,7 +122,7 @@ class ByHand:
             p.grad = None
         torch.autograd.backward(loss, inputs=parameters)
         for p in parameters:
-            if p.grad is None:  # a head of a domain that the batch lacks
+            if p.grad is None:  # the head of a domain that is not in the batch
                 p.grad = torch.zeros_like(p)
         for name in names:
             optimizer, schedule = self.optimizers[name].optimizer, self.optimizers[name].lr
@@ -133,7 +133,7 @@ class ByHand:
 
 
 def train_on(run: Run, batches: Sequence[Batch]) -> None:
-    """The framework's trainer on batches that are already there."""
+    """Train with the trainer of i2i on the given batches."""
 
     def given() -> Generator[dict[str, Tensor]]:
         yield from map(dict, batches)
@@ -151,31 +151,31 @@ def largest_difference(networks: Mapping[str, nn.Module], others: Mapping[str, n
 
 
 def check(framework: Run, other: Run) -> float:
-    """The largest difference of a parameter after both trained 2 steps of the same run, in float64."""
-    by_hand, batches = ByHand(other), list(itertools.islice(framework.batches(), 2))
+    """Return the largest difference of a parameter after 2 steps of the same run in float64."""
+    plain, batches = PlainPyTorch(other), list(itertools.islice(framework.batches(), 2))
     for step, batch in enumerate(batches):
-        draws, dim = framework.draws(step), by_hand.F.latent_dim
+        draws, dim = framework.draws(step), plain.F.latent_dim
         assert isinstance(dim, int)
-        by_hand.iterate(batch, draws.normal("z_trg")(dim), draws.normal("z_trg2")(dim))
+        plain.iterate(batch, draws.normal("z_trg")(dim), draws.normal("z_trg2")(dim))
     train_on(framework, batches)
     return max(
-        largest_difference(framework.networks, by_hand.networks),
-        largest_difference(framework.hooks["ema"].averages, by_hand.averages),
+        largest_difference(framework.networks, plain.networks),
+        largest_difference(framework.hooks["ema"].averages, plain.averages),
     )
 
 
 def seconds(work: Callable[[], None], iterations: int) -> float:
-    """CPU seconds of this process per iteration."""
+    """Measure the CPU seconds of this process per iteration."""
     started = time.process_time()
     work()
     return (time.process_time() - started) / iterations
 
 
 def measure(blocks: int = 20, iterations: int = 4, sets: Sequence[str] = ()) -> dict[str, float]:
-    """Milliseconds of an iteration by the framework and by hand, and the framework's share on top in per cent."""
+    """Measure the milliseconds of an iteration of i2i and of plain PyTorch, and the overhead in per cent."""
     torch.set_num_threads(1)
     difference = check(*(quick_start("precision=fp64", *sets) for _ in range(2)))
-    framework, by_hand = quick_start(*sets), ByHand(quick_start(*sets))
+    framework, plain = quick_start(*sets), PlainPyTorch(quick_start(*sets))
     made = list(itertools.islice(framework.batches(), 8))
     endless: Iterator[Batch] = itertools.cycle(made)
 
@@ -185,7 +185,7 @@ def measure(blocks: int = 20, iterations: int = 4, sets: Sequence[str] = ()) -> 
     def b() -> None:
         for batch in itertools.islice(endless, iterations):
             size = len(batch["x_real"])
-            by_hand.iterate(batch, torch.randn(size, 16), torch.randn(size, 16))
+            plain.iterate(batch, torch.randn(size, 16), torch.randn(size, 16))
 
     times: dict[Callable[[], None], list[float]] = {a: [], b: []}
     for block in range(blocks):
@@ -194,7 +194,7 @@ def measure(blocks: int = 20, iterations: int = 4, sets: Sequence[str] = ()) -> 
     ours, theirs = statistics.median(times[a]), statistics.median(times[b])
     return {
         "framework_ms": 1000 * ours,
-        "by_hand_ms": 1000 * theirs,
+        "pytorch_ms": 1000 * theirs,
         "overhead_percent": 100 * (ours / theirs - 1),
         "largest_difference": difference,
         "iterations": blocks * iterations,
@@ -203,8 +203,8 @@ def measure(blocks: int = 20, iterations: int = 4, sets: Sequence[str] = ()) -> 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=__doc__.partition("\n")[0])
-    parser.add_argument("--blocks", type=int, default=20, help="pairs of blocks, alternating")
-    parser.add_argument("--iterations", type=int, default=4, help="iterations of a block")
+    parser.add_argument("--blocks", type=int, default=20, help="number of alternating pairs of blocks")
+    parser.add_argument("--iterations", type=int, default=4, help="iterations in a block")
     parser.add_argument("--set", action="append", default=[], metavar="A.B=VALUE", help="change the recipe")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
@@ -213,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(json.dumps(found))
     else:
         print(
-            "{framework_ms:.1f} ms an iteration, {by_hand_ms:.1f} ms by hand: {overhead_percent:+.2f} % "
+            "i2i {framework_ms:.1f} ms per iteration, plain PyTorch {pytorch_ms:.1f} ms: {overhead_percent:+.2f} % "
             "(medians of CPU time, {iterations} iterations each; parameters agree to {largest_difference:.1g})".format(
                 **found
             )

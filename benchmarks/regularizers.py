@@ -1,8 +1,8 @@
-"""What regularizers add to the time of the quick start's discriminator, forward and backward.
+"""Time that regularisers add to the forward and backward pass of the quick start's discriminator.
 
     OMP_NUM_THREADS=1 python -m benchmarks.regularizers
 
-Each takes its turn in every round, since a machine's speed drifts; medians of CPU time.
+The results are medians of CPU time. Each round measures all of them, since the speed of a machine drifts.
 """
 
 from __future__ import annotations

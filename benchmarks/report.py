@@ -1,4 +1,4 @@
-"""Results as a table: in the terminal, and in benchmarks/README.md from benchmarks/results.json."""
+"""Tables of results for the terminal and for benchmarks/README.md, from benchmarks/results.json."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Result = Mapping[str, Any]
 
 
 def save(result: Result) -> None:
-    """Keep a result in place of the one before of the same case; results of another machine or torch are dropped."""
+    """Save a result, replacing the previous one of its case; results of other machines or versions are removed."""
     where = {"machine": machine(), "cores": os.cpu_count(), "python": platform.python_version()}
     where |= {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
@@ -34,7 +34,7 @@ def save(result: Result) -> None:
 
 
 def machine() -> str:
-    """The processor's name, as Linux says it."""
+    """Name of the processor."""
     try:
         found = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text())
     except OSError:
@@ -51,7 +51,7 @@ def show(results: Sequence[Result]) -> None:
 
 
 def readme() -> str:
-    """README.md with the table of results.json between its two marks."""
+    """Return README.md with the table of results.json between its two markers."""
     known = json.loads(RESULTS.read_text())
     lines = [
         "| " + " | ".join(COLUMNS) + " |",
@@ -69,7 +69,7 @@ def readme() -> str:
 
 
 def rows(result: Result) -> Iterator[tuple[str, ...]]:
-    """A row per measure."""
+    """Yield a row for each measure of a result."""
     case = f"{result['size']} px"
     case += f", batch {result['batch']}" if result["benchmark"] in ("flops", "train") else ""
     case += ", masks" * result["masks"]

@@ -1,7 +1,7 @@
-"""Product and baseline in processes of their own, which take turns.
+"""Measurement of product and baseline in separate processes that take turns.
 
-A machine's speed drifts, so blocks of work alternate; a process's peak memory is its own, so neither side works in
-the process that measures (which imports no torch: a child inherits its parent's peak).
+The speed of a machine drifts, so blocks of work alternate. Each side has its own process, so that its peak memory can
+be measured. The parent process does not import torch, because a child inherits its parent's peak memory.
 """
 
 from __future__ import annotations
@@ -18,24 +18,29 @@ from typing import Any
 SIDES = ("baseline", "product")
 Work = Callable[[], object]
 Figures = dict[str, dict[str, float]]
-"""By side, and `ratio`: a measure's name -> its value."""
+"""Values of measures by name, for each side and for `ratio`."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A piece of work of one side. build: makes it, in the child; per: what its seconds are divided by."""
+    """Block of work of one side.
+
+    build: function that creates the work, called in the child process.
+    per: divisor of the seconds.
+    """
 
     build: Callable[..., Work]
     per: int = 1
 
 
 def alternate(turns: dict[str, Turn], arguments: tuple[Any, ...], *, blocks: int, threads: int) -> Figures:
-    """The medians of CPU and wall seconds over `blocks` turns of each side, after one to warm up, and the peak memory.
+    """Measure the sides in turn; return medians of CPU and wall seconds over `blocks` blocks, and peak memory in GB.
 
-    turns: by side. Memory is in GB, the process's; where there is a GPU, the GPU's.
+    turns: the work of each side. A warm-up block of each side is not counted. The memory is that of the process, or
+        that of the GPU if there is one.
     """
     context = multiprocessing.get_context("spawn")
-    # Both are read by the children's torch. Threads that spin while they wait would count as CPU seconds.
+    # torch in the children reads both. Waiting threads must not spin, since that would count as CPU time.
     os.environ |= {"OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": "10000"}
     pipes: dict[str, Connection] = {}
     children = []
@@ -43,7 +48,7 @@ def alternate(turns: dict[str, Turn], arguments: tuple[Any, ...], *, blocks: int
         pipes[side], theirs = context.Pipe()
         children.append(context.Process(target=_serve, args=(theirs, turn.build, arguments, threads), daemon=True))
         children[-1].start()
-        theirs.close()  # else a child that failed would never be missed
+        theirs.close()  # otherwise recv would wait forever for a child that failed
     seconds: dict[str, list[tuple[float, float]]] = {side: [] for side in turns}
     for block in range(blocks + 1):
         for side in list(turns) if block % 2 else list(turns)[::-1]:
@@ -60,7 +65,7 @@ def alternate(turns: dict[str, Turn], arguments: tuple[Any, ...], *, blocks: int
 
 
 def with_ratio(found: Figures) -> Figures:
-    """The figures of both sides, and product ÷ baseline."""
+    """Add the ratio product ÷ baseline to the figures of both sides."""
     product, baseline = found["product"], found["baseline"]
     return {
         "baseline": baseline,
@@ -72,7 +77,7 @@ def with_ratio(found: Figures) -> Figures:
 def _serve(pipe: Connection, build: Callable[..., Work], arguments: tuple[Any, ...], threads: int) -> None:
     import torch
 
-    from i2i_core.compute import peak_of_process
+    from i2i_core.training.compute import peak_of_process
 
     torch.set_num_threads(threads)
     work, on_gpu = build(*arguments), torch.cuda.is_available()

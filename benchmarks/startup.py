@@ -1,7 +1,7 @@
-"""`i2i train` on the quick start for one step, against importing torch and building the same networks.
+"""Startup time: `i2i train` of the quick start for one step, against importing torch and building the same networks.
 
-A fresh process each time, from its start to its end, which is a little after the end of the first step: the run is
-over then, and its hooks that print, draw and save are off. The baseline does not step.
+Each measurement covers a whole process, from start to end. The run has one step, and hooks that print, draw and save
+are disabled. The baseline builds the networks and does not train.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ QUIET = ("progress", "metrics", "checkpoint", "latent", "reference", "true_pairs
 
 
 def measure(size: int, batch: int, changes: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
-    """CPU and wall seconds of each, the median of `blocks` turns after one to warm up the disk's cache."""
+    """Measure CPU and wall seconds of both sides: medians of `blocks` runs, after one that fills the disk cache."""
     widths = f"channel_base={16 * size}, max_channels=64"
     sets = [
         "steps=1",
@@ -62,7 +62,7 @@ def measure(size: int, batch: int, changes: Sequence[str] = (), *, blocks: int, 
 
 
 def seconds(words: Sequence[str], threads: int) -> tuple[float, float]:
-    """CPU (0 on Windows) and wall seconds of a Python process and its children; CalledProcessError where it fails."""
+    """Return CPU (0 on Windows) and wall seconds of a Python process and its children; raises CalledProcessError."""
     started, before = time.perf_counter(), os.times()
     subprocess.run(
         [sys.executable, *words],

@@ -1,4 +1,4 @@
-"""An iteration of training: seconds and peak memory. Batches are there already, the averages are kept."""
+"""Seconds and peak memory of a training iteration, without data loading and with EMA."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from benchmarks.sides import Figures, Turn, Work, alternate
 
 
 def measure(size: int, batch: int, masks: bool, sets: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:
-    """Of one iteration at `size` px; the warm-up is an iteration too."""
+    """Measure one iteration at `size` px; the warm-up is one iteration too."""
     return alternate(
         {"baseline": Turn(_baseline), "product": Turn(_product)},
         (size, batch, masks, sets),

@@ -26,9 +26,9 @@ from i2i_core.registry.entries import KINDS, Entry
 from i2i_core.registry.plugins import Plugins
 
 HEADER = """\
-# The plugins of this tree and what they register.
-# Kept by hand: each plugin's package, distribution, version, folder and enabled; and index, which says what to
-# install for a name (or a plugin's prefix, or a recipe) that is not there. The rest is generated: make registry
+# The plugins of this repository, with their components and recipes.
+# Edit only the keys package, distribution, version, folder and enabled of a plugin, and the index. The index names the
+# distribution to install for a plugin, component or recipe that is missing. `make registry` generates the rest.
 """
 
 

@@ -117,9 +117,9 @@ def test_keys_defaults_and_reads_are_written_as_recipes_and_code_say_them(regist
     assert tensors["second"] == ["first"]
 
 
-def test_writing_keeps_what_is_kept_by_hand_and_is_stable(registry):
+def test_writing_keeps_the_edited_keys_and_is_stable(registry):
     written = render(registry)
-    assert written.startswith("# The plugins of this tree and what they register.\n")
+    assert written.startswith("# The plugins of this repository, with their components and recipes.\n")
     assert "        sample/far:\n          summary: 'Far away: always.'\n" in written
     assert "          reads: [x_fake, x_real]\n" in written
     data = yaml.safe_load(written)

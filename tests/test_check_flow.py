@@ -238,7 +238,8 @@ def line_of(text, start):
 def test_masks_without_a_skip_are_reported(plugins):
     text = plugins.recipes()["stargan_v2.yaml"].read_text()
     assert stargan(plugins, text, "networks.generator.skip=null") == [
-        f"r.yaml:{line_of(text, f'  {name}:')}:3: tensors.{name} makes masks, and the generator has no skip to use them"
+        f"r.yaml:{line_of(text, f'  {name}:')}:3: tensors.{name} makes masks, but the generator has no skip that uses "
+        "them"
         for name in ("masks", "fake_masks")
     ]
 
@@ -248,7 +249,7 @@ def test_a_skip_without_masks_is_reported(plugins):
     lines = text.splitlines()
     text = "\n".join(line for line in lines if not line.startswith("  fake_masks:"))
     assert stargan(plugins, text) == [
-        f"r.yaml:{line_of(text, '    skip:')}:11: the generator has a skip, and no tensors.fake_masks makes its masks"
+        f"r.yaml:{line_of(text, '    skip:')}:11: the generator has a skip, but no tensors.fake_masks makes its masks"
     ]
 
 

@@ -64,7 +64,8 @@ def test_ls_shows_bundled_recipes_with_their_plugins_and_summaries(i2i, monkeypa
         "kind": "recipe",
         "name": "stargan_v2.yaml",
         "plugin": "stargan_v2",
-        "summary": "StarGAN v2 on emoji: colour drawings <-> line art, in minutes on two CPU cores.",
+        "summary": "StarGAN v2 on emoji: translates colour drawings into line art and back, trained in minutes on two "
+        "CPU cores.",
     }
     assert found["cut.yaml"]["plugin"] == "classics"
     assert all(row["kind"] == "recipe" and row["summary"].endswith(".") for row in rows)

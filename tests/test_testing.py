@@ -81,7 +81,7 @@ def test_all_that_can_be_read_in_its_code_is_told_at_once(project) -> None:
             '"i2i_careless.hooks:Smooth")\n    registry.tensor("grey", "i2i_careless.gray:grey")',
         ),
         ("tensors.py", "x_real: Tensor, y_trg", "x_real, y_trg"),
-        ("networks.py", '"""Two convolutions', 'summary = """Two convolutions'),
+        ("networks.py", '"""Generator of two', 'summary = """Generator of two'),
         ("losses.py", "epsilon: PositiveFloat = 0.01) -> Tensor", "epsilon=0.01, power: int = 2)"),
         (
             "hooks.py",
@@ -95,7 +95,7 @@ def test_all_that_can_be_read_in_its_code_is_told_at_once(project) -> None:
         ),
         ("hooks.py", "def after_step", "def after_stepp"),
         ("hooks.py", "every: PositiveInt = 10", "every: PositiveInt = 10, to: Path | None = None"),
-        ("hooks.py", "`every`: how", "`to` and every: how"),
+        ("hooks.py", "every: steps between", "to, every: steps between"),
     )
     assert failures("careless") == [
         "i2i_careless imports i2i_careless.losses, numpy, torch, which would slow down every i2i command; import it "

@@ -1,5 +1,5 @@
-"""StarGAN v2 as one writes it down from its definition: what the product is measured against.
+"""Straightforward implementation of StarGAN v2, the baseline of the benchmarks.
 
-Plain modules and plain autograd; nothing is shared between uses, frozen, merged or fused. Parameters are named as in
-the product, so that its state dicts load.
+It uses plain modules and plain autograd. No computation is shared, frozen, merged or fused. Parameters have the names
+of the product, so that state dicts are interchangeable.
 """

@@ -1,4 +1,4 @@
-"""FAN and its masks, as they are defined: see plugins/fan_mask/README.md for what the masks show."""
+"""FAN and its masks, directly from their definition; plugins/fan_mask/README.md describes the masks."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ PARTS = (  # first and last landmark, rows up, power
 )
 NOT_DRAWN = (*range(0, 8), *range(25, 33), 33, 46, 76, 82)
 OUTER = (*range(8, 25), *range(33, 51), *range(76, 96))
-"""What the second mask leaves out: chin, eyebrows and mouth."""
+"""Landmarks that the second mask leaves out: chin, eyebrows and mouth."""
 
 
 class CoordConv(nn.Module):
-    """A convolution that is told the row, column and radius of every pixel."""
+    """CoordConv layer: a convolution whose input is extended by the row, column and radius of each pixel."""
 
     def __init__(self, channels: int, out: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class Hourglass(nn.Module):
 
 
 class FAN(nn.Module):
-    """The two masks (N, 1, 256, 256) of pictures (N, 3, H, W) in [-1, 1]; load weights, and call eval()."""
+    """FAN with masks: pictures (N, 3, H, W) in [-1, 1] to two masks (N, 1, 256, 256), in eval mode."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class FAN(nn.Module):
         return masks(self.heatmaps(x))
 
     def heatmaps(self, x: Tensor) -> Tensor:
-        """(N, 98, 64, 64); the last of FAN's maps, the face's boundary, is dropped."""
+        """Return heatmaps (N, 98, 64, 64), without FAN's last map, the boundary of the face."""
         if x.shape[2] != SIZE:
             x = F.interpolate(x, size=(SIZE, SIZE), mode="bilinear")
         x = F.relu(self.bn1(self.conv1(x * 0.5 + 0.5)))
@@ -111,7 +111,7 @@ class FAN(nn.Module):
 
 
 def masks(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """From 98 heatmaps: all parts of the face, and eyes and nose alone."""
+    """Return the masks of 98 heatmaps: all parts of the face, and eyes and nose only."""
     maps = F.interpolate(maps, size=(SIZE, SIZE), mode="bilinear", align_corners=True)
     maps = torch.where(maps < 0.1, torch.zeros_like(maps), maps)
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)

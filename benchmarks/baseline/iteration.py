@@ -1,4 +1,4 @@
-"""One iteration of StarGAN v2: D twice, then G with F and E, then G alone, then the averages."""
+"""Training iteration of StarGAN v2: D twice, then G with F and E, then G alone, then EMA."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ def bce(logits: Tensor, target: float) -> Tensor:
 
 
 class Training:
-    """The networks with their optimizers and averages; fan: what makes masks, or None.
+    """Networks with their optimizers and averages.
 
-    diversity: its first weight, which falls to 0 over `over` iterations.
+    fan: network that computes masks, or None.
+    diversity: initial weight of the diversity loss, which decays linearly to 0 over `over` iterations.
     """
 
     def __init__(
@@ -46,7 +47,10 @@ class Training:
         self.diversity, self.over, self.done = diversity, over, 0
 
     def iterate(self, batch: Batch, z: Tensor | None = None, z2: Tensor | None = None) -> Losses:
-        """Train on one batch; gives the unweighted losses as PHASE/LOSS. z, z2: latents, drawn if not given."""
+        """Train on one batch and return the unweighted losses as PHASE/LOSS.
+
+        z, z2: latents (N, 16), drawn if not given.
+        """
         y = batch["y_trg"]
         z = torch.randn(len(y), LATENT_DIM, device=y.device) if z is None else z
         z2 = torch.randn(len(y), LATENT_DIM, device=y.device) if z2 is None else z2

@@ -1,6 +1,6 @@
-"""The four networks, operation by operation as they are defined.
+"""The four networks of StarGAN v2, directly from their definition.
 
-Pictures x are (N, 3, H, W) in [-1, 1], domains y (N,), latents z (N, 16), style codes s (N, 64).
+Pictures x have the shape (N, 3, H, W) and values in [-1, 1], domains y (N,), latents z (N, 16), style codes s (N, 64).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 STYLE_DIM, LATENT_DIM, HIDDEN_DIM = 64, 16, 512
 SKIP_SIZES = (32, 64, 128)
-"""Heights at which features are carried around the bottleneck, where there are masks."""
+"""Heights of the feature maps at which the skip acts, in a generator with masks."""
 Masks = tuple[Tensor, Tensor]
 
 
@@ -22,7 +22,7 @@ def leaky(x: Tensor) -> Tensor:
 
 
 class ResBlk(nn.Module):
-    """Convolve twice and add the input; halve the size in between if `down`."""
+    """Residual block; `down` halves the size between its convolutions."""
 
     def __init__(self, dim_in: int, dim_out: int, *, norm: bool = False, down: bool = False) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class ResBlk(nn.Module):
 
 
 class AdaIN(nn.Module):
-    """(1 + γ(s)) · (x − mean) / deviation + β(s), with mean and deviation of each map."""
+    """Adaptive instance normalisation: (1 + γ(s)) IN(x) + β(s)."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class AdaIN(nn.Module):
 
 
 class AdainResBlk(nn.Module):
-    """Convolve twice in a style, at twice the size if `up`; add the input unless there are masks."""
+    """Residual block with AdaIN; `up` doubles the size, and generators with masks have no `shortcut`."""
 
     def __init__(self, dim_in: int, dim_out: int, *, up: bool = False, shortcut: bool = True) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class AdainResBlk(nn.Module):
         self.norm1, self.norm2 = AdaIN(dim_in), AdaIN(dim_out)
         self.conv1 = nn.Conv2d(dim_in, dim_out, 3, padding=1)
         self.conv2 = nn.Conv2d(dim_out, dim_out, 3, padding=1)
-        # There even if nothing is added: every checkpoint has it.
+        # Present without a shortcut too, because every checkpoint contains it.
         self.conv1x1 = nn.Conv2d(dim_in, dim_out, 1, bias=False) if dim_in != dim_out else nn.Identity()
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
@@ -75,7 +75,7 @@ class AdainResBlk(nn.Module):
 
 
 def high_pass(x: Tensor) -> Tensor:
-    """Eight times each pixel minus its neighbours, map by map (w_hpf = 1)."""
+    """Apply the high-pass filter (w_hpf = 1) to each map: 8 times a pixel minus its 8 neighbours."""
     kernel = torch.full((1, 1, 3, 3), -1.0, dtype=x.dtype, device=x.device)
     kernel[..., 1, 1] = 8.0
     channels = x.shape[1]
@@ -83,7 +83,7 @@ def high_pass(x: Tensor) -> Tensor:
 
 
 class Generator(nn.Module):
-    """G(x, s)."""
+    """Generator G: G(x, s)."""
 
     def __init__(self, dims: list[int], *, masked: bool) -> None:
         super().__init__()
@@ -120,13 +120,13 @@ class Generator(nn.Module):
 
 
 def chosen(heads: nn.ModuleList, h: Tensor, y: Tensor) -> Tensor:
-    """Every domain's head on every sample, then the one that each sample wants."""
+    """Apply the heads of all domains to all samples and select that of each sample's domain."""
     every = torch.stack([head(h) for head in heads], dim=1)
     return every[torch.arange(len(y), device=y.device), y]
 
 
 class MappingNetwork(nn.Module):
-    """s = F_y(z)."""
+    """Mapping network F: s = F_y(z)."""
 
     def __init__(self, domains: int) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class MappingNetwork(nn.Module):
 
 
 def trunk(dims: list[int]) -> list[nn.Module]:
-    """A picture to (N, dims[-1], 1, 1)."""
+    """Build the layers that E and D share; they map a picture to (N, dims[-1], 1, 1)."""
     blocks = [ResBlk(fine, coarse, down=True) for fine, coarse in zip(dims, dims[1:], strict=False)]
     return [
         nn.Conv2d(3, dims[0], 3, padding=1),
@@ -162,7 +162,7 @@ def trunk(dims: list[int]) -> list[nn.Module]:
 
 
 class StyleEncoder(nn.Module):
-    """s = E_y(x)."""
+    """Style encoder E: s = E_y(x)."""
 
     def __init__(self, dims: list[int], domains: int) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class StyleEncoder(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """The logit D_y(x)."""
+    """Discriminator D: logits D_y(x)."""
 
     def __init__(self, dims: list[int], domains: int) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ def he_init(module: nn.Module) -> None:
 def build(
     size: int, domains: int, *, masked: bool, channel_base: int = 16384, max_channels: int = 512
 ) -> dict[str, nn.Module]:
-    """The networks for pictures of `size` px (a power of two from 32 on), under the names of the recipes."""
+    """Build the networks for pictures of `size` px, a power of two from 32, under the names in the recipes."""
     halvings = int(math.log2(size)) - 2  # down to 4 px
     dims = [min(channel_base // size * 2**n, max_channels) for n in range(halvings + 1)]
     networks: dict[str, nn.Module] = {

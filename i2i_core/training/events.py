@@ -37,6 +37,6 @@ def event_bus(hooks: Mapping[str, object]) -> pluggy.HookRelay:
 
 
 def _place(hook: object) -> tuple[int, bool]:
-    """Return the sort key of a hook. Hooks with state, such as an EMA, are first by default, before those that read it."""
+    """Return the sort key of a hook. Hooks with state, such as an EMA, are first by default."""
     stateful = hasattr(hook, "state_dict")
     return ORDERS.index(getattr(hook, "order", "first" if stateful else "")), not stateful

@@ -1,7 +1,8 @@
-"""Rebuild the archive of pictures from the artists' packages, or with --check compare only.
+"""Rebuild the archive of pictures from the artists' npm packages; with --check only compare them.
 
-It needs npm and `pip install "i2i-gan-emoji[rebuild]"`. Two runs with the same Pillow give the same bytes;
-another may pack the same pixels differently, so --check compares pixels. README.md describes each step.
+The script needs npm and `pip install "i2i-gan-emoji[rebuild]"`. Runs with the same version of Pillow write the same
+bytes. Other versions may compress the same pixels differently, so --check compares pixels. README.md describes each
+step.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ PACKAGES = {  # domain: npm package, SHA-256 of its tarball
     "noto": ("@iconify-json/noto@1.2.9", "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad"),
 }
 THINGS, VALIDATION = 1562, 219
-FAMILY = 6  # things; a larger stem (hearts, clocks, faces...) stays in train, where it cannot dominate
+FAMILY = 6  # motifs; larger stems (hearts, clocks, faces...) stay in train, since they would dominate val
 
-# Words of a name that tell one variant of a thing from another; what is left is its stem.
+# Words of a name that distinguish variants of a motif. The other words are its stem.
 VARIANT_WORDS = """
     man mans men mens woman womans women womens person people boy girl child old older santa mrs mx
     hair bald beard curly black white grey red orange yellow green blue purple brown pink light
@@ -50,12 +51,12 @@ VARIANT_WORDS = """
 VARIANTS = frozenset(VARIANT_WORDS.split())
 SYNONYMS = {"thirty": "oclock", "princess": "prince"}
 
-Pictures = dict[str, dict[str, PIL.Image.Image]]  # of a domain and a thing
+Pictures = dict[str, dict[str, PIL.Image.Image]]  # by domain and motif
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """What an artist drew under one name: an SVG body for a box of width x height, to be mirrored or not."""
+    """Drawing of one name by one artist: an SVG body for a box of width x height."""
 
     body: str
     width: int
@@ -76,12 +77,12 @@ class Drawing:
 
 
 def fetch(package: str, sha256: str, folder: Path) -> dict[str, Any]:
-    """The package's icons.json, as published."""
+    """Download a package, check its SHA-256 and return its icons.json."""
     command = ["npm", "pack", "--silent", "--pack-destination", str(folder), package]
     name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
     tarball = (folder / name).read_bytes()
     if hashlib.sha256(tarball).hexdigest() != sha256:
-        raise ValueError(f"{package} is not the tarball this script was written for")
+        raise ValueError(f"the SHA-256 of {package} is not the one in this script")
     with tarfile.open(fileobj=io.BytesIO(tarball)) as archive:
         member = archive.extractfile("package/icons.json")
         assert member is not None
@@ -90,7 +91,7 @@ def fetch(package: str, sha256: str, folder: Path) -> dict[str, Any]:
 
 
 def drawings_of(icons: dict[str, Any]) -> dict[str, Drawing]:
-    """Every name of a package, aliases resolved."""
+    """Return the drawing of each name of a package, with aliases resolved."""
     aliases = icons.get("aliases", {})
 
     def resolve(name: str) -> Drawing:
@@ -107,7 +108,7 @@ def drawings_of(icons: dict[str, Any]) -> dict[str, Drawing]:
 
 
 def common_names(drawings: dict[str, dict[str, Drawing]]) -> list[str]:
-    """Names that every artist drew; of several names for one Noto drawing, the first that is not an alias."""
+    """Return the names that all artists drew; of several names of one Noto drawing, the first that is not an alias."""
     shared = set.intersection(*({n for n, d in drawn.items() if not d.hidden} for drawn in drawings.values()))
     noto, seen, names = drawings["noto"], set(), []
     for name in sorted(shared, key=lambda name: (noto[name].alias, name)):
@@ -120,7 +121,7 @@ def common_names(drawings: dict[str, dict[str, Drawing]]) -> list[str]:
 
 
 def render(drawing: Drawing) -> PIL.Image.Image:
-    """64x64 RGB on white, without the system's fonts (no drawing has text)."""
+    """Render a drawing as RGB, 64 x 64 pixels, on white; no system fonts are used, since no drawing has text."""
     png = resvg_py.svg_to_bytes(
         svg_string=drawing.svg(), background="#ffffff", width=PIXELS, height=PIXELS, skip_system_fonts=True
     )
@@ -130,7 +131,7 @@ def render(drawing: Drawing) -> PIL.Image.Image:
 
 
 def stems_of(names: Iterable[str], pictures: Pictures) -> dict[str, str]:
-    """Each name's stem: its words without those of variants; stems with a picture in common are made one."""
+    """Return the stem of each name, its words without those of variants; stems that share a picture are merged."""
 
     def words(name: str) -> str:
         return "-".join(SYNONYMS.get(w, w) for w in name.split("-") if w not in VARIANTS) or "person"
@@ -146,7 +147,7 @@ def stems_of(names: Iterable[str], pictures: Pictures) -> dict[str, str]:
 
 
 def validation_stems(stems: dict[str, str]) -> set[str]:
-    """Whole stems in the order of their SHA-256, as long as they fit into 219 things."""
+    """Choose the stems of the validation split, in the order of their SHA-256, until it has 219 motifs."""
     sizes: dict[str, int] = {}
     for stem in stems.values():
         sizes[stem] = sizes.get(stem, 0) + 1
@@ -169,26 +170,26 @@ def sheet_of(pictures: list[PIL.Image.Image]) -> PIL.Image.Image:
 
 
 def build(say: Callable[[str], None]) -> tuple[str, dict[str, PIL.Image.Image]]:
-    """The text of things.json and the sheet of each domain."""
+    """Return the text of things.json and the sheet of each domain."""
     drawings = {}
     with tempfile.TemporaryDirectory() as folder:
         for domain in DOMAINS:
             package, sha256 = PACKAGES[domain]
-            say(f"fetching {package}")
+            say(f"downloading {package}")
             drawings[domain] = drawings_of(fetch(package, sha256, Path(folder)))
     names = common_names(drawings)
-    say(f"rendering {len(names)} things, {len(drawings)} times")
+    say(f"rendering {len(names)} motifs in {len(drawings)} domains")
     pictures = {domain: {name: render(drawn[name]) for name in names} for domain, drawn in drawings.items()}
     stems = stems_of(names, pictures)
     validation = validation_stems(stems)
-    names.sort(key=lambda name: (stems[name], name))  # variants side by side: smaller sheets
+    names.sort(key=lambda name: (stems[name], name))  # variants side by side make smaller sheets
     rows = [[name, stems[name], "val" if stems[name] in validation else "train"] for name in names]
     text = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n"
     return text, {domain: sheet_of([drawn[name] for name in names]) for domain, drawn in pictures.items()}
 
 
 def differences(text: str, sheets: dict[str, PIL.Image.Image]) -> list[str]:
-    """Files of the vendored archive that do not hold what was rebuilt."""
+    """Return the files of the vendored archive that differ from the rebuilt ones."""
     changed = [] if (ARCHIVE / "things.json").read_text(encoding="utf-8") == text else ["things.json"]
     for domain, sheet in sheets.items():
         vendored = open_sheet(ARCHIVE / f"{domain}.webp")
@@ -199,12 +200,12 @@ def differences(text: str, sheets: dict[str, PIL.Image.Image]) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; compare with the archive here")
+    parser.add_argument("--check", action="store_true", help="compare with the existing archive and write nothing")
     check = parser.parse_args().check
     text, sheets = build(lambda line: print(line, file=sys.stderr))
     if check:
         changed = differences(text, sheets)
-        print(f"differs: {', '.join(changed)}" if changed else "the archive here is what the packages give")
+        print(f"differs: {', '.join(changed)}" if changed else "the archive equals the rebuilt one")
         return 1 if changed else 0
     ARCHIVE.mkdir(exist_ok=True)
     (ARCHIVE / "things.json").write_text(text, encoding="utf-8", newline="\n")

@@ -1,8 +1,9 @@
-"""Rebuild the vendored weights and mean landmarks from face-api's npm package, or with --check compare only.
+"""Rebuild the vendored weights and mean landmarks from the npm package of face-api; with --check only compare them.
 
-It needs npm. The weights are copied: 8-bit integers with a scale and an offset per tensor, renamed and in PyTorch's
-order of axes. The mean landmarks are those that Face68 finds in the faces of the package's sample photographs, brought
-into the frame of CelebA-HQ and made symmetric; no pixel of them is kept.
+The script needs npm. The weights are 8-bit integers with a scale and an offset per tensor. They are copied, renamed and
+permuted to PyTorch's order of axes. The mean landmarks are computed from the landmarks that Face68 finds in the sample
+photographs of the package. They are converted to the frame of CelebA-HQ and made symmetric. No pixel of the photographs
+is stored.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from i2i_fan_mask.photographs import find_landmarks, tensor_of
 PACKAGE = "@vladmandic/face-api@1.7.15"
 SHA256 = "0d77fffeef362ef9c0939cf6c567f3a2e8e177f114fa257a3270cbd2e509b031"
 PHOTOGRAPHS = [f"demo/sample{i}.jpg" for i in range(1, 7)]
-LOOK = 640  # px: the side at which they are searched
+LOOK = 640  # px: the longer side at which photographs are searched
 MIRRORED = [
     *range(32, -1, -1),
     *range(46, 41, -1),
@@ -51,17 +52,17 @@ MIRRORED = [
     97,
     96,
 ]
-"""Which landmark each is in a mirror."""
+"""Index of the mirror image of each landmark."""
 MODELS = {"points": "face_landmark_68_model", "detector": "tiny_face_detector_model"}
 
 
 def fetch(folder: Path) -> tarfile.TarFile:
-    """The package, as published."""
+    """Download the package and check its SHA-256."""
     command = ["npm", "pack", "--silent", "--pack-destination", str(folder), PACKAGE]
     name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
     tarball = (folder / name).read_bytes()
     if hashlib.sha256(tarball).hexdigest() != SHA256:
-        raise ValueError(f"{PACKAGE} is not the tarball this script was written for")
+        raise ValueError(f"the SHA-256 of {PACKAGE} is not the one in this script")
     return tarfile.open(fileobj=io.BytesIO(tarball))
 
 
@@ -72,7 +73,7 @@ def read(package: tarfile.TarFile, name: str) -> bytes:
 
 
 def weights(package: tarfile.TarFile) -> dict[str, Tensor]:
-    """Each tensor as uint8, and beside it (scale, offset) in float64."""
+    """Return each tensor as uint8, and its (scale, offset) in float64 under NAME:scale."""
     found = {}
     for network, model in MODELS.items():
         (group,) = json.loads(read(package, f"model/{model}-weights_manifest.json"))
@@ -92,21 +93,21 @@ def weights(package: tarfile.TarFile) -> dict[str, Tensor]:
 
 
 def named(part: str, separable: bool) -> str:
-    """What PyTorch calls a part of a layer."""
+    """Return PyTorch's name of a part of a layer."""
     if part == "bias":
         return ".pointwise.bias" if separable else ".bias"
     return {"depthwise_filter": ".depthwise.weight", "pointwise_filter": ".pointwise.weight"}.get(part, ".weight")
 
 
 def axes(tensor: Tensor, part: str) -> Tensor:
-    """From TensorFlow's order of axes (height, width, in, out) to PyTorch's."""
+    """Permute TensorFlow's order of axes (height, width, in, out) to PyTorch's."""
     if part == "depthwise_filter":
         return tensor.permute(2, 3, 0, 1)
     return tensor.permute(3, 2, 0, 1) if tensor.ndim == 4 else tensor.T if tensor.ndim == 2 else tensor
 
 
 def mean_landmarks(package: tarfile.TarFile) -> Array:
-    """The mean (98, 2) over the faces of the sample photographs, in pixels of a 256-px picture."""
+    """Return the mean landmarks (98, 2) of the faces in the sample photographs, in pixels of a 256-px picture."""
     found, network = [], Face68()
     for name in PHOTOGRAPHS:
         photograph = Image.open(io.BytesIO(read(package, name)), formats=["JPEG"]).convert("RGB")
@@ -120,7 +121,7 @@ def mean_landmarks(package: tarfile.TarFile) -> Array:
 
 
 def faces(photograph: Image.Image, network: Face68) -> list[Image.Image]:
-    """A square around each face that the detector sees, the best first."""
+    """Return a square crop around each detected face, sorted by score."""
     scale, boxes = max(photograph.size) / LOOK, list[Tensor]()
     small = photograph.resize([round(n / scale) for n in photograph.size], Image.Resampling.BILINEAR)
     (found,), (scores,) = network.detector(tensor_of(small, network))
@@ -134,10 +135,10 @@ def faces(photograph: Image.Image, network: Face68) -> list[Image.Image]:
 
 
 def framed(landmarks: Array) -> Array:
-    """Landmarks in the frame of CelebA-HQ (Karras et al., Progressive Growing of GANs, 2018, appendix C).
+    """Convert landmarks to the frame of CelebA-HQ (Karras et al., Progressive Growing of GANs, 2018, appendix C).
 
-    With eyes e0, e1 and ends of the mouth m0, m1: x' = e1 - e0, y' = (e0 + e1)/2 - (m0 + m1)/2, the frame's centre is
-    (e0 + e1)/2 - 0.1 y', its side max(4.0 |x'|, 3.6 |y'|) and its x axis along x' - rotate90(y').
+    With eyes e0, e1 and corners of the mouth m0, m1: x' = e1 - e0 and y' = (e0 + e1)/2 - (m0 + m1)/2. The frame has
+    the centre (e0 + e1)/2 - 0.1 y', the side max(4.0 |x'|, 3.6 |y'|) and the x axis x' - rotate90(y').
     """
     e0, e1, mouth = (landmarks[part].mean(0) for part in (LEFT_EYE, RIGHT_EYE, MOUTH))
     along, up = e1 - e0, (e0 + e1) / 2 - mouth
@@ -150,7 +151,7 @@ def framed(landmarks: Array) -> Array:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="write nothing; compare with the file here")
+    parser.add_argument("--check", action="store_true", help="compare with the existing files and write nothing")
     check = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder, fetch(Path(folder)) as package:
         built = weights(package)

@@ -1,4 +1,4 @@
-"""What i2i reads to learn the plugin's names. Imported by every call of `i2i`, so it imports nothing heavy."""
+"""Names and import paths of the plugin's components. Every `i2i` command imports this module, so keep it light."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def i2i_components(registry: Registrar) -> None:
-    """Recipes say plugin_name/generator; what stands after the colon is imported when one does."""
+    """Register the components as plugin_name/NAME; i2i imports a component's module when a recipe uses it."""
     registry.method("method", "i2i_plugin_name.tensors")
     registry.dataset("discs", "i2i_plugin_name.data:Discs")
     registry.network("generator", "i2i_plugin_name.networks:Generator")

@@ -1,4 +1,4 @@
-"""A data set says how many pictures a domain has and gives one; i2i draws, augments and batches them."""
+"""Data set: a class with `domains`, `count` and `picture`. i2i samples, augments and batches the pictures."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ SIDE = 32
 
 
 class Discs:
-    """Three discs on white, 32 px, drawn when asked for: the same ones in every domain, in the domain's colour.
+    """Paired data set of three discs on white: the same discs in each domain, in the colour of the domain.
 
-    domains: names of colours, at least two; pictures: how many there are of each; seed: another one gives others.
+    Pictures are RGB, 32 x 32 pixels, and are drawn on demand.
+
+    domains: names of the domains, which are names of colours, at least two.
+    pictures: number of pictures in each domain.
+    seed: seed of the positions and radii.
+
     Raises ValueError for a colour that Pillow does not know.
     """
 
@@ -32,9 +37,11 @@ class Discs:
         self.domains, self.pictures, self.seed = domains, pictures, seed
 
     def count(self, domain: int) -> int:
+        """Number of pictures of domain number `domain`."""
         return self.pictures
 
     def picture(self, domain: int, index: int) -> PIL.Image.Image:
+        """Return picture number `index` of domain number `domain`."""
         where = random.Random(f"{self.seed}/{index}")
         picture = PIL.Image.new("RGB", (SIDE, SIDE), "white")
         for _ in range(3):

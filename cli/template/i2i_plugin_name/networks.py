@@ -1,4 +1,4 @@
-"""Networks are plain modules. What their constructors take is what a recipe may write."""
+"""Network: a torch.nn.Module. The parameters of its constructor are keys of the recipe."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 
 class Generator(nn.Module):
-    """Two convolutions with a learned offset per domain between them.
+    """Generator of two convolutions, with a learned offset of the features for each domain.
 
-    width: channels of the layer between; num_domains: told by the data, like image_size and domains, to who asks.
+    width: channels of the features.
+    num_domains: number of domains. The data set provides it; image_size and domains are available in the same way.
     """
 
     def __init__(self, *, num_domains: int, width: PositiveInt = 16) -> None:
@@ -21,6 +22,6 @@ class Generator(nn.Module):
         self.decode = nn.Conv2d(width, 3, 3, padding=1)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """Pictures x (N, 3, H, W) in the domains y (N,): (N, 3, H, W) in [-1, 1]."""
+        """Translate pictures x (N, 3, H, W) into domains y (N,); returns (N, 3, H, W) in [-1, 1]."""
         features = F.relu(self.encode(x) + self.domain(y)[:, :, None, None])
         return torch.tanh(self.decode(features))

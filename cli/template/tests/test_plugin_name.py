@@ -1,4 +1,4 @@
-"""The contract of a plugin, which also trains its recipes, and what its own components promise."""
+"""Tests of the plugin contract, which train the bundled recipe, and of the components."""
 
 from __future__ import annotations
 

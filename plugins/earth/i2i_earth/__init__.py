@@ -1,4 +1,4 @@
-"""Real, registered world maps as a data set: satellite, elevation and relief tiles with true pairs."""
+"""Data set of registered world maps: tiles of satellite imagery, elevation and relief, with true pairs."""
 
 from __future__ import annotations
 

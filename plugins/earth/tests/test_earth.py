@@ -20,7 +20,7 @@ NAMES = ("satellite", "elevation", "relief")
 
 
 def covered(tiles: Tiles, domain: int) -> np.ndarray[Any, Any]:
-    """Which pixels of the map's band are in some tile of `domain`."""
+    """Mask of the map's pixels that are in a tile of `domain`."""
     seen = np.zeros((maps.BAND[3] - maps.BAND[1], maps.BAND[2] - maps.BAND[0]), dtype=bool)
     for row, column in tiles.corners[domain]:
         seen[row : row + tiles.size, column : column + tiles.size] = True

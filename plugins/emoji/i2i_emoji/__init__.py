@@ -1,4 +1,4 @@
-"""Emoji at 64 px: the same 1,562 things in colour, as line art and by a second artist."""
+"""Data set of emoji at 64 px: 1,562 motifs in colour, as line art, and by a second artist."""
 
 from __future__ import annotations
 

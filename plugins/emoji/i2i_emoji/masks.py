@@ -1,4 +1,4 @@
-"""Masks for a generator's skip: where there is a drawing."""
+"""Masks of drawings for the generator's skip."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from torch import Tensor
 
 @torch.no_grad()
 def ink(of: Tensor, *, margin: NonNegativeInt = 2) -> tuple[Tensor, Tensor]:
-    """Where drawings are not white paper, and `margin` pixels around: the skip then acts there alone.
+    """Two equal masks of the drawing on white paper, so that the skip acts only there.
 
-    of: pictures (N, C, H, W) in [-1, 1]. Gives (N, 1, H, W) twice, 0 on paper and 1 where a channel is dark.
+    Input: `of`, pictures (N, C, H, W) in [-1, 1]. Output: two masks (N, 1, H, W), 0 on white and 1 where a channel is
+    dark.
+
+    margin: pixels by which the mask extends beyond the drawing.
     """
     dark = ((1 - of) / 2).clamp(0, 1).amax(dim=1, keepdim=True)
     mask = F.max_pool2d(dark, 2 * margin + 1, stride=1, padding=margin)

@@ -121,7 +121,7 @@ def test_a_misspelt_domain_is_explained() -> None:
 
 @pytest.mark.parametrize("domains", [(), ("flat", "flat")])
 def test_each_domain_is_named_once(domains: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match="takes each domain once, of flat, high_contrast, noto"):
+    with pytest.raises(ValueError, match="must be one or more of flat, high_contrast, noto, each once"):
         Drawings(domains=domains)
 
 

@@ -1,4 +1,4 @@
-"""Masks of faces from their landmarks, the high-pass skip that keeps what they cover, and faces brought into line."""
+"""Masks of faces from facial landmarks, the high-pass skip of StarGAN v2, and face alignment."""
 
 from __future__ import annotations
 

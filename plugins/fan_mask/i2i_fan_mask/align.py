@@ -1,4 +1,4 @@
-"""Faces brought into line: the similarity that takes landmarks to their mean, and the picture under it."""
+"""Face alignment: the similarity transform from landmarks to mean landmarks, and the aligned crop of a picture."""
 
 from __future__ import annotations
 
@@ -12,23 +12,27 @@ from PIL import Image, ImageFilter
 from i2i_core.errors import DataError
 
 Array = npt.NDArray[np.floating]
-SIZE = 256  # px: the side of the pictures that mean landmarks are for
+SIZE = 256  # px: the side of the pictures that mean landmarks refer to
 MEAN = Path(__file__).with_name("mean.npz")
-LEFT_EYE, RIGHT_EYE = [*range(60, 68), 96], [*range(68, 76), 97]  # left and right in the picture; with the pupil
-MOUTH = [76, 82]  # its ends
-FADE, BLUR = 0.1, 0.03  # of the crop's side: how far outside it is all blurred, and the blur's radius
+LEFT_EYE, RIGHT_EYE = [*range(60, 68), 96], [*range(68, 76), 97]  # as seen in the picture, each with its pupil
+MOUTH = [76, 82]  # corners
+FADE, BLUR = 0.1, 0.03  # shares of the crop's side: distance from the picture of full blur, and radius of the blur
 
 
 def similarity(landmarks: Array, mean: Array) -> Array:
-    """The matrix (3, 3) that takes (x, y, 1) of a picture to where its landmarks (98, 2) are like `mean` (98, 2).
+    """Return the similarity transform (3, 3) that maps a picture's landmarks (98, 2) to the landmarks `mean` (98, 2).
 
-    It takes one set's centre, the mean of all landmarks, to the other's. It turns so that both x axes agree, where
+    The matrix maps (x, y, 1) of the picture to the aligned picture.
+
+    - Translation: the centre of the landmarks, their mean, moves to the centre of `mean`.
+    - Rotation: the x axes of both sets agree, where
 
         x axis = (right eye - left eye) - rotate90(centre of the eyes - centre of the mouth),  rotate90(x, y) = (y, -x)
 
-    and scales by the mean, over pupils and ends of the mouth, of their distances to the centre, theirs over ours.
+    - Scale: the ratio of the distance to the centre in `mean` to that in `landmarks`, averaged over the pupils and the
+      corners of the mouth.
     """
-    # In the mean's own precision, and by the cosine: so the matrix is the reference's, whose means are float32.
+    # Computed in the precision of the mean and with the cosine, like the reference, whose means are float32.
     (x, y), (to_x, to_y) = _x_axis(landmarks), _x_axis(mean)
     angle = math.copysign(math.acos(min(1.0, x * to_x + y * to_y)), x * to_y - y * to_x)
     scale = np.mean(_radii(mean) / _radii(landmarks))
@@ -53,16 +57,17 @@ def _radii(landmarks: Array) -> Array:
 
 
 def crop(picture: Image.Image, matrix: Array, size: int = SIZE) -> Image.Image:
-    """The RGB picture under a matrix that takes its pixels to those of an aligned picture of 256 px, at `size` px.
+    """Return the aligned crop (`size` x `size` pixels, RGB) of a picture.
 
-    What lies outside the picture is mirrored at its border, and the more blurred the farther it is.
+    `matrix` (3, 3) maps pixels of the picture to those of an aligned picture of 256 px. Parts outside the picture are
+    mirrored at its border and blurred; the blur increases with the distance from the border.
     """
     onto = np.diag([size / SIZE, size / SIZE, 1.0]) @ matrix
     if (shrink := int(1 / math.sqrt(np.linalg.det(onto)))) > 1:
         picture, onto = picture.reduce(shrink), onto @ np.diag([shrink, shrink, 1.0])
     back = np.linalg.inv(onto)
     corners = (back @ np.array([[0, size, 0, size], [0, 0, size, size], [1, 1, 1, 1]]))[:2]
-    left, top = (int(v) for v in np.floor(corners.min(1)) - 2)  # 2 px: what a bicubic filter sees beyond
+    left, top = (int(v) for v in np.floor(corners.min(1)) - 2)  # 2 px: the reach of the bicubic filter
     right, bottom = (int(v) for v in np.ceil(corners.max(1)) + 2)
     area = _mirrored(picture, (left, top, right, bottom), math.sqrt(np.linalg.det(back)) * size)
     back[:2, 2] -= left, top
@@ -71,7 +76,7 @@ def crop(picture: Image.Image, matrix: Array, size: int = SIZE) -> Image.Image:
 
 
 def _mirrored(picture: Image.Image, box: tuple[int, int, int, int], side: float) -> Image.Image:
-    """The part of a picture in a box that may go beyond it; `side` is the crop's, in pixels."""
+    """Return the part of a picture in a box that may exceed it; `side` is the side of the crop in pixels."""
     left, top, right, bottom = box
     inside = (max(left, 0), max(top, 0), min(right, picture.width), min(bottom, picture.height))
     if inside == box:
@@ -88,12 +93,18 @@ def _mirrored(picture: Image.Image, box: tuple[int, int, int, int], side: float)
 
 
 def read_mean(path: Path = MEAN) -> Array:
-    """Mean landmarks (98, 2) in pixels of a 256-px picture: the array `mean` of an .npz file. Raises DataError."""
+    """Read mean landmarks (98, 2), in pixels of a 256-px picture, from the array `mean` of an .npz file.
+
+    Raises DataError if the file is unreadable or has other contents.
+    """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             mean: Array = arrays["mean"]
-    except Exception as error:  # a broken file fails wherever it breaks
-        raise DataError(f"{path} is no file of mean landmarks: an .npz with an array called mean") from error
+    except Exception as error:  # numpy raises many types for a broken file
+        raise DataError(f"{path} is not a file of mean landmarks, which is an .npz with an array `mean`") from error
     if mean.shape != (98, 2) or mean.dtype.kind != "f" or not np.isfinite(mean).all():
-        raise DataError(f"{path} holds no mean of 98 points (x, y), but {mean.dtype} of shape {list(mean.shape)}")
+        raise DataError(
+            f"{path}: the array `mean` must hold 98 finite points (x, y), shape [98, 2]; "
+            f"it is {mean.dtype} of shape {list(mean.shape)}"
+        )
     return mean

@@ -1,4 +1,4 @@
-"""`i2i align` and `i2i masks`: the verbs that this plugin adds."""
+"""The subcommands `i2i align` and `i2i masks`."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ with_weights = click.option(
     "--weights",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="FAN's: wing.ckpt or .safetensors; else face68 is used, which needs no file.",
+    help="FAN's weights, wing.ckpt or .safetensors. Default: the network face68, which needs no file.",
 )
-with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+with_overwrite = click.option("--overwrite", is_flag=True, help="Replace existing files.")
 
 
 @click.command()
 @with_pictures
 @click.argument("out", type=click.Path(path_type=Path))
 @with_weights
-@click.option("--size", type=click.IntRange(8, 4096), default=256, show_default=True, help="Side in pixels.")
+@click.option("--size", type=click.IntRange(8, 4096), default=256, show_default=True, help="Side of a crop in pixels.")
 @click.option(
     "--mean",
     type=click.Path(path_type=Path),
     metavar="PATH",
-    help="Where landmarks should be: celeba_lm_mean.npz, or a folder of aligned faces to measure.",
+    help="Mean landmarks: celeba_lm_mean.npz, or a folder of aligned faces from which they are computed.",
 )
 @with_overwrite
 def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path | None, overwrite: bool) -> None:
-    """Crop the face of each picture, upright, as in CelebA-HQ.
+    """Crop and align the face of each picture, as in CelebA-HQ.
 
-    It is the largest one where there are several. IN is a picture, a folder (at any depth) or a glob; OUT a folder,
-    which keeps IN's folders, or a file for one picture. What lies outside a photograph is mirrored and
-    blurred. Pictures without a face are named and left out, and the exit code is then 3.
+    If a picture shows several faces, the largest is used. IN is a picture, a folder (searched at any depth) or a
+    glob. OUT is a folder, which gets the subfolders of IN, or a file for one picture. Areas outside a photograph are
+    mirrored and blurred. Pictures without a face are listed and skipped, and the exit code is then 3.
 
     \b
     i2i align photos data/mine/train
@@ -62,7 +62,7 @@ def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path 
     def one(path: Path) -> None:
         picture = read_picture(path)
         if (landmarks := find_landmarks(picture, finder, fan or finder)) is None:
-            raise DataError(f"{path} shows no face that could be found")
+            raise DataError(f"no face was found in {path}")
         write_picture(places[path], crop(picture, similarity(landmarks, to), size))
 
     _each(list(places), one, "aligned", out)
@@ -74,12 +74,12 @@ def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path 
 @with_weights
 @with_overwrite
 def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> None:
-    """Show what masks of a face cover.
+    """Draw the landmarks and masks of faces.
 
-    Each picture beside its landmarks, and both masks over it. IN is a picture, a folder (at any depth) or a glob; OUT
-    a folder, or a file for one picture. Pictures are seen as in training: whole, at 256 x 256 px. With --weights
-    there is a row of face68's masks and one of FAN's. Pictures without a face are named and left out, and the exit
-    code is then 3.
+    The output shows each picture, its landmarks, and the picture under each of the two masks. IN is a picture, a
+    folder (searched at any depth) or a glob. OUT is a folder, or a file for one picture. As in training, the whole
+    picture is used, at 256 x 256 pixels. With --weights the output has one row for face68 and one for FAN. Pictures
+    without a face are listed and skipped, and the exit code is then 3.
 
     \b
     i2i masks data/celeba_hq/val masks
@@ -97,21 +97,21 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
     def one(path: Path) -> None:
         shown = sheet(read_picture(path), sources, finder)
         if shown is None:
-            raise DataError(f"{path} shows no face that could be found; i2i align crops faces of photographs")
+            raise DataError(f"no face was found in {path}; crop faces from photographs with i2i align first")
         write_picture(places[path], shown)
 
     _each(list(places), one, "shown", out)
 
 
 def _places(pictures: str, out: Path, overwrite: bool) -> dict[Path, Path]:
-    """Where the answer to each picture goes: OUT itself, or below it by the same path as below IN."""
+    """Return the output file of each picture: OUT itself, or the same path below OUT as below IN."""
     from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
     from i2i_core.errors import UsageError
 
     found = find_pictures([pictures])
     if is_one_file(out):
         if len(found) > 1:
-            raise UsageError(f"{out} is one picture and {pictures} names {len(found)}; name a folder instead")
+            raise UsageError(f"{out} is one file, but {pictures} has {len(found)} pictures; give a folder as OUT")
         places = dict.fromkeys(found, out)
     else:
         places = {path: out / f"{place}.png" for path, place in without_suffixes(found).items()}
@@ -121,7 +121,7 @@ def _places(pictures: str, out: Path, overwrite: bool) -> dict[Path, Path]:
 
 
 def _sources(weights: Path | None) -> tuple[Face68, Heatmaps | None]:
-    """face68, and FAN if there are weights for it; on a GPU if there is one. Raises CheckpointError."""
+    """Load face68, and FAN if weights are given, to the GPU if there is one; raises CheckpointError for bad weights."""
     import torch
 
     from i2i_core.errors import CheckpointError
@@ -138,7 +138,7 @@ def _sources(weights: Path | None) -> tuple[Face68, Heatmaps | None]:
 
 
 def _measure(folder: Path, finder: Face68, fan: Heatmaps | None) -> Array:
-    """The mean landmarks of a folder of aligned faces."""
+    """Compute the mean landmarks (98, 2) of a folder of aligned faces; raises DataError if no face is found."""
     import numpy as np
 
     from i2i_core.data.pictures import find_pictures, read_picture
@@ -151,13 +151,13 @@ def _measure(folder: Path, finder: Face68, fan: Heatmaps | None) -> Array:
         for path in _watched(list(find_pictures([str(folder)])), "measured")
     )
     if not (faces := [landmarks for landmarks in found if landmarks is not None]):
-        raise DataError(f"{folder} has no picture that shows an aligned face")
+        raise DataError(f"no aligned face was found in the pictures of {folder}; give a folder of aligned faces")
     mean: Array = np.mean(faces, axis=0)
     return mean
 
 
 def _each(paths: Sequence[Path], one: Callable[[Path], None], done: str, out: Path) -> None:
-    """Do something with each picture; those that cannot be used are named, and raise DataError at the end."""
+    """Process each picture; report those that fail, and raise DataError at the end if there are any."""
     from i2i_core.errors import DataError
 
     failed = 0
@@ -169,13 +169,13 @@ def _each(paths: Sequence[Path], one: Callable[[Path], None], done: str, out: Pa
             click.echo(str(error), err=True)
     summary = f"{len(paths) - failed} of {len(paths)} pictures {done}"
     if failed:
-        raise DataError(f"{summary}; the others are named above")
+        raise DataError(f"{summary}; the others are listed above")
     click.echo(out)
     click.echo(summary, err=True)
 
 
 def _watched(paths: Sequence[Path], done: str) -> Iterable[Path]:
-    """The paths, with a bar on stderr where somebody looks."""
+    """Iterate over the paths, with a progress bar if stderr is a terminal."""
     from rich.console import Console
     from rich.progress import track
 

@@ -1,4 +1,4 @@
-"""Masks of faces without a download: 68 landmarks of a small network, made WFLW's 98 and drawn as heatmaps."""
+"""Masks of faces without a download: a small network finds 68 landmarks, converted to WFLW's 98 and to heatmaps."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from torch import Tensor, nn
 from .face_api import SIDE, Detector, Points68, published
 from .masks import masks
 
-SIZE = 256  # px: the side at which a picture is looked at
+SIZE = 256  # px: the side to which a picture is resized
 MAP_SIZE = 64  # px: the side of a heatmap
-SIGMA = 1.5  # px of a heatmap, 6 px of the picture: of the Gaussian around a landmark
-LOOKS = (80, 112)  # px: the detector sees a picture at these sizes; faces that fill much of it show best when small
-THRESHOLD = 0.5  # a box of at least this score is a face
-FIRST, SECOND = 1.2, 1.25  # the crop's side over that of the detector's box, then over that of the first landmarks
+SIGMA = 1.5  # standard deviation of the Gaussian at a landmark, in px of a heatmap; 6 px of the picture
+LOOKS = (80, 112)  # px: sides at which the detector sees a picture; it finds large faces best at small sizes
+THRESHOLD = 0.5  # minimum score of a face
+FIRST, SECOND = 1.2, 1.25  # side of the crop, relative to the detector's box and then to the box of the first landmarks
 
 
 class Face68(nn.Module):
-    """The two masks of a face, from landmarks of a small network that comes with this plugin.
+    """Two masks of a face from the landmarks of a small network that is part of this plugin.
 
-    `of`: pictures (N, 3, H, W) in [-1, 1], any size, whose face is at least a quarter as high. Gives
-    (mask_full, mask_no_mouth), each (N, 1, 256, 256) in [0, 1]: the first covers eyes, nose, eyebrows, mouth and chin,
-    the second eyes and nose. Both are 0 for a picture without a face. Frozen, without gradients, in no checkpoint.
+    Input: `of`, pictures (N, 3, H, W) in [-1, 1] of any size, whose face is at least a quarter of their height.
+    Output: (mask_full, mask_no_mouth), each (N, 1, 256, 256) in [0, 1]. mask_full covers eyes, nose, eyebrows, mouth
+    and chin; mask_no_mouth covers eyes and nose. Both are 0 for a picture without a face.
+
+    The network is frozen and passes no gradient. Checkpoints do not contain it.
     """
 
     def __init__(self) -> None:
@@ -40,23 +42,23 @@ class Face68(nn.Module):
         return masks(self.heatmaps(of))
 
     def heatmaps(self, of: Tensor) -> Tensor:
-        """Heatmaps (N, 98, 64, 64): 1 at a landmark, 0 far from it, and all 0 for a picture without a face."""
+        """Return heatmaps (N, 98, 64, 64): 1 at a landmark, 0 far from it, and 0 for a picture without a face."""
         landmarks, found = self._look(of)
         return torch.where(found[:, None, None, None], gaussians(landmarks * (MAP_SIZE / SIZE) - 0.5), 0.0)
 
     def landmarks(self, of: Tensor) -> Tensor:
-        """Landmarks (N, 98, 2) as (x, y) in pixels of the square pictures `of`; NaN for a picture without a face."""
+        """Return landmarks (N, 98, 2) as (x, y) in pixels of the square pictures `of`; NaN if there is no face."""
         landmarks, found = self._look(of)
         return torch.where(found[:, None, None], landmarks * (of.shape[-1] / SIZE), torch.nan)
 
     def faces(self, of: Tensor) -> Tensor:
-        """Which of the pictures show a face: (N,) bool."""
+        """Return True for each picture that shows a face, (N,) bool."""
         return self._look(of)[1]
 
     @torch.no_grad()
     def _look(self, of: Tensor) -> tuple[Tensor, Tensor]:
-        """Landmarks (N, 98, 2) in pixels of the pictures at 256 px, and whether they are a face's (N,)."""
-        with torch.autocast(of.device.type, enabled=False):  # bf16 has steps of a pixel at 256
+        """Return landmarks (N, 98, 2), in pixels of the pictures at 256 px, and True for each face found, (N,)."""
+        with torch.autocast(of.device.type, enabled=False):  # bf16 resolves one pixel at 256 px
             pictures = _resized(of.to(self.to_wflw.dtype), SIZE)
             box, score = self._detect(pictures)
             centre, side = box[:, :2], box[:, 2:].amax(1)
@@ -66,7 +68,7 @@ class Face68(nn.Module):
             return self.to_wflw @ points, score >= THRESHOLD
 
     def _detect(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """Each picture's best box (N, 4) and its score (N,)."""
+        """Return the best box of each picture, (N, 4), and its score, (N,)."""
         boxes, scores = [], []
         for side in LOOKS:
             box, score = self.detector(_resized(pictures, side))
@@ -76,7 +78,7 @@ class Face68(nn.Module):
         return torch.cat(boxes, dim=1)[torch.arange(len(pictures)), best.indices], best.values
 
     def _read(self, pictures: Tensor, centre: Tensor, side: Tensor) -> Tensor:
-        """The 68 landmarks (N, 68, 2) in pixels, from square crops of the pictures by centre (N, 2) and side (N,)."""
+        """Return 68 landmarks (N, 68, 2) in pixels, from square crops with the given centre (N, 2) and side (N,)."""
         scale = (side / SIZE)[:, None]
         shift = centre * (2 / SIZE) - 1
         zero = torch.zeros_like(scale)
@@ -88,19 +90,20 @@ class Face68(nn.Module):
 
 
 def wflw() -> Tensor:
-    """The matrix (98, 68) that makes WFLW's landmarks of iBUG's: most are the same, others lie between neighbours."""
+    """Return the matrix (98, 68) from iBUG's landmarks to WFLW's; most are equal, others lie between neighbours."""
     matrix = torch.zeros(98, 68)
 
     def put(number: int, *mean_of: int, weight: float = 1.0) -> None:
         for point in mean_of:
             matrix[number, point] += weight / len(mean_of)
 
-    for number in range(33):  # the jaw has twice the points
+    for number in range(33):  # WFLW has twice as many points on the jaw
         put(number, number // 2, (number + 1) // 2)
     for same, first, points in ((33, 17, 5), (42, 22, 5), (51, 27, 9), (76, 48, 20)):  # eyebrows, nose, mouth
         for i in range(points):
             put(same + i, first + i)
-    # The lower edge of an eyebrow, which iBUG lacks: the upper one, a fifth of the way from its middle to the eyelid.
+    # iBUG lacks the lower edge of an eyebrow. It is the upper edge, moved by a fifth of the distance from the middle
+    # of the eyebrow to the eyelid.
     for numbers, uppers, middle, lid in (
         (range(38, 42), (21, 20, 19, 18), 19, (37, 38)),
         (range(47, 51), (25, 24, 23, 22), 24, (43, 44)),
@@ -109,7 +112,7 @@ def wflw() -> Tensor:
             put(number, upper)
             put(number, middle, weight=-0.2)
             put(number, *lid, weight=0.2)
-    for eye, first in ((60, 36), (68, 42)):  # between the two points of a lid there is a third
+    for eye, first in ((60, 36), (68, 42)):  # WFLW has a third point between the two of each lid
         for i, between in enumerate(((0,), (1,), (1, 2), (2,), (3,), (4,), (4, 5), (5,))):
             put(eye + i, *(first + point for point in between))
     for pupil, first in ((96, 36), (97, 42)):
@@ -118,7 +121,7 @@ def wflw() -> Tensor:
 
 
 def gaussians(centres: Tensor) -> Tensor:
-    """Heatmaps (N, L, 64, 64) with a Gaussian at each of the centres (N, L, 2), (x, y) in pixels of the map."""
+    """Return heatmaps (N, L, 64, 64) with a Gaussian at each of the centres (N, L, 2), (x, y) in pixels of the map."""
     line = torch.arange(MAP_SIZE, device=centres.device, dtype=centres.dtype)
     x, y = torch.exp((line - centres[..., None]).square() / (-2 * SIGMA**2)).unbind(2)
     return y[..., :, None] * x[..., None, :]

@@ -1,7 +1,7 @@
-"""Two small networks with published weights (MIT, 550 KB, part of this package): where a face is, and its 68 landmarks.
+"""Two small networks with published weights (MIT, 550 KB, in this package): a face detector and 68 facial landmarks.
 
-The weights are those of npm's @vladmandic/face-api: 8-bit integers, a scale and an offset per tensor. rebuild.py makes
-the file anew. Both networks see RGB in [-1, 1].
+The weights come from the npm package @vladmandic/face-api: 8-bit integers with a scale and an offset per tensor.
+rebuild.py creates the file. Both networks take RGB pictures in [-1, 1].
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ WEIGHTS = Path(__file__).with_name("face_api.safetensors")
 SIDE = 112  # px: the side of the crop in which landmarks are found
 STRIDE = 32  # px of the detector's input to one of its cells
 ANCHORS = ((1.603231, 2.094468), (6.041143, 7.080126), (2.882459, 3.518061), (4.266906, 5.178857), (9.041765, 10.66308))
-"""Width and height, in cells, of the boxes that the detector scales."""
+"""Anchors: width and height, in cells, of the boxes that the detector scales."""
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 class Separable(nn.Module):
-    """A 3×3 convolution channel by channel, then a 1×1 convolution.
+    """Depthwise separable convolution: a depthwise 3×3 convolution, then a 1×1 convolution.
 
-    With stride 2 the zeros around an even side are at its end only, as TensorFlow puts them.
+    With stride 2 an even side is padded with zeros at its end only, as in TensorFlow.
     """
 
     def __init__(self, channels: int, out: int, stride: int = 1) -> None:
@@ -41,7 +41,7 @@ class Separable(nn.Module):
 
 
 class DenseBlock(nn.Module):
-    """Half the size, then three convolutions that each see the sum of all before."""
+    """Dense block: a convolution of stride 2, then three convolutions, each on the sum of all previous outputs."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -58,9 +58,9 @@ class DenseBlock(nn.Module):
 
 
 class Points68(nn.Module):
-    """The 68 landmarks of a face in iBUG's order.
+    """Network for the 68 landmarks of a face, in iBUG's order.
 
-    Input: crops (N, 3, 112, 112) in [-1, 1] which the face fills. Output: (N, 68, 2), (x, y) as shares of the crop.
+    Input: crops (N, 3, 112, 112) in [-1, 1], filled by the face. Output: (N, 68, 2), (x, y) as shares of the crop.
     """
 
     def __init__(self) -> None:
@@ -79,10 +79,10 @@ class Points68(nn.Module):
 
 
 class Detector(nn.Module):
-    """Boxes that may be faces, each with a score in [0, 1]: tiny YOLO v2 with separable convolutions.
+    """Face detector: tiny YOLO v2 with depthwise separable convolutions.
 
-    Input: pictures (N, 3, H, W) in [-1, 1]. A face should be a quarter to three quarters of their height.
-    Output: boxes (N, B, 4) as (x, y, width, height) in pixels, (x, y) the centre, and scores (N, B).
+    Input: pictures (N, 3, H, W) in [-1, 1]. A face should have a quarter to three quarters of their height.
+    Output: boxes (N, B, 4) as (x, y, width, height) in pixels, with (x, y) the centre, and scores (N, B) in [0, 1].
     """
 
     def __init__(self) -> None:
@@ -109,8 +109,8 @@ class Detector(nn.Module):
 
 
 def published(network: Module, name: str) -> Module:
-    """Fill a network with its published weights, and freeze it; `name` is its part of the file."""
-    stored = load(WEIGHTS.read_bytes())  # not load_file, of which a dry run knows no shapes
+    """Load the published weights of a network and freeze it; `name` is the prefix of its tensors in the file."""
+    stored = load(WEIGHTS.read_bytes())  # not load_file, whose tensors have no shapes in a dry run
     state = {}
     for key in network.state_dict():
         step, least = stored[f"{name}.{key}:scale"]
@@ -120,5 +120,5 @@ def published(network: Module, name: str) -> Module:
 
 
 def _centred(pictures: Tensor, mean: tuple[float, float, float]) -> Tensor:
-    """Pictures in [-1, 1] as these networks want them: in [0, 1], less the mean (of values up to 255)."""
+    """Scale pictures from [-1, 1] to [0, 1] and subtract `mean`, which is given for values up to 255."""
     return pictures * 0.5 + (0.5 - pictures.new_tensor(mean) / 255)[:, None, None]

@@ -1,6 +1,6 @@
-"""FAN: heatmaps of 98 facial landmarks, by hourglasses whose convolutions see where they are.
+"""FAN (face alignment network): heatmaps of 98 facial landmarks, from hourglass networks with CoordConv layers.
 
-The modules are named as in the published weights, so that their tensors load by name.
+The modules have the names of the published weights, so that the tensors load by name.
 """
 
 from __future__ import annotations
@@ -9,23 +9,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SIZE = 256  # px: the side of the picture that the network sees
+SIZE = 256  # px: the side of the network's input
 MAP_SIZE = 64  # px: the side of its heatmaps
-LANDMARKS = 98  # in WFLW's order; the network's last map, the face's boundary, follows them
-BOUNDARY = 0.05  # where that map is larger, the next hourglass is told that it is on the boundary
+LANDMARKS = 98  # in WFLW's order; one more map follows, of the boundary of the face
+BOUNDARY = 0.05  # threshold above which the boundary map counts as boundary for the next hourglass
 
 
 class CoordConv(nn.Module):
-    """A convolution that sees where it is: row, column and radius are appended to its input.
+    """CoordConv layer: a convolution whose input is extended by the row, column and radius of each pixel.
 
-    With `boundary`, also row and column once more, zero away from the face's boundary as it was last seen.
+    With `boundary` the input is also extended by row and column on the boundary of the face, and 0 elsewhere. The
+    boundary comes from the previous hourglass.
     """
 
     def __init__(
         self, channels: int, out: int, kernel: int, stride: int = 1, *, size: int, boundary: bool = False
     ) -> None:
         super().__init__()
-        # In float32, whatever dtype the network gets: the published weights were trained on these values.
+        # Always float32: the published weights were trained with these values.
         line = torch.arange(size, dtype=torch.float32) / (size - 1) * 2 - 1
         row, column = torch.meshgrid(line, line, indexing="ij")
         radius = (row.square() + column.square()).double().sqrt().float()  # float32 roots differ between processors
@@ -35,7 +36,10 @@ class CoordConv(nn.Module):
         self.conv = nn.Conv2d(channels + (5 if boundary else 3), out, kernel, stride, padding=kernel // 2)
 
     def forward(self, x: Tensor, boundary: Tensor | None = None) -> Tensor:
-        """boundary: its map, (N, 1, size, size), about 1 on it."""
+        """Apply the convolution to x (N, channels, size, size).
+
+        boundary: boundary map (N, 1, size, size), about 1 on the boundary of the face.
+        """
         parts = [x, self.grid.expand(x.shape[0], -1, -1, -1)]
         if boundary is not None:
             parts.append(self.grid[:2] * (boundary > BOUNDARY))
@@ -44,7 +48,7 @@ class CoordConv(nn.Module):
 
 
 class Block(nn.Module):
-    """Three pre-activated 3×3 convolutions in a row; their outputs are concatenated, the input is added."""
+    """Residual block: three pre-activation 3×3 convolutions in sequence, whose outputs are concatenated."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -68,7 +72,7 @@ class Block(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Down by four halvings and up again, with a skip at every resolution."""
+    """Hourglass network: four halvings and four doublings, with a skip connection at each resolution."""
 
     def __init__(self, channels: int, *, size: int, depth: int = 4, boundary: bool = False) -> None:
         super().__init__()
@@ -94,12 +98,13 @@ class Hourglass(nn.Module):
 
 
 class FAN(nn.Module):
-    """Heatmaps of the 98 landmarks of a face.
+    """FAN: heatmaps of the 98 landmarks of a face.
 
-    Input: pictures (N, 3, H, W) in [-1, 1]; any size but 256 px is resized to it bilinearly.
-    Output: heatmaps (N, 98, 64, 64), about 1 at the landmark and 0 elsewhere; the boundary's map is dropped.
-    `stacks`: hourglasses, each of which sees what the one before made of the picture, its maps and the boundary in
-    them; the last one's maps are given. StarGAN v2 has one, the network that was published for WFLW four.
+    Input: pictures (N, 3, H, W) in [-1, 1]. They are resized to 256 px bilinearly.
+    Output: heatmaps (N, 98, 64, 64), about 1 at the landmark and 0 elsewhere. The boundary map is dropped.
+
+    stacks: number of hourglasses. Each one refines the features, heatmaps and boundary map of the previous one, and
+        the heatmaps of the last are returned. StarGAN v2 uses 1; the network published for WFLW has 4.
     """
 
     def __init__(self, *, stacks: int = 1) -> None:
@@ -132,7 +137,7 @@ class FAN(nn.Module):
         return maps[:, :LANDMARKS]
 
     def _stack(self, n: int, x: Tensor, boundary: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """What the n-th hourglass makes of x: features (N, 256, 64, 64), and maps of landmarks and boundary."""
+        """Apply hourglass n to x; return features (N, 256, 64, 64) and the maps of landmarks and boundary."""
         hourglass, top, last, norm, heads = (
             self.get_submodule(f"{name}{n}") for name in ("m", "top_m_", "conv_last", "bn_end", "l")
         )

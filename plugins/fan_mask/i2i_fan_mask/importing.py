@@ -1,4 +1,4 @@
-"""`i2i import fan`."""
+"""The subcommand `i2i import fan`."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ import click
 @click.command()
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option(
-    "--to", type=click.Path(path_type=Path), metavar="FILE.safetensors", required=True, help="The weights to write."
+    "--to", type=click.Path(path_type=Path), metavar="FILE.safetensors", required=True, help="File for the weights."
 )
 @click.option(
-    "--stacks",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    metavar="N",
-    help="How many of the file's hourglasses to keep.",
+    "--stacks", type=click.IntRange(1), default=1, show_default=True, metavar="N", help="Number of hourglasses to keep."
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is there already.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file.")
 def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
-    """FAN's weights: StarGAN v2's wing.ckpt, or WFLW's with four hourglasses.
+    """Import weights of FAN.
 
-    StarGAN v2 makes its masks with the first hourglass, whatever the file holds besides.
+    CHECKPOINT is StarGAN v2's wing.ckpt, or the weights published for WFLW with four hourglasses. StarGAN v2 computes
+    its masks with the first hourglass only.
 
     \b
     i2i import fan wing.ckpt --to wing.safetensors
@@ -41,13 +37,13 @@ def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
     from .weights import fill
 
     if to.suffix != ".safetensors":
-        raise UsageError(f"{to} should end in .safetensors, which it will be")
+        raise UsageError(f"{to} will be a safetensors file; give --to a name that ends in .safetensors")
     if not overwrite:
         refuse_existing([to])
     found = state_dict(read_apart(checkpoint))
     there = sum(f"m{n}.coordconv.conv.weight" in found for n in range(len(found)))
     if 0 < there < stacks:
-        raise CheckpointError(f"{checkpoint} holds {there} of FAN's hourglasses, not {stacks}")
+        raise CheckpointError(f"{checkpoint} contains {there} of FAN's hourglasses; --stacks can be {there} at most")
     try:
         network = fill(FAN(stacks=stacks), found, checkpoint)
     except ValueError as error:
@@ -55,4 +51,4 @@ def fan(checkpoint: Path, to: Path, stacks: int, overwrite: bool) -> None:
     write_file(to, save(network.state_dict()))
     click.echo(to)
     if there > stacks:
-        click.echo(f"kept {stacks} of {there} hourglasses, as StarGAN v2 does; --stacks {there} keeps all", err=True)
+        click.echo(f"kept {stacks} of {there} hourglasses; --stacks {there} keeps all", err=True)

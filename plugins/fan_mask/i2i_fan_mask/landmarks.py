@@ -1,4 +1,4 @@
-"""From heatmaps to the positions of the landmarks."""
+"""Positions of landmarks from their heatmaps."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from torch import Tensor
 
 
 def landmarks(heatmaps: Tensor, image_size: int) -> Tensor:
-    """Landmarks (N, 98, 2) as (x, y) in pixels of a picture of `image_size` px.
+    """Return landmarks (N, 98, 2) as (x, y) in pixels of a picture of `image_size` px.
 
-    Input: heatmaps (N, 98, 64, 64). A landmark is its map's largest value, moved by a quarter of the map's
-    pixel towards the larger neighbour on each axis (not if it lies on the border), in the half-pixel
-    convention: the centre of the first pixel is 0.5.
+    heatmaps: (N, 98, 64, 64).
+
+    A landmark is the position of the largest value of its heatmap, moved on each axis by a quarter of the heatmap's
+    pixel towards the larger neighbour. Positions on the border are not moved. The centre of the first pixel is 0.5.
     """
     side = heatmaps.shape[-1]
     maps = heatmaps.flatten(2)

@@ -1,4 +1,4 @@
-"""From the heatmaps of a face's landmarks to the two masks that StarGAN v2's skip connections use."""
+"""The two masks of StarGAN v2's skip connections, from the heatmaps of facial landmarks."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 SIZE = 256  # px: the side of a mask
-FLOOR = 0.1  # heatmap values below it count as nothing
-STRIP = 64  # rows of a mask that are enlarged at a time
-EPS = 1e-6  # an empty map is divided by this
+FLOOR = 0.1  # heatmap values below this are set to 0
+STRIP = 64  # rows of a mask that are interpolated at a time
+EPS = 1e-6  # avoids division by zero for an empty map
 
 
 class Move(NamedTuple):
-    """How a part is drawn: its maps raised to a power, then shifted up by some rows (cyclically)."""
+    """Drawing step of a part: its maps are raised to `power` and shifted up by `up` rows, cyclically."""
 
     up: int
     power: int
 
 
 class FacePart(NamedTuple):
-    """A part of the face, from its first to its last landmark (WFLW's numbers); its moves are added up."""
+    """Part of the face, from its first to its last landmark (WFLW's numbers); the results of its moves are added."""
 
     name: str
     first: int
@@ -30,7 +30,7 @@ class FacePart(NamedTuple):
     moves: tuple[Move, ...]
 
 
-# Not drawn: the cheeks 0-7 and 25-32, the eyebrows' outer ends 33 and 46, the mouth's corners 76 and 82.
+# Not drawn: the cheeks 0-7 and 25-32, the outer ends of the eyebrows 33 and 46, the corners of the mouth 76 and 82.
 INNER = (
     FacePart("top of the nose", 51, 51, (Move(0, 1),)),
     FacePart("nose", 52, 54, (Move(4, 1),)),
@@ -49,22 +49,27 @@ OUTER = (
 
 
 def masks(heatmaps: Tensor) -> tuple[Tensor, Tensor]:
-    """The two masks of a face: one of all its parts, one of eyes and nose only.
+    """Return the two masks of a face: one of all parts, and one of eyes and nose.
 
-    Input: heatmaps (N, 98, S, S) in WFLW's order, S <= 256. Output: (mask_full, mask_no_mouth), each
-    (N, 1, 256, 256) in [0, 1], float32 or float64. NaN in a picture's heatmaps leaves its masks empty there.
+    heatmaps: (N, 98, S, S) in WFLW's order, S <= 256.
+
+    The result is (mask_full, mask_no_mouth), each (N, 1, 256, 256) in [0, 1], float32 or float64. If the heatmaps of a
+    picture contain NaN, its masks are 0 there. Raises ValueError for other shapes.
     """
     if heatmaps.ndim != 4 or heatmaps.shape[1] != 98:
         raise ValueError(f"heatmaps must be (N, 98, S, S), one per landmark, not {tuple(heatmaps.shape)}")
     heatmaps = heatmaps.to(torch.promote_types(heatmaps.dtype, torch.float32))
-    with torch.no_grad(), torch.autocast(heatmaps.device.type, enabled=False):  # bf16 has steps of 1/256
+    with torch.no_grad(), torch.autocast(heatmaps.device.type, enabled=False):  # bf16 resolves 1/256
         inner = _draw(heatmaps, INNER)
         full = inner + _draw(heatmaps, OUTER)
     return _clamp(full), _clamp(inner)
 
 
 def _draw(heatmaps: Tensor, parts: tuple[FacePart, ...]) -> Tensor:
-    """The sum of all parts (N, 1, 256, 256): part by part to stay in the cache, summed before shifted."""
+    """Return the sum of all parts, (N, 1, 256, 256).
+
+    Parts are drawn one after the other to stay in the cache, and maps are summed before they are shifted.
+    """
     drawing = heatmaps.new_zeros(heatmaps.shape[0], 1, SIZE, SIZE)
     for part in parts:
         maps = _normalise(_enlarge(heatmaps[:, part.first : part.last + 1]))
@@ -74,10 +79,10 @@ def _draw(heatmaps: Tensor, parts: tuple[FacePart, ...]) -> Tensor:
 
 
 def _enlarge(maps: Tensor) -> Tensor:
-    """Maps (N, C, S, S) at 256 px, bilinear with align_corners=True.
+    """Interpolate maps (N, C, S, S) to 256 px, bilinearly with align_corners=True.
 
-    As products with one S × 256 matrix: on a CPU six times faster than F.interpolate on all maps. A strip of rows is
-    made of few of a map's: the rest of the matrix is zero there.
+    Products with one S × 256 matrix are six times faster on a CPU than F.interpolate on all maps. A strip of output
+    rows depends on few input rows, because the matrix is zero elsewhere.
     """
     side = maps.shape[-1]
     unit = torch.eye(side, dtype=maps.dtype, device=maps.device)
@@ -85,14 +90,14 @@ def _enlarge(maps: Tensor) -> Tensor:
     wide, strips = maps @ matrix, []
     for start in range(0, SIZE, STRIP):
         first = start * (side - 1) // (SIZE - 1)
-        last = (start + STRIP - 1) * (side - 1) // (SIZE - 1) + 1  # the lower of the two rows that the last is between
+        last = (start + STRIP - 1) * (side - 1) // (SIZE - 1) + 1  # the lower neighbour of the last row
         rows = slice(first, last + 1)
         strips.append(matrix[rows, start : start + STRIP].T @ wide[:, :, rows])
     return torch.cat(strips, dim=2)
 
 
 def _normalise(maps: Tensor) -> Tensor:
-    """Each map without what lies below the floor, scaled from 0 to 1 (in place)."""
+    """Set values below FLOOR to 0 and scale each map to [0, 1], in place."""
     maps.mul_(maps >= FLOOR)
     low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
     return maps.sub_(low).div_(high - low + EPS)

@@ -1,4 +1,4 @@
-"""The face in a photograph of any size: where it is, and its landmarks."""
+"""Face detection and landmarks in photographs of any size."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from .align import Array
 from .components import Heatmaps
 from .face68 import SIZE, THRESHOLD, Face68
 
-LOOKS = (80, 112, 160, 224, 320, 448, 640)  # px: sides at which a photograph is searched; small ones show large faces
-SHARE, ABOVE = 0.7, 0.13  # of an aligned picture's side: a detector's box, and how far its centre is below the middle
+LOOKS = (80, 112, 160, 224, 320, 448, 640)  # px: sides at which a photograph is searched; large faces need small sides
+SHARE, ABOVE = 0.7, 0.13  # shares of an aligned picture's side: the detector's box, and its centre below the middle
 
 
 def tensor_of(picture: Image.Image, like: Face68) -> Tensor:
-    """An RGB picture as (1, 3, H, W) in [-1, 1], on the device of a network."""
+    """Convert an RGB picture to a tensor (1, 3, H, W) in [-1, 1] on the device of the network `like`."""
     pixels = torch.from_numpy(np.array(picture)).to(like.to_wflw.device)
     return pixels.permute(2, 0, 1)[None].float() / 127.5 - 1
 
 
 def find_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatmaps) -> Array | None:
-    """Landmarks (98, 2) of the largest face, as (x, y) in the picture's pixels, or None if there is no face.
+    """Return landmarks (98, 2) of the largest face as (x, y) in pixels of the picture, or None if there is no face.
 
-    `finder` says where a face is and `source` what its landmarks are: it sees the face as in an aligned picture.
+    finder: network that detects the face.
+    source: network that finds the landmarks, in a crop framed like an aligned picture.
     """
     for left, top, side in _squares(picture, finder):
         square = picture.crop((left, top, left + side, top + side))
@@ -36,7 +37,7 @@ def find_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatma
 
 
 def aligned_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatmaps) -> Array | None:
-    """Landmarks (98, 2) in pixels of the whole picture at 256 x 256 px, or None if it shows no face."""
+    """Return landmarks (98, 2) in pixels of the whole picture at 256 x 256 px, or None if it shows no face."""
     pixels = tensor_of(picture.resize((SIZE, SIZE), Image.Resampling.BILINEAR), finder)
     if not finder.faces(pixels).all():
         return None
@@ -46,7 +47,7 @@ def aligned_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Hea
 
 @torch.no_grad()
 def _squares(picture: Image.Image, finder: Face68) -> Iterator[tuple[int, int, int]]:
-    """Where a face may be, the largest first: squares (left, top, side), framed as in an aligned picture."""
+    """Yield squares (left, top, side) that may show a face, the largest first, framed like an aligned picture."""
     long = max(picture.size)
     for look in LOOKS:
         if look > max(long, LOOKS[1]):

@@ -1,4 +1,4 @@
-"""A sheet for people: a picture, its landmarks, and the masks over it."""
+"""Sheet that shows a picture, its landmarks, and the picture under each mask."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .components import Heatmaps
 from .face68 import SIZE, Face68
 from .photographs import tensor_of
 
-GAP, LINE, TEXT = 8, 28, 15  # px: between pictures, for a line of text, of its letters
-DIM = 0.25  # how bright a picture is outside a mask
+GAP, LINE, TEXT = 8, 28, 15  # px: gap between pictures, height of a line of text, size of its letters
+DIM = 0.25  # brightness of a picture outside a mask
 COLUMNS = ("picture", "landmarks", "mask of all parts", "mask of eyes and nose")
 
 
 def sheet(picture: Image.Image, sources: Mapping[str, Face68 | Heatmaps], finder: Face68) -> Image.Image | None:
-    """A row per source of masks, by its name; None if the picture shows no face."""
+    """Draw one row for each source of masks, labelled with its name; return None if the picture shows no face."""
     whole = picture.resize((SIZE, SIZE), Image.Resampling.LANCZOS)
     pixels = tensor_of(whole, finder)
     if not finder.faces(pixels).all():

@@ -23,7 +23,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def golden() -> Callable[[str], dict[str, Tensor]]:
-    """What the reference computes, by case and array."""
+    """Load the recorded arrays of the reference for a case."""
 
     def load(case: str) -> dict[str, Tensor]:
         with np.load(Path(__file__).parent / "golden" / f"{case}.npz") as arrays:

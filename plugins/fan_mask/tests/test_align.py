@@ -104,10 +104,16 @@ def test_no_face_is_found_where_none_is(face68, size):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"other": np.zeros((98, 2))}, "FILE is no file of mean landmarks: an .npz with an array called mean"),
-        ({"mean": np.array([{}])}, "FILE is no file of mean landmarks: an .npz with an array called mean"),
-        ({"mean": np.zeros((68, 2))}, "FILE holds no mean of 98 points (x, y), but float64 of shape [68, 2]"),
-        ({"mean": np.full((98, 2), np.nan)}, "FILE holds no mean of 98 points (x, y), but float64 of shape [98, 2]"),
+        ({"other": np.zeros((98, 2))}, "FILE is not a file of mean landmarks, which is an .npz with an array `mean`"),
+        ({"mean": np.array([{}])}, "FILE is not a file of mean landmarks, which is an .npz with an array `mean`"),
+        (
+            {"mean": np.zeros((68, 2))},
+            "FILE: the array `mean` must hold 98 finite points (x, y), shape [98, 2]; it is float64 of shape [68, 2]",
+        ),
+        (
+            {"mean": np.full((98, 2), np.nan)},
+            "FILE: the array `mean` must hold 98 finite points (x, y), shape [98, 2]; it is float64 of shape [98, 2]",
+        ),
     ],
 )
 def test_a_mean_of_something_else_is_refused(content, said, tmp_path):

@@ -22,7 +22,7 @@ SEEN = {
     85: (94.0, 123.5),
     16: (94.0, 149.0),
 }
-"""Where a person sees pupils, the nose's tip and base, the mouth's ends, the lower lip's edge and the chin (px)."""
+"""Landmarks annotated by a person, in px: pupils, tip and base of the nose, corners of the mouth, lower lip, chin."""
 
 
 def pixels(picture: Image.Image) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""What recipes use: frozen masks, masks of ones, and the high-pass skip."""
+"""Tests of the components: masks from a frozen FAN, masks of ones, and the high-pass skip."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_skip_has_sizes_and_nothing_to_save_or_train():
 
 @pytest.mark.parametrize("strength", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_strength_that_is_none_is_refused(strength):
-    with pytest.raises(ValueError, match=f"strength must be above 0, not {strength}; for no skip"):
+    with pytest.raises(ValueError, match=f"strength must be a finite number above 0, not {strength}; to train"):
         HighPass(strength=strength)
 
 

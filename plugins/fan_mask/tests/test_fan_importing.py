@@ -63,7 +63,7 @@ def test_a_wing_ckpt_becomes_safetensors_with_the_same_masks(state, x_real, tmp_
 def test_of_four_hourglasses_the_first_is_kept_unless_told_otherwise(state, stacked, tmp_path):
     save_file(stacked, tmp_path / "WFLW_4HG.safetensors")
     answer = call(tmp_path / "WFLW_4HG.safetensors", "--to", tmp_path / "one.safetensors")
-    assert answer.stderr == "kept 1 of 4 hourglasses, as StarGAN v2 does; --stacks 4 keeps all\n"
+    assert answer.stderr == "kept 1 of 4 hourglasses; --stacks 4 keeps all\n"
     assert load_file(tmp_path / "one.safetensors").keys() == state.keys()
     answer = call(tmp_path / "WFLW_4HG.safetensors", "--to", tmp_path / "four.safetensors", "--stacks", 4)
     assert answer.stderr == ""
@@ -75,7 +75,7 @@ def test_files_that_do_not_fit_are_said(state, tmp_path):
     save_file(state, tmp_path / "wing.safetensors")
     (tmp_path / "there.safetensors").write_text("mine")
     assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "new.safetensors", "--stacks", 4) == (
-        f"{tmp_path / 'wing.safetensors'} holds 1 of FAN's hourglasses, not 4"
+        f"{tmp_path / 'wing.safetensors'} contains 1 of FAN's hourglasses; --stacks can be 1 at most"
     )
     assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "there.safetensors") == (
         f"{tmp_path / 'there.safetensors'} would be overwritten; choose another place, or allow it with --overwrite"
@@ -86,7 +86,7 @@ def test_files_that_do_not_fit_are_said(state, tmp_path):
         f"{tmp_path / 'other.safetensors'} lacks 336 of FAN's 336 tensors, first conv1.conv.weight"
     )
     assert error(tmp_path / "wing.safetensors", "--to", tmp_path / "new.pt") == (
-        f"{tmp_path / 'new.pt'} should end in .safetensors, which it will be"
+        f"{tmp_path / 'new.pt'} will be a safetensors file; give --to a name that ends in .safetensors"
     )
     assert not (tmp_path / "new.safetensors").exists() and not (tmp_path / "new.pt").exists()
 

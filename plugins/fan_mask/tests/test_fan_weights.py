@@ -53,7 +53,7 @@ def test_every_form_of_the_weights_loads(form, wrap, state, tmp_path):
 
 
 def test_a_missing_file(tmp_path):
-    expected = "cannot read FAN's weights FILE: {}; the README of i2i-gan-fan-mask says where to get them"
+    expected = "cannot read FAN's weights FILE: {}; the README of i2i-gan-fan-mask names the file to download"
     assert error(tmp_path / "wing.ckpt") == expected.format("No such file or directory")
     assert error(tmp_path) == expected.format("Is a directory")
 
@@ -120,4 +120,4 @@ def test_checkpoints_of_something_else_lack_everything(content, tmp_path):
 
 def test_a_tensor_of_another_shape(state, tmp_path):
     path = write(tmp_path / "wing.safetensors", {**state, "l0.bias": torch.zeros(69)}, "safetensors")
-    assert error(path) == "FILE holds l0.bias with shape [69] where FAN has [99]"
+    assert error(path) == "l0.bias has the shape [69] in FILE, but [99] in FAN"

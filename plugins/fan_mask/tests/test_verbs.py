@@ -84,8 +84,8 @@ def test_what_cannot_be_aligned_is_named_and_the_others_go_on(i2i, photos, tmp_p
     assert (code, out) == (3, "")
     assert err == [
         "photos/text.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
-        "photos/train/wall.png shows no face that could be found",
-        "2 of 4 pictures aligned; the others are named above",
+        "no face was found in photos/train/wall.png",
+        "2 of 4 pictures aligned; the others are listed above",
     ]
     assert files(tmp_path / "aligned") == ["train/one.png", "val/two.png"]
 
@@ -104,13 +104,17 @@ def test_nothing_is_overwritten_unless_told(i2i, photos, tmp_path):
     [
         (("align", "nowhere", "out"), 3, "there is no file or folder nowhere"),
         (("masks", "empty", "out"), 3, EMPTY),
-        (("align", "photos", "out.png"), 2, "out.png is one picture and photos names 2; name a folder instead"),
+        (("align", "photos", "out.png"), 2, "out.png is one file, but photos has 2 pictures; give a folder as OUT"),
         (("align", "photos", "out", "--mean", "empty"), 3, EMPTY),
-        (("align", "photos", "out", "--mean", "walls"), 3, "walls has no picture that shows an aligned face"),
+        (
+            ("align", "photos", "out", "--mean", "walls"),
+            3,
+            "no aligned face was found in the pictures of walls; give a folder of aligned faces",
+        ),
         (
             ("align", "photos", "out", "--mean", "walls/wall.png"),
             3,
-            "walls/wall.png is no file of mean landmarks: an .npz with an array called mean",
+            "walls/wall.png is not a file of mean landmarks, which is an .npz with an array `mean`",
         ),
         (
             ("align", "photos", "out", "--weights", "walls/wall.png"),
@@ -121,7 +125,7 @@ def test_nothing_is_overwritten_unless_told(i2i, photos, tmp_path):
             ("masks", "photos", "out", "--weights", "wing.ckpt"),
             4,
             "cannot read FAN's weights wing.ckpt: No such file or "
-            "directory; the README of i2i-gan-fan-mask says where to get them",
+            "directory; the README of i2i-gan-fan-mask names the file to download",
         ),
     ],
 )
@@ -178,8 +182,8 @@ def test_masks_of_a_small_face_say_what_to_do(i2i, photos):
     code, out, err = i2i("masks", "photos/train", "masks")
     assert (code, out) == (3, "")
     assert err == [
-        "photos/train/one.png shows no face that could be found; i2i align crops faces of photographs",
-        "0 of 1 pictures shown; the others are named above",
+        "no face was found in photos/train/one.png; crop faces from photographs with i2i align first",
+        "0 of 1 pictures shown; the others are listed above",
     ]
 
 

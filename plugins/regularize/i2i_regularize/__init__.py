@@ -1,4 +1,4 @@
-"""Keep a discriminator from overfitting or exploding: spectral norm, DiffAugment and ADA, around any network."""
+"""Regularisation of discriminators: spectral normalisation, DiffAugment and ADA, as wrappers of any network."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def i2i_components(registry: Registrar) -> None:
 
 @hookimpl
 def i2i_check(recipe: Recipe) -> list[Problem]:
-    """ADA's p stays at 0, where nothing is augmented, unless a hook moves it."""
+    """Report networks with ADA but without the hook that changes p; p would stay 0 and nothing would be augmented."""
     moved = {hook.params.get("network") for hook in recipe.all_hooks().values() if hook.use == "regularize/ada"}
     return [
         Problem(
-            f"network {name} is wrapped by regularize/ada, and no hook moves its p from 0",
+            f"network {name} is wrapped by regularize/ada, but no hook changes its p from 0",
             recipe.mark("networks", name),
             f"add {{use: regularize/ada, network: {name}, phase: ...}} to the hooks",
         )
@@ -38,7 +38,7 @@ def i2i_check(recipe: Recipe) -> list[Problem]:
 
 
 def _uses(keys: Mapping[str, Any]) -> Iterator[str]:
-    """The names of a component and of those that it holds."""
+    """Yield the names of a component and of all components in its keys."""
     yield keys.get("use", "")
     for value in keys.values():
         if isinstance(value, dict):

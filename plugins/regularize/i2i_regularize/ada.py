@@ -1,6 +1,6 @@
-"""ADA's augmentations: training generative adversarial networks with limited data (Karras et al. 2020, appendix B).
+"""Augmentations of ADA, adaptive discriminator augmentation (Karras et al. 2020, appendix B).
 
-Of the paper's pipeline the part that it found useful, "bgc": pixel blitting, geometry, colour.
+Only the useful part of the paper's pipeline is implemented, "bgc": pixel blitting, geometry and colour.
 """
 
 from __future__ import annotations
@@ -16,43 +16,48 @@ from .augmented import Augmented, pick
 
 
 class Amounts(NamedTuple):
-    """How much of each augmentation each of N pictures gets, in the order in which they act; 0 is none of it."""
+    """Parameters of the augmentations for N pictures, in the order of their application; 0 means no change."""
 
     flip: Tensor
-    """(N,): 1 mirrors left and right."""
+    """Horizontal flip, (N,): 1 mirrors left and right."""
     quarter: Tensor
-    """(N,): quarter turns, 0 to 3."""
+    """Rotation by multiples of 90°, (N,): 0 to 3."""
     shift: Tensor
-    """(2, N): right and down, as a share of the width and height, rounded to pixels."""
+    """Integer translation, (2, N): right and down, as shares of width and height, rounded to pixels."""
     scale: Tensor
-    """(N,): log2 of the factor."""
+    """Isotropic scaling, (N,): log2 of the factor."""
     turn: Tensor
-    """(N,): radians, before the stretch."""
+    """Rotation before the anisotropic scaling, (N,): radians."""
     stretch: Tensor
-    """(N,): log2 of the factor in width, whose inverse is the one in height."""
+    """Anisotropic scaling, (N,): log2 of the factor in width; the factor in height is its inverse."""
     turn_after: Tensor
-    """(N,): radians, after the stretch."""
+    """Rotation after the anisotropic scaling, (N,): radians."""
     move: Tensor
-    """(2, N): like `shift`, not rounded."""
+    """Fractional translation, (2, N): right and down, as shares of width and height."""
     brightness: Tensor
-    """(N,): is added."""
+    """Brightness, (N,): added to all pixels."""
     contrast: Tensor
-    """(N,): log2 of the factor."""
+    """Contrast, (N,): log2 of the factor."""
     luma: Tensor
-    """(N,): 1 turns light into dark and keeps the colours."""
+    """Luma flip, (N,): 1 inverts the luma and keeps the colours."""
     hue: Tensor
-    """(N,): radians around the axis of greys."""
+    """Hue rotation, (N,): radians around the axis of greys."""
     saturation: Tensor
-    """(N,): log2 of the factor."""
+    """Saturation, (N,): log2 of the factor."""
 
 
 class ADA(Augmented):
-    """A discriminator that sees pictures changed by 13 augmentations, each with probability p (Karras et al. 2020).
+    """Discriminator behind the 13 augmentations of ADA, each applied with probability p (Karras et al. 2020).
 
-    Flips, quarter turns and shifts by whole pixels; scaling, rotation, stretching and shifts; brightness, contrast,
-    luma, hue and saturation, with the paper's strengths. p, a buffer that is saved with the network, starts at 0; the
-    hook regularize/ada moves it. Nothing in eval mode. The pictures of a call, (N, C, H, W) in [-1, 1], are changed
-    alike; C is 3, or 3 for each of several that are stacked. Other arguments pass through.
+    network: the discriminator.
+
+    The augmentations have the paper's strengths: horizontal flip, rotation by 90°, integer translation; isotropic
+    scaling, rotation, anisotropic scaling, fractional translation; brightness, contrast, luma flip, hue, saturation.
+
+    Input: pictures (N, C, H, W) in [-1, 1]; C is a multiple of 3 if RGB pictures are stacked. All pictures of one call
+    are augmented with the same parameters. Other arguments are passed on unchanged. In eval mode nothing is augmented.
+
+    p is a buffer that is saved with the network. It starts at 0, and the hook regularize/ada changes it.
     """
 
     p: Tensor
@@ -69,8 +74,11 @@ class ADA(Augmented):
 
 
 def draw(n: int, p: Tensor) -> Amounts:
-    """Amounts for n pictures, each with probability p, a 0-d tensor, else 0; on p's device and of its type."""
-    either = 1 - (1 - p).sqrt()  # so that one of the two rotations happens with probability p
+    """Draw parameters for n pictures: each is random with probability p and 0 otherwise.
+
+    p: 0-d tensor; the parameters get its device and dtype.
+    """
+    either = 1 - (1 - p).sqrt()  # of each rotation, so that at least one of the two occurs with probability p
 
     def normal(deviation: float, *shape: int) -> Tensor:
         return torch.randn(*shape, n, device=p.device, dtype=p.dtype) * deviation
@@ -102,9 +110,10 @@ def draw(n: int, p: Tensor) -> Amounts:
 
 
 def geometry(amounts: Amounts, height: int, width: int) -> Tensor:
-    """Where each place of the augmented pictures comes from: (N, 3, 3), of (x, y, 1) in pixels from the centre.
+    """Return the matrices (N, 3, 3) that map pixels of the augmented pictures to pixels of the originals.
 
-    The product of the inverses of what happens to a picture, first things first.
+    They act on (x, y, 1), in pixels from the centre. Each is the product of the inverses of the transformations, in the
+    order of their application.
     """
     size = torch.stack([torch.full_like(amounts.flip, width), torch.full_like(amounts.flip, height)])
     angle = amounts.quarter * (math.pi / 2)
@@ -124,9 +133,10 @@ def geometry(amounts: Amounts, height: int, width: int) -> Tensor:
 
 
 def sample(x: Tensor, origin: Tensor) -> Tensor:
-    """x (N, C, H, W) at the places that `origin` (N, 3, 3) says, bilinearly; beyond its borders x is mirrored.
+    """Sample x (N, C, H, W) bilinearly at the positions given by the matrices `origin` (N, 3, 3).
 
-    torch's grid_sample has no second derivative, which R1 needs; a weighted sum of four neighbours has every one.
+    Beyond its borders x is mirrored. R1 needs a second derivative, which torch's grid_sample lacks. A weighted sum of
+    four neighbours has derivatives of all orders.
     """
     height, width = x.shape[2:]
     down = torch.arange(height, device=x.device, dtype=x.dtype)[:, None] - (height - 1) / 2
@@ -149,9 +159,12 @@ def sample(x: Tensor, origin: Tensor) -> Tensor:
 
 
 def recolour(x: Tensor, amounts: Amounts) -> Tensor:
-    """x (N, 3·k, H, W) with brightness added, then times one matrix (3, 3) of RGB: contrast, luma, hue, saturation."""
+    """Apply the colour transformations to x (N, 3·k, H, W).
+
+    Brightness is added. Contrast, luma flip, hue and saturation are one matrix (3, 3) on RGB.
+    """
     identity = torch.eye(3, device=x.device, dtype=x.dtype)
-    grey = torch.full_like(identity, 1 / 3)  # v vᵀ, with v the unit vector along greys
+    grey = torch.full_like(identity, 1 / 3)  # v vᵀ, with v the unit vector along the axis of greys
     across = x.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / math.sqrt(3)  # [v]×
     brightness, contrast, luma, hue, saturation = (amount[:, None, None] for amount in amounts[-5:])
     contrast, saturation = torch.exp2(contrast), torch.exp2(saturation)
@@ -163,7 +176,7 @@ def recolour(x: Tensor, amounts: Amounts) -> Tensor:
 
 
 def _mirrored(place: Tensor, size: int) -> Tensor:
-    """Whole numbers, any, as places of a line of `size` pixels that is mirrored at the middle of its border pixels."""
+    """Map any integers to positions on a line of `size` pixels, mirrored at the centres of its border pixels."""
     place = place.remainder(max(2 * (size - 1), 1))
     return torch.minimum(place, 2 * (size - 1) - place)
 

@@ -1,4 +1,4 @@
-"""What DiffAugment and ADA share: a network around another one, and picking pixels so that gradients pass."""
+"""Base class of DiffAugment and ADA, and a differentiable selection of pixels."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from torch import Tensor, nn
 
 
 class Augmented(nn.Module, ABC):
-    """A network that in training mode sees its pictures augmented; in eval mode it is the network that it wraps.
+    """Network whose input pictures are augmented in training mode and unchanged in eval mode.
 
-    It is called as that network is. Every picture among the arguments, (N, C, H, W) of floats, is augmented, all of
-    them alike, so that a pair stays a pair; what else there is (domains, say) passes through. What a subclass draws
-    comes from torch's generator of the device, which the trainer seeds for each step and process: a resumed run
-    draws the same, and the draws differ with the number of processes, as those of dropout do.
+    network: the wrapped network; it is called with the same arguments.
+
+    Every argument that is a floating-point tensor (N, C, H, W) is augmented. All of them get the same parameters, so
+    pairs stay pairs. Other arguments, such as domains, are passed on unchanged.
+
+    Random numbers come from torch's generator of the device, which the trainer seeds for each step and process. A
+    resumed run draws the same numbers. As with dropout, the numbers depend on the number of processes.
     """
 
     def __init__(self, network: nn.Module) -> None:
@@ -32,25 +35,26 @@ class Augmented(nn.Module, ABC):
         def seen(x: object) -> object:
             if not _is_picture(x):
                 return x
-            with torch.autocast(x.device.type, enabled=False):  # bf16 would misplace pixels
+            with torch.autocast(x.device.type, enabled=False):  # bf16 is too coarse for positions of pixels
                 return self.augment(x.to(dtype), draws).to(x.dtype)
 
         return self.network(*map(seen, inputs), **{name: seen(x) for name, x in named.items()})
 
     @abstractmethod
     def draw(self, n: int, device: torch.device, dtype: torch.dtype) -> Any:
-        """The random numbers for n samples."""
+        """Draw the random numbers for n samples."""
 
     @abstractmethod
     def augment(self, x: Tensor, draws: Any) -> Tensor:
-        """x (N, C, H, W) in [-1, 1], changed as `draws` says and in nothing else."""
+        """Augment x (N, C, H, W) in [-1, 1]; the result depends on x and `draws` only."""
 
 
 def pick(x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Pixels of x (N, C, H, W): out[n, :, i, j] = x[n, :, rows[n, i, j], columns[n, i, j]].
+    """Select pixels of x (N, C, H, W): out[n, :, i, j] = x[n, :, rows[n, i, j], columns[n, i, j]].
 
-    rows, columns: whole numbers that broadcast to (N, H, W). Linear in x, so autograd differentiates it as often as
-    R1 needs.
+    rows, columns: integers that broadcast to (N, H, W).
+
+    The function is linear in x and can be differentiated twice, as R1 needs.
     """
     places = (rows * x.shape[3] + columns).long().expand(len(x), *x.shape[2:]).flatten(1)
     return x.flatten(2).gather(2, places[:, None].expand(-1, x.shape[1], -1)).view_as(x)

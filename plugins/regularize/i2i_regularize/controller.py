@@ -1,4 +1,4 @@
-"""ADA's controller: how much D overfits, and the probability that follows from it (Karras et al. 2020, section 3.1)."""
+"""Controller of ADA: measures overfitting of D and adapts the probability p (Karras et al. 2020, section 3.1)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,30 @@ from .ada import ADA
 
 
 def overfitting(real_logits: Tensor) -> Tensor:
-    """r_t = E[sign(D(x))] over real pictures: 0 where D is unsure, towards 1 where it knows them by heart.
+    """Overfitting heuristic r_t = E[sign(D(x))] over real pictures: 0 without overfitting, 1 with full overfitting.
 
-    A number to watch, without a gradient: give it `weight: 0`.
+    real_logits: D(x), logits of any shape.
+
+    The value has no gradient. Give the loss `weight: 0`.
     """
     return real_logits.detach().sign().mean()
 
 
 class Controller:
-    """Moves the p of a network that is wrapped by regularize/ada, so that r_t stays at `target`.
+    """Hook that adapts the p of a network wrapped by regularize/ada, so that r_t stays near `target`.
 
-    Every n-th step (`every`): p ← p + sign(mean r_t − target) · images / speed, clamped to [0, 1], with r_t and images
-    those since p last moved. `speed`: images in which p can rise from 0 to 1. r_t is the loss `loss` of `phase`, a
-    regularize/overfitting that the trainer averages over processes, so that all have the same p. p is written to the
-    metrics every `log_every` steps.
+    Every `every` steps: p ← p + sign(mean r_t − target) · pictures / speed, clamped to [0, 1]. The mean of r_t and the
+    number of pictures are taken since the last update.
+
+    network: name of the wrapped network.
+    phase, loss: phase and name of the loss regularize/overfitting, which gives r_t. It is averaged over processes, so
+        p is the same in all of them.
+    target: target of r_t, in [-1, 1].
+    speed: number of pictures in which p can rise from 0 to 1.
+    every: steps between two updates of p.
+    log_every: steps between two lines of metrics that contain p.
+
+    Raises RecipeError if the network is not wrapped by regularize/ada, or the phase does not have the loss.
     """
 
     def __init__(
@@ -55,7 +65,7 @@ class Controller:
             raise self._problem(
                 run,
                 "network",
-                f"network {self.network} is not wrapped by regularize/ada, so it has no p to move",
+                f"network {self.network} is not wrapped by regularize/ada, so it has no p",
                 f"write {{use: regularize/ada, network: {{use: {inner}, ...}}}}",
             )
         terms = dict(run.recipe.terms(self.phase))
@@ -65,7 +75,7 @@ class Controller:
             )
         self.p = wrappers[0].p
         self.excess = torch.zeros_like(self.p)
-        """The sum of r_t − target since p last moved."""
+        """Sum of r_t − target since the last update of p."""
         self.amount = self.every * run.recipe.data.batch_size / self.speed
 
     def _problem(self, run: RunContext, key: str, message: str, hint: str) -> RecipeError:
@@ -75,7 +85,7 @@ class Controller:
     def after_phase(self, run: RunContext, phase: str, losses: Mapping[str, Tensor]) -> None:
         if phase != self.phase:
             return
-        if self.loss in losses:  # a loss may say `every`
+        if self.loss in losses:  # absent in steps that the loss skips with its own `every`
             self.excess += losses[self.loss] - self.target
         if (run.step + 1) % self.every == 0:
             self.p.add_(self.excess.sign(), alpha=self.amount).clamp_(0, 1)

@@ -1,4 +1,4 @@
-"""DiffAugment: differentiable augmentation for data-efficient GAN training (Zhao et al. 2020)."""
+"""DiffAugment, differentiable augmentation for data-efficient GAN training (Zhao et al. 2020)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ Policy = Literal["color", "translation", "cutout"]
 
 
 class DiffAugment(Augmented):
-    """A discriminator that sees every picture, real or fake, augmented by each of `policy` (Zhao et al. 2020).
+    """Discriminator behind the differentiable augmentations of DiffAugment (Zhao et al. 2020).
 
-    color: brightness, saturation, contrast. translation: by up to an eighth of the size. cutout: a square of half
-    the size is blanked. They act in the order in which `policy` names them; nothing in eval mode. The pictures of a
-    call, (N, C, H, W) in [-1, 1], are augmented alike; other arguments pass through.
+    network: the discriminator.
+    policy: augmentations, applied in this order to real and fake pictures:
+        color: random brightness, saturation and contrast;
+        translation: random shift by up to an eighth of the size;
+        cutout: a random rectangle of half the height and width is set to 0.
+
+    Input: pictures (N, C, H, W) in [-1, 1]. All pictures of one call are augmented with the same parameters. Other
+    arguments are passed on unchanged. In eval mode nothing is augmented.
     """
 
     def __init__(self, network: nn.Module, policy: Names[Policy] = ["color", "translation", "cutout"]) -> None:  # noqa: B006
@@ -27,7 +32,7 @@ class DiffAugment(Augmented):
         self.policy = policy
 
     def draw(self, n: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Uniform in [0, 1): (augmentations, 3, N)."""
+        """Draw uniform numbers in [0, 1), (augmentations, 3, n)."""
         return torch.rand(len(self.policy), 3, n, device=device, dtype=dtype)
 
     def augment(self, x: Tensor, draws: Tensor) -> Tensor:
@@ -37,9 +42,11 @@ class DiffAugment(Augmented):
 
 
 def color(x: Tensor, u: Tensor) -> Tensor:
-    """Brightness + [-0.5, 0.5), saturation × [0, 2), contrast × [0.5, 1.5), each from a row of u (3, N) in [0, 1).
+    """Change brightness, saturation and contrast of x (N, C, H, W).
 
-    Saturation scales what differs from the mean over channels, contrast what differs from the picture's mean.
+    u: uniform numbers in [0, 1), (3, N). Row 0 gives the brightness that is added, in [-0.5, 0.5). Row 1 gives the
+        factor of saturation, in [0, 2), which scales differences from the mean over channels. Row 2 gives the factor of
+        contrast, in [0.5, 1.5), which scales differences from the mean of the picture.
     """
     brightness, saturation, contrast = u[:, :, None, None, None].unbind()
     x = x + (brightness - 0.5)
@@ -50,9 +57,9 @@ def color(x: Tensor, u: Tensor) -> Tensor:
 
 
 def translation(x: Tensor, u: Tensor) -> Tensor:
-    """Shift by whole pixels, up to an eighth of the size either way, with zeros where nothing was.
+    """Shift x (N, C, H, W) by whole pixels, up to an eighth of its size in each direction, and pad with zeros.
 
-    Rows 0 and 1 of u in [0, 1) say how far down and right.
+    u: uniform numbers in [0, 1), (3, N). Rows 0 and 1 give the shift down and right; row 2 is not used.
     """
     down, right = (_whole(share, 2 * (size // 8) + 1) - size // 8 for share, size in zip(u, x.shape[2:], strict=False))
     rows, columns = _grid(x)
@@ -62,9 +69,9 @@ def translation(x: Tensor, u: Tensor) -> Tensor:
 
 
 def cutout(x: Tensor, u: Tensor) -> Tensor:
-    """Zeros in a rectangle of half the height and width around a pixel; what lies outside the picture is lost.
+    """Set a rectangle of half the height and width of x (N, C, H, W) to 0; it may extend beyond the picture.
 
-    Rows 0 and 1 of u in [0, 1) say which pixel.
+    u: uniform numbers in [0, 1), (3, N). Rows 0 and 1 give the row and column of its centre; row 2 is not used.
     """
     rows, columns = _grid(x)
     top, left = (_whole(share, size) - size // 4 for share, size in zip(u, x.shape[2:], strict=False))
@@ -76,14 +83,14 @@ AUGMENTATIONS = {"color": color, "translation": translation, "cutout": cutout}
 
 
 def _grid(x: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows (1, H, 1) and columns (1, 1, W) of a picture."""
+    """Return the indices of rows (1, H, 1) and columns (1, 1, W) of x."""
     height, width = (torch.arange(size, device=x.device) for size in x.shape[2:])
     return height[None, :, None], width[None, None, :]
 
 
 def _whole(share: Tensor, count: int) -> Tensor:
-    """One of the whole numbers below `count` for each share in [0, 1), as (N, 1, 1)."""
-    return (share * count).long().clamp(max=count - 1)[:, None, None]  # for a share that rounds up to 1
+    """Map each share in [0, 1) to an integer in [0, count), as (N, 1, 1)."""
+    return (share * count).long().clamp(max=count - 1)[:, None, None]  # a share may be rounded to 1
 
 
 def _between(places: Tensor, start: Tensor | int, stop: Tensor | int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every augmenting wrapper promises, whatever it wraps and whatever it draws."""
+"""Tests that hold for all augmenting wrappers, for any network and any random numbers."""
 
 from __future__ import annotations
 

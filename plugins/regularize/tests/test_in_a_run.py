@@ -36,7 +36,7 @@ def test_r_t_is_the_mean_sign_of_real_logits_and_has_no_gradient() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Of one step, in which p does not move: batches of 4, p rises from 0 to 1 in 100 pictures."""
+    """Run of one step, in which p does not change: batches of 4, p rises from 0 to 1 in 100 pictures."""
     folder = tmp_path_factory.mktemp("regularize") / "run"
     return train(folder, "steps=1", ADA, OVERFITTING, HOOK % "speed: 100, target: 0.5", *NO_GRIDS)
 
@@ -153,7 +153,7 @@ def test_they_train_in_every_precision(tmp_path: Path, precision: str, dtype: to
         (
             (OVERFITTING,),
             "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, "
-            "target: 0.6}: network discriminator is not wrapped by regularize/ada, so it has no p to move (write {use: "
+            "target: 0.6}: network discriminator is not wrapped by regularize/ada, so it has no p (write {use: "
             "regularize/ada, network: {use: stargan_v2/discriminator, ...}})",
         ),
         (
@@ -176,7 +176,7 @@ def test_a_wrapper_whose_p_nothing_moves_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         train(tmp_path / "run", ALL, *NO_GRIDS)
     assert str(refused.value) == (
-        f"--set {ALL}: network discriminator is wrapped by regularize/ada, and no hook moves "
+        f"--set {ALL}: network discriminator is wrapped by regularize/ada, but no hook changes "
         "its p from 0 (add {use: regularize/ada, network: discriminator, phase: ...} to the "
         "hooks)"
     )

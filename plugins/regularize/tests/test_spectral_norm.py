@@ -54,14 +54,17 @@ def test_it_returns_the_network_and_what_that_can_do() -> None:
 
 
 def test_a_network_without_layers_to_normalise_is_refused() -> None:
-    with pytest.raises(ValueError, match="^Sequential has no convolution and no linear layer to normalise$"):
+    with pytest.raises(ValueError, match="^Sequential has no convolution or linear layer to normalise$"):
         spectral_norm(nn.Sequential(nn.InstanceNorm2d(3, affine=True), nn.ReLU()))
 
 
 def test_a_network_that_is_sized_later_is_told() -> None:
     with pytest.raises(ValueError) as error:
         spectral_norm(nn.Sequential(nn.LazyConv2d(4, 3)))
-    assert str(error.value) == "Sequential learns its sizes from the first batch, too late to be normalised"
+    assert str(error.value) == (
+        "Sequential has lazy layers, which get their sizes from the first batch; spectral_norm needs layers of "
+        "known size"
+    )
 
 
 def test_gradients_of_any_order_pass() -> None:

@@ -1,4 +1,4 @@
-"""StarGAN v2: one generator for many domains, styles from latents or from reference pictures."""
+"""StarGAN v2: one generator for all domains, with styles from latents or reference pictures (Choi et al. 2020)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The residual blocks of StarGAN v2 (appendix, "Network architecture"): pre-activation, of unit variance."""
+"""Pre-activation residual blocks of unit variance (StarGAN v2, appendix, "Network architecture")."""
 
 import math
 
@@ -9,13 +9,16 @@ from torch import Tensor, nn
 from .resample import DownConv, UpConv
 
 SLOPE = 0.2
-"""Of every LeakyReLU."""
+"""Negative slope of every LeakyReLU."""
 
 
 def widths(image_size: tuple[int, int], channel_base: int, max_channels: int) -> list[int]:
-    """Channels at full size and after each halving, down to a shorter side of 4 to 7 pixels.
+    """Return the number of channels at full size and after each halving, until the shorter side is 4 to 7 pixels.
 
-    `channel_base` / shorter side, doubling to `max_channels`. ValueError: a size that does not allow it.
+    The first number is `channel_base` / shorter side. It doubles at each halving, up to `max_channels`.
+
+    Raises ValueError if a side is below 16, if a side cannot be halved that often, or if `channel_base` is smaller
+    than the shorter side.
     """
     height, width = image_size
     side = min(image_size)
@@ -35,7 +38,10 @@ def widths(image_size: tuple[int, int], channel_base: int, max_channels: int) ->
 
 
 def he_init(module: nn.Module) -> None:
-    """He's initialisation (fan in, gain of ReLU) of a convolution or linear layer, bias zero; for `apply`."""
+    """Initialise a convolution or linear layer after He et al. (fan-in, gain of ReLU) and set its bias to zero.
+
+    Pass this function to `nn.Module.apply`. Other modules are left unchanged.
+    """
     if isinstance(module, nn.Conv2d | nn.Linear):
         nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
         if module.bias is not None:
@@ -43,16 +49,19 @@ def he_init(module: nn.Module) -> None:
 
 
 def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Every map of x (N, C, H, W) with mean 0 and variance 1, then scaled and shifted by (N, C) or (C,)."""
-    if torch.compiler.is_exporting():  # the operation that other programs know
+    """Normalise each feature map of x (N, C, H, W) to mean 0 and variance 1, then scale and shift it.
+
+    scale, shift: (N, C) or (C,).
+    """
+    if torch.compiler.is_exporting():  # one operation that ONNX has
         return F.instance_norm(x) * scale[..., None, None] + shift[..., None, None]
     n, c, h, w = x.shape
     scale, shift = scale.expand(n, c), shift.expand(n, c)
     if x.is_contiguous():  # a batch norm of one sample with N*C channels is one kernel
         maps = F.batch_norm(x.view(1, n * c, h, w), None, None, scale.flatten(), shift.flatten(), training=True)
-        out: Tensor = torch.ops.aten._unsafe_view(maps, x.shape)  # in no need of `maps`, so that what follows may be
-        return out  # done in place
-    if x.device.type == "cpu" and not torch.compiler.is_compiling():  # channels last: its batch norms are the fastest
+        out: Tensor = torch.ops.aten._unsafe_view(maps, x.shape)  # no view of `maps` for autograd, so in-place
+        return out  # operations may follow
+    if x.device.type == "cpu" and not torch.compiler.is_compiling():  # channels last: batch norm is the fastest way
         samples = zip(x.split(1), scale, shift, strict=True)
         return torch.cat([F.batch_norm(maps, None, None, gain, bias, training=True) for maps, gain, bias in samples])
     variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
@@ -61,19 +70,25 @@ def instance_norm(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
 
 
 def leaky_relu_(x: Tensor) -> Tensor:
-    """LeakyReLU in place of what a norm or a convolution gave: autograd keeps their inputs, not their results."""
+    """Apply LeakyReLU in place to the output of a norm or a convolution.
+
+    This is safe because the backward pass of these layers needs their inputs, not their outputs.
+    """
     return F.leaky_relu(x, SLOPE, inplace=True)
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Instance norm with learned scales and shifts."""
+    """Instance normalisation with learned scale and shift per channel."""
 
     def forward(self, x: Tensor) -> Tensor:
         return instance_norm(x, self.weight, self.bias)
 
 
 class ResBlk(nn.Module):
-    """(N, dim_in, H, W) to (N, dim_out, H, W), or to half the size; `normalize` in G, not in E and D."""
+    """Residual block: maps (N, dim_in, H, W) to (N, dim_out, H, W), or to half of H and W with `downsample`.
+
+    `normalize` adds instance normalisation. The encoder of G uses it; E and D do not.
+    """
 
     def __init__(self, dim_in: int, dim_out: int, *, normalize: bool = False, downsample: bool = False) -> None:
         super().__init__()
@@ -89,7 +104,7 @@ class ResBlk(nn.Module):
 
     def _shortcut(self, x: Tensor) -> Tensor:
         if self.downsample:
-            x = F.avg_pool2d(x, 2)  # before the 1x1 convolution: they commute, and it is cheaper here
+            x = F.avg_pool2d(x, 2)  # pooling commutes with the 1x1 convolution, which is cheaper at half the size
         if self.conv1x1 is not None:
             x = self.conv1x1(x)
         return x
@@ -103,23 +118,28 @@ class ResBlk(nn.Module):
 
 
 class AdaIN(nn.Module):
-    """Adaptive instance norm: (1 + gamma(s)) IN(x) + beta(s), gamma and beta affine in the style code s."""
+    """Adaptive instance normalisation: AdaIN(x, s) = (1 + γ(s)) IN(x) + β(s).
+
+    γ and β are affine functions of the style code s (N, style_dim). x and the result are (N, dim, H, W).
+    """
 
     def __init__(self, style_dim: int, dim: int) -> None:
         super().__init__()
         self.fc = nn.Linear(style_dim, 2 * dim)
 
     def forward(self, x: Tensor, s: Tensor) -> Tensor:
-        # Under autocast too, scales and shifts have the weights' precision: batch norm insists.
+        # Batch norm requires scale and shift in the precision of the weights, under autocast too.
         gamma, beta = self.fc(s).to(self.fc.bias.dtype).chunk(2, dim=1)
         return instance_norm(x, 1 + gamma, beta)
 
 
 class AdainResBlk(nn.Module):
-    """(N, dim_in, H, W) and s (N, style_dim) to (N, dim_out, H, W), or to twice the size.
+    """Residual block with AdaIN: maps x (N, dim_in, H, W) and s (N, style_dim) to (N, dim_out, H, W).
 
-    Without the shortcut (the paper's network for faces) the division by sqrt(2) goes too. The shortcut's 1x1
-    convolution stays, frozen, because every checkpoint has it.
+    With `upsample` the result has twice the height and width.
+
+    Without `shortcut` the block returns its residual branch, without the division by √2. This is the paper's
+    network for faces. The 1x1 convolution of the shortcut stays, frozen, because published checkpoints contain it.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What can be wrong with a StarGAN v2 recipe beyond names and types."""
+"""Checks of StarGAN v2 recipes that go beyond names and types."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ STYLE_DIM = 64  # their default
 
 
 def problems(recipe: Recipe) -> list[Problem]:
-    """Style codes of two lengths, masks without a skip to use them, and a skip without masks for both directions."""
+    """Return the problems of a recipe that uses `stargan_v2/method`.
+
+    It reports networks that differ in `style_dim`, masks without a skip that uses them, and a skip that lacks the
+    masks of `x_real` or `x_fake`.
+    """
     generator = recipe.networks.get("generator")
     if recipe.method.use != "stargan_v2/method" or generator is None:
         return []
@@ -19,12 +23,12 @@ def problems(recipe: Recipe) -> list[Problem]:
         name: use.params.get("style_dim", STYLE_DIM) for name, use in recipe.networks.items() if use.use in WITH_STYLE
     }
     if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         found.append(
             Problem(
-                f"the networks differ in style_dim: {said}",
+                f"the networks differ in style_dim: {listed}",
                 recipe.mark("networks", key=True),
-                "give all of them the same",
+                "give all of them the same style_dim",
             )
         )
     skip = generator.params.get("skip") is not None
@@ -32,7 +36,7 @@ def problems(recipe: Recipe) -> list[Problem]:
         if name in recipe.tensors and not skip:
             found.append(
                 Problem(
-                    f"tensors.{name} makes masks, and the generator has no skip to use them",
+                    f"tensors.{name} makes masks, but the generator has no skip that uses them",
                     recipe.mark("tensors", name, key=True),
                     "give networks.generator a skip, for example {use: fan_mask/high_pass}",
                 )
@@ -40,7 +44,7 @@ def problems(recipe: Recipe) -> list[Problem]:
         if skip and name not in recipe.tensors:
             found.append(
                 Problem(
-                    f"the generator has a skip, and no tensors.{name} makes its masks",
+                    f"the generator has a skip, but no tensors.{name} makes its masks",
                     recipe.mark("networks", "generator", "skip"),
                     f"add tensors.{name}, for example {{use: fan_mask/everywhere, of: {picture}}}",
                 )

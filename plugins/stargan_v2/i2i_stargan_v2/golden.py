@@ -1,8 +1,8 @@
-"""Rebuild a recorded iteration with the real trainer and compare: python -m i2i_stargan_v2.golden FOLDER/NAME
+"""Compute a recorded training iteration again and compare the results: python -m i2i_stargan_v2.golden FOLDER/NAME
 
-A case is NAME.json (sizes, losses), NAME.keys.json (state-dict names and shapes per network) and NAME.npz (arrays).
-Weights and inputs come from a formula (see `golden_fill`). The components below put them into an ordinary recipe; no
-plugin registers them.
+A golden case consists of three files: NAME.json (sizes, losses), NAME.keys.json (names and shapes of each network's
+state dict) and NAME.npz (arrays). Weights and inputs follow from a formula (see `golden_fill`). The components below
+put them into an ordinary recipe that the ordinary trainer runs. No plugin registers these components.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 TERMS = {"adversarial": "adv", "style": "sty", "diversity": "ds", "cycle": "cyc", "r1": "reg"}
 NOISE = 1e-10
-"""Gradients smaller than this share of the phase's largest are rounding noise: biases that a norm cancels."""
+"""Bound below which a gradient, as a share of the phase's largest, is rounding noise: biases that a norm cancels."""
 
 
 class Case:
-    """A golden case: `facts` as recorded, `keys` per network, `arrays`."""
+    """Golden case: the recorded `facts`, the state-dict `keys` of each network, and the recorded `arrays`."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -45,7 +45,7 @@ class Case:
             with np.load(path.with_name(f"{path.name}.npz")) as arrays:
                 self.arrays = {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path} is no golden case: {error}") from None
+            raise ValueError(f"{path} is not a golden case: {error}") from None
         self.name, self.path = path.name, path
         self.dtype: torch.dtype = getattr(torch, self.facts["dtype"])
 
@@ -54,7 +54,7 @@ class Case:
         return inputs(self.name, f["batch"], f["image_size"], f["num_domains"], self.dtype)
 
     def recipe(self, fan_weights: Path) -> dict[str, Any]:
-        """The recipe of one iteration (diversity weight 2, all others 1) whose inputs and weights are the case's."""
+        """Return the recipe of one iteration with the inputs of this case; diversity has weight 2, the others 1."""
         f, case = self.facts, str(self.path.resolve())
         hidden, latent_dim = self.keys["mapping_network"]["shared.0.weight"]
         style_dim = self.keys["mapping_network"]["unshared.0.6.weight"][0]
@@ -127,9 +127,11 @@ class Case:
 
 
 class GoldenDomains:
-    """A golden case's domains; its pictures come as tensors, so here each domain has a blank one.
+    """Data set with the domains of a golden case and one blank picture per domain.
 
-    case: its path without a suffix.
+    The pictures of the case enter as tensors instead.
+
+    case: path of the golden case without a suffix.
     """
 
     paired = False
@@ -145,9 +147,10 @@ class GoldenDomains:
 
 
 class GoldenInput:
-    """An input of a golden case: z_trg, z_trg2, x_real, x_ref, x_ref2, y_org or y_trg.
+    """Tensor of a golden case: z_trg, z_trg2, x_real, x_ref, x_ref2, y_org or y_trg.
 
-    case: its path without a suffix; name: which of them.
+    case: path of the golden case without a suffix.
+    name: name of the tensor.
     """
 
     def __init__(self, *, case: Path, name: str) -> None:
@@ -158,9 +161,9 @@ class GoldenInput:
 
 
 class Golden:
-    """Fills the networks by the formula, and records forward results, losses, gradients and stepped parameters.
+    """Hook that fills the networks by the formula and records outputs, losses, gradients and stepped parameters.
 
-    case: the path of the golden case without a suffix.
+    case: path of the golden case without a suffix.
     """
 
     def __init__(self, *, case: Path) -> None:
@@ -173,7 +176,7 @@ class Golden:
             have = {key: list(value.shape) for key, value in network.state_dict().items()}
             want = {k: v for k, v in self.case.keys[name].items() if k != "hpf.filter"}
             if have != want:
-                raise ValueError(f"{name} has other tensors than the case: {have.items() ^ want.items()}")
+                raise ValueError(f"{name} and the case differ in these tensors: {have.items() ^ want.items()}")
         self._forward(run)
 
     def _forward(self, run: Run) -> None:
@@ -191,7 +194,7 @@ class Golden:
             return
         with torch.no_grad():
             plain = run.networks["generator"](latent["x_real"], latent["s_latent"], None)
-        source: Any = run.planner.definitions["masks"].call  # of another plugin
+        source: Any = run.planner.definitions["masks"].call  # a component of another plugin
         with torch.no_grad():
             raw = source.fan(latent["x_real"])
         self.found |= {
@@ -217,7 +220,7 @@ class Golden:
 
 
 def rebuild(path: Path) -> Golden:
-    """Run the case's recipe with the installed plugins; returns the hook that recorded it."""
+    """Run the recipe of a case with the installed plugins and return the hook that recorded the results."""
     from i2i_core.plan.check import check_recipe
     from i2i_core.recipe.reading import parse_recipe
     from i2i_core.training.compute import make_accelerator
@@ -240,7 +243,7 @@ def rebuild(path: Path) -> Golden:
 
 
 def _plugins() -> Plugins:
-    """The installed plugins and the components of this file, which no one else sees."""
+    """Return the installed plugins, with the components of this file added."""
     from i2i_core.registry.entries import Entry
     from i2i_core.registry.plugins import discover
 
@@ -261,7 +264,7 @@ def _fan_tensor(key: str, shape: list[int], dtype: torch.dtype) -> Tensor:
 
 
 def errors(golden: Golden) -> dict[str, float]:
-    """The worst relative error per group of arrays; a group with nothing to compare is missing."""
+    """Return the largest relative error of each group of arrays; groups without comparable arrays are left out."""
     case, found = golden.case, golden.found
     noisy = _noise(case.arrays)
     worst: dict[str, float] = {}
@@ -278,7 +281,7 @@ def errors(golden: Golden) -> dict[str, float]:
 
 
 def _losses(found: Mapping[str, Tensor], phase: str) -> dict[str, Tensor]:
-    """Our losses under the recorded names; `total` weighs them as the recipe does."""
+    """Return the losses of a phase under their recorded names; `total` is their sum, weighted as in the recipe."""
     prefix = f"losses.{phase}."
     ours = {TERMS[k.removeprefix(prefix)]: v for k, v in found.items() if k.startswith(prefix)}
     if "reg" in ours:
@@ -287,7 +290,7 @@ def _losses(found: Mapping[str, Tensor], phase: str) -> dict[str, Tensor]:
 
 
 def _noise(arrays: Mapping[str, np.ndarray[Any, Any]]) -> set[str]:
-    """Parameters ("generator.encode.0.conv1.bias") whose gradient is zero but for rounding in some phase."""
+    """Return the parameters whose gradient is rounding noise in some phase, such as generator.encode.0.conv1.bias."""
     norms = {name: float(a) for name, a in arrays.items() if name.startswith("grad_norm.")}
     top: dict[str, float] = {}
     for name, norm in norms.items():
@@ -297,7 +300,7 @@ def _noise(arrays: Mapping[str, np.ndarray[Any, Any]]) -> set[str]:
 
 
 def _relative(ours: Tensor | None, expected: np.ndarray[Any, Any]) -> float:
-    """Largest difference, as a share of the largest expected magnitude; infinite where we have nothing like it."""
+    """Return the largest difference as a share of the largest expected magnitude; infinity if the shapes differ."""
     if ours is None or tuple(ours.shape) != expected.shape:
         return float("inf")
     difference = np.abs(ours.detach().cpu().double().numpy() - expected.astype(np.float64)).max(initial=0.0)
@@ -306,13 +309,13 @@ def _relative(ours: Tensor | None, expected: np.ndarray[Any, Any]) -> float:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit 0 when every group agrees within the tolerance of the case's dtype, else 1; 2 for no such case."""
+    """Compare a case and return the exit code: 0 if every group is within the tolerance, 1 if not, 2 without a case."""
     parser = argparse.ArgumentParser(
         prog="python -m i2i_stargan_v2.golden",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("case", type=Path, help="FOLDER/NAME of a case, without a suffix")
+    parser.add_argument("case", type=Path, help="path of the case without a suffix, FOLDER/NAME")
     try:
         golden = rebuild(parser.parse_args(argv).case)
     except ValueError as error:
@@ -321,7 +324,7 @@ def main(argv: list[str] | None = None) -> int:
     tolerance = TOLERANCE[golden.case.facts["dtype"]]
     results = errors(golden)
     for group, worst in results.items():
-        print(f"{group:28} {worst:.1e}{'' if worst <= tolerance else '  beyond the tolerance'}")
+        print(f"{group:28} {worst:.1e}{'' if worst <= tolerance else '  exceeds the tolerance'}")
     bad = [group for group, worst in results.items() if not worst <= tolerance]
     print(f"{golden.case.name}: {'differs in ' + ', '.join(bad) if bad else 'agrees'} (tolerance {tolerance:g})")
     return 1 if bad else 0

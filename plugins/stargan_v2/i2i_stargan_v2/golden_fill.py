@@ -1,4 +1,4 @@
-"""Weights and inputs by formula, so that a recorded reference run can be rebuilt without a weights file."""
+"""Deterministic weights and inputs of golden cases, so that a recorded run needs no file of weights."""
 
 import math
 import zlib
@@ -13,7 +13,7 @@ LATENT_DIM = 16
 
 
 def fill_array(net_key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The weights named `net_key`, for example "generator/from_rgb.weight", in float64."""
+    """Return the array named `net_key`, for example "generator/from_rgb.weight", in float64."""
     n = _rng(net_key).standard_normal(shape)
     if net_key.endswith("running_var"):
         return 1 + 0.1 * np.abs(n)
@@ -22,14 +22,14 @@ def fill_array(net_key: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     if net_key.endswith("weight"):
         return 1 + 0.1 * n
     if net_key == "fan/l0.bias":
-        return 0.05 * n - 130  # sparse heatmaps, so that the masks are neither 0 nor 1 everywhere
+        return 0.05 * n - 130  # makes heatmaps sparse, so that masks are neither 0 nor 1 everywhere
     return 0.05 * n
 
 
 def fill(module: nn.Module, net_name: str, dtype: torch.dtype) -> None:
-    """Cast `module` to `dtype` and fill its state in place, by its keys in network `net_name`.
+    """Cast `module` to `dtype` and fill its state dict in place; `net_name` and a key determine the values.
 
-    Left alone are tensors that are not floating, and a generator's skip: the reference's has no weights.
+    Integer tensors and the skip of a generator keep their values. The skip of the reference has no weights.
     """
     module.to(dtype)
     for key, tensor in module.state_dict().items():
@@ -38,10 +38,11 @@ def fill(module: nn.Module, net_name: str, dtype: torch.dtype) -> None:
 
 
 def inputs(case: str, batch: int, image_size: int, num_domains: int, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The inputs of golden case `case`.
+    """Return the inputs of the golden case named `case`.
 
-    Latents `z_trg`, `z_trg2` (batch, 16); smooth pictures with some noise, `x_real`, `x_ref` and `x_ref2`
-    (batch, 3, image_size, image_size) in [-1, 1]; domains `y_org`, `y_trg` (batch,).
+    z_trg, z_trg2: latents (batch, 16).
+    x_real, x_ref, x_ref2: smooth pictures with some noise, (batch, 3, image_size, image_size) in [-1, 1].
+    y_org, y_trg: domains (batch,).
     """
     made = {}
     for name in ("z_trg", "z_trg2"):

@@ -1,4 +1,4 @@
-"""`i2i import stargan-v2`."""
+"""The subcommand `i2i import stargan-v2`."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ if TYPE_CHECKING:
 
 FAN = "fan.safetensors"
 HOW_TO_TRAIN = """\
-# StarGAN v2 as imported from {file}: {what}.
-# To train on: i2i train --recipe {to}/recipe.yaml --set data.root=FOLDER --set data.validation.root=FOLDER
-# Paths are as seen from where that is typed: it finds the weights in {to}.
+# StarGAN v2, imported from {file}: {what}.
+# To continue training: i2i train --recipe {to}/recipe.yaml --set data.root=FOLDER --set data.validation.root=FOLDER
+# Paths are relative to the current folder. The weights are in {to}.
 """
 
 
 @click.command("stargan-v2")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="Folder for the model.")
 @click.option(
     "--domains",
     metavar="A,B,...",
-    help="The names of the domains, in the order of their folders' names there. Without it those of the "
-    "original's data sets where their number is theirs, else domain_0, domain_1, ...",
+    help="Names of the domains, in the alphabetical order of the training folders. Default: female,male or "
+    "cat,dog,wild if the checkpoint matches CelebA-HQ or AFHQ, else domain_0,domain_1,...",
 )
 @click.option(
     "--fan",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="FAN's weights for the masks (wing.ckpt or .safetensors), where the checkpoint does not hold them.",
+    help="FAN's weights (wing.ckpt or .safetensors), if the checkpoint does not contain them.",
 )
 @click.option(
     "--w-hpf",
     type=click.FloatRange(0, min_open=True),
     metavar="W",
-    help="What a generator with masks was trained with, where the checkpoint does not say; 1 by default.",
+    help="Value of w_hpf in training, if the checkpoint does not contain it. Default: 1.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace what is there already.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def command(
     checkpoint: Path, to: Path, domains: str | None, fan: Path | None, w_hpf: float | None, overwrite: bool
 ) -> None:
-    """A checkpoint of the original StarGAN v2, NNNNNN_nets_ema.ckpt or NNNNNN_nets.ckpt.
+    """Import a checkpoint of the original StarGAN v2.
 
-    Its sizes, the number of domains and w_hpf are found in it. The model translates as the original does; its
-    recipe.yaml trains on from it.
+    CHECKPOINT is a file NNNNNN_nets_ema.ckpt or NNNNNN_nets.ckpt. Image size, number of domains and w_hpf are read
+    from it. The model translates like the original. Its recipe.yaml continues the training.
 
     \b
     i2i import stargan-v2 100000_nets_ema.ckpt --to models/celeba_hq
@@ -64,16 +64,18 @@ def command(
     from i2i_core.registry.plugins import discover
     from i2i_stargan_v2.original import understood
 
-    refuse(to, CONFIG, "model", overwrite)  # `write` would, but only after all has been read
+    refuse(to, CONFIG, "model", overwrite)  # `write` refuses too, but only after the checkpoint has been read
     plugins = discover()
     original = understood(read_apart(checkpoint), str(checkpoint), w_hpf)
     names = [name.strip() for name in domains.split(",")] if domains else original.domains
     if len(names) != original.num_domains:
-        raise UsageError(f"{checkpoint} has {original.num_domains} domains, and --domains names {len(names)}")
+        raise UsageError(
+            f"{checkpoint} has {original.num_domains} domains, but --domains names {len(names)}; name each of them once"
+        )
     if again := [name for n, name in enumerate(names) if name in names[:n]]:
-        raise UsageError(f"--domains names {again[0]} twice")
+        raise UsageError(f"--domains names {again[0]} twice; give each domain a name of its own")
     if w_hpf is not None and not original.w_hpf:
-        raise UsageError(f"{checkpoint} has a generator without masks, whose w_hpf is 0; leave --w-hpf out")
+        raise UsageError(f"the generator of {checkpoint} uses no masks, so its w_hpf is 0; leave out --w-hpf")
     with tempfile.TemporaryDirectory(prefix="i2i-import-") as folder:
         masks = _masks(original, checkpoint, fan, Path(folder), plugins)
         recipe = _recipe(original, masks)
@@ -87,7 +89,7 @@ def command(
 
 
 def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path, plugins: Plugins) -> dict[str, Any]:
-    """The component that makes the masks of the generator's skip; FAN's weights go into `folder`."""
+    """Return the component that computes masks for the generator's skip, and write FAN's weights to `folder`."""
     from safetensors.torch import save_file
 
     from i2i_core.disk.foreign import state_dict
@@ -96,35 +98,36 @@ def _masks(original: Original, checkpoint: Path, fan: Path | None, folder: Path,
 
     if not original.w_hpf:
         if fan is not None:
-            raise UsageError(f"{checkpoint} has a generator without masks, for which there is nothing to do for --fan")
+            raise UsageError(f"the generator of {checkpoint} uses no masks; leave out --fan")
         return {}
     if plugins.registry.get("network", "fan_mask/high_pass") is None:
         raise PluginError(
-            f"{checkpoint} has a generator with masks, for which the plugin fan_mask is needed; "
+            f"the generator of {checkpoint} uses masks, which need the plugin fan_mask; "
             f"pip install {plugins.index.get('fan_mask', 'i2i-gan-fan-mask')}"
         )
     found = original.fan
     if fan is not None:
         found = state_dict(read_apart(fan))
         if not found:
-            raise CheckpointError(f"{fan} holds no weights of FAN")
+            raise CheckpointError(f"{fan} contains no weights of FAN; give a wing.ckpt or its .safetensors with --fan")
     if found:
         save_file({name: tensor.contiguous() for name, tensor in found.items()}, folder / FAN)
         return {"use": "fan_mask/heatmaps", "weights": str(folder / FAN)}
     if plugins.registry.get("tensor", "fan_mask/face68") is None:
         raise UsageError(
-            f"{checkpoint} has a generator with masks and no FAN to make them; name FAN's weights with --fan wing.ckpt"
+            f"the generator of {checkpoint} uses masks, but the file contains no FAN; give FAN's weights with "
+            f"--fan wing.ckpt"
         )
     click.echo(
-        "warning: masks are made by fan_mask/face68, not by the FAN that it was trained with; with --fan "
-        "wing.ckpt translations are those of the original",
+        "warning: fan_mask/face68 computes the masks instead of the FAN of the training; give FAN's weights with "
+        "--fan wing.ckpt to get the translations of the original",
         err=True,
     )
     return {"use": "fan_mask/face68"}
 
 
 def _recipe(original: Original, masks: dict[str, Any]) -> dict[str, Any]:
-    """The recipe of the original's own training on such pictures, with the checkpoint's sizes."""
+    """Return the paper's recipe for CelebA-HQ (with masks) or AFHQ (without), with the sizes of the checkpoint."""
     from i2i_core.recipe.document import load_text
 
     path = Path(__file__).parent / "recipes" / f"stargan_v2_{'celeba_hq' if original.w_hpf else 'afhq'}.yaml"
@@ -147,7 +150,7 @@ def _model(
     plugins: Plugins,
     name: str,
 ) -> Model:
-    """The model of a recipe with the checkpoint's weights; raises CheckpointError where they do not fit it."""
+    """Return the model of a recipe with the checkpoint's weights; raises CheckpointError if they do not fit."""
     import torch
 
     from i2i_core.disk.matching import match
@@ -168,12 +171,12 @@ def _model(
         for spec in checked.tensors.values():
             build(spec, facts)
     except RecipeError as error:
-        said = error.problems[0].message.replace(weights, str(fan))
-        raise CheckpointError(f"{checkpoint} cannot be used: {said}") from None
+        reason = error.problems[0].message.replace(weights, str(fan))
+        raise CheckpointError(f"{checkpoint} cannot be used: {reason}") from None
     match(
         {name: networks[name].state_dict() for name in original.networks},
         original.networks,
-        f"{checkpoint} has other weights than a StarGAN v2 of its size",
+        f"the weights of {checkpoint} do not fit a StarGAN v2 of its size",
         "network",
         "checkpoint",
     )
@@ -182,7 +185,7 @@ def _model(
 
 
 def _text(recipe: Mapping[str, Any], to: Path) -> str:
-    """The recipe that trains on from the model in `to`."""
+    """Return the text of the recipe that continues the training from the model in `to`."""
     import yaml
 
     for masks in recipe.get("tensors", {}).values():

@@ -14,12 +14,15 @@ from .blocks import SLOPE, AdainResBlk, InstanceNorm, ResBlk, he_init, widths
 
 @runtime_checkable
 class Skip(Protocol):
-    """What the generator's `skip` must be: a module that carries details of the source past the bottleneck.
+    """Interface of the generator's `skip`: a module that carries details of the source past the bottleneck.
 
-    `sizes` are the heights of the feature maps at which it acts. After each decoder block that ends at such
-    a height, `skip(features, masks)` is added: `features` (N, C, H, W) is the encoder's map of that height,
-    from before its block, `masks` whatever the recipe's tensor `masks` holds, never None. The result has the
-    shape of `features`.
+    `sizes` are the heights of the feature maps at which the skip acts. The decoder adds `skip(features, masks)` to
+    the output of each block that ends at such a height:
+
+    features: the encoder's feature map of that height, (N, C, H, W), before its block.
+    masks: the value of the recipe's tensor `masks`, never None.
+
+    The result has the shape of `features`.
     """
 
     sizes: tuple[int, ...]
@@ -28,27 +31,30 @@ class Skip(Protocol):
 
 
 class Content(NamedTuple):
-    """What the decoder gets of a picture."""
+    """Content of a picture: the output of the encoder and the input of the decoder."""
 
     features: Tensor
-    """At the bottleneck, (N, C, H, W)."""
+    """Feature maps at the bottleneck, (N, C, H, W)."""
     skips: dict[int, Tensor]
-    """For the skip, by height; empty without one."""
+    """Feature maps for the skip, by height; empty if the generator has no skip."""
 
 
 class Generator(nn.Module):
-    """Translate a picture x into the style s: G(x, s), the style code entering by AdaIN (section 3.1).
+    """Generator G: translates a picture x into G(x, s), with the style code s injected by AdaIN (section 3.1).
 
-    x (N, 3, H, W) in [-1, 1] and s (N, `style_dim`) make a picture (N, 3, H, W), unbounded. `G.encode(x)`
-    is its content, `G.decode(content, s, masks)` the picture, so that several styles of a picture share one
-    encoding.
+    Input: x (N, 3, H, W) in [-1, 1] and s (N, `style_dim`). Output: a picture (N, 3, H, W), not clipped to [-1, 1].
+    `G.encode(x)` returns the content of x and `G.decode(content, s, masks)` the translation, so translations of one
+    picture with several styles share one encoding.
 
-    Without a `skip` this is the paper's network for AFHQ (w_hpf = 0): halved to a shorter side of 16
-    pixels, with shortcuts everywhere. With one it is the network for CelebA-HQ: halved once more, no
-    shortcuts in the decoder; instead what the skip makes of the encoder's features and `masks` is added, or
-    nothing where `masks` is None. Channels are `channel_base` / shorter side, doubling to `max_channels`.
+    The number of channels is `channel_base` / shorter side at full size. It doubles at each halving, up to
+    `max_channels`.
 
-    ValueError: an `image_size` that cannot be halved so often, or whose features the skip never meets.
+    Without `skip` this is the paper's network for AFHQ (w_hpf = 0). The encoder halves the picture until its shorter
+    side is 16 to 31 pixels, and all blocks have shortcuts. With `skip` it is the network for CelebA-HQ. The encoder
+    halves the picture once more, and the decoder has no shortcuts. Instead, the decoder adds
+    `skip(features, masks)`, or nothing if `masks` is None.
+
+    Raises ValueError if `image_size` cannot be halved that often, or if no feature map has a height of `skip.sizes`.
     """
 
     def __init__(
@@ -62,7 +68,7 @@ class Generator(nn.Module):
     ) -> None:
         super().__init__()
         if skip is not None and not isinstance(skip, Skip):
-            raise ValueError(f"{type(skip).__name__} is no skip: it has no sizes; fan_mask/high_pass is one")
+            raise ValueError(f"{type(skip).__name__} has no sizes, so it is no skip; choose fan_mask/high_pass")
         dims = widths(image_size, channel_base, max_channels)
         dims = dims[:-2] if skip is None else dims[:-1]
         heights = [image_size[0] >> level for level in range(len(dims))]
@@ -85,26 +91,26 @@ class Generator(nn.Module):
         self.encode = Encoder(self.from_rgb, down, () if skip is None else skip.sizes)
         self.decode = Decoder(up, self.to_rgb, skip)
         self.apply(he_init)
-        self.skip = skip  # after he_init: the skip's weights are its own
+        self.skip = skip  # assigned after he_init, which must not change the skip's weights
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
-        """torch.compile, in place, of the halves: what calls them by themselves gets them compiled too."""
+        """Compile encoder and decoder in place with torch.compile, so that separate calls of them are compiled too."""
         self.encode.compile(*args, **kwargs)
         self.decode.compile(*args, **kwargs)
 
     def forward(self, x: Tensor, s: Tensor, masks: Any = None) -> Tensor:
-        """G(x, s)."""
+        """Return G(x, s), (N, 3, H, W)."""
         x_fake: Tensor = self.decode(self.encode(x), s, masks)
         return x_fake
 
 
-# Checkpoints everywhere name the parameters encode.0.conv1.weight but from_rgb.weight. So G owns all
-# layers, and its halves are callable lists of blocks that borrow from_rgb, to_rgb and the skip, in a tuple
-# because nn.Module would register them a second time as attributes.
+# Published checkpoints name the parameters encode.0.conv1.weight, but from_rgb.weight. Therefore G owns from_rgb,
+# to_rgb and the skip. Encoder and decoder are lists of blocks that borrow them. They hold them in a tuple because
+# nn.Module would register a plain attribute a second time.
 
 
 class Encoder(nn.ModuleList):
-    """The half of G that sees the source: x (N, 3, H, W) to its `Content`."""
+    """Encoder half of G: maps a picture x (N, 3, H, W) to its `Content`."""
 
     def __init__(self, from_rgb: nn.Module, blocks: list[nn.Module], skip_sizes: tuple[int, ...]) -> None:
         super().__init__(blocks)
@@ -117,13 +123,13 @@ class Encoder(nn.ModuleList):
         skips: dict[int, Tensor] = {}
         for block in self:
             if x.shape[2] in self.skip_sizes:
-                skips[x.shape[2]] = x  # of several blocks at one height, the last
+                skips[x.shape[2]] = x  # the last block wins if several have this height
             x = block(x)
         return Content(x, skips)
 
 
 class Decoder(nn.ModuleList):
-    """The half of G that sees the style: `Content`, s (N, style_dim) and masks to a picture (N, 3, H, W)."""
+    """Decoder half of G: maps `Content`, a style code s (N, style_dim) and masks to a picture (N, 3, H, W)."""
 
     def __init__(self, blocks: list[nn.Module], to_rgb: nn.Module, skip: Skip | None) -> None:
         super().__init__(blocks)
@@ -141,10 +147,11 @@ class Decoder(nn.ModuleList):
 
 
 class MappingNetwork(nn.Module):
-    """Make a style code of a latent: s = F_y(z), an MLP with one output branch per domain (section 3.1).
+    """Mapping network F: maps a latent z to a style code s = F_y(z), with one output branch per domain (section 3.1).
 
-    z (N, `latent_dim`) from N(0, I) and domains y (N,) make s (N, `style_dim`). Four linear layers are
-    shared by all domains, four are the domain's own, all but the last `hidden_dim` wide.
+    Input: z (N, `latent_dim`) from N(0, I) and domains y (N,). Output: s (N, `style_dim`). F is an MLP of eight
+    linear layers: four shared by all domains, then four for each domain. All layers but the last have `hidden_dim`
+    outputs.
     """
 
     def __init__(
@@ -163,15 +170,17 @@ class MappingNetwork(nn.Module):
         self.apply(he_init)
 
     def forward(self, z: Tensor, y: Tensor) -> Tensor:
-        """F_y(z)."""
+        """Return F_y(z), (N, style_dim)."""
         return _per_domain(self.unshared, self.shared(z), y)
 
 
 class StyleEncoder(nn.Module):
-    """Read the style code of a reference picture: s = E_y(x), with one linear head per domain (section 3.1).
+    """Style encoder E: extracts the style code s = E_y(x) of a picture, with one linear head per domain (section 3.1).
 
-    x (N, 3, H, W) in [-1, 1] and domains y (N,) make s (N, `style_dim`). `channel_base` and `max_channels` as in the
-    generator.
+    Input: x (N, 3, H, W) in [-1, 1] and domains y (N,). Output: s (N, `style_dim`). `channel_base` and
+    `max_channels` set the number of channels as in the generator.
+
+    Raises ValueError if `image_size` cannot be halved to a shorter side of 4 to 7 pixels.
     """
 
     def __init__(
@@ -190,15 +199,17 @@ class StyleEncoder(nn.Module):
         self.apply(he_init)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """E_y(x)."""
+        """Return E_y(x), (N, style_dim)."""
         return _per_domain(self.unshared, self.shared(x).flatten(1), y)
 
 
 class Discriminator(nn.Module):
-    """Tell real pictures of a domain from translations into it: D_y(x), one logit per domain (section 3.1).
+    """Discriminator D: classifies pictures of domain y as real or fake, D_y(x), one output per domain (section 3.1).
 
-    x (N, 3, H, W) in [-1, 1] and domains y (N,) make logits (N,). `channel_base` and `max_channels` as in the
-    generator.
+    Input: x (N, 3, H, W) in [-1, 1] and domains y (N,). Output: logits (N,). `channel_base` and `max_channels` set
+    the number of channels as in the generator.
+
+    Raises ValueError if `image_size` cannot be halved to a shorter side of 4 to 7 pixels.
     """
 
     def __init__(
@@ -215,14 +226,14 @@ class Discriminator(nn.Module):
         self.apply(he_init)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        """D_y(x)."""
-        # All heads at once: one more domain is one dot product, nothing next to the trunk.
+        """Return the logits D_y(x), (N,)."""
+        # All heads are computed: one more domain costs one dot product, which is negligible.
         logits: Tensor = self.main(x).flatten(1)
         return logits.gather(1, y[:, None]).squeeze(1)
 
 
 def _trunk(image_size: tuple[int, int], dims: list[int]) -> list[nn.Module]:
-    """The layers that E and D have in common: a picture to (N, dims[-1], 1, 1)."""
+    """Build the layers that E and D share; they map a picture (N, 3, H, W) to (N, dims[-1], 1, 1)."""
     blocks = [ResBlk(fine, coarse, downsample=True) for fine, coarse in zip(dims, dims[1:], strict=False)]
     rest = (image_size[0] >> len(blocks), image_size[1] >> len(blocks))
     return [
@@ -235,7 +246,7 @@ def _trunk(image_size: tuple[int, int], dims: list[int]) -> list[nn.Module]:
 
 
 def _mlp(*dims: int) -> list[nn.Module]:
-    """Linear layers with ReLUs between them."""
+    """Build linear layers with a ReLU between each two of them."""
     layers: list[nn.Module] = []
     for dim_in, dim_out in zip(dims, dims[1:], strict=False):
         layers += [nn.Linear(dim_in, dim_out), nn.ReLU()]
@@ -243,11 +254,12 @@ def _mlp(*dims: int) -> list[nn.Module]:
 
 
 def _per_domain(heads: nn.ModuleList, h: Tensor, y: Tensor) -> Tensor:
-    """Row i is heads[y[i]](h[i]).
+    """Apply to each row of h (N, hidden_dim) the head of its domain: row i of the result is heads[y[i]](h[i]).
 
-    On a CPU rows are grouped by domain: a head that no row asks for costs nothing and gets no gradient. A GPU would
-    have to tell the host the sizes of the groups, which stops it; there, and in graphs for every y, all heads compute
-    all rows. F forward and backward, batch 8, one core: grouped 4 ms for K = 2 and 13 ms for K = 50; all heads 5, 104.
+    On a CPU the rows are grouped by domain. A head without rows costs nothing and gets no gradient. On a GPU the sizes
+    of the groups would have to be sent to the host, which blocks the GPU. There, and in compiled or exported graphs,
+    which must serve every y, all heads compute all rows. Forward and backward pass of F on one core with batch size 8:
+    grouped 4 ms (K = 2 domains) and 13 ms (K = 50); all heads 5 ms and 104 ms.
     """
     if h.device.type != "cpu" or torch.compiler.is_compiling():
         return _all_heads(heads, h)[y, torch.arange(y.shape[0], device=y.device)]
@@ -259,7 +271,7 @@ def _per_domain(heads: nn.ModuleList, h: Tensor, y: Tensor) -> Tensor:
 
 
 def _all_heads(heads: nn.ModuleList, h: Tensor) -> Tensor:
-    """(K, N, style_dim): what every head makes of every row, layer by layer, each a product for all heads at once."""
+    """Apply all K heads to all N rows and return (K, N, style_dim); each layer is one product for all heads."""
     stacked = h.expand(len(heads), *h.shape)
     for layers in zip(*(head if isinstance(head, nn.Sequential) else [head] for head in heads), strict=True):
         if isinstance(layers[0], nn.Linear):

@@ -1,18 +1,25 @@
-"""R1 in four passes instead of six: the gradient of a gradient penalty, without double backward.
+"""R1 regularisation in four passes instead of six: the gradient of a gradient penalty without double backward.
 
-D consists of convolutions, average pools, sums and LeakyReLUs: for one picture x it is a chain of affine maps, fixed
-by the signs that its LeakyReLUs see. Let c = ∂L/∂D(x) be what the adversarial loss makes of the logit, v = ∇ₓD(x), and
-u = ∂L/∂v what the penalty makes of v (R1: u = γ/N · v). At a layer y = W a + β let b = ∂D(x)/∂y. Then
+D consists of convolutions, average pooling, sums and LeakyReLUs. For one picture x it is therefore a chain of affine
+maps, fixed by the signs of the inputs of its LeakyReLUs. Let
+
+    c = ∂L/∂D(x)    the gradient of the adversarial loss by the logit
+    v = ∇ₓD(x)
+    u = ∂L/∂v       the gradient of the penalty by v (R1: u = γ/N · v)
+
+and, at a layer y = W a + β, let b = ∂D(x)/∂y. Then
 
     from the logit      ∂L/∂W = c b aᵀ,   ∂L/∂β = c b
-    from the penalty    v is linear in W: ⟨u, v⟩ = ⟨b, W t⟩, where t is what the layers without their biases make of u.
-                        So ∂L/∂W = b tᵀ, ∂L/∂β = 0
-    together            ∂L/∂W = b hᵀ with h = c a + t, and h obeys h ← W h + c β: it starts as c x + u.
+    from the penalty    v is linear in W: ⟨u, v⟩ = ⟨b, W t⟩, where t is the image of u under the preceding layers
+                        without their biases. Therefore ∂L/∂W = b tᵀ and ∂L/∂β = 0
+    together            ∂L/∂W = b hᵀ with h = c a + t. h starts as c x + u and passes a layer as h ← W h + c β
 
-So: a forward; a backward to x, for v, which keeps the b; and one forward of h, which takes the weight gradients on its
-way. The second derivative by x is zero. No graph of second order is built, and of the first forward only the signs are
-kept. What is recorded here is what D does to x, whatever its modules are; if it does anything else than the functions
-below, what it returns is an ordinary tensor, and autograd differentiates twice.
+The passes are: a forward pass; a backward pass to x, which gives v and keeps every b; and a forward pass of h, which
+computes the gradients by the weights. The second derivative by x is zero. No second-order graph is built, and only the
+signs of the first forward pass are kept.
+
+The operations that D applies to x are recorded, independent of its modules. If D applies any operation other than the
+functions below, the logits are an ordinary tensor, and autograd differentiates twice.
 """
 
 from __future__ import annotations
@@ -46,25 +53,28 @@ LINEAR = SCALES | {
     Tensor.reshape,
     Tensor.view,
 }
-"""In their first argument, if what else they are given is constant."""
+"""Functions that are linear in their first argument if their other arguments are constant."""
 FACTS = torch.Size | int | torch.dtype | torch.device | torch.UntypedStorage
-"""What a network may ask of a tensor without reading its numbers."""
+"""Properties of a tensor that a network may read without reading the tensor's values."""
 Pair = int | Sequence[int]
-"""A number for height and width, or one for each."""
+"""One number for height and width, or one for each."""
 
 
 def logits_for_r1(discriminator: Callable[..., Tensor], x: Tensor, *args: Any) -> Tensor:
-    """discriminator(x, *args), logits (N,) of which a penalty on their gradient by x is cheap to differentiate.
+    """Return discriminator(x, *args), logits (N,) whose gradient penalty is cheap to differentiate.
 
-    x (N, ...) is a leaf that requires a gradient. The penalty takes v by
-    `torch.autograd.grad(logits.sum(), x, create_graph=True)` and makes of it what it likes. Where the discriminator is
-    not piecewise linear, or gives more than one logit per sample, this is the plain call. Elsewhere the penalty spends
-    the discriminator's own graph: what a hook took out of it can no longer be differentiated, and gradients by weights
-    come once (RuntimeError).
+    x: pictures (N, ...), a leaf tensor that requires a gradient.
+
+    The penalty computes v with `torch.autograd.grad(logits.sum(), x, create_graph=True)` and may be any function of v.
+    If the discriminator is not piecewise linear, or returns more than one logit per sample, the result is the same as
+    that of a plain call.
+
+    Otherwise the penalty consumes the discriminator's own graph. Tensors that a hook took out of this graph can no
+    longer be differentiated. A second backward pass to the weights raises RuntimeError.
     """
     if not torch.is_grad_enabled():
         return discriminator(x, *args)
-    # A compiled network would hide what it does; where nothing is compiled, the compiler need not be imported.
+    # A compiled network would hide its operations. If nothing is compiled, the compiler need not be imported.
     eagerly = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
     with _Tape(x) as tape, eagerly:
         logits = discriminator(x, *args)
@@ -76,7 +86,11 @@ def logits_for_r1(discriminator: Callable[..., Tensor], x: Tensor, *args: Any) -
 
 
 class _Logits(torch.autograd.Function):
-    """The logits; a backward pass that is itself to be differentiated is the penalty's, the other one comes last."""
+    """Logits as a function of x and the weights.
+
+    A backward pass with `create_graph` is the penalty's and returns v. The backward pass without it comes last and
+    returns the gradients by the weights.
+    """
 
     @staticmethod
     def forward(ctx: Any, tape: _Tape, x: Tensor, *weights: Tensor) -> Tensor:
@@ -87,13 +101,13 @@ class _Logits(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, c: Tensor) -> Any:
         if torch.is_grad_enabled():
-            (logits,) = ctx.saved_tensors  # so that autograd calls the penalty's backward before this one
+            (logits,) = ctx.saved_tensors  # an input of _Slope, so that its backward pass runs before this one's
             return None, _Slope.apply(ctx.tape, logits, c), *(None for _ in ctx.tape.weights)
         return None, *ctx.tape.gradients(c)
 
 
 class _Slope(torch.autograd.Function):
-    """v = ∇ₓ of the logits, weighted by c; what comes back for it, u, waits for the logits' own backward."""
+    """v = ∇ₓ of the logits, weighted by c; its backward pass stores u for the backward pass of the logits."""
 
     @staticmethod
     def forward(ctx: Any, tape: _Tape, logits: Tensor, c: Tensor) -> Tensor:
@@ -109,7 +123,7 @@ class _Slope(torch.autograd.Function):
 
 
 class _Signals(dict[int, Tensor]):
-    """The b of each layer, as the backward pass for v brings them."""
+    """Gradients b of the layers, collected during the backward pass that computes v."""
 
     wanted = False
 
@@ -119,20 +133,20 @@ class _Signals(dict[int, Tensor]):
 
 
 class _Tape(TorchFunctionMode):
-    """Records the affine maps of which a network of x consists, so that h can pass them."""
+    """Record of the affine maps that a network applies to x, through which h can be passed later."""
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
         self.x = x
         self.linear = True
-        """So far."""
+        """True until an operation is recorded that is not affine."""
         self.weights: list[Tensor] = []
-        """As the layers use them; a kernel may be made of parameters, and autograd goes on from there."""
+        """Weights as the layers use them; if a kernel is computed from parameters, autograd continues from it."""
         self.numbers = WeakTensorKeyDictionary()
-        """What depends on x, by number."""
+        """Numbers of the tensors that depend on x."""
         self.numbers[x] = 0
         self.steps: list[tuple[Callable[..., Tensor], tuple[int, ...]]] = []
-        """Step n makes tensor n + 1 of those with the numbers that it names."""
+        """Step n computes tensor n + 1 from the tensors with the given numbers."""
         self.signals = _Signals()
         self.logits: Tensor
         self.u = torch.zeros((), dtype=x.dtype, device=x.device)
@@ -156,7 +170,7 @@ class _Tape(TorchFunctionMode):
         return y
 
     def _is_like_x(self, y: object) -> TypeGuard[Tensor]:
-        """Whether y has a row for each picture, and autograd sees it made: what it takes for constant has no slopes."""
+        """Return True if y has a row for each picture and autograd tracks it; untracked tensors count as constant."""
         return (
             isinstance(y, Tensor)
             and y.shape[:1] == self.x.shape[:1]
@@ -168,14 +182,14 @@ class _Tape(TorchFunctionMode):
     def _step(
         self, func: Any, y: Tensor, inputs: list[int], given: list[Tensor], x: Any, /, *args: Any, **kwargs: Any
     ) -> Callable[..., Tensor] | None:
-        """What `func` does to h, or None if it is not known to be affine with fixed slopes."""
+        """Return the effect of `func` on h, or None if `func` is not known to be affine with fixed slopes."""
         if func in SUMS | SCALES and any(tensor.dim() not in (0, y.dim()) for tensor in given):
-            return None  # broadcast, rows may become columns
+            return None  # broadcasting may turn rows into columns
         if func in SUMS and len(inputs) == 2 and not kwargs:
             return lambda _, a, b: a + b
         if len(inputs) > 1 or given[0] is not x or x not in self.numbers:
             return None
-        if y is x and (inputs[0] != len(self.steps) or x._is_view()):  # done in place, and perhaps not to x alone
+        if y is x and (inputs[0] != len(self.steps) or x._is_view()):  # in place, and other tensors may share memory
             return None
         if func is torch.conv2d and y.dim() == 4:
             return self._conv2d(y, *args, **kwargs)
@@ -184,7 +198,7 @@ class _Tape(TorchFunctionMode):
         if func in (F.leaky_relu, F.relu):
             return _kept_slopes(y, func, *args, **kwargs)
         if func in (torch.gather, Tensor.gather) and (args or (kwargs["dim"],))[0] in (0, -y.dim()):
-            return None  # pictures get numbers of each other
+            return None  # pictures would exchange values
         constant = not any(other.requires_grad for other in given[1:])
         if func in LINEAR and constant and kwargs.get("rounding_mode") is None:
             return lambda _, h: func(h, *args, **kwargs)
@@ -204,7 +218,7 @@ class _Tape(TorchFunctionMode):
             return None
         steps = [[pair] * 2 if isinstance(pair, int) else list(pair) for pair in (stride, padding, dilation)]
 
-        def gradient(h: Tensor, b: Tensor) -> Tensor:  # torch.nn.grad.conv2d_weight forgets the weight's memory format
+        def gradient(h: Tensor, b: Tensor) -> Tensor:  # torch.nn.grad.conv2d_weight loses the weight's memory format
             found: Tensor = torch.ops.aten.convolution_backward(
                 b, h, weight, None, *steps, False, [0, 0], groups, [False, True, False]
             )[1]
@@ -240,10 +254,10 @@ class _Tape(TorchFunctionMode):
 
         return step
 
-    # Going back over it
+    # Replaying
 
     def v(self) -> Tensor:
-        """∇ₓ of each logit; the b are kept on the way, and what autograd had kept is gone."""
+        """Return v, the gradient of each logit by its x, and keep every b; this frees autograd's graph."""
         if self._v is None:
             self.signals.wanted = True
             with torch.enable_grad():  # a sum, since with grad_outputs torch imports its compiler
@@ -251,14 +265,14 @@ class _Tape(TorchFunctionMode):
         return self._v
 
     def gradients(self, c: Tensor) -> list[Tensor | None]:
-        """The gradients of x (none where a penalty asked for v) and of the weights."""
+        """Return the gradients by x and by the weights; the one by x is None if a penalty computed v."""
         if self._v is None:
             with torch.enable_grad():
                 total = (self.logits * c).sum()
             return list(torch.autograd.grad(total, [self.x, *self.weights], allow_unused=True))
         if not self.steps:
             raise RuntimeError(
-                "logits_for_r1 gives its gradients once: differentiate the sum of all losses of its logits"
+                "the logits of logits_for_r1 can be differentiated once: call backward on the sum of all their losses"
             )
         replay = _Replay(c, self.signals, [None for _ in self.weights])
         left = Counter(number for _, inputs in self.steps for number in inputs)
@@ -284,11 +298,11 @@ def _kept_slopes(
 ) -> Callable[..., Tensor] | None:
     slope = negative_slope if func is F.leaky_relu else 0.0
     if slope < 0:
-        return None  # y would not have the sign of what it was made of
+        return None  # y and its input may differ in sign
     rises = y.detach() > 0
     return lambda _, h: torch.where(rises, h, slope * h)
 
 
 def _per_sample(c: Tensor, like: Tensor) -> Tensor:
-    """(N,) as (N, 1, ...), to be multiplied with `like`."""
+    """Reshape c (N,) to (N, 1, ...), so that it can be multiplied with `like`."""
     return c.view(-1, *(1 for _ in like.shape[1:]))

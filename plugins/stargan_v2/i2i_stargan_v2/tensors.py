@@ -1,7 +1,8 @@
-"""StarGAN v2 as named tensors (section 3): what each is made of; losses, in the recipe, ask for them.
+"""StarGAN v2 as named tensors (section 3): each function computes one tensor that losses and other tensors read.
 
-A phase says where its style comes from: `where: {s_trg: s_latent}` or `where: {s_trg: s_reference}`.
-Pictures are (N, 3, H, W) in [-1, 1], style codes s (N, style_dim), domains y (N,), logits (N,).
+A phase chooses the source of the target style s_trg with an alias: `where: {s_trg: s_latent}` or
+`where: {s_trg: s_reference}`. Pictures x have the shape (N, 3, H, W) and values in [-1, 1], latents z (N, latent_dim),
+style codes s (N, style_dim), domains y (N,) and logits (N,).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Normal = Callable[..., Tensor]
 
 
-# Styles: from latents by the mapping network F, from references by the style encoder E.
+# Style codes: s = F_y(z) from a latent, s = E_y(x) from a reference picture.
 
 
 def z_trg(normal: Normal, mapping_network: MappingNetwork) -> Tensor:
@@ -57,7 +58,7 @@ def s_org(style_encoder: nn.Module, x_real: Tensor, y_org: Tensor) -> Tensor:
     return s
 
 
-# Masks for the generator's skip: none, until a recipe's `tensors` puts something here.
+# Masks for the generator's skip. A recipe replaces them under `tensors`.
 
 
 def masks() -> None:
@@ -68,7 +69,7 @@ def fake_masks() -> None:
     return None
 
 
-# Translations: G is an encoder of content and a decoder with a style.
+# Translations: x_fake = G(x, s), its style code E_y(x_fake), and the reconstruction x_rec = G(x_fake, E_y(x)).
 
 
 def content(generator: Generator, x_real: Tensor) -> Content:
@@ -97,8 +98,8 @@ def x_rec(generator: nn.Module, x_fake: Tensor, s_org: Tensor, fake_masks: Any) 
     return x
 
 
-# What the discriminator D says. R1 differentiates real_logits at a leaf of its own, so that x_real stays as
-# it is in every other tensor; and in full precision, since bf16 puts R1's gradient off by 9 %.
+# Logits D_y(x). R1 differentiates real_logits with respect to a leaf of its own, so x_real requires no gradient
+# elsewhere. It does so in full precision, because bf16 changes R1's gradient by 9 %.
 
 
 def x_real_leaf(x_real: Tensor) -> Tensor:

@@ -53,5 +53,5 @@ def flat(nets: Callable[..., Nets]) -> Callable[..., dict[str, Tensor]]:
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, Tensor]], None]:
-    """What a checkpoint holds, by its places, without the process that reads it."""
+    """Set the contents of a checkpoint, by place in the file, without the process that reads it."""
     return lambda content: monkeypatch.setattr("i2i_core.disk.sandbox.read_apart", lambda _: content)

@@ -81,4 +81,4 @@ def test_a_changed_loss_is_found(tmp_path: Path) -> None:
 
 def test_a_missing_case_is_said_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "nothing")]) == 2
-    assert "is no golden case" in capsys.readouterr().err
+    assert "is not a golden case" in capsys.readouterr().err

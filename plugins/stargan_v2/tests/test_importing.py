@@ -125,8 +125,8 @@ def test_a_folder_says_what_was_imported(small: dict[str, Path]) -> None:
     assert config.training == {"imported from": "100000_nets_ema.ckpt"}
     assert "\n| imported from | 100000_nets_ema.ckpt |\n" in (small["celeba64"] / "README.md").read_text()
     assert (small["celeba64"] / "recipe.yaml").read_text().splitlines()[:2] == [
-        "# StarGAN v2 as imported from 100000_nets_ema.ckpt: 64 x 64 pixels, domains female, male, w_hpf 1.",
-        f"# To train on: i2i train --recipe {small['celeba64']}/recipe.yaml --set data.root=FOLDER "
+        "# StarGAN v2, imported from 100000_nets_ema.ckpt: 64 x 64 pixels, domains female, male, w_hpf 1.",
+        f"# To continue training: i2i train --recipe {small['celeba64']}/recipe.yaml --set data.root=FOLDER "
         f"--set data.validation.root=FOLDER",
     ]
     assert not any(name.startswith("discriminator.") for name in load_file(small["celeba64"] / "model.safetensors"))
@@ -165,15 +165,18 @@ def test_fan_in_a_file_without_a_filter_is_left_out(flat, given, tmp_path: Path)
 def test_what_holds_no_networks_of_stargan_v2_is_said(flat, given, tmp_path: Path) -> None:
     whole = flat("afhq64", EMA)
     for content, lacks in (
-        ({"generator/state/0/exp_avg": torch.zeros(2)}, "from_rgb.weight of a generator"),
-        ({}, "from_rgb.weight of a generator"),
-        ({key: t for key, t in whole.items() if not key.startswith("mapping")}, "shared.0.weight of a mapping_network"),
-        ({key: t for key, t in whole.items() if "shared.6." not in key}, "shared.6.weight of a style_encoder"),
+        ({"generator/state/0/exp_avg": torch.zeros(2)}, "from_rgb.weight of the generator"),
+        ({}, "from_rgb.weight of the generator"),
+        (
+            {key: t for key, t in whole.items() if not key.startswith("mapping")},
+            "shared.0.weight of the mapping_network",
+        ),
+        ({key: t for key, t in whole.items() if "shared.6." not in key}, "shared.6.weight of the style_encoder"),
     ):
         given(content)
         refused = error("100000_optims.ckpt", "--to", tmp_path / "model")
         assert isinstance(refused, CheckpointError)
-        assert str(refused) == (f"100000_optims.ckpt is no checkpoint of StarGAN v2's networks: it has no {lacks}")
+        assert str(refused) == (f"100000_optims.ckpt is not a checkpoint of StarGAN v2's networks: it lacks {lacks}")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -182,8 +185,8 @@ def test_tensors_that_do_not_fit_together_are_said(flat, given, tmp_path: Path) 
     content["generator/to_rgb.2.bias"] = torch.zeros(4)
     given(content)
     assert str(error("nets.ckpt", "--to", tmp_path / "model")) == (
-        "nets.ckpt has other weights than a StarGAN v2 of its size. only in the network: generator: to_rgb.2.bias [3]. "
-        "only in the checkpoint: generator: to_rgb.2.bias [4]"
+        "the weights of nets.ckpt do not fit a StarGAN v2 of its size. only in the network: generator: to_rgb.2.bias "
+        "[3]. only in the checkpoint: generator: to_rgb.2.bias [4]"
     )
     content = flat("afhq64", EMA, "")
     content["style_encoder/shared.6.weight"] = torch.zeros(64, 64, 9, 9)
@@ -197,11 +200,11 @@ def test_tensors_that_do_not_fit_together_are_said(flat, given, tmp_path: Path) 
 def test_the_names_of_domains_must_be_as_many_as_the_domains(flat, given, tmp_path: Path) -> None:
     given(flat("afhq64", EMA))
     for arguments, said in (
-        (("--domains", "cat,dog"), "nets.ckpt has 3 domains, and --domains names 2"),
-        (("--domains", "cat,dog,wild,cat"), "nets.ckpt has 3 domains, and --domains names 4"),
-        (("--domains", "cat,dog, dog"), "--domains names dog twice"),
-        (("--fan", "x"), "nets.ckpt has a generator without masks, for which there is nothing to do for --fan"),
-        (("--w-hpf", "3"), "nets.ckpt has a generator without masks, whose w_hpf is 0; leave --w-hpf out"),
+        (("--domains", "cat,dog"), "nets.ckpt has 3 domains, but --domains names 2; name each of them once"),
+        (("--domains", "cat,dog,wild,cat"), "nets.ckpt has 3 domains, but --domains names 4; name each of them once"),
+        (("--domains", "cat,dog, dog"), "--domains names dog twice; give each domain a name of its own"),
+        (("--fan", "x"), "the generator of nets.ckpt uses no masks; leave out --fan"),
+        (("--w-hpf", "3"), "the generator of nets.ckpt uses no masks, so its w_hpf is 0; leave out --w-hpf"),
     ):
         assert str(error("nets.ckpt", "--to", tmp_path / "model", *arguments)) == said
     assert call("nets.ckpt", "--to", tmp_path / "model", "--domains", "a, b ,c").exit_code == 0
@@ -231,13 +234,13 @@ def test_a_skip_needs_its_plugin_and_masks_need_fan_or_what_replaces_it(flat, gi
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, PluginError)
     assert str(refused) == (
-        "nets.ckpt has a generator with masks, for which the plugin fan_mask is needed; pip install i2i-gan-fan-mask"
+        "the generator of nets.ckpt uses masks, which need the plugin fan_mask; pip install i2i-gan-fan-mask"
     )
     without("fan_mask/face68")
     refused = error("nets.ckpt", "--to", tmp_path / "model")
     assert isinstance(refused, UsageError)
     assert str(refused) == (
-        "nets.ckpt has a generator with masks and no FAN to make them; name FAN's weights with --fan wing.ckpt"
+        "the generator of nets.ckpt uses masks, but the file contains no FAN; give FAN's weights with --fan wing.ckpt"
     )
 
 
@@ -245,8 +248,8 @@ def test_without_fan_masks_come_from_face68(flat, given, tmp_path: Path) -> None
     given(flat("celeba64", EMA))
     answer = call("nets.ckpt", "--to", tmp_path / "model")
     assert answer.stderr.splitlines()[0] == (
-        "warning: masks are made by fan_mask/face68, not by the FAN that it was trained with; with --fan wing.ckpt "
-        "translations are those of the original"
+        "warning: fan_mask/face68 computes the masks instead of the FAN of the training; give FAN's weights with "
+        "--fan wing.ckpt to get the translations of the original"
     )
     assert read(tmp_path / "model").config.tensors["masks"].use == "fan_mask/face68"
     assert not (tmp_path / "model" / "fan.safetensors").exists()
@@ -272,7 +275,7 @@ def test_fan_comes_from_a_file_of_its_own(nets, flat, given, tmp_path: Path, mon
         "conv1.conv.weight"
     )
     assert str(error("nets.ckpt", "--to", tmp_path / "other", "--fan", "empty.ckpt")) == (
-        "empty.ckpt holds no weights of FAN"
+        "empty.ckpt contains no weights of FAN; give a wing.ckpt or its .safetensors with --fan"
     )
 
 
@@ -326,7 +329,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def losses(folder: Path, recipe: Path, pictures: Path, *sets: str) -> dict[str, float]:
-    """Of the first iteration."""
+    """Train one iteration and return its losses."""
     train(
         folder,
         f"data.root={pictures}",

@@ -1,4 +1,4 @@
-"""What a checkpoint of the original is follows from the shapes of its tensors."""
+"""Tests that the settings of an original checkpoint follow from the shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ def test_w_hpf_is_1_or_what_is_said_where_the_file_has_a_filter_without_its_tens
 def test_a_filter_that_is_none_is_refused(flat, kernel: torch.Tensor) -> None:
     with pytest.raises(CheckpointError) as error:
         understood({**flat("celeba64", EMA), "generator/module.hpf.filter": kernel}, "nets.ckpt")
-    assert str(error.value) == "nets.ckpt has a generator whose hpf.filter is no high-pass filter"
+    assert str(error.value) == "nets.ckpt has a generator whose hpf.filter is not a high-pass filter"

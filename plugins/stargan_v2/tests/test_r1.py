@@ -206,7 +206,7 @@ class Constant(nn.Conv2d):
 
 
 class Attention(nn.Module):
-    """What autograd takes for constant."""
+    """Network with a factor that autograd treats as constant."""
 
     def forward(self, x):
         with torch.no_grad():
@@ -320,7 +320,7 @@ def test_a_second_backward_pass_is_an_error_and_not_without_gradients():
     logits = logits_for_r1(network, x, Y)
     penalty, adversarial = r1(logits, x), logits.mean()
     adversarial.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="gives its gradients once: differentiate the sum of all losses"):
+    with pytest.raises(RuntimeError, match="can be differentiated once: call backward on the sum of all their losses"):
         penalty.backward()
 
 

@@ -66,7 +66,7 @@ def test_all_ways_through_a_merged_convolution_agree(
 
 @pytest.mark.parametrize("layer", [UpConv, DownConv])
 def test_a_step_of_training_is_seen_in_inference(layer: type[UpConv | DownConv]) -> None:
-    """By an optimizer whose steps are not counted as changes of the weights."""
+    """The optimizer is fused; its steps do not increase the version of the weights."""
     torch.manual_seed(0)
     conv, x = layer(2, 2), torch.randn(2, 2, 16, 16)
     optimizer = torch.optim.Adam(conv.parameters(), lr=0.1, fused=True)

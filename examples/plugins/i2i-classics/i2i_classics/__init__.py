@@ -1,4 +1,4 @@
-"""Four classic translations between two domains: CycleGAN, pix2pix, CUT and FastCUT."""
+"""Four classic methods of translation between two domains: CycleGAN, pix2pix, CUT and FastCUT."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def i2i_components(registry: Registrar) -> None:
 
 @hookimpl
 def i2i_check(recipe: Recipe) -> list[Problem]:
-    """The methods translate X into Y, and cannot tell which is which unless the recipe does."""
+    """Report recipes that do not name X and Y: the methods translate domain X into domain Y."""
     method = recipe.method.use
     if method not in ("classics/cyclegan", "classics/pix2pix", "classics/cut") or isinstance(recipe.data.targets, dict):
         return []
     return [
         Problem(
-            f"{method} translates one domain into another, and data.targets does not say which",
+            f"{method} translates one domain into another, but data.targets does not name the two",
             recipe.mark("data", "targets"),
-            "write targets: {X: Y}",
+            "write targets: {X: Y} with the names of the domains",
         )
     ]
 

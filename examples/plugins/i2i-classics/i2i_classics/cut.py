@@ -1,7 +1,8 @@
 """CUT and FastCUT as named tensors (Park et al. 2020, section 3).
 
-x_real is a picture x of the source domain, x_ref one y of the target domain: `data.targets: {X: Y}` says which these
-are. Pictures are (N, 3, H, W) in [-1, 1]; features are lists of (N, C_l, H_l, W_l), a map per layer of the encoder.
+x_real is a picture x of the source domain X, x_ref a picture y of the target domain Y. The recipe names the domains:
+`data.targets: {X: Y}`. The generator is G(x) = G_dec(G_enc(x)). Pictures have the shape (N, 3, H, W) and values in
+[-1, 1]. Features are lists with one feature map (N, C_l, H_l, W_l) for each layer l of G_enc.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def fake_features(generator: ResnetGenerator, x_fake: Tensor) -> list[Tensor]:
     return found
 
 
-# What is of the target domain already should keep its patches (the external loss of section 3).
+# Identity loss: pictures of the target domain should keep their patches (section 3, PatchNCE on Y).
 
 
 def ref_features(generator: ResnetGenerator, x_ref: Tensor) -> list[Tensor]:
@@ -49,32 +50,32 @@ def same_features(generator: ResnetGenerator, ref_features: list[Tensor]) -> lis
     return found
 
 
-# FastCUT translates half of the pictures mirrored and mirrors their features back (appendix C): phases that say
-# `where: {x_fake: x_turned, fake_features: turned_features}`.
+# FastCUT mirrors half of the pictures before translation and mirrors their features back (appendix C). Its phases have
+# the aliases `where: {x_fake: x_turned, fake_features: turned_features}`.
 
 
 def turned(normal: Callable[..., Tensor]) -> Tensor:
-    """Which pictures are mirrored, (N, 1, 1, 1): a coin for each."""
+    """Mask of the mirrored pictures, bool (N, 1, 1, 1), each with probability 1/2."""
     return normal(1, 1, 1) > 0
 
 
 def x_turned(generator: nn.Module, x_real: Tensor, turned: Tensor) -> Tensor:
-    """G(x or mirrored x)."""
+    """G(x), with x mirrored where `turned` is true."""
     x: Tensor = generator(_mirror(x_real, turned))
     return x
 
 
 def turned_features(generator: ResnetGenerator, x_turned: Tensor, turned: Tensor) -> list[Tensor]:
-    """G_enc of `x_turned`, as if x had not been mirrored."""
+    """G_enc(x_turned), with the feature maps of mirrored pictures mirrored back."""
     return [_mirror(found, turned) for found in generator.encode(x_turned)]
 
 
 def _mirror(x: Tensor, which: Tensor) -> Tensor:
-    """x (N, C, H, W) with the pictures mirrored that `which` (N, 1, 1, 1) says."""
+    """Mirror the pictures of x (N, C, H, W) where `which` (N, 1, 1, 1) is true."""
     return torch.where(which, x.flip(3), x)
 
 
-# What the discriminator says (equation 1).
+# Logits of the discriminator D (equation 1).
 
 
 def real_logits(discriminator: nn.Module, x_ref: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """CycleGAN as named tensors (Zhu et al. 2017, section 3).
 
-x_real is a picture x of X, x_ref one y of Y: `data.targets: {X: Y}` says which domains these are. G translates X to Y,
-F translates Y to X; D_Y and D_X judge. Pictures are (N, 3, H, W) in [-1, 1].
+x_real is a picture x of domain X, x_ref a picture y of domain Y. The recipe names the domains: `data.targets: {X: Y}`.
+The generators are G: X → Y and F: Y → X, with the discriminators D_Y and D_X. Pictures have the shape (N, 3, H, W) and
+values in [-1, 1].
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def ref_fake(F: nn.Module, x_ref: Tensor) -> Tensor:
     return x
 
 
-# There and back again (equation 2).
+# Cycle consistency (equation 2).
 
 
 def x_rec(F: nn.Module, x_fake: Tensor) -> Tensor:
@@ -36,7 +37,7 @@ def ref_rec(G: nn.Module, ref_fake: Tensor) -> Tensor:
     return x
 
 
-# What is of the target domain already should stay as it is (section 5.2).
+# Identity loss: pictures of the target domain should not change (section 5.2).
 
 
 def ref_same(G: nn.Module, x_ref: Tensor) -> Tensor:
@@ -51,7 +52,7 @@ def x_same(F: nn.Module, x_real: Tensor) -> Tensor:
     return x
 
 
-# What the discriminators say (equation 1).
+# Logits of the discriminators (equation 1).
 
 
 def real_logits_y(D_Y: nn.Module, x_ref: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A discriminator sees some earlier fakes, too, so that it does not forget them (CycleGAN, section 4)."""
+"""Image pool: a history of translations from which the discriminator is trained too (CycleGAN, section 4)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Pictures `of` (N, C, H, W), of which about half are swapped for earlier ones.
+    """Pool of earlier translations: about half of its output are earlier pictures (CycleGAN, section 4).
 
-    The pool keeps `size` pictures. Until it is full every picture passes and is kept; then each picture, with
-    probability 1/2, takes the place of one from the pool, which is shown instead. What comes out has no gradient: it is
-    for a discriminator's loss, `where: {x_fake: pooled}`. Each process has a pool of its own.
+    Input: `of`, pictures (N, C, H, W). Output: pictures of the same shape, without gradient.
+
+    size: number of pictures in the pool.
+
+    Until the pool is full, every picture is stored and returned. Afterwards each picture is, with probability 1/2,
+    exchanged for a random one of the pool. The output is for a discriminator's loss: `where: {x_fake: pooled}`. Each
+    process has its own pool.
     """
 
     detached = True
-    """For the plan, as `@detached` of a function."""
+    """Tells the planner that the output has no gradient, like `@detached` for functions."""
 
     def __init__(self, *, size: PositiveInt = 50) -> None:
         self.size = size
@@ -34,7 +38,7 @@ class ImagePool:
             self.pictures = torch.cat([self.pictures, new])
         swap, uniform = normal(2).unbind(1)
         places = torch.special.ndtr(uniform.double()).mul(self.size).long().clamp(max=self.size - 1)
-        for n in range(len(new), len(of)):  # one by one, as two may want one place; none waits for the device
+        for n in range(len(new), len(of)):  # one by one, since two may draw one place; never waits for the device
             picture, swapped, place = of[n : n + 1], swap[n] < 0, places[n : n + 1]
             old = self.pictures.index_select(0, place)
             shown.append(torch.where(swapped, old, picture))

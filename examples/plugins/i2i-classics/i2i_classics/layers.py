@@ -1,4 +1,4 @@
-"""What the networks of all four papers share."""
+"""Layers and initialisation that the networks of all four papers share."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Literal
 from torch import nn
 
 SLOPE = 0.2
-"""Of leaky ReLUs."""
+"""Negative slope of leaky ReLUs."""
 STD = 0.02
-"""Of initial convolution weights."""
+"""Standard deviation of initial weights."""
 Norm = Literal["instance", "batch"]
 
 
 def norm_layer(kind: Norm, channels: int) -> nn.Module:
-    """Instance norm without parameters, or batch norm with them, which never averages statistics over batches.
+    """Create an instance norm without parameters, or a batch norm with parameters but without running statistics.
 
-    pix2pix normalises by the statistics of the batch at hand, at test time too; with one picture, as in the paper, that
-    is instance norm. In larger batches a translation depends on the others.
+    pix2pix normalises with the statistics of the current batch, at test time too. For batches of one picture, as in the
+    paper, this is instance normalisation. In larger batches the pictures influence each other.
     """
     if kind == "instance":
         return nn.InstanceNorm2d(channels)
@@ -25,7 +25,10 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
 
 
 def init_normal(module: nn.Module) -> None:
-    """Convolution weights from N(0, 0.02²) without bias; scales of a batch norm from N(1, 0.02²)."""
+    """Initialise convolutions and linear layers from N(0, 0.02²) and scales of batch norms from N(1, 0.02²).
+
+    Biases are set to zero. Pass this function to `nn.Module.apply`.
+    """
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
         nn.init.normal_(module.weight, 0.0, STD)
         if module.bias is not None:

@@ -1,4 +1,4 @@
-"""PatchNCE: a patch of a translation should be more like its source's patch than like others (CUT, section 3)."""
+"""PatchNCE, the patchwise contrastive loss of CUT (Park et al. 2020, section 3)."""
 
 from __future__ import annotations
 
@@ -20,9 +20,13 @@ Patches = Annotated[int, Field(ge=2)]
 
 
 class Projector(nn.Module):
-    """H: `layers` MLPs of two layers, one for each map, that take features (..., C_l) to unit vectors (..., `width`).
+    """Projection heads H_l: one MLP of two layers for each compared feature map (section 3).
 
-    How many channels C_l a map has is learnt from the first features that come.
+    Head l maps features (..., C_l) to unit vectors (..., `width`). It gets its number of input channels C_l from the
+    first batch.
+
+    layers: number of heads.
+    width: length of the vectors, and number of hidden units.
     """
 
     def __init__(self, *, layers: PositiveInt = 5, width: PositiveInt = 256) -> None:
@@ -32,12 +36,12 @@ class Projector(nn.Module):
         )
 
     def forward(self, layer: int, features: Tensor) -> Tensor:
-        """Head number `layer` of features (..., C)."""
+        """Apply head number `layer` to features (..., C_l); returns unit vectors (..., width)."""
         return F.normalize(self.heads[layer](features), dim=-1)
 
 
 class LazyNormalLinear(nn.LazyLinear):
-    """Weights from N(0, 0.02²), no bias at first."""
+    """Linear layer of unknown input size, with weights from N(0, 0.02²) and bias zero."""
 
     def reset_parameters(self) -> None:
         if not self.has_uninitialized_params() and self.in_features:
@@ -46,15 +50,19 @@ class LazyNormalLinear(nn.LazyLinear):
 
 
 class PatchNCE:
-    """Cross entropy of finding a patch's source among `patches` random places of the same picture (equations 2 and 3).
+    """Patchwise contrastive loss PatchNCE (equations 2 and 3), averaged over layers, pictures and patches.
 
-    features: maps of the source, a list of (N, C_l, H_l, W_l); fake_features: those of its translation, through which
-    alone a gradient flows. `layers` says which maps are compared (all by default), each by a head of its own of the
-    projector H. Similarities are divided by `temperature`. A mean over layers, pictures and patches, so that a weight
-    means the same whatever their number.
+    For each patch of the translation, the positive is the patch of the source at the same place. The negatives are
+    other patches of the same source picture. The loss is the cross entropy of classifying the positive.
 
-    ValueError: more layers than H has heads, or than there are maps; a head that another loss uses for
-    another layer.
+    features: feature maps of the source, a list of (N, C_l, H_l, W_l), without gradient.
+    fake_features: feature maps of the translation, of the same shapes.
+    layers: indices of the compared maps; all by default. Each is compared with its own head of the projector H.
+    patches: number of random places for each picture and layer.
+    temperature: τ, the divisor of the similarities.
+
+    Raises ValueError if there are more layers than heads of H, if a map does not exist, or if a head is used by another
+    loss for a map with another number of channels.
     """
 
     def __init__(
@@ -72,7 +80,7 @@ class PatchNCE:
         layers = list(range(len(features))) if self.layers is None else self.layers
         if max(layers) >= len(features) or len(layers) > len(projector.heads):
             raise ValueError(
-                f"patch_nce compares layers {layers}: there are {len(features)} maps of features, and the "
+                f"patch_nce compares layers {layers}, but there are {len(features)} feature maps and the "
                 f"projector has {len(projector.heads)} heads; set layers of both"
             )
         sizes = [features[layer].shape[2] * features[layer].shape[3] for layer in layers]
@@ -82,8 +90,8 @@ class PatchNCE:
             known, channels = projector.heads[head][0].in_features, features[layer].shape[1]
             if known not in (0, channels):
                 raise ValueError(
-                    f"layer {layer} has {channels} channels, and head {head} of the projector takes "
-                    f"{known}, as another loss has it; losses that share a projector compare the same "
+                    f"layer {layer} has {channels} channels, but head {head} of the projector takes "
+                    f"{known}, as for another loss; losses that share a projector must compare the same "
                     f"layers"
                 )
             places = draw.topk(min(self.patches, draw.shape[1]), dim=1).indices
@@ -97,18 +105,19 @@ class PatchNCE:
 
 
 def take(features: Tensor, places: Tensor) -> Tensor:
-    """Features (N, C, H, W) at places (N, P), counted in rows: (N, P, C)."""
+    """Select features (N, C, H, W) at the places (N, P), numbered row by row; returns (N, P, C)."""
     flat = features.flatten(2)
     return flat.gather(2, places.unsqueeze(1).expand(-1, flat.shape[1], -1)).transpose(1, 2)
 
 
 class Features:
-    """What the named layers of a generator say about pictures, for PatchNCE on networks that do not tell by themselves.
+    """Outputs of chosen layers of a generator, for PatchNCE with networks whose `encode` returns no feature maps.
 
-    `layers`: names of modules of the generator, as its `named_modules` has them (`encode.1`).
-    x (N, 3, H, W) is encoded by `generator.encode`, and the layers' outputs (N, C_l, H_l, W_l) come as a list.
+    Input: x, pictures (N, 3, H, W), which are passed to `generator.encode`. Output: a list of (N, C_l, H_l, W_l).
 
-    ValueError: a layer that the generator does not have, or that its encoding does not use.
+    layers: names of modules of the generator, as in its `named_modules`, such as `encode.1`.
+
+    Raises ValueError if the generator does not have a layer, or `encode` does not use it.
     """
 
     def __init__(self, *, layers: Annotated[list[str], Field(min_length=1)]) -> None:
@@ -119,7 +128,8 @@ class Features:
         modules = dict(generator.named_modules())
         for layer in self.layers:
             if layer not in modules:
-                hint = did_you_mean(layer, filter(None, modules)) or f"it begins with {', '.join(list(modules)[1:9])}"
+                firsts = f"its first layers are {', '.join(list(modules)[1:9])}"
+                hint = did_you_mean(layer, filter(None, modules)) or firsts
                 raise ValueError(f"the generator has no layer {layer} ({hint})")
         handles = [modules[layer].register_forward_hook(partial(_keep, found, layer)) for layer in self.layers]
         try:
@@ -128,7 +138,7 @@ class Features:
             for handle in handles:
                 handle.remove()
         if unused := [layer for layer in self.layers if layer not in found]:
-            raise ValueError(f"the generator's encoder does not use the layer {unused[0]}")
+            raise ValueError(f"the generator's encoder does not use the layer {unused[0]}; choose other layers")
         return [found[layer] for layer in self.layers]
 
 

@@ -1,4 +1,4 @@
-"""The discriminator that judges patches (pix2pix, section 3.2.2; CycleGAN, appendix 7.2)."""
+"""PatchGAN discriminators (pix2pix, section 3.2.2; CycleGAN, appendix 7.2)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,20 @@ Levels = Annotated[int, Field(ge=1, le=6)]
 
 
 class PatchGAN(nn.Module):
-    """Logits (N, 1, h, w) of the overlapping patches of x (N, `in_channels`, H, W).
+    """PatchGAN discriminator: classifies overlapping patches as real or fake (pix2pix, section 3.2.2).
 
-    C64-C128-C256-C512 and a convolution to one channel: 4 x 4, the first `levels` of stride 2, leaky ReLU, norm after
-    all but the first and last. `width` is the 64. With 3 levels a logit sees 70 x 70 pixels, and there are 2.765 M
-    parameters; with 2 levels 34 x 34, with 1 level 16 x 16. A condition is concatenated to x, so pix2pix has 6
-    `in_channels`.
+    Input: x (N, `in_channels`, H, W) in [-1, 1]. Output: logits (N, 1, h, w), one for each patch.
 
-    ValueError: pictures so small that no logit is left, or of other channels than `in_channels`.
+    The layers are C64-C128-C256-C512 and a convolution to one channel: 4 x 4 convolutions with leaky ReLU, and a norm
+    in all but the first and last.
+
+    in_channels: channels of x. pix2pix concatenates source and target, so it has 6.
+    width: channels of the first layer; they double with each layer, up to 8 times `width`.
+    levels: number of convolutions with stride 2. The receptive field of a logit is 70 x 70 pixels with 3 levels
+        (2.765 M parameters), 34 x 34 with 2 and 16 x 16 with 1.
+    norm: instance or batch.
+
+    Raises ValueError if pictures are too small to leave a logit, or do not have `in_channels` channels.
     """
 
     outputs = 1
@@ -38,7 +44,7 @@ class PatchGAN(nn.Module):
         super().__init__()
         if min(image_size) // 2**levels < 3:
             raise ValueError(
-                f"image_size {image_size[0]} x {image_size[1]} leaves no patch after {levels} levels; set levels"
+                f"image_size {image_size[0]} x {image_size[1]} leaves no patch after {levels} levels; reduce levels"
             )
         self.in_channels = in_channels
         dims = [width * min(2**level, 8) for level in range(levels + 1)]
@@ -49,25 +55,28 @@ class PatchGAN(nn.Module):
         self.apply(init_normal)
 
     def forward(self, x: Tensor) -> Tensor:
-        """D(x)."""
+        """Return the logits D(x), (N, 1, h, w)."""
         if x.shape[1] != self.in_channels:
             raise ValueError(
-                f"the discriminator takes {self.in_channels} channels and is given {x.shape[1]}; set its in_channels"
+                f"the discriminator takes {self.in_channels} channels, but its input has {x.shape[1]}; "
+                f"set its in_channels to {x.shape[1]}"
             )
         logits: Tensor = self.layers(x)
         return logits
 
 
 def normalized_conv(before: int, after: int, stride: int, kind: Norm) -> list[nn.Module]:
-    """Convolution, norm, leaky ReLU; a batch norm brings the bias."""
+    """Create a convolution, a norm and a leaky ReLU; with batch norm the convolution has no bias."""
     conv = nn.Conv2d(before, after, 4, stride=stride, padding=1, bias=kind == "instance")
     return [conv, norm_layer(kind, after), nn.LeakyReLU(SLOPE)]
 
 
 class DomainPatchGAN(PatchGAN):
-    """A PatchGAN with logits of its own for each domain, for StarGAN v2: D(x, y) is (N, 1, h, w).
+    """PatchGAN discriminator with one output for each domain, for StarGAN v2.
 
-    in_channels, width, levels and norm are as in classics/patchgan.
+    Input: x (N, `in_channels`, H, W) and domains y (N,). Output: logits D(x, y), (N, 1, h, w).
+
+    in_channels, width, levels, norm: as in classics/patchgan.
     """
 
     def __init__(
@@ -84,6 +93,6 @@ class DomainPatchGAN(PatchGAN):
         super().__init__(image_size=image_size, in_channels=in_channels, width=width, levels=levels, norm=norm)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:  # type: ignore[override]
-        """D(x, y); y (N,) are the domains."""
+        """Return the logits D(x, y), (N, 1, h, w), for domains y (N,)."""
         logits = super().forward(x)
         return logits[torch.arange(len(y), device=y.device), y].unsqueeze(1)

@@ -1,7 +1,7 @@
 """pix2pix as named tensors (Isola et al. 2017, section 3).
 
-x_real is the source x, x_pair its true translation y: the data set must have pairs. Pictures are (N, 3, H, W) in
-[-1, 1].
+x_real is the source x, x_pair its true translation y, so the data set must be paired. Pictures have the shape
+(N, 3, H, W) and values in [-1, 1].
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def z(normal: Callable[..., Tensor], generator: UNet) -> Tensor:
-    """What the generator's dropout is drawn with, (N, noise_size)."""
+    """Noise z of the generator's dropout, (N, noise_size)."""
     return normal(generator.noise_size)
 
 
@@ -28,12 +28,12 @@ def x_fake(generator: nn.Module, x_real: Tensor, z: Tensor) -> Tensor:
 
 
 def real_logits(discriminator: nn.Module, x_real: Tensor, x_pair: Tensor) -> Tensor:
-    """D(x, y): the discriminator sees the source, too."""
+    """D(x, y), conditioned on the source x."""
     logits: Tensor = discriminator(torch.cat([x_real, x_pair], dim=1))
     return logits
 
 
 def fake_logits(discriminator: nn.Module, x_real: Tensor, x_fake: Tensor) -> Tensor:
-    """D(x, G(x, z))."""
+    """D(x, G(x, z)), conditioned on the source x."""
     logits: Tensor = discriminator(torch.cat([x_real, x_fake], dim=1))
     return logits

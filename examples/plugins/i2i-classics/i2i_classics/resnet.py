@@ -1,4 +1,4 @@
-"""The generator of CycleGAN and CUT: after Johnson et al. 2016 (CycleGAN, appendix 7.2)."""
+"""The ResNet generator of CycleGAN and CUT, after Johnson et al. 2016 (CycleGAN, appendix 7.2)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,29 @@ from .layers import init_normal
 
 
 class ResnetGenerator(nn.Module):
-    """Translate x (N, 3, H, W) in [-1, 1] into a picture of the same shape and range.
+    """ResNet generator G of CycleGAN and CUT (CycleGAN, appendix 7.2).
 
-    c7s1-64, d128, d256, `blocks` residual blocks, u128, u64, c7s1-3: convolutions with reflection padding, instance
-    norm and ReLU, tanh at the end. `width` is the 64. With 64 and 9 blocks 11.378 M parameters.
+    Input: x (N, 3, H, W) in [-1, 1]. Output: G(x) of the same shape and range.
 
-    `encode(x)` is the list of activations of the first half, of which CUT compares some: the picture (0), then of
-    c7s1-64, d128 and d256 the convolution (1, 3, 5) and what norm and ReLU make of it (2, 4, 6), then the residual
-    blocks up to the middle one (7, 8, ...). `decode(features)` makes the picture of the last of them.
+    The layers are c7s1-64, d128, d256, residual blocks, u128, u64, c7s1-3: convolutions with reflection padding,
+    instance norm and ReLU, with tanh at the end. The default has 11.378 M parameters.
 
-    ValueError: a side that is no multiple of 4, or less than 8.
+    width: channels of the first layer, the 64 above.
+    blocks: number of residual blocks.
+
+    `encode(x)` returns the activations of the first half as a list; CUT compares some of them. Entry 0 is the picture.
+    Entries 1, 3 and 5 are the convolutions of c7s1-64, d128 and d256; entries 2, 4 and 6 follow their norm and ReLU.
+    Entries 7, 8, ... are the residual blocks up to the middle one. `decode(features)` makes G(x) from the last entry.
+
+    Raises ValueError if a side is below 8 or not a multiple of 4.
     """
 
     def __init__(self, *, image_size: tuple[int, int], width: PositiveInt = 64, blocks: PositiveInt = 9) -> None:
         super().__init__()
         if image_size[0] % 4 or image_size[1] % 4 or min(image_size) < 8:
-            raise ValueError(f"image_size {image_size[0]} x {image_size[1]}: the sides must be multiples of 4, from 8")
+            raise ValueError(
+                f"image_size {image_size[0]} x {image_size[1]}: both sides must be multiples of 4 and at least 8"
+            )
         deep, half = 4 * width, (blocks + 1) // 2
         self.encoder = nn.ModuleList(
             [
@@ -49,29 +56,29 @@ class ResnetGenerator(nn.Module):
         self.apply(init_normal)
 
     def encode(self, x: Tensor) -> list[Tensor]:
-        """x and the activations of the first half, each (N, C_l, H_l, W_l)."""
+        """Return x and the activations of the first half, each (N, C_l, H_l, W_l)."""
         features = [x]
         for layer in self.encoder:
             features.append(layer(features[-1]))
         return features
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """The picture (N, 3, H, W) in [-1, 1] of what `encode` gave."""
+        """Return the picture (N, 3, H, W) in [-1, 1] for the output of `encode`."""
         x: Tensor = self.decoder(features[-1])
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """G(x)."""
+        """Return G(x), (N, 3, H, W)."""
         return self.decode(self.encode(x))
 
 
 def normalized(channels: int) -> nn.Sequential:
-    """Instance norm and ReLU."""
+    """Create an instance norm and a ReLU."""
     return nn.Sequential(nn.InstanceNorm2d(channels), nn.ReLU())
 
 
 class ResidualBlock(nn.Module):
-    """x + two 3 x 3 convolutions of it, (N, channels, H, W)."""
+    """Residual block of two 3 x 3 convolutions, (N, channels, H, W) to the same shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

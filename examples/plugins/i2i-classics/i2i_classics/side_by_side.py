@@ -1,4 +1,4 @@
-"""Pairs as pix2pix has them: one file, two pictures."""
+"""Data set of pairs in the format of pix2pix: two pictures side by side in one file."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ from i2i_core.errors import DataError
 
 
 class SideBySide:
-    """Pictures of which the left half is one domain and the right half the other: true pairs.
+    """Paired data set of pictures side by side: the left half belongs to one domain, the right half to the other.
 
-    root: a folder of such pictures, at any depth. domains: what to call left and right.
+    root: folder of such pictures, searched at any depth.
+    domains: names of the domains of the left and right half.
 
-    ValueError: a folder that is missing or without pictures, a picture that cannot be read, one name for both halves.
+    Raises ValueError if the folder is missing or has no pictures, if a picture cannot be read, or if both domains have
+    the same name.
     """
 
     paired = True
 
     def __init__(self, *, root: Path, domains: tuple[str, str] = ("left", "right")) -> None:
         if not root.is_dir():
-            raise ValueError(f"there is no folder {root}; root must hold pictures of two halves")
+            raise ValueError(f"there is no folder {root}; root must contain pictures side by side")
         if domains[0] == domains[1]:
-            raise ValueError(f"both halves are called {domains[0]}; give each a name of its own in domains")
+            raise ValueError(f"both domains have the name {domains[0]}; give them different names")
         self.domains, self.files = domains, picture_files(root)
         if not self.files:
-            raise ValueError(f"{root} holds no pictures; root must hold pictures of two halves")
+            raise ValueError(f"{root} contains no pictures; root must contain pictures side by side")
         if broken := find_broken(self.files):
             path, why = next(iter(broken.items()))
-            raise ValueError(f"{path} is no usable picture: {why}; repair or remove it")
+            raise ValueError(f"{path} cannot be read as a picture: {why}; repair or remove it")
 
     def count(self, domain: int) -> int:
         return len(self.files)

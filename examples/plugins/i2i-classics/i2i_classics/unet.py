@@ -1,4 +1,4 @@
-"""The generator of pix2pix (Isola et al. 2017, section 6.1.1)."""
+"""The U-Net generator of pix2pix (Isola et al. 2017, section 6.1.1)."""
 
 from __future__ import annotations
 
@@ -15,20 +15,25 @@ from .layers import SLOPE, Norm, init_normal, norm_layer
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 DROPPING = 3
-"""Layers with dropout."""
+"""Number of layers with dropout."""
 
 
 class UNet(nn.Module):
-    """Translate x (N, 3, H, W) in [-1, 1] and noise z (N, `noise_size`) from N(0, I) into a picture like x: G(x, z).
+    """U-Net generator G of pix2pix, whose dropout is controlled by the noise z (section 6.1.1).
 
-    `levels` 4 x 4 convolutions of stride 2 (C64-C128-C256-C512-...), as many back up, and between equal sizes a skip:
-    what comes up is concatenated with what went down. `width` is the 64; channels double up to 8 times that. With 64
-    and 8 levels, for 256 px, 54.41 M parameters.
+    Input: x (N, 3, H, W) in [-1, 1] and z (N, `noise_size`) from N(0, I). Output: G(x, z) of the same shape and range.
 
-    The first three layers after the narrowest drop values with probability `dropout`: those whose number in z is small.
-    This is all that z does, at test time too. `norm`: instance or batch; a batch norm has no memory of earlier batches.
+    The encoder has 4 x 4 convolutions of stride 2 (C64-C128-C256-C512-...), and the decoder has the same number of
+    transposed convolutions. Skip connections concatenate the feature maps of equal size. The default, for 256 px, has
+    54.41 M parameters.
 
-    ValueError: a side that is no multiple of 2 ** `levels`, or less than 3 levels.
+    levels: number of convolutions of the encoder, at least 3.
+    width: channels of the first layer; they double with each layer, up to 8 times `width`.
+    dropout: probability of dropout in the first three layers of the decoder. A value is dropped if its element of z is
+        below a threshold, at test time too. z has no other effect.
+    norm: instance or batch. The batch norm has no running statistics.
+
+    Raises ValueError if a side is not a multiple of 2 ** `levels`, or `levels` is below 3.
     """
 
     def __init__(
@@ -42,10 +47,10 @@ class UNet(nn.Module):
     ) -> None:
         super().__init__()
         if levels < 3:
-            raise ValueError(f"levels should be 3 or more, not {levels}")
+            raise ValueError(f"levels must be 3 or more, not {levels}")
         if image_size[0] % 2**levels or image_size[1] % 2**levels:
             raise ValueError(
-                f"image_size {image_size[0]} x {image_size[1]} cannot be halved {levels} times; set levels"
+                f"image_size {image_size[0]} x {image_size[1]} cannot be halved {levels} times; reduce levels"
             )
         channels = [width * min(2**level, 8) for level in range(levels)]
         self.dropout, self.threshold = dropout, NormalDist().inv_cdf(dropout) if dropout else -math.inf
@@ -56,14 +61,14 @@ class UNet(nn.Module):
         self.down = nn.ModuleList([Down(3, width, None)])
         self.up = nn.ModuleList()
         for level in range(1, levels):
-            last = level == levels - 1  # of 1 x 1 pixel a norm would leave nothing
+            last = level == levels - 1  # no norm here: it would set maps of 1 x 1 pixel to zero
             self.down.append(Down(channels[level - 1], channels[level], None if last else norm))
             self.up.insert(0, Up(channels[level] * (1 if last else 2), channels[level - 1], norm))
         self.to_rgb = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1), nn.Tanh())
         self.apply(init_normal)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """G(x, z)."""
+        """Return G(x, z), (N, 3, H, W)."""
         skips: list[Tensor] = []
         for down in self.down:
             x = down(x)
@@ -80,7 +85,7 @@ class UNet(nn.Module):
 
 
 class Down(nn.Module):
-    """Leaky ReLU (but on pictures), convolution, norm: to half the size."""
+    """Encoder layer: leaky ReLU (except in the first layer), convolution of stride 2 and norm; halves H and W."""
 
     def __init__(self, before: int, after: int, kind: Norm | None) -> None:
         super().__init__()
@@ -94,7 +99,7 @@ class Down(nn.Module):
 
 
 class Up(nn.Module):
-    """ReLU, transposed convolution, norm: to twice the size."""
+    """Decoder layer: ReLU, transposed convolution of stride 2 and norm; doubles H and W."""
 
     def __init__(self, before: int, after: int, kind: Norm) -> None:
         super().__init__()

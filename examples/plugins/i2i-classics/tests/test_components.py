@@ -113,13 +113,19 @@ def test_what_encode_gives_are_the_layers_that_its_docs_number() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: ResnetGenerator(image_size=(30, 32)), "image_size 30 x 32: the sides must be multiples of 4, from 8"),
-        (lambda: ResnetGenerator(image_size=(4, 4)), "image_size 4 x 4: the sides must be multiples of 4, from 8"),
-        (lambda: UNet(image_size=(64, 64)), "image_size 64 x 64 cannot be halved 8 times; set levels"),
-        (lambda: UNet(image_size=(64, 64), levels=2), "levels should be 3 or more, not 2"),
+        (
+            lambda: ResnetGenerator(image_size=(30, 32)),
+            "image_size 30 x 32: both sides must be multiples of 4 and at least 8",
+        ),
+        (
+            lambda: ResnetGenerator(image_size=(4, 4)),
+            "image_size 4 x 4: both sides must be multiples of 4 and at least 8",
+        ),
+        (lambda: UNet(image_size=(64, 64)), "image_size 64 x 64 cannot be halved 8 times; reduce levels"),
+        (lambda: UNet(image_size=(64, 64), levels=2), "levels must be 3 or more, not 2"),
         (
             lambda: PatchGAN(image_size=(16, 64), levels=3),
-            "image_size 16 x 64 leaves no patch after 3 levels; set levels",
+            "image_size 16 x 64 leaves no patch after 3 levels; reduce levels",
         ),
     ],
 )
@@ -226,13 +232,13 @@ def test_a_projector_learns_its_widths_from_the_first_features() -> None:
         (
             [0, 5],
             2,
-            "patch_nce compares layers [0, 5]: there are 2 maps of features, and the projector has 2 heads; set "
+            "patch_nce compares layers [0, 5], but there are 2 feature maps and the projector has 2 heads; set "
             "layers of both",
         ),
         (
             None,
             1,
-            "patch_nce compares layers [0, 1]: there are 2 maps of features, and the projector has 1 heads; set "
+            "patch_nce compares layers [0, 1], but there are 2 feature maps and the projector has 1 heads; set "
             "layers of both",
         ),
     ],
@@ -253,8 +259,8 @@ def test_losses_of_one_projector_have_to_compare_the_same_layers() -> None:
     with pytest.raises(ValueError) as error:
         PatchNCE(layers=[0, 0])(projector, features_of(), features_of(), normal)
     assert str(error.value) == (
-        "layer 0 has 3 channels, and head 1 of the projector takes 5, as another loss has it; "
-        "losses that share a projector compare the same layers"
+        "layer 0 has 3 channels, but head 1 of the projector takes 5, as for another loss; "
+        "losses that share a projector must compare the same layers"
     )
 
 
@@ -272,10 +278,10 @@ def test_features_are_what_named_layers_make_of_pictures() -> None:
         ("encoder.77", "the generator has no layer encoder.77 (did you mean encoder.7?)"),
         (
             "x",
-            "the generator has no layer x (it begins with encoder, encoder.0, encoder.1, encoder.1.0, encoder.1.1, "
-            "encoder.2, encoder.3, encoder.3.0)",
+            "the generator has no layer x (its first layers are encoder, encoder.0, encoder.1, encoder.1.0, "
+            "encoder.1.1, encoder.2, encoder.3, encoder.3.0)",
         ),
-        ("decoder.0", "the generator's encoder does not use the layer decoder.0"),
+        ("decoder.0", "the generator's encoder does not use the layer decoder.0; choose other layers"),
     ],
 )
 def test_layers_that_an_encoder_does_not_use_are_told(layer: str, said: str) -> None:
@@ -303,13 +309,15 @@ def test_the_halves_of_a_picture_are_a_pair(tmp_path: Path) -> None:
 
 
 def test_broken_pairs_are_told(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no folder .*nowhere; root must hold pictures of two halves"):
+    with pytest.raises(ValueError, match="there is no folder .*nowhere; root must contain pictures side by side"):
         SideBySide(root=tmp_path / "nowhere")
     (tmp_path / "1.png").write_bytes(b"no")
-    with pytest.raises(ValueError, match="1.png is no usable picture: not a PNG, .* or TIFF; repair or remove it"):
+    with pytest.raises(
+        ValueError, match="1.png cannot be read as a picture: not a PNG, .* or TIFF; repair or remove it"
+    ):
         SideBySide(root=tmp_path)
     (tmp_path / "1.png").unlink()
-    with pytest.raises(ValueError, match="^.* holds no pictures; root must hold pictures of two halves$"):
+    with pytest.raises(ValueError, match="^.* contains no pictures; root must contain pictures side by side$"):
         SideBySide(root=tmp_path)
-    with pytest.raises(ValueError, match="^both halves are called a; give each a name of its own in domains$"):
+    with pytest.raises(ValueError, match="^both domains have the name a; give them different names$"):
         SideBySide(root=tmp_path, domains=("a", "a"))

@@ -1,4 +1,4 @@
-"""What i2i asks of every plugin."""
+"""Test of the plugin contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does not fit together is one sentence with its place, before anything is trained for nothing."""
+"""Tests that mistakes in a recipe are reported in one sentence with their place, before training."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ PATCHGAN = "{use: classics/patchgan, width: 4, levels: 2, in_channels: %d}"
         (
             "cut.yaml",
             "data.targets=all",
-            "classics/cut translates one domain into another, and data.targets does not say "
-            "which (write targets: {X: Y})",
+            "classics/cut translates one domain into another, but data.targets does not name the two "
+            "(write targets: {X: Y} with the names of the domains)",
         ),
         (
             "cut.yaml",
@@ -48,7 +48,7 @@ def test_a_discriminator_of_other_channels_is_told_where_the_method_stands() -> 
         trained("cut.yaml", f"networks.discriminator={PATCHGAN % 6}")
     assert str(error.value).endswith(
         "recipes/cut.yaml:6:9: in the tensor real_logits: the discriminator takes 6 "
-        "channels and is given 3; set its in_channels"
+        "channels, but its input has 3; set its in_channels to 3"
     )
 
 

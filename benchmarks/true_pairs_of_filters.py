@@ -1,8 +1,8 @@
-"""What hand-made filters score in the quick start's measure: how far nearest pairs at 16 px can tell.
+"""Scores of simple image filters in the metric `true_pairs` of the quick start, as a reference for trained models.
 
-    python -m benchmarks.true_pairs_by_hand
+    python -m benchmarks.true_pairs_of_filters
 
-The share of held-out emoji whose hand-made "translation" is nearest to its true pair, as `true_pairs` measures it.
+The score is the share of held-out emoji whose filtered picture is nearest, at 16 px, to its true pair.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from i2i_emoji.drawings import Drawings
 
 
 def pictures(drawings: Drawings, domain: int) -> Tensor:
-    """All pictures of a domain, (N, 3, 64, 64) in [0, 255]."""
+    """Return all pictures of a domain, (N, 3, 64, 64) in [0, 255]."""
     tensors = [to_tensor(drawings.picture(domain, i), (64, 64)) for i in range(drawings.count(domain))]
     return torch.stack(tensors).float()
 
 
 def share(made: Tensor, targets: Tensor, size: int = 16) -> float:
-    """How often a picture's nearest target is the one of the same index."""
+    """Return the share of pictures whose nearest target is the one of the same index."""
     a, b = (F.interpolate(t, size=(size, size), mode="area").flatten(1) for t in (made, targets))
     return float((torch.cdist(a, b).argmin(1) == torch.arange(len(a))).float().mean())
 
 
 def edges(x: Tensor, reach: int) -> Tensor:
-    """1 where `reach` pixels around span more than 60 levels in some channel, else 0: (N, 1, H, W)."""
+    """Return the edges (N, 1, H, W): 1 where values within `reach` pixels differ by over 60 in a channel, else 0."""
     span = F.max_pool2d(x, reach, 1, reach // 2) + F.max_pool2d(-x, reach, 1, reach // 2)
     return (span.amax(1, keepdim=True) > 60).float()
 
 
 def inside(ink: Tensor) -> Tensor:
-    """Ink and what it encloses: all that cannot be reached from the border."""
+    """Return the ink and the areas it encloses, which cannot be reached from the border."""
     outside = torch.zeros_like(ink)
     outside[..., (0, -1), :] = 1
     outside[..., :, (0, -1)] = 1
