@@ -18,7 +18,7 @@ from typing import Any
 
 from rich.filesize import decimal
 
-from i2i_cli.memory import Switches, switches
+from i2i_cli.memory_advice import Switches, switches
 from i2i_core.plan.check import load
 from i2i_core.plan.checked import Checked
 from i2i_core.registry.plugins import discover

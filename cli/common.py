@@ -1,4 +1,4 @@
-"""What verbs share: their options, and how they print."""
+"""What subcommands share: their options, and how they print."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Function = Callable[..., object]
 
 
-def verb(function: Function) -> click.Command:
+def subcommand(function: Function) -> click.Command:
     """A command named after `function`, with -v; its docstring is its help."""
     return with_verbose(click.command()(function))
 
@@ -45,7 +45,7 @@ def with_verbose(command: click.Command) -> click.Command:
 
 
 def with_plugins(function: Function) -> Function:
-    """Add --registry and --plugin, and call the verb with `plugins`."""
+    """Add --registry and --plugin, and call the subcommand with `plugins`."""
 
     @click.option(
         "--registry",
@@ -71,7 +71,7 @@ def with_plugins(function: Function) -> Function:
 
 
 def added_by_plugins(ctx: click.Context, hook: str, what: str) -> dict[str, click.Command]:
-    """The `what` (verbs, say) that plugins add to a group by the hook of this name; they are asked once a call."""
+    """The `what` (subcommands, say) that plugins add to a group by the hook of this name; they are asked once a call."""
     if hook not in ctx.meta:
         ctx.meta[hook] = _ask_plugins(hook, what)
     found: dict[str, click.Command] = ctx.meta[hook]
@@ -115,7 +115,7 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def grid(*headings: str) -> Table:
+def new_table(*headings: str) -> Table:
     """An empty table without lines; only the last column is wrapped."""
     from rich.table import Table
 
@@ -125,7 +125,7 @@ def grid(*headings: str) -> Table:
     return table
 
 
-def show(*renderables: RenderableType) -> None:
+def print_tables(*renderables: RenderableType) -> None:
     """Print to stdout through rich; as wide as needed where nobody looks, so that lines stay whole for grep."""
     from rich.console import Console
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
+from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.interfaces import Dataset
@@ -28,7 +28,7 @@ def data() -> None:
     """Look at pictures before training."""
 
 
-@verb
+@subcommand
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--recipe", metavar="NAME", help="Check the pictures that a recipe names, instead of a FOLDER.")
 @with_sets
@@ -136,10 +136,10 @@ def duplicates(paths: Iterable[Path]) -> list[list[Path]]:
 
 
 def _print(report: Facts) -> None:
-    counts = grid("domain", "pictures", "broken")
+    counts = new_table("domain", "pictures", "broken")
     for domain, row in report["domains"].items():
         counts.add_row(domain, str(row["pictures"]), str(row["broken"]))
-    show(report["data"], counts)
+    print_tables(report["data"], counts)
     lines = [f"broken: {b['file']} ({b['reason']})" for b in report["broken"]]
     same = [f"same bytes: {' = '.join(group)}" for group in report["duplicates"]]
     other = [f"ignored: {file}" for file in report["ignored"]]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import Function, verb
+from .common import Function, subcommand
 from .using import with_model
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def with_gradio(function: Function) -> Function:
     return wrapped
 
 
-@verb
+@subcommand
 @with_gradio
 @with_model
 @click.option("--port", type=click.IntRange(1, 65535), help="Of the page; the default is a free one.")

@@ -20,7 +20,7 @@ from i2i_core.registry.entries import Entry
 from i2i_core.training import launch
 from i2i_core.training.compute import peak_of_process
 
-from .common import grid, show, warn
+from .common import new_table, print_tables, warn
 from .memory_advice import Forecast, NotPredicted, device_memory, leaves_room
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
         drawn = len(list((Path(folder) / "samples").glob(f"step-{STEPS:08d}-*.png")))
     seconds = run.hooks["dry_run_stopwatch"].seconds
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in run.networks.items()}
-    table = grid("network", "parameters")
+    table = new_table("network", "parameters")
     table.columns[1].justify = "right"
     for name, count in {**parameters, "all": sum(parameters.values())}.items():
         table.add_row(name, f"{count:,}")
-    facts = grid()
+    facts = new_table()
     facts.add_row(
         "time",
         f"{_duration(seconds)} per iteration on {run.placement.device}; "
@@ -97,7 +97,7 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
     facts.add_row("peak memory", f"{measured}; {predicted}")
     facts.add_row("checkpoint", f"{decimal(size)}, saved and resumed")
     facts.add_row("pictures", f"{drawn} drawn" if drawn else "none: the recipe has no hook that draws")
-    show(table, "", facts)
+    print_tables(table, "", facts)
     if memory is not None and not leaves_room(device or host, memory):
         raise OutOfMemory(f"the recipe does not fit in {decimal(memory)}, of which a tenth should stay free")
 
@@ -116,13 +116,13 @@ def _forecast(recipe: str, plugins: Plugins, sets: Sequence[str], memory: int | 
         table, predicted = forecast.table(), f"{decimal(forecast.peak())} predicted"
     except NotPredicted as error:
         return str(error)
-    show(table, "")
+    print_tables(table, "")
     available = device_memory() if memory is None else memory
     if available is not None:
         advice = forecast.advice(available)
         if memory is not None and not forecast.fits(memory):
             raise OutOfMemory(advice)
-        show(advice, "")
+        print_tables(advice, "")
     return predicted
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
+from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.argument("recipe")
 @with_sets
 @with_json
@@ -96,7 +96,7 @@ def _show_phase(phase: dict[str, Any]) -> None:
     title = Text.assemble(
         (phase["name"], "bold"), f"  trains {', '.join(phase['trains'])}", f"; {aliases}" if aliases else ""
     )
-    table = grid("tensor", "calls", "of", "for", "")
+    table = new_table("tensor", "calls", "of", "for", "")
     for column in table.columns:
         column.no_wrap = False
     here = {tensor["name"] for tensor in phase["tensors"]}
@@ -108,7 +108,7 @@ def _show_phase(phase: dict[str, Any]) -> None:
             _askers(tensor["asked_by"], phase["name"], here),
             "graph" if tensor["graph"] else "",
         )
-    losses = grid("loss", "weight", "of", "use")
+    losses = new_table("loss", "weight", "of", "use")
     for loss in phase["losses"]:
         every = f", every {loss['every']} steps" if loss["every"] > 1 else ""
         losses.add_row(loss["name"], loss["weight"] + every, ", ".join(loss["reads"]), loss["use"])
@@ -118,7 +118,7 @@ def _show_phase(phase: dict[str, Any]) -> None:
         if names
     ]
     tables: list[RenderableType] = [table, losses] if phase["tensors"] else [losses]
-    show(title, *(Padding(part, (0, 0, 0, 2)) for part in [*lines, *tables]), "")
+    print_tables(title, *(Padding(part, (0, 0, 0, 2)) for part in [*lines, *tables]), "")
 
 
 def _askers(asked_by: list[str], phase: str, tensors: set[str]) -> str:

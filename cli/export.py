@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from .common import verb, with_overwrite, with_plugins
+from .common import subcommand, with_overwrite, with_plugins
 from .using import progress
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SHOW = "x_fake"
 
 
-@verb
+@subcommand
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
 @click.option(

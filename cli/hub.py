@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 
 
-@verb
+@subcommand
 @click.argument("name")
 @click.option(
     "--to",
@@ -33,7 +33,7 @@ def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> N
     click.echo(fetch(name, to, revision, overwrite))
 
 
-@verb
+@subcommand
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("name")
 @click.option("--public", is_flag=True, help="Show it to everyone, if it is new; otherwise it is private.")

@@ -11,8 +11,7 @@ import click
 from i2i_core.errors import UsageError
 from i2i_core.registry.entries import KINDS
 
-from .common import grid, print_json, verb, with_json, with_plugins
-from .common import show as print_tables
+from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 RECIPE = "recipe"
 
 
-@verb
+@subcommand
 @click.argument("kind", required=False, type=click.Choice([*KINDS, RECIPE]), metavar="[KIND]")
 @with_json
 @with_plugins
@@ -46,7 +45,7 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = grid("kind", "name", "")
+    table = new_table("kind", "name", "")
     for row in rows:
         table.add_row(row["kind"], row["name"], row.get("summary", ""))
     print_tables(table)
@@ -89,7 +88,7 @@ def _first_comment(file: Path) -> str:
     return first.lstrip("# ").strip() if first.startswith("#") else ""
 
 
-@verb
+@subcommand
 @click.argument("name")
 @with_json
 @with_plugins
@@ -150,7 +149,7 @@ def _show_component(facts: dict[str, Any]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    keys, tensors = grid(), grid()
+    keys, tensors = new_table(), new_table()
     for key, value in facts.get("params", {}).items():
         keys.add_row(f"{key}:", value)
     for tensor, reads in facts.get("tensors", {}).items():
@@ -170,7 +169,7 @@ def _show_component(facts: dict[str, Any]) -> None:
     )
 
 
-@verb
+@subcommand
 @with_json
 @with_plugins
 def plugins(plugins: Plugins, as_json: bool) -> None:
@@ -183,7 +182,7 @@ def plugins(plugins: Plugins, as_json: bool) -> None:
     if as_json:
         print_json([vars(row) for row in plugins.rows])
         return
-    table = grid("plugin", "version", "distribution", "components", "")
+    table = new_table("plugin", "version", "distribution", "components", "")
     table.columns[3].justify = "right"
     for row in plugins.rows:
         table.add_row(row.name, row.version, row.distribution, str(len(row.components)), row.error)

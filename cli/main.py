@@ -1,4 +1,4 @@
-"""The `i2i` command. A verb imports what it needs when it runs, so that help is instant.
+"""The `i2i` command. A subcommand imports what it needs when it runs, so that help is instant.
 
 What was asked for goes to stdout, everything else to stderr. Exit codes are those of i2i_core.errors.
 """
@@ -21,7 +21,7 @@ from i2i_core.errors import I2IError, did_you_mean
 
 from .common import added_by_plugins
 
-VERBS = {
+SUBCOMMANDS = {
     "train": "train",
     "validate": "validate",
     "explain": "explain",
@@ -43,19 +43,19 @@ VERBS = {
     "data": "data",
     "plugins": "listing",
 }
-"""The module of each verb; modules import only click at the top."""
+"""The module of each subcommand; modules import only click at the top."""
 
 
-class Verbs(click.Group):
-    """Our verbs, and below them those that plugins add by `i2i_commands(group)`."""
+class Subcommands(click.Group):
+    """Our subcommands, and below them those that plugins add by `i2i_commands(group)`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*VERBS, *sorted(_plugin_verbs(ctx).keys() - VERBS)]
+        return [*SUBCOMMANDS, *sorted(_plugin_subcommands(ctx).keys() - SUBCOMMANDS)]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in VERBS:
-            return _plugin_verbs(ctx).get(name)
-        module = importlib.import_module(f".{VERBS[name]}", __package__)
+        if name not in SUBCOMMANDS:
+            return _plugin_subcommands(ctx).get(name)
+        module = importlib.import_module(f".{SUBCOMMANDS[name]}", __package__)
         command: click.Command = getattr(module, f"{name}_" if iskeyword(name) else name)
         return command
 
@@ -63,16 +63,16 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
-            ctx.fail(f"there is no verb {args[0]} ({hint})")
+            ctx.fail(f"there is no subcommand {args[0]} ({hint})")
         return super().resolve_command(ctx, args)
 
 
-def _plugin_verbs(ctx: click.Context) -> dict[str, click.Command]:
-    return added_by_plugins(ctx, "i2i_commands", "verbs")
+def _plugin_subcommands(ctx: click.Context) -> dict[str, click.Command]:
+    return added_by_plugins(ctx, "i2i_commands", "subcommands")
 
 
 @click.group(
-    cls=Verbs,
+    cls=Subcommands,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="""
 \b
@@ -81,7 +81,7 @@ Start here:
   i2i init stargan_v2.yaml               copy that recipe to edit it
   i2i validate stargan_v2.yaml           find every mistake in it
   i2i translate runs/stargan_v2-001 photo.png   use what was trained
-Each verb explains itself: i2i train --help""",
+Each subcommand explains itself: i2i train --help""",
 )
 @click.version_option(__version__, message="i2i %(version)s")
 def cli() -> None:

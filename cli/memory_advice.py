@@ -18,7 +18,7 @@ from i2i_core.recipe.sections import Recipe
 from i2i_core.training.compute import peak_of_process
 from i2i_core.training.peak_memory import predicted_peak
 
-from .common import grid
+from .common import new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -81,7 +81,7 @@ class Forecast:
 
     def table(self) -> Table:
         """The peak as the recipe is, with each switch and with all of them."""
-        table = grid("switch", "predicted peak memory")
+        table = new_table("switch", "predicted peak memory")
         table.add_row("as is", decimal(self.peak()))
         for switch in (switch for family in self.families for switch in family):
             table.add_row(f"--set {switch}", decimal(self.peak((switch,))))

@@ -11,7 +11,7 @@ import click
 
 from i2i_core.errors import UsageError
 
-from .common import verb, with_plugins
+from .common import subcommand, with_plugins
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).parent / "template"
 """A plugin called plugin_name, whose project is i2i-plugin-name."""
 
 
-@verb
+@subcommand
 @click.argument("name")
 @click.option(
     "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="The project's folder; the default is i2i-NAME."

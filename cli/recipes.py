@@ -10,13 +10,13 @@ import click
 
 from i2i_core.errors import UsageError
 
-from .common import verb, with_plugins
+from .common import subcommand, with_plugins
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.argument("name")
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The copy's name; the default is NAME.")
 @with_plugins

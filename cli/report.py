@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from .common import verb, warn, with_overwrite
+from .common import subcommand, warn, with_overwrite
 
 
-@verb
+@subcommand
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The page; the default is RUN/report.html.")
 @with_overwrite

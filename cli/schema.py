@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_plugins
+from .common import subcommand, with_plugins
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout.")
 @with_plugins
 def schema(plugins: Plugins, to: Path | None) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 from .using import finite, progress, read_sources, with_fit, with_model
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from i2i_core.data.sheet import Cell
 
 
-@verb
+@subcommand
 @with_model
 @click.argument("picture")
 @click.option(

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, warn, with_plugins, with_sets
+from .common import subcommand, warn, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.option("--recipe", metavar="NAME", help="A file, or a bundled recipe: --recipe stargan_v2.yaml.")
 @with_sets
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 from .using import Chosen, progress, warn_of_faces, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ THREADS = 4
 """That read and write pictures; each has at most one in memory."""
 
 
-@verb
+@subcommand
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles

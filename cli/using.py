@@ -1,4 +1,4 @@
-"""What verbs that use a trained model share."""
+"""What subcommands that use a trained model share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def with_model(function: Function) -> Function:
-    """Add MODEL and --device, and call the verb with `model`, a Translator."""
+    """Add MODEL and --device, and call the subcommand with `model`, a Translator."""
 
     @click.argument("model")
     @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ...; the default is an accelerator, if any.")
@@ -53,7 +53,7 @@ def finite(_: click.Context, __: click.Parameter, value: float) -> float:
 
 
 def with_styles(function: Function) -> Function:
-    """Add options that choose styles, and call the verb with `choose`: from a Translator to a list of Chosen."""
+    """Add options that choose styles, and call the subcommand with `choose`: from a Translator to a list of Chosen."""
 
     @click.option(
         "--domain",

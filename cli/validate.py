@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import print_json, verb, with_json, with_plugins, with_sets
+from .common import print_json, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.errors import Problem
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.argument("recipe")
 @with_sets
 @with_json

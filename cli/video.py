@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 from .using import Chosen, finite, progress, read_sources, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from i2i.fitting import Fit
 
 
-@verb
+@subcommand
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
