@@ -1,4 +1,4 @@
-"""`i2i grid`."""
+"""The subcommand `i2i grid`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
-@click.option("--out", type=click.Path(path_type=Path), default="grid.png", show_default=True, metavar="FILE")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="grid.png",
+    show_default=True,
+    metavar="FILE",
+    help="The file to write.",
+)
 @with_fit
 @with_overwrite
 def grid(
@@ -32,9 +39,10 @@ def grid(
     fit_by: Fit,
     overwrite: bool,
 ) -> None:
-    """Draw PICTURES in several styles as one picture.
+    """Draw translations of PICTURES as a grid.
 
-    PICTURES stand along the top; each row is a style, named or shown at its left.
+    Each column is one of the PICTURES, with the source at the top. Each row is a style, with its name or its reference
+    at the left.
 
     \b
     i2i grid models/emoji photos/*.png --styles 3

@@ -1,4 +1,4 @@
-"""`i2i ls`, `i2i show` and `i2i plugins`: what there is."""
+"""The subcommands `i2i ls`, `i2i show` and `i2i plugins`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECIPE = "recipe"
 @with_json
 @with_plugins
 def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
-    """List the components that recipes can name, and bundled recipes.
+    """List components and bundled recipes.
 
     KIND is one of network, loss, tensor, method, hook, optimizer, schedule, dataset, metric, trainer, recipe.
 
@@ -73,7 +73,7 @@ def _components(plugins: Plugins, kind: str | None) -> list[dict[str, Any]]:
 
 
 def _recipes(plugins: Plugins) -> list[dict[str, Any]]:
-    """Bundled recipes, by plugin; the first line of a recipe, a comment, is its summary."""
+    """List bundled recipes by plugin; the comment in the first line of a recipe is its summary."""
     found = plugins.recipes()
     owners = {file: row.name for row in reversed(plugins.rows) for file in row.recipes}
     return [
@@ -93,16 +93,17 @@ def _first_comment(file: Path) -> str:
 @with_json
 @with_plugins
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
-    """Show a component: keys, tensors, code.
+    """Show the keys and tensors of a component.
 
-    Its keys in a recipe have their types and defaults as in its code, whose file and line come last.
+    Prints the docstring of the component NAME, its keys in a recipe with types and defaults, the tensors that it reads,
+    and the file and line of its code.
 
     \b
     i2i show stargan_v2/generator
     """
     entries = [e for e in plugins.registry if e.name == name]
     if not entries and name in plugins.recipes():
-        raise UsageError(f"{name} is a recipe; i2i explain {name} shows what it computes, i2i init {name} copies it")
+        raise UsageError(f"{name} is a recipe; print its plan with i2i explain {name}, or copy it with i2i init {name}")
     if not entries:
         hint = _hint(name, plugins)
         raise UsageError(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
@@ -116,7 +117,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
 
 
 def _event_problems(entry: Entry) -> list[Problem]:
-    """What is wrong with a hook: the bus would not call it, and nobody would know."""
+    """Return the mistakes in the methods of a hook, because of which they would never be called."""
     from i2i_core.registry.hook_methods import event_problems
 
     return event_problems(entry.load()) if entry.kind == "hook" and inspect.isclass(entry.load()) else []
@@ -154,9 +155,9 @@ def _show_component(facts: dict[str, Any]) -> None:
         keys.add_row(f"{key}:", value)
     for tensor, reads in facts.get("tensors", {}).items():
         tensors.add_row(tensor, ", ".join(reads))
-    doc = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])  # paragraphs are wrapped anew
+    doc = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])  # rewrap paragraphs
     parts: list[RenderableType] = [doc] if doc else []
-    for heading, table in (("Keys", keys), ("Tensors, and what each is made of", tensors)):
+    for heading, table in (("Keys", keys), ("Tensors, and what they are computed from", tensors)):
         if table.row_count:
             parts += ["", Text(heading, "bold"), Padding(table, (0, 0, 0, 2))]
     if facts.get("reads"):
@@ -173,7 +174,7 @@ def _show_component(facts: dict[str, Any]) -> None:
 @with_json
 @with_plugins
 def plugins(plugins: Plugins, as_json: bool) -> None:
-    """List plugins, and why any is not in use.
+    """List plugins, and the errors of those that do not load.
 
     \b
     i2i plugins

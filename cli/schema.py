@@ -1,4 +1,4 @@
-"""`i2i schema`."""
+"""The subcommand `i2i schema`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 
 @subcommand
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FILE", help="Write the schema to FILE instead of stdout."
+)
 @with_plugins
 def schema(plugins: Plugins, to: Path | None) -> None:
-    """Print a JSON schema of recipes, for editors.
+    """Print a JSON schema of recipes for editors.
 
-    With it an editor completes and checks a recipe as it is written: the names and keys of all installed components,
-    their types and choices. Make it anew after installing a plugin. A recipe's first line names it:
+    With the schema, an editor completes and checks the names and keys of all installed components, their types and
+    choices. Write it again after you install a plugin. Refer to it in the first line of a recipe:
 
     \b
     i2i schema --to recipe.schema.json
