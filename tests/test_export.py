@@ -188,7 +188,7 @@ def test_a_model_is_no_run(call, model, tmp_path):
     answer = call("export", model, "--to", tmp_path / "m")
     assert (answer.code, answer.err) == (
         2,
-        f"{model} is a model already; copy its folder, or name what it is to become with --as\n",
+        f"{model} is already a model; copy its folder, or choose another format with --as\n",
     )
     answer = call("report", model)
     assert (answer.code, answer.err) == (

@@ -198,5 +198,6 @@ def test_a_model_is_exported_as_a_run_is(i2i: Callable[..., Any], tmp_path: Path
     answer = i2i("export", tmp_path / "model", "--to", tmp_path / "more", "--as", "onnx", "--step", 3)
     assert (answer.code, answer.err) == (
         2,
-        f"{tmp_path / 'model'} is a model, whose step and tensor are chosen; --step and --show are for a run\n",
+        f"{tmp_path / 'model'} is a model, whose step and tensor are fixed; leave --step and --show out, "
+        "or name a run\n",
     )
