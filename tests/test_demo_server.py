@@ -113,7 +113,7 @@ def test_a_port_in_use_is_told(i2i, tiny_run):
         answer = i2i("demo", tiny_run, "--port", port)
     assert (answer.code, answer.err) == (
         2,
-        f"port {port} cannot be had (Address already in use); choose another with --port, or leave it out\n",
+        f"port {port} cannot be used (Address already in use); choose another with --port, or leave --port out\n",
     )
 
 

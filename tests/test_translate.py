@@ -220,7 +220,7 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
         (
             (tiny_model, "pictures", "--domain", "flta"),
             2,
-            "the model has no domain flta to translate into (did you mean flat?)",
+            "the model cannot translate into a domain flta (did you mean flat?)",
         ),
         (
             (tiny_model, "pictures", "--domain", "flat", "--reference", "nobody.png"),
@@ -230,7 +230,8 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
         (
             ("models/nothing", "pictures"),
             2,
-            "there is no model models/nothing: name a folder that i2i export wrote, a run's, or OWNER/MODEL on a hub",
+            "there is no model models/nothing; name a folder that i2i export wrote, the folder of a run, or "
+            "OWNER/MODEL on a hub",
         ),
     ):
         Path("empty").mkdir(exist_ok=True)
@@ -400,7 +401,7 @@ def test_a_model_without_styles_has_none_to_choose(i2i, pictures):
     answer = i2i("translate", "cut", "pictures/a.png", "--psi", 0.5, "--out", "more")
     assert (answer.code, answer.err) == (
         2,
-        "psi leads to the mean of styles from latents, and the model has none; leave it out\n",
+        "psi needs the mean of styles from latents, and the model has none; leave psi out\n",
     )
     answer = i2i("video", "cut", "pictures/a.png")
     assert (answer.code, answer.err) == (

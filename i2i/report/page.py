@@ -188,13 +188,13 @@ def _uri(picture: Image.Image) -> str:
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-# Metrics, recipe and versions.
+# Results, recipe and versions.
 
 
 def _measured(report: RunReport) -> Iterator[Element]:
     tables = [_table(name, found) for name, found in report.measured.items()]
     if tables:
-        yield section("Metrics", *tables)
+        yield section("Results", *tables)
 
 
 def _table(name: str, found: Any) -> Element:
