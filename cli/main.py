@@ -70,9 +70,10 @@ class Subcommands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each group, all with the same width of the first column."""
         names = self.list_commands(ctx)
-        added = dict.fromkeys(name for name in names if name not in SUBCOMMANDS)
         width = max(map(len, names))
-        for heading, group in {**GROUPS, "Subcommands of plugins": added}.items():
+        groups = {heading: [*group] for heading, group in GROUPS.items()}
+        groups["Subcommands of plugins"] = [name for name in names if name not in SUBCOMMANDS]
+        for heading, group in groups.items():
             found = {name: command for name in group if (command := self.get_command(ctx, name)) and not command.hidden}
             if found:
                 with formatter.section(heading):
