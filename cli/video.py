@@ -53,10 +53,10 @@ def video(
     fit_by: Fit,
     overwrite: bool,
 ) -> None:
-    """Make a video that blends translations of PICTURES from style to style.
+    """Make a video of PICTURES in changing styles.
 
-    The options --styles and --reference choose the styles of each domain. After the last style, the video returns to
-    the first one. References appear at the left.
+    The translations of all PICTURES change smoothly from style to style, and from the last style back to the first.
+    The options --styles and --reference choose the styles of each domain. References appear at the left.
 
     \b
     i2i video models/emoji photo.png --styles 4

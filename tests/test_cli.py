@@ -65,6 +65,7 @@ def test_help_groups_every_subcommand_below_a_heading(i2i):
     commands = lines[lines.index("Train a model:") :]
     listed = [line.split()[0] for line in commands if re.match(r"  [a-z]+  +[A-Z]", line)]
     assert listed == cli.list_commands(click.Context(cli))
+    assert [line for line in commands if line.endswith("...")] == []  # every summary fits
 
 
 def test_listing_components_does_not_import_torch():

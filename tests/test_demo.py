@@ -144,7 +144,7 @@ def shown(model: Translator) -> dict[str, bool]:
 def test_a_model_without_styles_and_masks_has_no_parts_for_them(model, plain, pictures):
     assert {label for label, visible in shown(model).items() if not visible} == set()
     assert {label for label, visible in shown(plain).items() if not visible} == {
-        "Into",
+        "Target domain",
         "Style from",
         "Second style from",
         "Blend with a second style",
