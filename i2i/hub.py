@@ -97,7 +97,9 @@ def _explained(name: str, what: str) -> Iterator[None]:
             f"hf auth login"
         ) from None
     except errors.RevisionNotFoundError:
-        raise CheckpointError(f"the model {name} does not have this revision; check --revision") from None
+        raise CheckpointError(
+            f"the model {name} does not have this revision; check the name of the branch, tag or commit"
+        ) from None
     except errors.OfflineModeIsEnabled:
         raise CheckpointError(f"{name} cannot be {what}: HF_HUB_OFFLINE is set") from None
     except errors.LocalEntryNotFoundError:
