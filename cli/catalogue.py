@@ -1,7 +1,7 @@
-"""What components are, in words: for `i2i show`, and for registry.yaml, which `i2i ls` reads instead of importing code.
+"""Descriptions of components for `i2i show` and for registry.yaml, which `i2i ls` reads instead of importing code.
 
-`python -m i2i_cli.catalogue registry.yaml COPY` rewrites the file's generated half, the API diff that a reviewer reads,
-and the copy of it that the core ships.
+`python -m i2i_cli.catalogue registry.yaml COPY` regenerates the descriptions in the file, in which reviewers see each
+change of the API, and the copy that the core ships.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HEADER = """\
 
 
 def known_components(listed: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """Descriptions by (kind, name) from a registry file that has been read; imports nothing."""
+    """Return the descriptions in a loaded registry file by (kind, name), without importing components."""
     found = [listed.get("core"), *(row.get("components") for row in listed["plugins"].values())]
     return {
         (kind, name): description
@@ -44,14 +44,14 @@ def known_components(listed: Mapping[str, Any]) -> dict[tuple[str, str], dict[st
 
 
 def read_summary(entry: Entry) -> str:
-    """The first line of a component's docstring, read from its source where that is found: to import it takes long."""
+    """Read the first line of a component's docstring from its source, which is faster than importing it."""
     module, _, name = entry.target.partition(":")
-    if module.partition(".")[0] not in sys.modules:  # the plugin's own package is there, and torch is not
+    if module.partition(".")[0] not in sys.modules:  # of a plugin, the package is imported, but not its libraries
         return ""
     try:
         spec = importlib.util.find_spec(module)
         tree = ast.parse(Path((spec and spec.origin) or "").read_text(encoding="utf-8"))
-    except Exception:  # i2i show will say what is wrong with it
+    except Exception:  # i2i show reports the error
         return ""
     found: list[ast.Module | ast.ClassDef | ast.FunctionDef] = (
         [tree]
@@ -62,7 +62,7 @@ def read_summary(entry: Entry) -> str:
 
 
 def describe(entry: Entry) -> dict[str, Any]:
-    """A component's summary, its keys as "type = default" and the tensors it reads; a method's tensors and theirs."""
+    """Describe a component: its summary, keys as "type = default", and tensors that it reads or defines."""
     from i2i_core.plan.tensors import method_tensors
     from i2i_core.registry.signatures import signature_of, written_keys
 
@@ -80,7 +80,7 @@ def describe(entry: Entry) -> dict[str, Any]:
 
 
 def _parameter(parameter: inspect.Parameter, hint: object) -> str:
-    """A recipe key: its type as the signature says it (a Literal by its choices), its default as a recipe would."""
+    """Describe a key: its type as in the signature (the choices of a Literal), its default as in a recipe."""
     from i2i_core.registry.signatures import FACTS
 
     written = parameter.annotation
@@ -101,7 +101,7 @@ def _inline(value: object) -> str:
 
 
 def _reads_of_products(entry: Entry, target: Callable[..., object]) -> list[str]:
-    """What a factory's losses read: all that any choice of its required Literal keys reads."""
+    """List the tensors that the losses of a factory read, over all choices of its required Literal keys."""
     from i2i_core.registry.signatures import TENSOR_KINDS, call_arguments, signature_of
 
     if entry.kind not in TENSOR_KINDS or inspect.isclass(target):
@@ -114,7 +114,7 @@ def _reads_of_products(entry: Entry, target: Callable[..., object]) -> list[str]
 
 
 def render(path: Path) -> str:
-    """The registry file as it should be; raises PluginError when one of its plugins does not load."""
+    """Return the up-to-date text of a registry file; raises PluginError if one of its plugins does not load."""
     plugins = Plugins(path.resolve())
     for failed in (row for row in plugins.rows if row.error):
         raise PluginError(f"plugin {failed.name} does not load, so {path} cannot be written: {failed.error}")
@@ -127,7 +127,7 @@ def render(path: Path) -> str:
 
 
 def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
-    """A plugin's components, and its recipes, each with the plugins whose components it names."""
+    """Return the components of a plugin, and its recipes, each with the plugins that it needs."""
     (row,) = (row for row in plugins.rows if row.name == plugin)
     owners = {entry.name: entry.plugin for entry in plugins.registry if entry.plugin != "core"}
     needed = {}
@@ -139,7 +139,7 @@ def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
 
 
 def _components(plugins: Plugins, plugin: str) -> dict[str, dict[str, dict[str, Any]]]:
-    """Descriptions of everything a plugin registered, by kind and sorted name."""
+    """Describe all components of a plugin, by kind and sorted name."""
     entries = sorted((e for e in plugins.registry if e.plugin == plugin), key=lambda e: (KINDS.index(e.kind), e.name))
     return {
         kind: {e.name: describe(e) for e in group} for kind, group in itertools.groupby(entries, key=lambda e: e.kind)
@@ -147,7 +147,7 @@ def _components(plugins: Plugins, plugin: str) -> dict[str, dict[str, dict[str, 
 
 
 class _Dumper(yaml.SafeDumper):
-    """Mappings a key a line, lists inline."""
+    """YAML with a line for each key of a mapping, and lists inline."""
 
 
 _Dumper.add_representer(list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, True))

@@ -1,4 +1,4 @@
-"""What verbs share: their options, and how they print."""
+"""Options that subcommands share, and functions that print their results."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 Function = Callable[..., object]
 
 
-def verb(function: Function) -> click.Command:
-    """A command named after `function`, with -v; its docstring is its help."""
+def subcommand(function: Function) -> click.Command:
+    """Make a command with the name of `function` and the option -v; the docstring of `function` is its help."""
     return with_verbose(click.command()(function))
 
 
 def with_verbose(command: click.Command) -> click.Command:
-    """Add -v, unless the command has it."""
+    """Add the option -v to a command that does not have it."""
 
     def remember(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         if ctx.obj is not None:
@@ -38,20 +38,20 @@ def with_verbose(command: click.Command) -> click.Command:
                 is_flag=True,
                 expose_value=False,
                 callback=remember,
-                help="Show the traceback of an error.",
+                help="Show the traceback if an error occurs.",
             )
         )
     return command
 
 
 def with_plugins(function: Function) -> Function:
-    """Add --registry and --plugin, and call the verb with `plugins`."""
+    """Add the options --registry and --plugin, and pass the plugins as `plugins`."""
 
     @click.option(
         "--registry",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Use the plugins that this registry file lists, and no others [env: I2I_REGISTRY].",
+        help="Use only the plugins that this registry file lists [env: I2I_REGISTRY].",
     )
     @click.option(
         "--plugin",
@@ -59,7 +59,7 @@ def with_plugins(function: Function) -> Function:
         type=click.Path(path_type=Path),
         multiple=True,
         metavar="FILE.py",
-        help="Load a plugin that is one file, besides the others. Repeatable.",
+        help="Also load this one-file plugin. Repeatable.",
     )
     @functools.wraps(function)
     def wrapped(*, registry: Path | None, plugin_files: tuple[Path, ...], **rest: object) -> object:
@@ -71,7 +71,7 @@ def with_plugins(function: Function) -> Function:
 
 
 def added_by_plugins(ctx: click.Context, hook: str, what: str) -> dict[str, click.Command]:
-    """The `what` (verbs, say) that plugins add to a group by the hook of this name; they are asked once a call."""
+    """Return the commands that plugins add in this hook, and call the hook once; `what` names them in messages."""
     if hook not in ctx.meta:
         ctx.meta[hook] = _ask_plugins(hook, what)
     found: dict[str, click.Command] = ctx.meta[hook]
@@ -85,14 +85,15 @@ def _ask_plugins(hook: str, what: str) -> dict[str, click.Command]:
     group = click.Group()
     try:
         implementations = getattr(discover().manager.hook, hook).get_hookimpls()
-    except I2IError as error:  # a registry file that cannot be read must not hide the help
-        click.echo(f"plugins are not listed: {error}", err=True)
+    except I2IError as error:  # show the help even if the registry file cannot be read
+        click.echo(f"plugins cannot be listed: {error}", err=True)
         return {}
     for implementation in implementations:
         try:
             implementation.function(group)
-        except Exception as error:  # whatever a plugin raises costs its own, nothing else
-            click.echo(f"plugin {implementation.plugin_name} adds no {what}: {type(error).__name__}: {error}", err=True)
+        except Exception as error:  # a plugin may raise anything, and the other plugins still work
+            reason = f"{type(error).__name__}: {error}"
+            click.echo(f"plugin {implementation.plugin_name} cannot add its {what}: {reason}", err=True)
     return {name: with_verbose(command) for name, command in group.commands.items()}
 
 
@@ -101,10 +102,10 @@ with_sets = click.option(
     "sets",
     multiple=True,
     metavar="A.B=VALUE",
-    help="Change a value of the recipe: --set steps=100. Repeatable.",
+    help="Override a value of the recipe, such as --set steps=100. Repeatable.",
 )
-with_overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there already.")
-with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+with_overwrite = click.option("--overwrite", is_flag=True, help="Replace existing output.")
+with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def warn(message: str) -> None:
@@ -115,8 +116,8 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def grid(*headings: str) -> Table:
-    """An empty table without lines; only the last column is wrapped."""
+def new_table(*headings: str) -> Table:
+    """Make an empty table without rules, in which only the last column wraps."""
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=bool(headings), header_style="dim")
@@ -125,8 +126,8 @@ def grid(*headings: str) -> Table:
     return table
 
 
-def show(*renderables: RenderableType) -> None:
-    """Print to stdout through rich; as wide as needed where nobody looks, so that lines stay whole for grep."""
+def print_tables(*renderables: RenderableType) -> None:
+    """Print to stdout with rich; if stdout is no terminal, do not wrap lines, so that grep finds them whole."""
     from rich.console import Console
 
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000

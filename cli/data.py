@@ -1,4 +1,4 @@
-"""`i2i data check`."""
+"""The subcommand `i2i data check`."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
+from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.interfaces import Dataset
     from i2i_core.registry.plugins import Plugins
 
 SHOWN = 20
-"""So many broken, duplicate and ignored files are named; --json names all."""
+"""Maximum number of lines of each kind (broken, duplicate, ignored); --json lists all files."""
 Facts = dict[str, Any]
 
 
 @click.group()
 def data() -> None:
-    """Look at pictures before training."""
+    """Check pictures before training."""
 
 
-@verb
+@subcommand
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("--recipe", metavar="NAME", help="Check the pictures that a recipe names, instead of a FOLDER.")
+@click.option("--recipe", metavar="NAME", help="Check the data of a recipe instead of a FOLDER.")
 @with_sets
 @with_json
 @with_plugins
 def check(plugins: Plugins, folder: Path | None, recipe: str | None, sets: tuple[str, ...], as_json: bool) -> None:
-    """Count pictures; name the broken, the duplicate and files that are no pictures.
+    """Count pictures, and list broken, duplicate and ignored files.
 
-    FOLDER holds one folder of pictures per domain. A picture of less than 8 pixels counts as broken. Exits 3 when
-    training on them would fail.
+    FOLDER contains a folder of pictures for each domain. A picture with a side below 8 pixels counts as broken. Files
+    that are not pictures are ignored. Exits with code 3 if training with this data would fail.
 
     \b
     i2i data check photos/train
@@ -47,12 +47,12 @@ def check(plugins: Plugins, folder: Path | None, recipe: str | None, sets: tuple
     from i2i_core.errors import DataError
 
     if (folder is None) == (recipe is None):
-        raise click.UsageError("name either a FOLDER or --recipe NAME")
+        raise click.UsageError("name either a FOLDER or a recipe with --recipe NAME")
     reports, problem = list[Facts](), ""
     looks = look_at_folder(folder) if folder is not None else look_at_recipe(recipe or "", sets, plugins)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # skipped pictures are in the report
+            warnings.simplefilter("ignore")  # the report lists skipped pictures
             for report in looks:
                 reports.append(report)
                 if not as_json:
@@ -68,7 +68,7 @@ def check(plugins: Plugins, folder: Path | None, recipe: str | None, sets: tuple
 
 
 def look_at_folder(folder: Path) -> Iterator[Facts]:
-    """What is in the folder of each domain; raises DataError afterwards when training would."""
+    """Yield a report on a folder; then raise DataError if training with it would."""
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.errors import DataError
 
@@ -79,14 +79,14 @@ def look_at_folder(folder: Path) -> Iterator[Facts]:
     except ValueError as error:
         raise DataError(str(error)) from None
     if len(dataset.domains) < 2:
-        raise DataError(f"{folder} has only the domain {dataset.domains[0]}, and a translation needs two")
+        raise DataError(f"{folder} has only the domain {dataset.domains[0]}; a translation needs two domains")
     for y, domain in enumerate(dataset.domains):
         if dataset.count(y) == 0:
-            raise DataError(f"domain {domain} of {folder} has no pictures; fill it or remove it")
+            raise DataError(f"the domain {domain} of {folder} has no pictures; add some, or remove the folder")
 
 
 def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterator[Facts]:
-    """The training and the held-out pictures of a recipe; raises DataError after the reports when training would."""
+    """Yield reports on the training and held-out pictures of a recipe; then raise DataError if training would."""
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.data.sets import build_data
     from i2i_core.plan.check import load
@@ -103,7 +103,7 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
 
 
 def report_on(dataset: Dataset, name: str) -> Facts:
-    """Counts by domain; broken, duplicate and ignored files where pictures are in folders."""
+    """Count the pictures of each domain; for image folders, also list broken, duplicate and ignored files."""
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.data.pictures import SUFFIXES
 
@@ -124,9 +124,9 @@ def report_on(dataset: Dataset, name: str) -> Facts:
 
 
 def duplicates(paths: Iterable[Path]) -> list[list[Path]]:
-    """Groups of files with the same bytes."""
+    """Find groups of files with the same bytes."""
     by_size, by_digest = defaultdict[int, list[Path]](list), defaultdict[bytes, list[Path]](list)
-    for path in filter(Path.is_file, paths):  # a link to nothing is told as broken
+    for path in filter(Path.is_file, paths):  # a dangling link is reported as broken
         by_size[path.stat().st_size].append(path)
     for same_size in by_size.values():
         for path in same_size if len(same_size) > 1 else ():
@@ -136,18 +136,18 @@ def duplicates(paths: Iterable[Path]) -> list[list[Path]]:
 
 
 def _print(report: Facts) -> None:
-    counts = grid("domain", "pictures", "broken")
+    counts = new_table("domain", "pictures", "broken")
     for domain, row in report["domains"].items():
         counts.add_row(domain, str(row["pictures"]), str(row["broken"]))
-    show(report["data"], counts)
+    print_tables(report["data"], counts)
     lines = [f"broken: {b['file']} ({b['reason']})" for b in report["broken"]]
-    same = [f"same bytes: {' = '.join(group)}" for group in report["duplicates"]]
+    same = [f"duplicates: {' = '.join(group)}" for group in report["duplicates"]]
     other = [f"ignored: {file}" for file in report["ignored"]]
     for found in (lines, same, other):
         for line in found[:SHOWN]:
             click.echo(line)
         if len(found) > SHOWN:
-            click.echo(f"and {len(found) - SHOWN} more; --json names all")
+            click.echo(f"and {len(found) - SHOWN} more; --json lists all")
 
 
 data.add_command(check)

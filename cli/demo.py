@@ -1,4 +1,4 @@
-"""`i2i demo`."""
+"""The subcommand `i2i demo`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import Function, verb
+from .common import Function, subcommand
 from .using import with_model
 
 if TYPE_CHECKING:
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
 
 
 def with_gradio(function: Function) -> Function:
-    """Tell that gradio is not there before a model is loaded for it."""
+    """Raise UsageError without gradio, before a model is loaded."""
 
     @wraps(function)
     def wrapped(**rest: object) -> object:
         from i2i_core.errors import UsageError
 
         if find_spec("gradio") is None:
-            raise UsageError('the page needs gradio; pip install "i2i-gan[demo]"')
+            raise UsageError('the demo needs gradio; pip install "i2i-gan[demo]"')
         return function(**rest)
 
     return wrapped
 
 
-@verb
+@subcommand
 @with_gradio
 @with_model
-@click.option("--port", type=click.IntRange(1, 65535), help="Of the page; the default is a free one.")
-@click.option("--open", "in_browser", is_flag=True, help="Open the page in the browser.")
+@click.option("--port", type=click.IntRange(1, 65535), help="The port of the page. The default is a free port.")
+@click.option("--open", "in_browser", is_flag=True, help="Open the page in the default browser.")
 def demo(model: Translator, port: int | None, in_browser: bool) -> None:
-    """Translate pictures with MODEL on a page in the browser.
+    """Serve a web page that translates pictures with MODEL.
 
-    The page is for this machine only, and there until Ctrl-C. Drop a picture, choose a domain and a style, blend two
-    styles, download. Nothing leaves the machine, and uploads are deleted once they are read. Needs the extra demo.
+    On the page you drop a picture, choose a domain and a style, blend two styles and download the translation. Only
+    this machine can open the page. No data leaves the machine, and uploads are deleted after they are read. Press
+    Ctrl-C to stop the server. Needs: pip install "i2i-gan[demo]".
 
     \b
     i2i demo models/emoji --open

@@ -1,4 +1,4 @@
-"""`i2i explain`."""
+"""The subcommand `i2i explain`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .common import grid, print_json, show, verb, with_json, with_plugins, with_sets
+from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.argument("recipe")
 @with_sets
 @with_json
 @with_plugins
 def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool) -> None:
-    """Show what an iteration of RECIPE computes.
+    """Print the computation plan of RECIPE.
 
-    Per phase: the tensors in the order of their computation, the networks each calls, what it is made of, which
-    tensors and losses ask for it, whether it has a graph; then the losses. generator@1 is the generator after
-    one step of this iteration. What an earlier phase made is reused, not computed again.
+    For each phase, the plan lists the tensors in the order of their computation: the networks that a tensor calls, the
+    tensors that it reads, the tensors and losses that need it, and "graph" if gradients flow through it. The losses
+    follow. generator@1 is the generator after one step of this iteration. Tensors of an earlier phase are reused.
 
     \b
     i2i explain stargan_v2.yaml
@@ -72,7 +72,7 @@ def _tensor(node: Node) -> dict[str, Any]:
 
 
 def _reads(arguments: Arguments) -> list[str]:
-    """Names of tensors and batch fields; random numbers as what they are."""
+    """Return the names of tensors and fields that are read; random numbers are called N(0, I)."""
     return [{"normal": "N(0, I)"}.get(node.kind, node.name) for _, node in arguments if node.kind != "network"]
 
 
@@ -105,7 +105,7 @@ def _show_phase(phase: dict[str, Any]) -> None:
     title = Text.assemble(
         (phase["name"], "bold"), f"  trains {', '.join(phase['trains'])}", f"; {aliases}" if aliases else ""
     )
-    table = grid("tensor", "calls", "of", "for", "")
+    table = new_table("tensor", "calls", "reads", "needed by", "")
     for column in table.columns:
         column.no_wrap = False
     here = {tensor["name"] for tensor in phase["tensors"]}
@@ -117,7 +117,7 @@ def _show_phase(phase: dict[str, Any]) -> None:
             _askers(tensor["asked_by"], phase["name"], here),
             "graph" if tensor["graph"] else "",
         )
-    losses = grid("loss", "weight", "of", "use")
+    losses = new_table("loss", "weight", "reads", "use")
     for loss in phase["losses"]:
         every = f", every {loss['every']} steps" if loss["every"] > 1 else ""
         losses.add_row(loss["name"], loss["weight"] + every, ", ".join(loss["reads"]), loss["use"])
@@ -127,11 +127,11 @@ def _show_phase(phase: dict[str, Any]) -> None:
         if names
     ]
     tables: list[RenderableType] = [table, losses] if phase["tensors"] else [losses]
-    show(title, *(Padding(part, (0, 0, 0, 2)) for part in [*lines, *tables]), "")
+    print_tables(title, *(Padding(part, (0, 0, 0, 2)) for part in [*lines, *tables]), "")
 
 
 def _askers(asked_by: list[str], phase: str, tensors: set[str]) -> str:
-    """Losses and tensors of this phase by name, then those of later ones."""
+    """Name the losses and tensors that need a tensor: those of this phase, then those of later phases."""
     own = [asker.removeprefix(f"{phase}/") for asker in asked_by if asker in tensors or asker.startswith(f"{phase}/")]
     later = [asker for asker in asked_by if asker not in tensors and not asker.startswith(f"{phase}/")]
     return "; ".join([*([", ".join(own)] if own else []), *([f"later {', '.join(later)}"] if later else [])])

@@ -1,4 +1,4 @@
-"""`i2i export`."""
+"""The subcommand `i2i export`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from .common import verb, with_overwrite, with_plugins
+from .common import subcommand, with_overwrite, with_plugins
 from .using import progress
 
 if TYPE_CHECKING:
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 SHOW = "x_fake"
 
 
-@verb
+@subcommand
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The model's folder.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", required=True, help="The folder to write.")
 @click.option(
     "--as",
     "kind",
     type=click.Choice(["model", "onnx", "torch-export"]),
     default="model",
     show_default=True,
-    help="For i2i, or as files for programs without it; then RUN may be a model, too.",
+    help="The format: a model for i2i, or ONNX or torch.export files. For these, RUN may also be a model.",
 )
-@click.option("--step", type=int, metavar="N", help="Of which checkpoint; the default is the newest.")
-@click.option("--show", default=SHOW, metavar="TENSOR", show_default=True, help="Which tensor is the translation.")
+@click.option("--step", type=int, metavar="N", help="The step of the checkpoint. The default is the newest one.")
+@click.option("--show", default=SHOW, metavar="TENSOR", show_default=True, help="The tensor that is the translation.")
 @with_overwrite
 @with_plugins
 def export(
@@ -43,12 +43,13 @@ def export(
     show: str,
     overwrite: bool,
 ) -> None:
-    """Make a model of a run: a folder to use, copy and share.
+    """Export a model from RUN to a folder.
 
-    It holds what a translation needs: averaged weights as safetensors, config.json, the recipe, and a README.md with
-    the run's pictures and metrics. No code, no pickles.
+    The folder contains the EMA weights as safetensors, config.json, the recipe, and a README.md with the pictures and
+    metrics of the run. It contains no code and no pickles.
 
-    With --as, files for onnxruntime or torch instead, and a model.json that says how to use them without i2i.
+    With --as onnx or --as torch-export, the folder contains files that onnxruntime or torch can run without i2i, and
+    model.json, which describes their inputs, outputs and order.
 
     \b
     i2i export runs/stargan_v2-001 --to models/emoji
@@ -65,10 +66,10 @@ def export(
     from i2i_core.models.from_run import of_run
 
     if kind != "model":
-        _for_elsewhere(plugins, run, to, kind, step, show, overwrite)
+        _export_program(plugins, run, to, kind, step, show, overwrite)
         return
     if (run / CONFIG).is_file():
-        raise UsageError(f"{run} is a model already; copy its folder, or name what it is to become with --as")
+        raise UsageError(f"{run} is already a model; copy its folder, or choose another format with --as")
     model = replace(of_run(run, plugins, step, show), name=to.resolve().name)
     Translator(model, plugins, torch.device("cpu")).try_out()
     steps = model.config.training["steps"]
@@ -81,7 +82,7 @@ def export(
     click.echo(to)
 
 
-def _for_elsewhere(
+def _export_program(
     plugins: Plugins, run: Path, to: Path, kind: ProgramFormat, step: int | None, show: str, overwrite: bool
 ) -> None:
     import torch
@@ -95,7 +96,9 @@ def _for_elsewhere(
 
     as_found = step is None and show == SHOW
     if not as_found and (run / CONFIG).is_file():
-        raise UsageError(f"{run} is a model, whose step and tensor are chosen; --step and --show are for a run")
+        raise UsageError(
+            f"{run} is a model, whose step and tensor are fixed; leave --step and --show out, or name a run"
+        )
     made = find(run, plugins) if as_found else of_run(run, plugins, step, show)
     model = Translator(made, plugins, torch.device("cpu"))
 

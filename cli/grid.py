@@ -1,4 +1,4 @@
-"""`i2i grid`."""
+"""The subcommand `i2i grid`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 from .using import Chosen, progress, read_sources, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from i2i_core.data.sheet import Cell
 
 
-@verb
+@subcommand
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
-@click.option("--out", type=click.Path(path_type=Path), default="grid.png", show_default=True, metavar="FILE")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="grid.png",
+    show_default=True,
+    metavar="FILE",
+    help="The file to write.",
+)
 @with_fit
 @with_overwrite
 def grid(
@@ -32,9 +39,10 @@ def grid(
     fit_by: Fit,
     overwrite: bool,
 ) -> None:
-    """Draw PICTURES in several styles as one picture.
+    """Draw translations of PICTURES as a grid.
 
-    PICTURES stand along the top; each row is a style, named or shown at its left.
+    Each column is one of the PICTURES, with the source at the top. Each row is a style, with its name or its reference
+    at the left.
 
     \b
     i2i grid models/emoji photos/*.png --styles 3

@@ -1,4 +1,4 @@
-"""`i2i push` and `i2i pull`."""
+"""The subcommands `i2i pull` and `i2i push`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from pathlib import Path
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 
 
-@verb
+@subcommand
 @click.argument("name")
 @click.option(
     "--to",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where to; by default into the hub's cache, where i2i.load finds it by NAME.",
+    help="The folder to write. The default is the cache of the hub, in which other subcommands find the model by NAME.",
 )
-@click.option("--revision", metavar="NAME", help="A branch, tag or commit.")
+@click.option("--revision", metavar="NAME", help="A branch, tag or commit of the repository.")
 @with_overwrite
 def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> None:
-    """Fetch the model NAME (OWNER/MODEL) from a hub.
+    """Download the model NAME (OWNER/MODEL) from a hub.
 
-    Needs pip install "i2i-gan[hub]". HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE are honoured. Only safetensors,
-    config.json, the recipe, the card and its pictures are fetched.
+    Downloads only safetensors files, config.json, the recipe, the model card and its pictures. The environment
+    variables HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE apply. Needs: pip install "i2i-gan[hub]".
 
     \b
     i2i pull somebody/emoji --to models/emoji
@@ -33,15 +33,15 @@ def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> N
     click.echo(fetch(name, to, revision, overwrite))
 
 
-@verb
+@subcommand
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("name")
-@click.option("--public", is_flag=True, help="Show it to everyone, if it is new; otherwise it is private.")
+@click.option("--public", is_flag=True, help="Make a new repository public. The default is private.")
 def push(folder: Path, name: str, public: bool) -> None:
-    """Send a model's FOLDER to a hub as NAME (OWNER/MODEL).
+    """Upload the model in FOLDER to a hub as NAME (OWNER/MODEL).
 
-    Needs pip install "i2i-gan[hub]", and a login there: hf auth login. Read its README.md first: it should say under
-    which licence you share the weights.
+    Before the upload, edit README.md in FOLDER: it should state the licence of the weights. Needs: pip install
+    "i2i-gan[hub]", and a login with hf auth login.
 
     \b
     i2i push models/emoji somebody/emoji

@@ -1,4 +1,4 @@
-"""`i2i import`."""
+"""The subcommand `i2i import`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .common import added_by_plugins
 
 
 class Formats(click.Group):
-    """What plugins add by `i2i_importers(group)`."""
+    """The formats that plugins add in the hook `i2i_importers(group)`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(_formats(ctx))
@@ -30,11 +30,11 @@ def _formats(ctx: click.Context) -> dict[str, click.Command]:
     return added_by_plugins(ctx, "i2i_importers", "formats")
 
 
-@click.group("import", cls=Formats, subcommand_metavar="FORMAT FILE --to PLACE")
+@click.group("import", cls=Formats, subcommand_metavar="FORMAT FILE --to FOLDER")
 def import_() -> None:
-    """Make a model of a checkpoint from elsewhere.
+    """Convert a checkpoint of another program to a model.
 
-    Nothing in the file is executed, and what is made of it holds no pickle. The formats are those of installed plugins.
+    No code in the checkpoint is executed, and the model contains no pickles. Installed plugins provide the formats.
 
     \b
     i2i import stargan-v2 100000_nets_ema.ckpt --to models/celeba_hq

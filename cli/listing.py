@@ -1,4 +1,4 @@
-"""`i2i ls`, `i2i show` and `i2i plugins`: what there is."""
+"""The subcommands `i2i ls`, `i2i show` and `i2i plugins`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import click
 from i2i_core.errors import UsageError
 from i2i_core.registry.entries import KINDS
 
-from .common import grid, print_json, verb, with_json, with_plugins
-from .common import show as print_tables
+from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,12 +25,12 @@ if TYPE_CHECKING:
 RECIPE = "recipe"
 
 
-@verb
+@subcommand
 @click.argument("kind", required=False, type=click.Choice([*KINDS, RECIPE]), metavar="[KIND]")
 @with_json
 @with_plugins
 def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
-    """List the components that recipes can name, and bundled recipes.
+    """List components and bundled recipes.
 
     KIND is one of network, loss, tensor, method, hook, optimizer, schedule, dataset, trainer, recipe.
 
@@ -46,7 +45,7 @@ def ls(plugins: Plugins, kind: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    table = grid("kind", "name", "")
+    table = new_table("kind", "name", "")
     for row in rows:
         table.add_row(row["kind"], row["name"], row.get("summary", ""))
     print_tables(table)
@@ -74,7 +73,7 @@ def _components(plugins: Plugins, kind: str | None) -> list[dict[str, Any]]:
 
 
 def _recipes(plugins: Plugins) -> list[dict[str, Any]]:
-    """Bundled recipes, by plugin; the first line of a recipe, a comment, is its summary."""
+    """List bundled recipes by plugin; the comment in the first line of a recipe is its summary."""
     found = plugins.recipes()
     owners = {file: row.name for row in reversed(plugins.rows) for file in row.recipes}
     return [
@@ -89,21 +88,22 @@ def _first_comment(file: Path) -> str:
     return first.lstrip("# ").strip() if first.startswith("#") else ""
 
 
-@verb
+@subcommand
 @click.argument("name")
 @with_json
 @with_plugins
 def show(plugins: Plugins, name: str, as_json: bool) -> None:
-    """Show a component: keys, tensors, code.
+    """Show the keys and tensors of a component.
 
-    Its keys in a recipe have their types and defaults as in its code, whose file and line come last.
+    Prints the docstring of the component NAME, its keys in a recipe with types and defaults, the tensors that it reads,
+    and the file and line of its code.
 
     \b
     i2i show stargan_v2/generator
     """
     entries = [e for e in plugins.registry if e.name == name]
     if not entries and name in plugins.recipes():
-        raise UsageError(f"{name} is a recipe; i2i explain {name} shows what it computes, i2i init {name} copies it")
+        raise UsageError(f"{name} is a recipe; print its plan with i2i explain {name}, or copy it with i2i init {name}")
     if not entries:
         hint = _hint(name, plugins)
         raise UsageError(f"there is no component called {name}" + (f" ({hint})" if hint else ""))
@@ -117,7 +117,7 @@ def show(plugins: Plugins, name: str, as_json: bool) -> None:
 
 
 def _event_problems(entry: Entry) -> list[Problem]:
-    """What is wrong with a hook: the bus would not call it, and nobody would know."""
+    """Return the mistakes in the methods of a hook, because of which they would never be called."""
     from i2i_core.registry.hook_methods import event_problems
 
     return event_problems(entry.load()) if entry.kind == "hook" and inspect.isclass(entry.load()) else []
@@ -151,14 +151,14 @@ def _show_component(facts: dict[str, Any]) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    keys, tensors = grid(), grid()
+    keys, tensors = new_table(), new_table()
     for key, value in facts.get("params", {}).items():
         keys.add_row(f"{key}:", value)
     for tensor, reads in facts.get("tensors", {}).items():
         tensors.add_row(tensor, ", ".join(reads))
-    doc = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])  # paragraphs are wrapped anew
+    doc = re.sub(r"(?<=\S)\n(?=\S)", " ", facts["doc"])  # rewrap paragraphs
     parts: list[RenderableType] = [doc] if doc else []
-    for heading, table in (("Keys", keys), ("Tensors, and what each is made of", tensors)):
+    for heading, table in (("Keys", keys), ("Tensors, and what they are computed from", tensors)):
         if table.row_count:
             parts += ["", Text(heading, "bold"), Padding(table, (0, 0, 0, 2))]
     if facts.get("reads"):
@@ -171,11 +171,11 @@ def _show_component(facts: dict[str, Any]) -> None:
     )
 
 
-@verb
+@subcommand
 @with_json
 @with_plugins
 def plugins(plugins: Plugins, as_json: bool) -> None:
-    """List plugins, and why any is not in use.
+    """List plugins, and the errors of those that do not load.
 
     \b
     i2i plugins
@@ -184,7 +184,7 @@ def plugins(plugins: Plugins, as_json: bool) -> None:
     if as_json:
         print_json([vars(row) for row in plugins.rows])
         return
-    table = grid("plugin", "version", "distribution", "components", "")
+    table = new_table("plugin", "version", "distribution", "components", "")
     table.columns[3].justify = "right"
     for row in plugins.rows:
         table.add_row(row.name, row.version, row.distribution, str(len(row.components)), row.error)

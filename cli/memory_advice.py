@@ -1,4 +1,4 @@
-"""What `i2i train --dry-run` says about memory: whether a recipe fits, and which switch would make it fit."""
+"""Memory advice of `i2i train --dry-run`: the predicted peaks, and the settings with which a recipe fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from i2i_core.recipe.sections import Recipe
 from i2i_core.training.compute import peak_of_process
 from i2i_core.training.peak_memory import predicted_peak
 
-from .common import grid
+from .common import new_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,39 +27,42 @@ if TYPE_CHECKING:
 
 Switches = tuple[str, ...]
 FREE = 0.1
-"""The share of a memory that tensors should leave: for operators' workspaces, gaps between tensors, a GPU's driver."""
+"""The share of the memory that must stay free for workspaces of operators, fragmentation and the GPU driver."""
 UNITS = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
 
 def size(text: str) -> int:
-    """8GB as bytes."""
+    """Parse a size such as 8GB, in bytes."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)([MG]i?B)", text)
     if found is None:
-        raise click.UsageError(f"--memory {text!r} is no size; write for example 8GB or 7.5GiB")
+        raise click.UsageError(f"--memory {text!r} is not a size; write for example 8GB or 7.5GiB")
     return int(float(found[1]) * UNITS[found[2]])
 
 
 def leaves_room(taken: float, memory: float) -> bool:
-    """Whether what is taken leaves the share of a memory free that should be."""
+    """Check that the taken bytes leave the required share of the memory free."""
     return taken <= (1 - FREE) * memory
 
 
 class NotPredicted(Exception):
-    """Why the memory of a recipe cannot be told beforehand."""
+    """The memory of a recipe cannot be predicted; the message gives the reason."""
 
 
 class Forecast:
-    """Peaks of a recipe with and without switches, each predicted when it is asked for. NotPredicted, RecipeError."""
+    """Predicted memory peaks of a recipe, with and without settings that save memory; each is computed when needed.
+
+    Raises NotPredicted and RecipeError.
+    """
 
     def __init__(self, recipe: str, plugins: Plugins, sets: Sequence[str]) -> None:
         self.recipe, self.plugins, self.sets = recipe, plugins, sets
         self.families = switches(load(recipe, sets, plugins).recipe)
         self.peaks: dict[Switches, int] = {(): self._predicted(())}
         self.base = 0 if torch.accelerator.is_available() else peak_of_process()
-        """What the process takes by now, with libraries and data, where that is the same memory."""
+        """Bytes of the process before training, with libraries and data; 0 if tensors are on an accelerator."""
 
     def peak(self, switches: Switches = ()) -> int:
-        """Bytes; raises NotPredicted."""
+        """Return the predicted peak in bytes; raises NotPredicted."""
         if switches not in self.peaks:
             self.peaks[switches] = self._predicted(switches)
         return self.base + self.peaks[switches]
@@ -67,21 +70,21 @@ class Forecast:
     def _predicted(self, switches: Switches) -> int:
         checked = load(self.recipe, [*self.sets, *switches], self.plugins)
         try:
-            logging.disable()  # torch logs what it then raises
+            logging.disable()  # torch logs errors that it also raises
             return predicted_peak(checked)
         except I2IError:
             raise
         except Exception as error:
-            said = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise NotPredicted(
-                f"not predicted: a component needs more of its tensors than their shapes ({said})"
+                f"not predicted, because a component reads the values of tensors, not only their shapes ({reason})"
             ) from error
         finally:
             logging.disable(logging.NOTSET)
 
     def table(self) -> Table:
-        """The peak as the recipe is, with each switch and with all of them."""
-        table = grid("switch", "predicted peak memory")
+        """Make a table of the peaks: the recipe as it is, with each setting, and with all of them."""
+        table = new_table("setting", "predicted peak memory")
         table.add_row("as is", decimal(self.peak()))
         for switch in (switch for family in self.families for switch in family):
             table.add_row(f"--set {switch}", decimal(self.peak((switch,))))
@@ -93,8 +96,8 @@ class Forecast:
         return leaves_room(self.peak(switches), memory)
 
     def advice(self, memory: float) -> str:
-        """One sentence: whether the recipe fits, and if not with which switches, as few as will do."""
-        left = f"{decimal(int(memory))}, of which a tenth should stay free: it takes {decimal(self.peak())}"
+        """Say in one sentence that the recipe fits, or name the fewest settings with which it does."""
+        left = f"{decimal(int(memory))}, of which a tenth must stay free: it takes {decimal(self.peak())}"
         if self.fits(memory):
             return f"the recipe fits in {left}"
         subsets = [some for count in range(len(self.families) + 1) for some in combinations(self.families, count)]
@@ -115,7 +118,7 @@ class Forecast:
 
 
 def switches(recipe: Recipe) -> list[Switches]:
-    """What saves memory, gentlest first; of a family one at a time."""
+    """List the settings that save memory, in families of alternatives; those that cost least come first."""
     share, now = recipe.data.batch_size, recipe.data.gradient_accumulation
     families = [tuple(f"data.gradient_accumulation={n}" for n in range(now + 1, share + 1) if share % n == 0)]
     if recipe.activation_checkpointing is not True:
@@ -126,5 +129,5 @@ def switches(recipe: Recipe) -> list[Switches]:
 
 
 def device_memory() -> int | None:
-    """Bytes that the accelerator has free, if there is one."""
+    """Return the free bytes of the accelerator; None without one."""
     return torch.cuda.mem_get_info()[0] if torch.cuda.is_available() else None

@@ -1,4 +1,4 @@
-"""`i2i new`."""
+"""The subcommand `i2i new`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import click
 
 from i2i_core.errors import UsageError
 
-from .common import verb, with_plugins
+from .common import subcommand, with_plugins
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 TEMPLATE = Path(__file__).parent / "template"
-"""A plugin called plugin_name, whose project is i2i-plugin-name."""
+"""A project i2i-plugin-name with a plugin plugin_name."""
 
 
-@verb
+@subcommand
 @click.argument("name")
 @click.option(
-    "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="The project's folder; the default is i2i-NAME."
+    "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="The folder to write. The default is i2i-NAME."
 )
 @with_plugins
 def new(plugins: Plugins, name: str, to: Path | None) -> None:
-    """Write a plugin project to start from.
+    """Create a plugin project from a template.
 
-    A loss, a network, a hook, a data set, a recipe that trains them in seconds, and tests that pass. Recipes will call
-    its components NAME/...; nothing is ever overwritten.
+    The project contains a loss, a network, a hook, a data set, a recipe that trains in seconds, and tests. Recipes
+    refer to its components as NAME/... The subcommand never overwrites a file.
 
     \b
     i2i new my_blur
@@ -40,17 +40,17 @@ def new(plugins: Plugins, name: str, to: Path | None) -> None:
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name):
         raise UsageError(
-            f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with single "
-            f"underscores between words, such as my_blur"
+            f"{name!r} cannot be the name of a plugin; use lower-case letters and digits, with single underscores "
+            f"between words, such as my_blur"
         )
     if name.partition("_")[0] == "gan":
         raise UsageError(
-            "i2i-gan, and what begins with it, is what i2i's own distributions are called; choose another name"
+            "names that begin with gan are reserved for the distributions of i2i (i2i-gan...); choose another name"
         )
     if name in plugins.index or any(row.name == name for row in plugins.rows):
-        raise UsageError(f"there is already a plugin called {name}; choose another name")
+        raise UsageError(f"there is already a plugin {name}; choose another name")
     if importlib.util.find_spec(f"i2i_{name}"):
-        raise UsageError(f"there is already a package i2i_{name}, as the plugin's would be; choose another name")
+        raise UsageError(f"there is already a Python package i2i_{name}; choose another name")
     folder = to or Path(_named("i2i-plugin-name", name))
     try:
         folder.mkdir(parents=True)
@@ -69,5 +69,5 @@ def new(plugins: Plugins, name: str, to: Path | None) -> None:
 
 
 def _named(text: str, name: str) -> str:
-    """The template's words with the plugin's name in them."""
+    """Replace the placeholder in a text of the template with the name of the plugin."""
     return text.replace("plugin_name", name).replace("plugin-name", name.replace("_", "-"))

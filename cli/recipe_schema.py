@@ -1,6 +1,6 @@
-"""A JSON schema of recipes with what is installed: the core's keys from its models, a component's from its signature.
+"""The JSON schema of recipes: the core's keys come from its pydantic models, those of components from signatures.
 
-It knows a mistake of shape: a key, a type or the name of a component. What a recipe's own names mean it does not know.
+The schema finds wrong keys, types and names of components. It does not check names that a recipe itself defines.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from .catalogue import describe
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SECTIONS = {"method": "method", "networks": "network", "tensors": "tensor", "hooks": "hook", "trainer": "trainer"}
-"""The kind of the components in a section, where the core adds no keys to theirs."""
+"""The kind of the components in each section to whose components the core adds no keys."""
 NULL: Schema = {"type": "null"}
 GROUPED: Schema = {"pattern": "^[-+]?[0-9]+(_[0-9]+)+$", "patternErrorMessage": "This should be a number."}
-"""A number such as 100_000 is one to us and text to an editor, some of which show that message."""
+"""The pattern for a number such as 100_000, which editors read as text; some editors show the message."""
 
 
 class _Generator(GenerateJsonSchema):
-    """pydantic's, for what may be written in a recipe."""
+    """Generator of pydantic, adapted to the values that a recipe may contain."""
 
     def function_before_schema(self, schema: core_schema.BeforeValidatorFunctionSchema) -> Schema:
         made = super().function_before_schema(schema)
@@ -59,8 +59,10 @@ class _Generator(GenerateJsonSchema):
 
 
 def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
-    """The schema, and what is left out of it because it does not load."""
-    left_out = [f"plugin {row.name} is not in use: {row.error}" for row in plugins.rows if row.error]
+    """Return the schema, and a message for each plugin or component that it lacks because it does not load."""
+    left_out = [
+        f"the schema lacks plugin {row.name}, which does not load: {row.error}" for row in plugins.rows if row.error
+    ]
     recipe = Recipe.model_json_schema(schema_generator=_Generator)
     definitions, sections = recipe["$defs"], recipe["properties"]
     found: dict[str, dict[str, Schema]] = {kind: {} for kind in KINDS}
@@ -69,7 +71,7 @@ def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
             found[entry.kind][entry.name] = _component(entry, definitions)
         except PluginError as error:
             left_out.append(str(error))
-        except Exception as error:  # a signature may be anything
+        except Exception as error:  # a plugin's signature may raise anything
             left_out.append(f"{entry.kind} {entry.name} of plugin {entry.plugin}: {type(error).__name__}: {error}")
     definitions |= {kind: _one_of(components) for kind, components in found.items()}
 
@@ -92,7 +94,7 @@ def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
 
 
 def _component(entry: Entry, definitions: Schema) -> Schema:
-    """The mapping that says a component: its keys, and what the tensors that it reads are called."""
+    """Make the schema of a component: its keys, and the names of the tensors that it reads."""
     target = entry.load()
     signature = signature_of(target, entry.kind)
     owner = f"{entry.kind} {entry.name} "
@@ -102,10 +104,10 @@ def _component(entry: Entry, definitions: Schema) -> Schema:
     }
     try:
         reads = describe(entry).get("reads", [])
-    except Exception:  # a factory may raise anything for keys that it was not made for
+    except Exception:  # a factory may raise anything for some choices of its keys
         reads = []
     unknown = entry.kind in TENSOR_KINDS and not inspect.isclass(target) and not reads
-    names = {name: {"type": "string", "description": f"The tensor that is its {name}."} for name in reads}
+    names = {name: {"type": "string", "description": f"The tensor to read as {name}."} for name in reads}
     return {
         "type": "object",
         "description": inspect.cleandoc(target.__doc__ or ""),
@@ -123,7 +125,7 @@ def _component(entry: Entry, definitions: Schema) -> Schema:
 
 
 def _typed(owner: str, hint: object, definitions: Schema) -> Schema:
-    """What a recipe may say where `hint` is asked for: anything, if a schema cannot express it."""
+    """Make the schema of values for a type hint; it accepts any value if it cannot express the type."""
     prefix = re.sub(r"\W+", ".", owner)
     try:
         made = key_model(hint).model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}", schema_generator=_Generator)
@@ -131,7 +133,7 @@ def _typed(owner: str, hint: object, definitions: Schema) -> Schema:
         return {}
     definitions.update({f"{prefix}{name}": definition for name, definition in made.get("$defs", {}).items()})
     schema: Schema = made["properties"]["value"]
-    if kind := nested_kind(hint):  # of which key_model knows nothing
+    if kind := nested_kind(hint):  # key_model has no types for components
         schema = {"anyOf": [_reference(kind) if branch == {} else branch for branch in schema.get("anyOf", [schema])]}
     return schema
 
@@ -143,7 +145,7 @@ def _default(parameter: inspect.Parameter) -> Schema:
 
 
 def _joined(own: Schema, core: Schema) -> Schema:
-    """A component's keys, and those that the core adds."""
+    """Add the core's keys to the schema of a component."""
     return {
         **own,
         "properties": {**own["properties"], **core["properties"], "use": own["properties"]["use"]},
@@ -152,7 +154,7 @@ def _joined(own: Schema, core: Schema) -> Schema:
 
 
 def _one_of(components: Mapping[str, Schema]) -> Schema:
-    """The name of a component that needs no keys, or the mapping that says one."""
+    """Make a schema that accepts the name of a component without required keys, or a mapping with its keys."""
 
     def named(names: Iterable[str]) -> Schema:
         found = [{"const": name, "description": components[name]["description"].partition("\n")[0]} for name in names]
@@ -177,7 +179,7 @@ def _uses(name: str) -> Schema:
 
 
 def _unnamed(name: str, own: Schema, kind: str) -> Schema:
-    """A component that is called `name` where nothing else is said."""
+    """Make a schema in which the component is `name` unless `use` names another."""
     required = [key for key in own["required"] if key != "use"]
     return {
         "if": {"type": "object", "properties": {"use": {"const": name}}},
@@ -187,7 +189,7 @@ def _unnamed(name: str, own: Schema, kind: str) -> Schema:
 
 
 def _schedule(found: Mapping[str, Schema]) -> Schema:
-    """The mapping that says a schedule, or the ramp that is short for one."""
+    """Make the schema of a schedule: a mapping, or its short form, a ramp."""
     ramp = {
         **found["linear"],
         "required": ["ramp"],
@@ -196,7 +198,7 @@ def _schedule(found: Mapping[str, Schema]) -> Schema:
             "curve": {
                 "enum": [name for name, own in found.items() if "ramp" in own["properties"]],
                 "default": "linear",
-                "description": "The schedule that the ramp is of.",
+                "description": "The schedule of the ramp.",
             },
         },
     }
@@ -204,7 +206,7 @@ def _schedule(found: Mapping[str, Schema]) -> Schema:
 
 
 def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
-    """The default's keys, and each network's: of the same optimizer, unless it names another."""
+    """Make the schema of `optimizers`: networks use the default optimizer unless they name another."""
     core = {
         key: _reference("Schedule") if hint is WrittenSchedule else _typed("", hint, definitions)
         for key, hint in OPTIMIZER_KEYS.items()
@@ -213,7 +215,11 @@ def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
     for name, own in found.items():
         keys = own["properties"]
         both = {key: {"anyOf": [keys[key], more]} if key in keys else more for key, more in core.items()}
-        free[name] = {**own, "properties": {**keys, **both}, "required": ["use"]}  # else it is the default's
+        free[name] = {
+            **own,
+            "properties": {**keys, **both},
+            "required": ["use"],
+        }  # without it, the default optimizer applies
     definitions["optimizer"] = _one_of(free)
 
     def default(schema: Schema) -> Schema:
@@ -240,7 +246,7 @@ def _reference(definition: str) -> Schema:
 
 
 def _replaced(schema: Any, old: Schema, new: Schema) -> Any:
-    """`schema` with `new` wherever it has `old`."""
+    """Replace `old` with `new` everywhere in a schema."""
     if isinstance(schema, dict):
         if old.items() <= schema.items():
             schema = {**schema, **new}

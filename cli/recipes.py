@@ -1,4 +1,4 @@
-"""`i2i init`."""
+"""The subcommand `i2i init`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import click
 
 from i2i_core.errors import UsageError
 
-from .common import verb, with_plugins
+from .common import subcommand, with_plugins
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.argument("name")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The copy's name; the default is NAME.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The file to write. The default is NAME.")
 @with_plugins
 def init(plugins: Plugins, name: str, to: Path | None) -> None:
-    """Copy a bundled recipe for editing.
+    """Copy the bundled recipe NAME to edit it.
 
-    Nothing is ever overwritten.
+    The subcommand never overwrites a file.
 
     \b
     i2i init stargan_v2.yaml --to mine.yaml
@@ -34,7 +34,7 @@ def init(plugins: Plugins, name: str, to: Path | None) -> None:
     source = bundled.get(file)
     if source is None:
         hint = plugins.hint_for_recipe(file) or did_you_mean(name, bundled)
-        raise UsageError(f"no installed plugin brings a recipe {name}" + (f" ({hint})" if hint else ""))
+        raise UsageError(f"no installed plugin provides a recipe {name}" + (f" ({hint})" if hint else ""))
     copy = to or Path(source.name)
     try:
         with open(copy, "xb") as target, open(source, "rb") as original:

@@ -1,4 +1,4 @@
-"""`i2i report`."""
+"""The subcommand `i2i report`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ from pathlib import Path
 
 import click
 
-from .common import verb, warn, with_overwrite
+from .common import subcommand, warn, with_overwrite
 
 
-@verb
+@subcommand
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="The page; the default is RUN/report.html.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FILE", help="The file to write. The default is RUN/report.html."
+)
 @with_overwrite
 def report(run: Path, to: Path | None, overwrite: bool) -> None:
-    """Write a page about a run, to look at and to share.
+    """Write a report of RUN as an HTML page.
 
-    Pictures over time, losses, results, learning rates, speed, memory, recipe and versions in one HTML file, which
-    needs no network and no other file. RUN is a run's folder; its training may go on meanwhile.
+    The page shows sample grids over time, losses, metrics, learning rates, speed, memory, the recipe and versions. It
+    is one file that loads nothing. RUN is the folder of a run, which may still be training.
 
     \b
     i2i report runs/stargan_v2-001
@@ -32,5 +34,5 @@ def report(run: Path, to: Path | None, overwrite: bool) -> None:
     if not overwrite:
         refuse_existing([target])
     html = page(facts, warn)
-    write_file(target, html.encode("utf-8", "replace"))  # a name may be no Unicode
+    write_file(target, html.encode("utf-8", "replace"))  # a file name may not be valid Unicode
     click.echo(target)

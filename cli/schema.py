@@ -1,4 +1,4 @@
-"""`i2i schema`."""
+"""The subcommand `i2i schema`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_plugins
+from .common import subcommand, with_plugins
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE instead of stdout.")
+@subcommand
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FILE", help="Write the schema to FILE instead of stdout."
+)
 @with_plugins
 def schema(plugins: Plugins, to: Path | None) -> None:
-    """Print a JSON schema of recipes, for editors.
+    """Print a JSON schema of recipes for editors.
 
-    With it an editor completes and checks a recipe as it is written: the names and keys of all installed components,
-    their types and choices. Make it anew after installing a plugin. A recipe's first line names it:
+    With the schema, an editor completes and checks the names and keys of all installed components, their types and
+    choices. Write it again after you install a plugin. Refer to it in the first line of a recipe:
 
     \b
     i2i schema --to recipe.schema.json

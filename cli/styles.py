@@ -1,4 +1,4 @@
-"""`i2i styles`."""
+"""The subcommand `i2i styles`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 from .using import finite, progress, read_sources, with_fit, with_model
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from i2i_core.data.sheet import Cell
 
 
-@verb
+@subcommand
 @with_model
 @click.argument("picture")
 @click.option(
@@ -24,18 +24,27 @@ if TYPE_CHECKING:
     "domains",
     multiple=True,
     metavar="NAME",
-    help="Of which domain; the default is all of them. Repeatable.",
+    help="The domain of the styles. The default is all domains. Repeatable.",
 )
-@click.option("--cells", type=click.IntRange(2, 25), default=7, show_default=True, help="Styles along each axis.")
+@click.option(
+    "--cells", type=click.IntRange(2, 25), default=7, show_default=True, help="The number of styles along each axis."
+)
 @click.option(
     "--reach",
     type=float,
     default=2.0,
     show_default=True,
     callback=finite,
-    help="How far the map reaches, in standard deviations on either side of the mean style.",
+    help="The extent of the map on each side of the mean style, in standard deviations.",
 )
-@click.option("--out", type=click.Path(path_type=Path), default="styles.png", show_default=True, metavar="FILE")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="styles.png",
+    show_default=True,
+    metavar="FILE",
+    help="The file to write.",
+)
 @with_fit
 @with_overwrite
 def styles(
@@ -50,9 +59,9 @@ def styles(
 ) -> None:
     """Draw a map of the styles of each domain.
 
-    PICTURE is translated into styles on a plane through the domain's mean style, along the two directions in which its
-    styles from latents differ most: a domain whose pictures are all alike has but one style. Below stands how much of
-    their variance the directions explain, and how far styles are from the mean style.
+    The map shows translations of PICTURE into styles on a plane through the mean style of the domain. Its axes are the
+    first two principal components of styles from latents. The caption gives the share of the variance that each axis
+    explains, and the root mean square distance of styles from the mean style, relative to its length.
 
     \b
     i2i styles models/emoji photo.png
@@ -67,7 +76,7 @@ def styles(
         refuse_existing([out])
     paths, source = read_sources(model, [picture], fit_by)
     if len(paths) > 1:
-        raise UsageError(f"{picture} names {len(paths)} pictures, and a map shows one; name a file")
+        raise UsageError(f"{picture} contains {len(paths)} pictures, but a map shows one; name a file")
     names = domains or model.targets
     maps: list[Cell] = []
     with progress(len(names) * cells**2, "drawing") as advance:
@@ -80,7 +89,7 @@ def styles(
                     rows[-1] += source.translated(style)
                     advance()
             across, down = found.explained
-            said = f"{name}: {across:.0%} of the variance across, {down:.0%} down; deviation {found.deviation:.2g}"
-            maps.append(sheet([[sheet(rows, model.image_size[::-1], gap=0)], [said]], (1, 200)))
+            caption = f"{name}: {across:.0%} of the variance across, {down:.0%} down; deviation {found.deviation:.2g}"
+            maps.append(sheet([[sheet(rows, model.image_size[::-1], gap=0)], [caption]], (1, 200)))
     write_picture(out, sheet([maps], (1, 1), gap=12))
     click.echo(out)

@@ -1,4 +1,4 @@
-"""`i2i train`."""
+"""The subcommand `i2i train`."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, warn, with_plugins, with_sets
+from .common import subcommand, warn, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
-@click.option("--recipe", metavar="NAME", help="A file, or a bundled recipe: --recipe stargan_v2.yaml.")
+@subcommand
+@click.option("--recipe", metavar="NAME", help="A recipe file, or a bundled recipe such as stargan_v2.yaml.")
 @with_sets
 @click.option(
     "--run-dir",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="The run's folder; the default is the next free runs/NAME-001.",
+    help="The folder of the run. The default is the next free one of runs/NAME-001, -002, ...",
 )
-@click.option("--resume", is_flag=True, help="Continue the run in --run-dir from its newest good checkpoint.")
+@click.option("--resume", is_flag=True, help="Resume the run in --run-dir from its newest intact checkpoint.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Predict the memory with each switch that saves some; train two iterations at full size, draw, save "
-    "and resume; print the time and memory that it took.",
+    help="Rehearse the run in a temporary folder and keep nothing: predict the peak memory, with and without the "
+    "settings that reduce it; run two iterations at full size; draw, save and resume; print the time and memory.",
 )
 @click.option(
     "--memory",
     metavar="SIZE",
-    help="With --dry-run: a memory such as 8GB, to say which switches make the recipe fit in it; "
-    "what does not fit is not trained, and the exit code is 7. Without it, what the accelerator has free.",
+    help="With --dry-run: the available memory, such as 8GB. If the recipe does not fit, print the settings with "
+    "which it fits, and exit with code 7. The default is the free memory of the accelerator.",
 )
 @with_plugins
 def train(
@@ -47,7 +47,9 @@ def train(
     dry_run: bool,
     memory: str | None,
 ) -> None:
-    """Train a recipe and say where its pictures are.
+    """Train a model from a recipe.
+
+    Prints the folder of the run, its checkpoint and its sample grids.
 
     \b
     i2i train --recipe stargan_v2.yaml
@@ -56,18 +58,18 @@ def train(
     accelerate launch -m i2i_cli train --recipe my.yaml
     """
     if memory is not None and not dry_run:
-        raise click.UsageError("--memory is for --dry-run")
+        raise click.UsageError("--memory needs --dry-run")
     if dry_run:
         from .dry_run import rehearse
         from .memory_advice import size
 
         if resume:
-            raise click.UsageError("a dry run starts from the beginning; leave out --resume")
+            raise click.UsageError("--dry-run cannot resume a run; leave --resume out")
         rehearse(recipe, plugins, sets, size(memory) if memory is not None else None)
         return
-    # Threads that wait for each other by spinning starve on a busy machine; torch's OpenMP reads this once, at import.
+    # On a busy machine, threads that spin while they wait are slow. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    gc.disable()  # looking for garbage among what is being imported takes 0.15 s and finds none, now or later
+    gc.disable()  # collections during the imports take 0.15 s and free nothing
     from i2i_core.disk import checkpoints
     from i2i_core.training import launch
 

@@ -1,4 +1,4 @@
-"""`i2i translate`."""
+"""The subcommand `i2i translate`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 from .using import Chosen, progress, warn_of_faces, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from i2i.fitting import Fit
 
 THREADS = 4
-"""That read and write pictures; each has at most one in memory."""
+"""Number of threads that read and write pictures; each keeps at most one in memory."""
 
 
-@verb
+@subcommand
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
@@ -29,11 +29,17 @@ THREADS = 4
     default="translated",
     show_default=True,
     metavar="FOLDER|FILE",
-    help="Where translations go; a file for a single one.",
+    help="The folder to write, or a file for a single translation.",
 )
 @with_fit
-@click.option("--original-size", is_flag=True, help="Enlarge translations to the size that pictures had.")
-@click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Pictures at a time.")
+@click.option("--original-size", is_flag=True, help="Resize each translation to the size of its source.")
+@click.option(
+    "--batch",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="The number of pictures to translate at a time.",
+)
 @with_overwrite
 def translate(
     model: Translator,
@@ -47,10 +53,12 @@ def translate(
 ) -> None:
     """Translate PICTURES with MODEL.
 
-    PICTURES are files, folders and globs; MODEL is a folder that `i2i export` wrote, or that of a run. Each picture is
-    translated into a style of each domain. Translations are called PICTURE-DOMAIN-SEED.png, or by the reference instead
-    of the seed, with PICTURE's ending where two would be called alike, and keep their places in a folder. A picture
-    that cannot be read is named and left out; the exit code is then 3.
+    PICTURES are files, folders or globs. MODEL is a folder that i2i export wrote, the folder of a run, or OWNER/MODEL
+    on a hub. By default, each picture is translated into one style of each domain.
+
+    A translation is saved as PICTURE-DOMAIN-SEED.png, or PICTURE-DOMAIN-REFERENCE.png with --reference. Pictures of
+    subfolders are saved in the same subfolders. Pictures that cannot be read are reported and skipped; the exit code is
+    then 3.
 
     \b
     i2i translate models/emoji photo.jpg
@@ -64,8 +72,8 @@ def translate(
     if one_file:
         if len(found) * len(styles) != 1:
             raise UsageError(
-                f"{out} is one file, and there are {len(found)} pictures in {len(styles)} styles; "
-                f"name a folder with --out"
+                f"{out} is one file, but there are {len(found)} pictures and {len(styles)} styles; name a folder "
+                f"with --out"
             )
         targets = {path: [out] for path in found}
     else:
@@ -78,7 +86,8 @@ def translate(
         for file in files:
             if (other := written.setdefault(file, source)) != source:
                 raise UsageError(
-                    f"{other} and {source} would both become {file}; translate one after the other, with another --out"
+                    f"{other} and {source} would both be saved as {file}; translate them separately, each with its "
+                    f"own --out"
                 )
     if not overwrite:
         refuse_existing(written)
@@ -86,7 +95,7 @@ def translate(
     done = len(written) - failed * len(styles)
     click.echo(f"{out}: {done} translation{'s' * (done != 1)}")
     if failed:
-        raise DataError(f"{failed} of {len(found)} pictures could not be read")
+        raise DataError(f"{failed} of {len(found)} pictures could not be read and were skipped")
 
 
 def _translate(
@@ -97,9 +106,9 @@ def _translate(
     original_size: bool,
     batch: int,
 ) -> int:
-    """Write every translation; returns how many pictures could not be read.
+    """Write all translations; returns the number of pictures that could not be read.
 
-    Files are read and written by threads: at 64 px it takes as long to write a picture as to translate it.
+    Threads read and write the files: at 64 px, writing a picture takes as long as translating it.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -146,7 +155,7 @@ def _translate(
             warn_of_faces(model, list(fitted), sources.x_real)
             for number, chosen in enumerate(styles):
                 made = sources.into(chosen.style)
-                written()  # those before: no more than a batch waits
+                written()  # of the style before, so that at most one batch waits
                 writing += [
                     pool.submit(write, targets[path][number], x, box, size)
                     for x, (path, (_, box, size)) in zip(made, fitted.items(), strict=True)

@@ -1,4 +1,4 @@
-"""What verbs that use a trained model share."""
+"""Options and functions that the subcommands for trained models share."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 
 def with_model(function: Function) -> Function:
-    """Add MODEL and --device, and call the verb with `model`, a Translator."""
+    """Add MODEL and --device, and pass the loaded Translator as `model`."""
 
     @click.argument("model")
-    @click.option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ...; the default is an accelerator, if any.")
+    @click.option(
+        "--device",
+        metavar="DEVICE",
+        help="The device, such as cpu, cuda or cuda:1. The default is an accelerator, else the CPU.",
+    )
     @with_plugins
     @functools.wraps(function)
     def wrapped(*, model: str, device: str | None, plugins: Plugins, **rest: object) -> object:
@@ -37,38 +41,38 @@ def with_model(function: Function) -> Function:
 
         try:
             return function(model=load(model, device=device, plugins=plugins), **rest)
-        except (MemoryError, RuntimeError) as error:  # the CPU's is a bare RuntimeError
+        except (MemoryError, RuntimeError) as error:  # on the CPU, torch raises a plain RuntimeError
             if not isinstance(error, MemoryError | OutOfMemoryError) and "can't allocate memory" not in str(error):
                 raise
-            raise OutOfMemory("out of memory; take fewer pictures at a time, or another --device") from error
+            raise OutOfMemory("out of memory; translate fewer pictures at a time, or use another --device") from error
 
     return wrapped
 
 
 def finite(_: click.Context, __: click.Parameter, value: float) -> float:
-    """Refuse nan and infinity, which are floats too: a callback of options."""
+    """Refuse NaN and infinity; a callback for options of type float."""
     if not math.isfinite(value):
-        raise click.BadParameter(f"{value} is no finite number.")
+        raise click.BadParameter(f"{value} is not a finite number.")
     return value
 
 
 def with_styles(function: Function) -> Function:
-    """Add options that choose styles, and call the verb with `choose`: from a Translator to a list of Chosen."""
+    """Add the options for styles, and pass `choose`, a function from a Translator to a list of Chosen."""
 
     @click.option(
         "--domain",
         "domains",
         multiple=True,
         metavar="NAME",
-        help="Into which domain; the default is all of them. Repeatable.",
+        help="The target domain. The default is all domains. Repeatable.",
     )
-    @click.option("--seed", type=int, help="Of the latents that styles are made of; the default is 0.")
+    @click.option("--seed", type=int, help="The seed of the latents. The default is 0.")
     @click.option(
         "--styles",
         "count",
         type=click.IntRange(1),
         metavar="N",
-        help="So many styles of each domain, with seeds from --seed on.",
+        help="The number of styles for each domain, with consecutive seeds from --seed.",
     )
     @click.option(
         "--psi",
@@ -76,14 +80,14 @@ def with_styles(function: Function) -> Function:
         default=1.0,
         show_default=True,
         callback=finite,
-        help="How far styles are from the domain's mean style: 0 is the mean, below 1 is tamer.",
+        help="Truncation: 0 gives the mean style of the domain, 1 the style as the model makes it.",
     )
     @click.option(
         "--reference",
         "references",
         multiple=True,
         metavar="FILE|FOLDER",
-        help="Take styles from pictures of the domain instead. Repeatable.",
+        help="Take the style from a picture of the target domain instead of a latent. Repeatable.",
     )
     @functools.wraps(function)
     def wrapped(
@@ -96,7 +100,9 @@ def with_styles(function: Function) -> Function:
         **rest: object,
     ) -> object:
         if references and (seed is not None or count is not None):
-            raise click.UsageError("--seed and --styles are for styles from latents; each --reference is one style")
+            raise click.UsageError(
+                "--reference cannot be combined with --seed or --styles, which choose styles from latents"
+            )
         return function(
             choose=functools.partial(
                 choose_styles, domains=domains, seed=seed, count=count, psi=psi, references=references
@@ -109,12 +115,12 @@ def with_styles(function: Function) -> Function:
 
 @dataclass(frozen=True)
 class Chosen:
-    """A style that options choose."""
+    """A style that the options choose."""
 
     name: str
-    """What to call it in the name of a file."""
+    """Its name in file names."""
     label: str
-    """What it is besides of its domain: a seed, or a reference's name."""
+    """Its caption without the domain: a seed, or the name of the reference."""
     style: Style
     reference: Path | None = None
 
@@ -127,19 +133,19 @@ def choose_styles(
     psi: float,
     references: Sequence[str],
 ) -> list[Chosen]:
-    """The styles that options choose, domain by domain."""
+    """Return the styles that the options choose, domain by domain."""
     from i2i_core.data.pictures import find_pictures, read_picture
     from i2i_core.errors import UsageError
 
     if references and not domains and len(model.targets) > 1:
         raise UsageError(f"name the domain of the references with --domain: {', '.join(model.targets)}")
     if "plain" in model.guides and (seed is not None or count is not None):
-        raise UsageError("the model has one style of each domain; leave --seed and --styles out")
+        raise UsageError("the model has only one style for each domain; leave --seed and --styles out")
     seeds = range(seed or 0, (seed or 0) + (count or 1))
     paths = list(find_pictures(references))
     found, first = [], (domains or model.targets)[0]
     for domain in domains or model.targets:
-        for number, path in enumerate(paths):  # read one at a time: there may be many
+        for number, path in enumerate(paths):  # keep one reference in memory at a time: there may be many
             picture = read_picture(path)
             (style,) = model.styles(domain, references=[picture], psi=psi)
             if domain == first:
@@ -156,13 +162,13 @@ def choose_styles(
 
 
 def warn_of_faces(model: Translator, paths: Sequence[Path], x: Tensor) -> None:
-    """Say which of the pictures (N, 3, H, W) lack the face that the model's masks are drawn around."""
+    """Warn of each picture in `x` (N, 3, H, W) in which the model, if it was trained on faces, finds no face."""
     for number in model.without_face(x):
-        warn(f"no face is found in {paths[number]}, and the model was trained on faces; i2i align crops them")
+        warn(f"no face was found in {paths[number]}, but the model was trained on faces; crop faces with i2i align")
 
 
 def read_sources(model: Translator, named: Sequence[str], fit_by: Fit) -> tuple[list[Path], Sources]:
-    """The pictures that files, folders and globs name, to be translated all at once."""
+    """Read the pictures that files, folders and globs name, as one batch."""
     from i2i_core.data.pictures import find_pictures
 
     paths = list(find_pictures(named))
@@ -177,13 +183,14 @@ with_fit = click.option(
     type=click.Choice(["keep", "crop", "stretch"]),
     default="keep",
     show_default=True,
-    help="How a picture comes to the model's size: whole and in its aspect, its middle, or stretched.",
+    help="How to fit a picture to the size of the model: keep the whole picture and its aspect ratio, crop its centre, "
+    "or stretch it.",
 )
 
 
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Callable[[], None]]:
-    """A bar on stderr, on a terminal; call what it gives after each of `total` steps."""
+    """Show a progress bar on a terminal; yields a function to call after each of `total` steps."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -1,4 +1,4 @@
-"""`i2i validate`."""
+"""The subcommand `i2i validate`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import print_json, verb, with_json, with_plugins, with_sets
+from .common import print_json, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
     from i2i_core.errors import Problem
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
 
-@verb
+@subcommand
 @click.argument("recipe")
 @with_sets
 @with_json
 @with_plugins
 def validate(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool) -> None:
-    """Find every mistake in RECIPE without training.
+    """Check RECIPE for mistakes without training.
 
-    Checks names, keys, types, the flow of tensors, the data and the networks' sizes. Each mistake is a line
-    `file:line:column: message (hint)`. Exits 2 for mistakes in the recipe, 3 for its data.
+    Checks names, keys, types, the flow of tensors, the data and the sizes of the networks, and reports all mistakes,
+    each as file:line:column: message (hint). Exits with code 2 for mistakes in the recipe, 3 for mistakes in its data.
 
     \b
     i2i validate my.yaml
@@ -49,9 +49,9 @@ def validate(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool
 
 
 def build_nothing(checked: Checked) -> None:
-    """Build the data, then every component on the meta device, which has sizes and no memory.
+    """Build the data, then every component on the meta device, where tensors have shapes but no memory.
 
-    Raises DataError, or RecipeError with all that cannot be built or planned on this data.
+    Raises DataError, or RecipeError with all components that cannot be built or planned with this data.
     """
     import warnings
 
@@ -75,7 +75,7 @@ def build_nothing(checked: Checked) -> None:
         partial(plan_iteration, planner, checked),
     ]
     with torch.device("meta"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", ".*meta parameter.*")  # weights that are loaded into no memory
+        warnings.filterwarnings("ignore", ".*meta parameter.*")  # weights cannot be loaded to the meta device
         for attempt in attempts:
             try:
                 attempt()

@@ -1,4 +1,4 @@
-"""`i2i video`."""
+"""The subcommand `i2i video`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import verb, with_overwrite
+from .common import subcommand, with_overwrite
 from .using import Chosen, finite, progress, read_sources, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from i2i.fitting import Fit
 
 
-@verb
+@subcommand
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     default="video.webp",
     show_default=True,
     metavar="FILE",
-    help='.webp, or with pip install "i2i-gan[video]" .mp4',
+    help='The file to write: .webp, or .mp4 after pip install "i2i-gan[video]".',
 )
 @click.option(
     "--seconds",
@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     callback=finite,
-    help="From one style to the next.",
+    help="The time from one style to the next.",
 )
-@click.option("--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="Frames a second.")
+@click.option(
+    "--fps", type=click.IntRange(1, 60), default=24, show_default=True, help="The number of frames per second."
+)
 @with_fit
 @with_overwrite
 def video(
@@ -51,10 +53,10 @@ def video(
     fit_by: Fit,
     overwrite: bool,
 ) -> None:
-    """Show PICTURES on their way from style to style.
+    """Make a video of PICTURES in changing styles.
 
-    The styles are those of --styles or --reference, domain by domain, and the last leads back to the first. References
-    slide by at the left.
+    The translations of all PICTURES change smoothly from style to style, and from the last style back to the first.
+    The options --styles and --reference choose the styles of each domain. References appear at the left.
 
     \b
     i2i video models/emoji photo.png --styles 4
@@ -69,9 +71,9 @@ def video(
         refuse_existing([out])
     styles = choose(model)
     if not styles[0].style.codes:
-        raise UsageError("the model has no style codes, so there is no way from style to style to show")
+        raise UsageError("the model has no style codes, so a video cannot blend its styles; draw a grid with i2i grid")
     if len(styles) < 2:
-        raise UsageError("a video goes from style to style; name two or more with --styles, --domain or --reference")
+        raise UsageError("a video needs two or more styles; choose them with --styles, --domain or --reference")
     steps = max(1, round(seconds * fps))
     _, sources = read_sources(model, pictures, fit_by)
     with progress(len(styles) * steps, "filming") as advance:
@@ -82,7 +84,7 @@ def video(
 def _frames(
     model: Translator, sources: Sources, styles: list[Chosen], steps: int, advance: Callable[[], None]
 ) -> Iterator[Image.Image]:
-    """The sources on top, below them their translations, at the left of these the reference."""
+    """Yield frames: sources at the top, their translations below, and the reference at the left."""
     from i2i.fitting import shrunk
     from i2i_core.data.pictures import read_picture
     from i2i_core.data.sheet import sheet
@@ -94,7 +96,7 @@ def _frames(
         window = [shrunk(read_picture(c.reference), (height, width)) for c in (chosen, following) if c.reference]
         for step in range(steps):
             share = step / steps
-            share *= share * (3 - 2 * share)  # slowly away from a style and slowly to the next
+            share *= share * (3 - 2 * share)  # ease in and out
             left = [_between(window[0], window[1], share, (width, height))] if window else []
             row = sources.translated(chosen.style.towards(following.style, share))
             yield sheet([[*corner, *sources.pictures()], [*left, *row]], (width, height))
@@ -102,7 +104,7 @@ def _frames(
 
 
 def _between(one: Image.Image, other: Image.Image, share: float, size: tuple[int, int]) -> Image.Image:
-    """A window that slides down from one picture to another."""
+    """Draw a window that slides down from one picture to another."""
     from PIL import Image
 
     width, height = size

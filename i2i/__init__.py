@@ -1,4 +1,4 @@
-"""Image-to-image GANs: training a recipe, and using what was trained.
+"""Image-to-image GANs: train a recipe, and translate pictures with the model.
 
 run = i2i.train("stargan_v2.yaml")
 model = run.model()
@@ -26,7 +26,7 @@ _HOMES = {
     "Style": "translator",
     "Translator": "translator",
 }
-"""The module of each name; they are imported when they are first used, since they import torch."""
+"""The module of each name. It is imported when the name is first used, because it imports torch."""
 
 __all__ = ["Sources", "Style", "TrainedRun", "Translator", "__version__", "load", "load_run", "train"]
 

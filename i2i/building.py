@@ -1,4 +1,4 @@
-"""From what a model names to what can be built, before any of it is: a model is a stranger's."""
+"""Checks of the components that a model names, before they are built: a model may come from an untrusted source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from i2i_core.registry.specs import Checker, Spec, build
 
 
 def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[str, Spec]]:
-    """The method, networks and tensors that a model names, with the paths of its files."""
+    """Return the specs of the method, networks and tensors of a model, with the paths of its files."""
     config, checker = model.config, Checker(plugins, model.document)
     method = checker.check("method", {"use": config.method.use}, ("method",))
     networks, tensors = (
@@ -36,9 +36,13 @@ def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dic
 
 
 def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, object], model: Model) -> dict[str, Any]:
-    """Components whose tensors have only shapes: config.json may ask for sizes that no memory holds."""
+    """Build components on the meta device: config.json may contain sizes that do not fit in memory."""
     found = {}
-    with torch.device("meta"), _Unfilled(), warnings.catch_warnings(action="ignore"):  # about weights that go nowhere
+    with (
+        torch.device("meta"),
+        _Unfilled(),
+        warnings.catch_warnings(action="ignore"),
+    ):  # weights cannot be loaded to the meta device
         for name, spec in specs.items():
             try:
                 found[name] = build(spec, facts)
@@ -51,14 +55,14 @@ def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, object], model
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves out random numbers: on the meta device torch would import its compiler for them, which takes a second."""
+    """Mode without random initialisation, for which torch would import its compiler: that takes a second."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         return args[0] if function in (Tensor.normal_, Tensor.uniform_) else function(*args, **(kwargs or {}))
 
 
 def _with_files(spec: Spec, model: Model) -> Spec:
-    """Paths in a model are names of its files, and lead nowhere else."""
+    """Resolve the paths in a spec to files of the model, and refuse all other paths."""
     spec.params = {key: _with_file(value, model) for key, value in spec.params.items()}
     return spec
 
@@ -73,5 +77,5 @@ def _with_file(value: Any, model: Model) -> Any:
     if not isinstance(value, Path):
         return value
     if str(value) not in model.files:
-        raise CheckpointError(f"the model {model.name} reads {value}, which is no file of it")
+        raise CheckpointError(f"the model {model.name} names the file {value}, which its folder does not contain")
     return model.files[str(value)]

@@ -1,4 +1,4 @@
-"""A model's card: the README.md that tells people what a model folder is, in Markdown as model hubs show it."""
+"""The model card: README.md of a model's folder, in the Markdown that model hubs display."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from i2i_core.recipe.document import json_in_yaml
 
 
 def card(model: Model, pictures: Iterable[str] = ()) -> str:
-    """README.md of a model's folder. pictures: names of files in it that show translations."""
+    """Write the README.md of a model. pictures: names of its files that show translations."""
     config = model.config
     height, width = config.image_size
     core = "==".join((DISTRIBUTION, *(version for name, version in config.versions.items() if name == DISTRIBUTION)))
@@ -54,16 +54,17 @@ model = i2i.load(".")  # this folder
 model("photo.jpg", {_call(config)}).save("translated.png")
 ```
 
-## What it is
+## Properties
 
 | | |
 |---|---|
 {rows}{_metrics(config.training.get("metrics", {}))}
-The recipe is in recipe.yaml, what the model consists of in config.json. Nothing in this folder is code.
+recipe.yaml contains the recipe, config.json the components of the model. The folder contains no code.
 
 ## Licence
 
-Of the weights: not stated. Whoever shares them says it here, and names the pictures that they were trained on.
+The licence of the weights is not stated. Before you share them, state it here, and name the pictures that they were
+trained on.
 """
 
 
@@ -74,7 +75,7 @@ def _call(config: Config) -> str:
 
 
 def _text(value: object) -> str:
-    """Names as Markdown that shows them, whatever is in them."""
+    """Escape a text for Markdown."""
     return re.sub(r"([\\`*<>\[\]|])", r"\\\1", " ".join(str(value).split()))
 
 
@@ -94,7 +95,7 @@ def _training(config: Config) -> dict[str, Any]:
 
 
 def _metrics(metrics: Mapping[str, object]) -> str:
-    """Every number of eval/*.json, with where it stands there."""
+    """Make a table of all numbers in eval/*.json, with their keys."""
     rows = "".join(f"| {_text(' / '.join(place))} | {value:.4g} |\n" for place, value in _numbers(metrics))
     return f"\n## Metrics\n\n| | |\n|---|---|\n{rows}" if rows else ""
 

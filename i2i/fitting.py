@@ -1,4 +1,4 @@
-"""Pictures of any size for networks that see one size, and back."""
+"""Conversion between pictures of any size and the size of the networks."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ from torch import Tensor
 from i2i_core.data.batches import to_picture, to_tensor
 
 Fit = Literal["keep", "crop", "stretch"]
-"""keep: the whole picture in its aspect, its edges mirrored outside of it while it is translated; crop: the middle, in
-the aspect of the networks' size; stretch: the whole picture at that size, as in training."""
+"""The ways to fit a picture to the size of the networks.
+
+keep: the whole picture with its aspect ratio, padded by mirroring its edges; the padding is cut off again.
+crop: the centre of the picture, with the aspect ratio of the networks' size.
+stretch: the whole picture, resized to the networks' size as in training.
+"""
 PixelBox = tuple[int, int, int, int]
 
 
 def fit(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[Tensor, PixelBox]:
-    """An RGB picture as uint8 (3, H, W) of `size` (H, W), and where in it the picture is: left, top, right, bottom."""
+    """Fit an RGB picture to `size` (H, W).
+
+    Returns a uint8 tensor (3, H, W) and the box that the picture occupies in it: left, top, right, bottom.
+    """
     height, width = size
     if how == "stretch":
         return to_tensor(picture, size), (0, 0, width, height)
@@ -36,7 +43,7 @@ def fit(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[Tensor, 
 
 
 def original_size(picture: Image.Image, size: tuple[int, int], how: Fit) -> tuple[int, int]:
-    """Width and height in the picture's pixels of what `fit` takes of it."""
+    """Return the width and height, in pixels of the picture, of the part that `fit` uses."""
     if how != "crop":
         return picture.size
     scale = max(size[1] / picture.width, size[0] / picture.height)
@@ -44,6 +51,6 @@ def original_size(picture: Image.Image, size: tuple[int, int], how: Fit) -> tupl
 
 
 def shrunk(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A picture in its aspect that fits into (H, W), for people."""
+    """Resize a picture to fit into (H, W) with its aspect ratio, for display."""
     x, (left, top, right, bottom) = fit(picture, size, "keep")
     return to_picture(x[:, top:bottom, left:right] / 127.5 - 1)

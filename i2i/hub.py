@@ -1,4 +1,4 @@
-"""Models on a hub: huggingface_hub fetches and sends a model's folder. No other files are, and none is unpickled."""
+"""Models on a hub: huggingface_hub transfers only the files of a model, none of which is a pickle."""
 
 from __future__ import annotations
 
@@ -15,23 +15,25 @@ from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.models.folder import CARD, CONFIG, RECIPE, own_files, read, refuse
 
 FETCHED = [CONFIG, "*.safetensors", CARD, RECIPE, "*.png"]
-"""What belongs to a model: patterns, at the top of its repository."""
+"""Patterns of the files of a model, at the top of its repository."""
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 
 
 def pull(name: str, to: Path | None = None, revision: str | None = None, overwrite: bool = False) -> Path:
-    """Fetch the model `name` (OWNER/MODEL), and return its folder: `to`, else one in the hub's own cache (HF_HOME).
+    """Download the model `name` (OWNER/MODEL), and return its folder.
 
-    What is there already is not fetched again; with HF_HUB_OFFLINE nothing is. overwrite: whether a model that is there
-    may be replaced; whatever else is there never is. Raises UsageError, and CheckpointError for what cannot be fetched
-    or is no model.
+    to: the folder to write, by default one in the cache of the hub (HF_HOME). overwrite: replace a model in `to`; other
+    files are never replaced. Existing files are not downloaded again; with HF_HUB_OFFLINE nothing is downloaded. Raises
+    UsageError, and CheckpointError if the download fails or is not a model.
     """
     hub = _hub()
     if to is not None and not _begun(to):
         refuse(to, CONFIG, "model", overwrite)
-    with _explained(name, "fetched"):
+    with _explained(name, "downloaded"):
         fetch = partial(hub.snapshot_download, name, revision=revision, allow_patterns=FETCHED, ignore_patterns="*/*")
-        if to is not None and hub.constants.HF_HUB_OFFLINE:  # the hub's library looks into its cache for no folder
+        if (
+            to is not None and hub.constants.HF_HUB_OFFLINE
+        ):  # offline, huggingface_hub does not copy from its cache to a folder
             folder = Path(shutil.copytree(fetch(), to, dirs_exist_ok=True))
         else:
             folder = Path(fetch(local_dir=to))
@@ -40,7 +42,7 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
 
 
 def _begun(to: Path) -> bool:
-    """Whether all that a folder holds was fetched before, and that was cut short."""
+    """Check that a folder contains only files of an interrupted download."""
     fetched = to / ".cache" / "huggingface" / "download"
     return (
         fetched.is_dir()
@@ -50,24 +52,24 @@ def _begun(to: Path) -> bool:
 
 
 def push(folder: Path, name: str, *, private: bool = True) -> str:
-    """Send a model's folder to the repository `name`, making it if needed, and return its address.
+    """Upload a model's folder to the repository `name`, which is created if needed, and return its URL.
 
-    Sends config.json and the files that it names, README.md and the pictures that it shows, and recipe.yaml. Raises
-    CheckpointError for a folder that is no sound model, and UsageError for a link, before anything is sent.
+    Uploads config.json and the files that it names, README.md and its pictures, and recipe.yaml. Before the upload, it
+    raises CheckpointError for a folder that is not a valid model, and UsageError for a symbolic link.
     """
     read(folder)
     names = own_files(folder)
     if links := [name for name in names if (folder / name).is_symlink()]:
-        raise UsageError(f"{folder / links[0]} is a link, and what it leads to is not sent; put the file in its place")
+        raise UsageError(f"{folder / links[0]} is a symbolic link, which is not uploaded; replace it with the file")
     api = _hub().HfApi()
-    with _explained(name, "sent"):
+    with _explained(name, "uploaded"):
         api.create_repo(name, private=private, exist_ok=True)
         return str(
             api.upload_folder(
                 repo_id=name,
                 folder_path=folder,
                 allow_patterns=list(map(glob.escape, names)),
-                commit_message="A model of i2i",
+                commit_message="Upload a model of i2i",
             ).repo_url
         )
 
@@ -76,29 +78,33 @@ def _hub() -> ModuleType:
     try:
         import huggingface_hub
     except ImportError:
-        raise UsageError('hubs need huggingface_hub: pip install "i2i-gan[hub]"') from None
+        raise UsageError('a hub needs huggingface_hub; pip install "i2i-gan[hub]"') from None
     return huggingface_hub
 
 
 @contextmanager
 def _explained(name: str, what: str) -> Iterator[None]:
-    """Raises UsageError for a name that cannot be, CheckpointError for whatever the hub or the network refuses."""
+    """Raise UsageError for an invalid name, and CheckpointError for errors of the hub or the network."""
     from huggingface_hub import errors
 
     if not NAME.fullmatch(name):
-        raise UsageError(f"{name} is no name on a hub; it should be OWNER/MODEL")
+        raise UsageError(f"{name} is not the name of a model on a hub; write OWNER/MODEL")
     try:
         yield
     except errors.RepositoryNotFoundError:
         raise CheckpointError(
-            f"there is no model {name} on the hub, or it is not yours to see; for a private one log "
-            f"in with hf auth login"
+            f"there is no model {name} on the hub, or you have no access to it; for a private model, log in with "
+            f"hf auth login"
         ) from None
     except errors.RevisionNotFoundError:
-        raise CheckpointError(f"the model {name} has no such revision") from None
+        raise CheckpointError(
+            f"the model {name} does not have this revision; check the name of the branch, tag or commit"
+        ) from None
     except errors.OfflineModeIsEnabled:
         raise CheckpointError(f"{name} cannot be {what}: HF_HUB_OFFLINE is set") from None
     except errors.LocalEntryNotFoundError:
-        raise CheckpointError(f"{name} cannot be {what}: the hub cannot be reached, and the cache lacks it") from None
-    except Exception as error:  # of any library below
+        raise CheckpointError(
+            f"{name} cannot be {what}: the hub cannot be reached, and the model is not in the cache"
+        ) from None
+    except Exception as error:  # huggingface_hub and the libraries below it raise many types
         raise CheckpointError(f"{name} cannot be {what}: {' '.join(str(error).split())}") from None

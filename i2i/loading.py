@@ -1,4 +1,4 @@
-"""Where a model comes from: a folder, a run, or a hub."""
+"""Loading of models from a folder, a run or a hub."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from i2i_core.registry.plugins import Plugins, discover
 
 
 def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:
-    """The model in a folder that `i2i export` wrote, in that of a run, or of that name (OWNER/MODEL) on a hub.
+    """Load a model, and return its Translator.
 
-    device: by default an accelerator where there is one. Raises an I2IError saying what is wrong with the model.
+    model: a folder that `i2i export` wrote, the folder of a run, or OWNER/MODEL on a hub. device: by default an
+    accelerator, else the CPU. Raises an I2IError if the model cannot be used.
     """
     plugins = plugins or discover()
     if device is None:
@@ -27,27 +28,30 @@ def load(model: str | Path, *, device: str | torch.device | None = None, plugins
 
 
 def find(model: str | Path, plugins: Plugins) -> Model:
-    """What `load` makes a translator of."""
+    """Find the model that `load` loads."""
     folder = Path(model)
     if not folder.is_dir():
-        if not hub.NAME.fullmatch(str(model)) or folder.parent.is_dir():  # a slip in a path is no name on a hub
+        if not hub.NAME.fullmatch(str(model)) or folder.parent.is_dir():  # a path with a typo is not a name on a hub
             raise UsageError(
-                f"there is no model {model}: name a folder that i2i export wrote, a run's, or OWNER/MODEL on a hub"
+                f"there is no model {model}; name a folder that i2i export wrote, the folder of a run, or "
+                f"OWNER/MODEL on a hub"
             )
         try:
             return replace(read(hub.pull(str(model))), name=folder.name)
         except CheckpointError as error:
-            raise CheckpointError(f"there is no folder {model}, and as a model on a hub: {error}") from error
+            raise CheckpointError(f"there is no folder {model}, and no model of this name on a hub: {error}") from error
     if (folder / CONFIG).is_file():
         return read(folder)
     if not (folder / "checkpoints").is_dir():
-        raise CheckpointError(f"{folder} is no model, which has a {CONFIG}, and no run, which has checkpoints")
+        raise CheckpointError(
+            f"{folder} is not a model, because it has no {CONFIG}, and not a run, because it has no checkpoints"
+        )
     return of_run(folder, plugins)
 
 
 def _usable(device: str | torch.device) -> torch.device:
-    """The device, if it can be used; raises UsageError."""
+    """Return the device; raises UsageError if it cannot be used."""
     try:
         return torch.empty(0, device=device).device
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without it
+    except (RuntimeError, AssertionError) as error:  # AssertionError: torch was built without it
         raise UsageError(f"the device {device} cannot be used here: {str(error).partition('. ')[0]}") from None

@@ -1,4 +1,4 @@
-"""The numbers that a run logged: metrics.jsonl and speed.jsonl as columns."""
+"""The logged numbers of a run: metrics.jsonl and speed.jsonl as columns."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MOST_POINTS = 1000
-"""The points of a curve; more would make a page slow, and show nothing more."""
+"""Maximum number of points of a curve; more would make the page slow and would not be visible."""
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """What was logged under names, at steps; None where a name was not logged, or was no finite number."""
+    """Numbers by name and step; None if a name was not logged at a step, or its value was not finite."""
 
     steps: list[int]
     columns: dict[str, list[float | None]]
     every: int = 1
-    """How many lines a point is the mean of."""
+    """The number of lines whose mean is a point."""
 
     def thinned(self) -> Numbers:
-        """At most MOST_POINTS points, each the mean of equally many lines."""
+        """Reduce to at most MOST_POINTS points, each the mean of the same number of lines."""
         n = math.ceil(len(self.steps) / MOST_POINTS)
         if n <= 1:
             return self
@@ -36,7 +36,7 @@ class Numbers:
 
 
 def read_numbers(path: Path) -> Numbers:
-    """Read lines of {"step": ..., name: number}, without damaged ones; a step that is logged twice is one."""
+    """Read lines of {"step": ..., name: number}; skips damaged lines, and merges lines of the same step."""
     rows: dict[int, dict[str, float | None]] = {}
     for line in _lines(path):
         with suppress(ValueError, RecursionError):

@@ -1,7 +1,7 @@
-"""Norms in ONNX's operations, by means of means.
+"""Normalisation layers in ONNX operators that average rows first, then columns.
 
-onnxruntime adds numbers up one by one. Of a map of 256 x 256 that are nearly the same (a white background) its own
-norms lose so much that a translation is off by 3e-3; the mean of each row first, and it is off by 3e-5.
+onnxruntime sums numbers one by one. For a map of 256 x 256 nearly equal values, such as a white background, rounding
+errors in its own normalisation change a translation by 3e-3. With the mean of each row first, the error is 3e-5.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 Value = Any
-"""An array of the graph that is exported: onnxscript operators take and give it."""
+"""An array of the exported graph: the input and output of onnxscript operators."""
 
 
 def instance_norm(
@@ -26,7 +26,7 @@ def instance_norm(
     eps: float = 1e-5,
     cudnn: bool = True,
 ) -> Value:
-    """torch.instance_norm."""
+    """Translate torch.instance_norm."""
     if use_input_stats:
         mean = variance = None
     return _normalized(x, _inner(x), weight, bias, eps, mean, variance)
@@ -35,7 +35,8 @@ def instance_norm(
 def batch_norm(
     x: Value, weight: Value, bias: Value, training: bool, momentum: float, eps: float
 ) -> tuple[Value, Value, Value]:
-    """torch.batch_norm by the statistics of the batch at hand; which they are only a gradient would ask."""
+    """Translate torch.batch_norm with the statistics of the batch; returns placeholders for the statistics, which only
+    gradients need."""
     op = _operations()
     unread = (op.ReduceMean(x, [0, *_inner(x)], keepdims=0) for _ in range(2))
     return _normalized(x, [*_inner(x), 0], weight, bias, eps), *unread
@@ -45,13 +46,13 @@ NORMS: dict[Callable[..., Any], Callable[..., Any]] = {
     torch.ops.aten.instance_norm.default: instance_norm,
     torch.ops.aten._native_batch_norm_legit.no_stats: batch_norm,
 }
-"""For torch.onnx.export, in place of its own."""
+"""The translations for torch.onnx.export that replace its own."""
 
 
 def _normalized(
     x: Value, axes: list[int], weight: Value, bias: Value, eps: float, mean: Value = None, variance: Value = None
 ) -> Value:
-    """x by its statistics along `axes`, or by these of its channels."""
+    """Normalise `x` with its statistics along `axes`, or with the given statistics of its channels."""
     op = _operations()
 
     def mean_of(x: Value) -> Value:
@@ -70,11 +71,11 @@ def _normalized(
 
 
 def _inner(x: Value) -> list[int]:
-    """The axes of a map, rows first."""
+    """Return the spatial axes of `x`, the last one first."""
     return list(range(len(x.shape) - 1, 1, -1))
 
 
 def _operations() -> Any:
-    from onnxscript import opset18  # of the extra `export`
+    from onnxscript import opset18  # from the extra `export`
 
     return opset18

@@ -1,7 +1,7 @@
-"""A trained model as files for programs that know nothing of i2i: ONNX, or what torch.export makes.
+"""Export of a model to ONNX or torch.export files, which other programs run without i2i.
 
-A file for each part of a translation (see `i2i.program_parts`), for any number of samples, and model.json, which says
-what they take and give and in which order to run them.
+There is one file for each part of a translation (see `i2i.program_parts`), for batches of any size. model.json
+describes the inputs and outputs of the files, and the order in which to run them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ProgramFormat = Literal["onnx", "torch-export"]
 SUFFIXES: Mapping[ProgramFormat, str] = {"onnx": ".onnx", "torch-export": ".pt2"}
 NEEDED = ("onnx", "onnxscript", "onnxruntime")
 TOLERANCE = 1e-4
-"""How far a file may be from the model on average, relative to the mean magnitude where that is above 1."""
+"""Maximum mean absolute error of a file; relative to the mean magnitude if that is above 1."""
 ExportedFunction = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
@@ -46,9 +46,9 @@ def write(
     overwrite: bool = False,
     each: Callable[[list[ProgramPart]], Iterable[ProgramPart]] = iter,
 ) -> None:
-    """Write the files of a model on the CPU as `folder`, which is there wholly or not at all; each has been tried.
+    """Export a model on the CPU, test each file, and write all of them to `folder`, or none.
 
-    overwrite: whether such files that are there may be replaced. each: goes through the parts, to show how far it is.
+    overwrite: replace the files of an earlier export. each: wraps the iteration over the parts, to show progress.
     Raises UsageError, DiskError, and PluginError for a component that cannot be exported.
     """
     refuse(folder, ABOUT, "model in parts", overwrite)
@@ -88,17 +88,17 @@ def _about(part: ProgramPart) -> dict[str, object]:
 
 
 def export(part: ProgramPart, kind: ProgramFormat) -> bytes:
-    """The file of a part, which has been tried; raises PluginError for a component that cannot be exported."""
+    """Export a part and test its file; raises PluginError for a component that cannot be exported."""
     try:
         with _quietly():
             return _onnx(part) if kind == "onnx" else _torch_export(part)
-    except Exception as error:  # whatever tracing meets in a component
+    except Exception as error:  # tracing may raise anything
         raise PluginError(f"the tensor {part.file} cannot be exported: {_why(error)}") from error
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """What torch says of its own while it traces is for those who work on torch."""
+    """Silence messages of torch about its own tracing."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -111,8 +111,8 @@ def _quietly() -> Iterator[None]:
 def _why(error: Exception) -> str:
     first = " ".join(str(error).split("\n")[0].split())
     if first.startswith("Constraints violated"):
-        return "its code makes the number of samples a constant; len(x) does, x.shape[0] does not"
-    return "its code decides by the values of tensors" if "data-dependent" in first else first
+        return "its code makes the batch size a constant; write x.shape[0] instead of len(x)"
+    return "its control flow depends on the values of tensors" if "data-dependent" in first else first
 
 
 def _torch_export(part: ProgramPart) -> bytes:
@@ -149,7 +149,7 @@ def _onnx(part: ProgramPart) -> bytes:
 
 @torch.no_grad()
 def _program(part: ProgramPart) -> ExportedProgram:
-    """The part as torch traces it, without the weights that it does not read, and without paths of this machine."""
+    """Trace a part, and remove weights that it does not read and paths of this machine."""
     batch = torch.export.Dim("batch", min=1)
     shapes = {"arrays": {name: {0: batch} for name in part.example}}
     program = torch.export.export(part, (part.example,), dynamic_shapes=shapes)
@@ -168,11 +168,13 @@ def _program(part: ProgramPart) -> ExportedProgram:
 
 
 def _try(part: ProgramPart, run: ExportedFunction) -> None:
-    """Compare a file with the model on one sample and on more than were traced; raises ValueError."""
+    """Compare a file with the model, for one sample and for more samples than were traced; raises ValueError."""
     for count in (1, 3):
         arrays = {name: torch.cat([array, array])[:count] for name, array in part.example.items()}
         given = run(arrays)
         for name, expected in part(arrays).items():
             difference = (given[name] - expected).float().abs().mean()
             if not difference <= TOLERANCE * max(1, expected.float().abs().mean()):
-                raise ValueError(f"its file makes {name} {difference:.2g} off on average, for a batch of {count}")
+                raise ValueError(
+                    f"its file computes {name} with a mean error of {difference:.2g} for a batch of {count}"
+                )

@@ -1,8 +1,8 @@
-"""A translation in parts, each a named tensor as a function of arrays: for programs that know nothing of i2i.
+"""The parts of an exported translation, each a named tensor as a function of arrays.
 
-It is cut where the style enters. What does not depend on the style (content, masks), the style of each guide, and the
-translation of these are parts of their own. What one part gives under a name, another takes under the same name; a
-tensor that is more than one array, a tuple or a mapping, gives arrays named by their place in it: `content.skips.32`.
+The translation is divided where the style enters. Separate parts compute each tensor that does not depend on the style
+(content, masks), the style of each guide, and the translation. Outputs and inputs of the same name belong together. A
+tensor of several arrays (a tuple or mapping) has one output for each, named after its place in it: `content.skips.32`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from i2i_core.plan.tensors import Node, below
 from i2i_core.plan.values import Values
 
 EXAMPLES = 2
-"""Samples in a part's example: what is traced with one would hold for one alone."""
-PICTURES, DOMAINS, NUMBERS = "RGB from -1 to 1", "places in `domains`, from 0", "numbers from N(0, 1)"
+"""Samples in the example of a part: torch would treat a batch of one as a constant."""
+PICTURES, DOMAINS, NUMBERS = "RGB from -1 to 1", "indices of `domains`, from 0", "random numbers from N(0, 1)"
 Known = Mapping[Node, tuple[str, Any]]
-"""Tensors that another part gives: what its arrays are called, and an example."""
+"""Tensors that other parts compute: the name of their arrays, and an example."""
 
 
 class ProgramPart(nn.Module):
-    """A tensor of a model as a function of arrays by name, all with samples first, on the CPU.
+    """A named tensor of a model as a function of named arrays, with the batch first, on the CPU.
 
-    `part({"x_real": x})` is `{"content.features": ..., "content.skips.32": ...}`.
+    `part({"x_real": x})` returns `{"content.features": ..., "content.skips.32": ...}`.
     """
 
     def __init__(self, model: Translator, file: str, name: str, node: Node, known: Known) -> None:
-        """file: what to call the part; name: what to call its arrays."""
+        """Build a part. file: the name of the part; name: the name of its output arrays."""
         super().__init__()
         self.file, self.name, self._node, self._draws = file, name, node, model._draws(0, EXAMPLES)
         nodes = _needed(node, known)
@@ -47,13 +47,15 @@ class ProgramPart(nn.Module):
         self._normal = [n for n in nodes if n.kind == "normal"]
         self._known: dict[Node, Callable[[Mapping[str, Tensor]], Any]] = {}
         self.example: dict[str, Tensor] = {}
-        """Arrays that it takes."""
+        """An example of its input arrays."""
         self.holds: dict[str, str] = {}
-        """What those are that no other part gives."""
+        """The contents of those inputs that no other part computes."""
         for n in nodes:
             if n in known:
                 arrays, self._known[n] = flat(*known[n])
-                self.example |= {name: array.clone() for name, array in arrays.items()}  # one twice would be one input
+                self.example |= {
+                    name: array.clone() for name, array in arrays.items()
+                }  # without clones, equal arrays would be one input
             elif n.kind == "field":
                 picture = n.name.startswith("x_")
                 self.holds[n.name] = PICTURES if picture else DOMAINS
@@ -66,9 +68,9 @@ class ProgramPart(nn.Module):
                 self.holds[n.name] = NUMBERS
         self.eval()
         self.value = self._compute(self.example)
-        """What it makes of the example."""
+        """The value of the tensor for the example."""
         self.gives = flat(name, self.value)[0]
-        """That as arrays."""
+        """The output arrays for the example."""
 
     def forward(self, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
         return flat(self.name, self._compute(arrays))[0]
@@ -82,14 +84,14 @@ class ProgramPart(nn.Module):
 
 
 def _numbers(arrays: dict[str, Tensor], name: str, *shape: int) -> Tensor:
-    """What a tensor gets as `normal`: numbers that are given, or else become an example."""
+    """Return the random numbers for `normal`: an input array, or a new example of it."""
     if name not in arrays:
         arrays[name] = torch.randn(EXAMPLES, *shape)
     return arrays[name]
 
 
 def parts(model: Translator) -> dict[Guide, list[ProgramPart]]:
-    """The parts of a translation, in an order in which they can be computed, by what makes the style."""
+    """Return the parts of a translation for each guide, in the order in which to run them."""
     show = model.model.config.show
     contents: dict[str, ProgramPart] = {}
     shown: dict[frozenset[str], ProgramPart] = {}
@@ -117,13 +119,13 @@ def parts(model: Translator) -> dict[Guide, list[ProgramPart]]:
 
 
 def _read_by(nodes: list[Node]) -> list[Node]:
-    """Tensors besides `nodes` that these read, and that depend on a picture."""
+    """List the tensors outside `nodes` that `nodes` read and that depend on a picture."""
     read = {argument: None for node in nodes for _, argument in node.arguments if argument not in nodes}
     return [n for n in read if n.kind == "tensor" and any(m.kind == "field" for m in below([("", n)]))]
 
 
 def _needed(node: Node, known: Known) -> list[Node]:
-    """What `node` is computed from, where `known` is given."""
+    """List the nodes from which `node` is computed, given those in `known`."""
     found: dict[Node, None] = {}
 
     def visit(node: Node) -> None:
@@ -137,14 +139,14 @@ def _needed(node: Node, known: Known) -> list[Node]:
 
 
 def flat(name: str, value: Any) -> tuple[dict[str, Tensor], Callable[[Mapping[str, Tensor]], Any]]:
-    """The arrays of a tensor by name, and what makes it of arrays again; raises PluginError."""
+    """Return the arrays of a tensor by name, and a function from arrays to the tensor; raises PluginError."""
     leaves, spec = tree_flatten_with_path(value)
     named = {".".join([name, *re.findall(r"\w+", keystr(path))]): leaf for path, leaf in leaves}
     for leaf in named.values():
         if not isinstance(leaf, Tensor | int | float | str | None):
             raise PluginError(
-                f"the tensor {name} cannot leave i2i: it holds a {type(leaf).__name__}, where tensors, "
-                f"numbers, and tuples, lists and dicts of them can be exported"
+                f"the tensor {name} cannot be exported: it contains a {type(leaf).__name__}, and only tensors, "
+                f"numbers, strings, and tuples, lists and dicts of these can be exported"
             )
     arrays = {name: leaf for name, leaf in named.items() if isinstance(leaf, Tensor)}
     return arrays, lambda given: tree_unflatten([given.get(name, leaf) for name, leaf in named.items()], spec)

@@ -1,4 +1,4 @@
-"""Training in Python: the same run as the command makes, and what it left."""
+"""Training in Python, and access to the results of a run."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ def train(
 ) -> TrainedRun:
     """Train a recipe as `i2i train` does, and return the run.
 
-    recipe: the name of a bundled recipe, the path of a file, or a recipe as a mapping; None with `resume`.
-    set: changes to it, {"steps": 100, "data.batch_size": 4}. run_dir: the run's folder, by default the next free
-    runs/NAME-001; resume: continue the run that is there. plugins: files of one-file plugins to load besides the
-    installed ones.
+    recipe: the name of a bundled recipe, the path of a file, or a mapping; None with `resume`.
+    set: values of the recipe to override, such as {"steps": 100, "data.batch_size": 4}.
+    run_dir: the folder of the run, by default the next free one of runs/NAME-001, -002, ...
+    resume: continue the run in `run_dir`.
+    plugins: files of one-file plugins to load in addition to the installed plugins.
 
-    Progress and warnings go to stderr. Raises an `i2i_core.errors.I2IError` that says what is wrong or what stopped the
-    run; Ctrl-C ends the step, saves, and raises `Interrupted`.
+    Progress and warnings go to stderr. Raises an `i2i_core.errors.I2IError` for a mistake in the recipe, or if training
+    stops. Ctrl-C finishes the step, saves a checkpoint and raises `Interrupted`.
     """
     from i2i_core.training.launch import train as launch
 
@@ -62,9 +63,9 @@ def train(
 
 
 def load_run(folder: str | Path, *, plugins: Sequence[str | Path] = ()) -> TrainedRun:
-    """Return the run in a folder, finished or not; raises UsageError for a folder that holds none."""
+    """Return the run in a folder, finished or not; raises UsageError if the folder is not a run."""
     if not (Path(folder) / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} holds no run: it has no recipe.yaml")
+        raise UsageError(f"{folder} is not the folder of a run: it has no recipe.yaml")
     return TrainedRun(Path(folder), _files(plugins))
 
 
@@ -90,7 +91,10 @@ def _files(plugins: Sequence[str | Path]) -> tuple[Path, ...]:
 
 
 class TrainedRun:
-    """A run's folder: its metrics, its pictures, its model. It is read anew each time, so training may go on."""
+    """The folder of a run: its metrics, sample grids and model.
+
+    Each access reads the folder again, so the run may still be training.
+    """
 
     def __init__(self, folder: Path, plugins: tuple[Path, ...] = ()) -> None:
         self.folder = folder
@@ -99,12 +103,12 @@ class TrainedRun:
 
     @property
     def status(self) -> str:
-        """running, finished, stopped or failed; "unknown" where nothing says it."""
+        """The state of the run: running, finished, stopped or failed; "unknown" without a record of it."""
         return str(self._status().get("status", "unknown"))
 
     @property
     def step(self) -> int:
-        """The number of iterations that are done, as far as the folder says it."""
+        """The number of finished iterations that the folder records."""
         logged = read_numbers(self.folder / "metrics.jsonl").steps
         said = self._status().get("step")
         return max([said if isinstance(said, int) else 0, *logged[-1:]])
@@ -116,7 +120,7 @@ class TrainedRun:
         return {}
 
     def metrics(self) -> Mapping[str, Sequence[float | None]]:
-        """Return the logged numbers as columns: "step", then "phase/loss"; None where one was not logged.
+        """Return the logged numbers as columns: "step", then "phase/loss"; None if one was not logged at a step.
 
         `pandas.DataFrame(run.metrics())` makes a table of them.
         """
@@ -134,8 +138,8 @@ class TrainedRun:
                 files.setdefault(int(found[1]), {})[found[2]] = file
         if step is not None and step not in files:
             raise UsageError(
-                f"{self.folder} has no pictures of step {step}; there are some of "
-                f"{', '.join(map(str, files)) or 'no step'}"
+                f"{self.folder} has no pictures of step {step}; the steps with pictures are: "
+                f"{', '.join(map(str, files)) or 'none'}"
             )
         newest = files[max(files) if step is None else step] if files else {}
         pictures = {}

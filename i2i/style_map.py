@@ -1,4 +1,4 @@
-"""The plane on which a domain's styles differ most."""
+"""Maps of the styles of a domain, along their first two principal components."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class StyleMap:
     """Styles on a plane through a domain's mean style."""
 
     styles: list[list[Style]]
-    """Rows from the top; the mean style is in the middle."""
+    """Rows from the top; the mean style is in the centre."""
     explained: tuple[float, float]
-    """Shares of the variance of styles from latents along the two axes, first across, then down."""
+    """Shares of the variance of styles from latents along the horizontal and the vertical axis."""
     deviation: float
-    """Root mean square distance of a style from the mean style, as a share of the mean style's length."""
+    """Root mean square distance of styles from the mean style, relative to the length of the mean style."""
 
 
 def style_map(model: Translator, domain: str, cells: int, reach: float) -> StyleMap:
-    """The two principal components of a domain's styles from latents, from -reach to reach standard deviations."""
+    """Map a domain's styles from latents along two principal components, from -reach to reach standard deviations."""
     y = model.domain(domain)
     if not model.guides.get("latent"):
-        raise UsageError("the model has no styles from latents to make a map of")
+        raise UsageError("the model has no styles from latents, so it has no map of styles")
     codes = model.sample_codes(y, MEAN_OF)
     flat = torch.cat([code.flatten(1) for code in codes.values()], dim=1).double()
     mean = flat.mean(0)

@@ -1,4 +1,4 @@
-"""A trained model in use: pictures and styles in, pictures out."""
+"""The translator: applies a trained model to pictures and styles."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from i2i_core.registry.specs import build
 T = TypeVar("T")
 
 MEAN_OF = 1024
-"""Latents whose styles are averaged for a domain's mean style."""
+"""The number of latents whose styles are averaged to the mean style of a domain."""
 Picture = Image.Image | str | Path
 
 
@@ -44,54 +44,54 @@ class Style:
     domain: int
     """The class index y."""
     codes: Mapping[str, Tensor]
-    """What the translation reads as its style, each (1, ...)."""
+    """The style codes that the translation reads, each (1, ...)."""
     seed: int = 0
-    """Of the random numbers that the translation draws besides."""
+    """The seed of other random numbers that the translation draws."""
 
     def __repr__(self) -> str:
         codes = ", ".join(f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items())
         return f"Style(domain={self.domain}, seed={self.seed}, codes: {codes or 'none'})"
 
     def towards(self, other: Style, share: float) -> Style:
-        """The style on the straight line from this one (0) to `other` (1); beyond them it goes on."""
+        """Interpolate linearly from this style (`share` 0) to `other` (1); other values extrapolate."""
         codes = {name: torch.lerp(code, other.codes[name], share) for name, code in self.codes.items()}
         return Style(self.domain if share < 0.5 else other.domain, codes, self.seed)
 
 
 class Translator:
-    """Translates pictures with a trained model.
+    """A trained model that translates pictures.
 
         model = i2i.load("models/emoji")
         model(picture, domain="high_contrast", seed=3)
         model(picture, domain="high_contrast", reference=other)
 
-    Pictures of any size come in and go out; for many styles of the same pictures there are `sources`.
+    Pictures may have any size. To translate the same pictures into many styles, use `sources`.
     """
 
     def __init__(
         self, model: Model, plugins: Plugins, device: torch.device, dtype: torch.dtype = torch.float32
     ) -> None:
-        """Build what `model` names.
+        """Build the components that `model` names.
 
-        Raises PluginError for plugins that are not installed, CheckpointError for a model that does not fit them.
+        Raises PluginError for plugins that are not installed, and CheckpointError for a model that does not match them.
         """
         config = model.config
         self.model, self.device, self.dtype = model, device, dtype
         self.domains = tuple(config.domains)
-        """Names, in the order of the class index y."""
+        """The names of the domains, in the order of the class index y."""
         self.targets = tuple(config.targets)
-        """The names of those that pictures can be translated into."""
+        """The names of the target domains."""
         self.image_size = config.image_size
-        """H and W that the networks see."""
+        """The size (H, W) of the networks' input."""
         self.guides = config.guides
-        """What can make a style, "latent", "reference" or "plain" (nothing), and which tensors its codes are then."""
+        """The sources of a style ("latent", "reference", or "plain" for none), each with the tensors of its codes."""
         method, networks, tensors = specs_of(model, plugins)
         facts = {"image_size": self.image_size, "num_domains": len(self.domains), "domains": self.domains}
         without_memory(tensors, facts, model)
         for name, network in without_memory(networks, facts, model).items():
             theirs = model.networks.get(name, {})
             ours = {
-                key: theirs.get(key, torch.empty(0)) if is_lazy(tensor) else tensor  # sized by its weights
+                key: theirs.get(key, torch.empty(0)) if is_lazy(tensor) else tensor  # its weights determine its size
                 for key, tensor in network.state_dict().items()
             }
             match(
@@ -103,14 +103,14 @@ class Translator:
             )
         self.networks: dict[str, nn.Module] = {}
         for name, spec in networks.items():
-            network = build(spec, facts).to(device, dtype)  # before its weights, which may be more precise than its own
+            network = build(spec, facts).to(device, dtype)  # before the weights are loaded, which may be more precise
             network.load_state_dict(dict(model.networks[name]))
             self.networks[name] = self._placed(network)
         calls = {name: self._placed(build(spec, facts)) for name, spec in tensors.items()}
         self._definitions = definitions(method_tensors(method.target), tensors, calls)
         self._face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
         self.mean_style = cache(self._mean_style)
-        """`mean_style(y)`: the mean of a domain's styles from latents, where `psi` 0 leads."""
+        """`mean_style(y)`: the mean of a domain's styles from latents, which is the style for `psi` 0."""
 
     def _placed(self, made: T) -> T:
         if isinstance(made, nn.Module):
@@ -134,15 +134,18 @@ class Translator:
         psi: float = 1.0,
         fit_by: Fit = "keep",
     ) -> Any:
-        """The translation of a picture into a style of `domain`; of several pictures, a list of theirs.
+        """Translate a picture into `domain`; for several pictures, return a list of translations.
 
-        The style is that of `reference`, a picture of the domain, or comes from latents drawn with `seed` (0 if neither
-        is given), nearer to the domain's mean style for `psi` below 1. Pictures are paths or PIL images, which become
-        RGB as files do. fit_by: how one comes to the networks' size and back, see `i2i.fitting.Fit`. Raises UsageError
-        and DataError.
+        picture: a path, a PIL image, or an iterable of these.
+        reference: a picture of the domain from which the style is taken.
+        seed: the seed of the latent from which the style is made, if there is no reference; by default 0.
+        psi: truncation, from 0 (the mean style of the domain) to 1 (the style as the model makes it).
+        fit_by: the way to fit pictures to the size of the networks: "keep", "crop" or "stretch".
+
+        Raises UsageError and DataError.
         """
         if seed is not None and reference is not None:
-            raise UsageError("a style comes from a seed or from a reference; leave one of them out")
+            raise UsageError("a style comes from either a seed or a reference; leave one of them out")
         if isinstance(picture, Image.Image | str | bytes | Path) or not isinstance(picture, Iterable):
             return self([picture], domain=domain, reference=reference, seed=seed, psi=psi, fit_by=fit_by)[0]
         references = [] if reference is None else [reference]
@@ -150,35 +153,35 @@ class Translator:
         return self.sources(picture, fit_by).translated(style)
 
     def domain(self, name: str | None) -> int:
-        """The class index of a domain that can be translated into; raises UsageError."""
+        """Return the class index of a target domain; raises UsageError for other names."""
         if name is None and len(self.targets) > 1:
             raise UsageError(f"name a domain: {', '.join(self.targets)}")
         name = self.targets[0] if name is None else name
         if name not in self.targets:
             hint = did_you_mean(str(name), self.targets)
-            raise UsageError(f"the model has no domain {name} to translate into ({hint})")
+            raise UsageError(f"the model cannot translate into a domain {name} ({hint})")
         return self.domains.index(name)
 
     @torch.no_grad()
     def styles(
         self, domain: str | None, *, seeds: Sequence[int] = (), references: Sequence[Picture] = (), psi: float = 1.0
     ) -> list[Style]:
-        """Styles of a domain: one of each seed, then one of each reference picture."""
+        """Return styles of a domain: one for each seed, then one for each reference."""
         if not math.isfinite(psi):
-            raise UsageError(f"psi is {psi}; it should be a number from 0, the mean style, to 1, a style as trained")
+            raise UsageError(f"psi is {psi}; it should be a number from 0 (the mean style) to 1 (the style as trained)")
         if psi != 1 and not self.guides.get("latent"):
-            raise UsageError("psi leads to the mean of styles from latents, and the model has none; leave it out")
+            raise UsageError("psi needs the mean of styles from latents, and the model has none; leave psi out")
         y = self.domain(domain)
         found = []
         if seeds:
             if "latent" not in self.guides and "plain" not in self.guides:
-                raise UsageError("the model takes no styles from latents; name a reference")
+                raise UsageError("the model cannot make styles from latents; name a reference")
             whole = list(map(_whole, seeds))
             found += [Style(y, self._codes("latent", y, {}, self._draws(seed, 1)), seed) for seed in whole]
         if references:
             if "reference" not in self.guides:
-                raise UsageError("the model takes no styles from references; leave the reference out")
-            for picture in references:  # one at a time: each at most as large as a picture to translate
+                raise UsageError("the model cannot take styles from references; leave the reference out")
+            for picture in references:  # one at a time, to limit memory
                 x_ref = self._tensor(fit(opened(picture), self.image_size, "stretch")[0][None])
                 given = {"x_ref": x_ref, "x_ref2": x_ref}
                 codes = self._codes("reference", y, given, self._draws(0, 1))
@@ -192,7 +195,7 @@ class Translator:
 
     @torch.no_grad()
     def sample_codes(self, y: int, count: int) -> dict[str, Tensor]:
-        """Codes of so many styles of a domain from latents, each (count, ...)."""
+        """Return the codes of `count` styles of a domain from latents, each (count, ...)."""
         return self._codes("latent", y, {}, self._draws(0, count), count)
 
     def _codes(
@@ -205,9 +208,10 @@ class Translator:
         return {alias: made[name] for alias, name in where.items()}
 
     def sources(self, pictures: Iterable[Picture] | Tensor, fit_by: Fit = "keep") -> Sources:
-        """Pictures to translate into several styles; as a tensor (N, 3, H, W) of the networks' size uint8, or -1 to 1.
+        """Prepare pictures to translate them into several styles.
 
-        Raises UsageError and DataError.
+        pictures: paths, PIL images, or a tensor (N, 3, H, W) of the networks' size, uint8 or from -1 to 1. Raises
+        UsageError and DataError.
         """
         if fit_by not in get_args(Fit):
             raise UsageError(f"fit_by cannot be {fit_by} ({did_you_mean(str(fit_by), get_args(Fit))})")
@@ -218,14 +222,14 @@ class Translator:
         return Sources(self, self._tensor(x_real), [box for _, box in fitted])
 
     def try_out(self) -> None:
-        """Translate a blank picture in each way that there is; raises UsageError if that makes no picture."""
+        """Translate a blank picture with each guide; raises UsageError if the result is not a picture."""
         blank = self.sources(torch.zeros(1, 3, *self.image_size))
         for guide in self.guides:
             given: dict[str, Any] = {"references": blank.pictures()} if guide == "reference" else {"seeds": [0]}
             blank.into(self.styles(self.targets[0], **given)[0])
 
     def without_face(self, pictures: Tensor) -> list[int]:
-        """Which of the pictures (N, 3, H, W) lack the face that the model's masks look for, if they look for one."""
+        """Return the indices of pictures (N, 3, H, W) without a face, if the model's masks are made from faces."""
         if not self._face_finders:
             return []
         x = self._tensor(pictures)
@@ -243,19 +247,19 @@ class Translator:
             return Planner(self._definitions, self.networks, (*EVERY_FIELD, *fields)).tensors(names)
         except Unresolved as error:
             raise CheckpointError(
-                f"the model {self.model.name} lacks {error.chain[-1]}, which {' -> '.join(error.chain)} needs"
+                f"the model {self.model.name} lacks {error.chain[-1]}, which it needs for {' -> '.join(error.chain)}"
             ) from None
 
 
 class Sources:
-    """Pictures to translate: what does not depend on the style is computed once, whatever the number of styles."""
+    """Pictures to translate into several styles; tensors that do not depend on the style are computed once."""
 
     def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[PixelBox]) -> None:
         self.translator = translator
         self.x_real = x_real
-        """(N, 3, H, W) in [-1, 1]."""
+        """The pictures as a tensor (N, 3, H, W) in [-1, 1]."""
         self.boxes = boxes
-        """Where in (H, W) each picture is: left, top, right, bottom, in pixels."""
+        """The box of each picture in (H, W), in pixels: left, top, right, bottom."""
         self._values: dict[frozenset[str], tuple[PlannedTensors, Values, list[Node]]] = {}
 
     def __len__(self) -> int:
@@ -265,17 +269,17 @@ class Sources:
         return f"Sources({len(self)} pictures for {self.translator.model.name!r})"
 
     def pictures(self) -> list[Image.Image]:
-        """As the networks see them, without mirrored edges."""
+        """Return the pictures at the size of the networks, without padding."""
         return [to_picture(x, box) for x, box in zip(self.x_real, self.boxes, strict=True)]
 
     def translated(self, style: Style) -> list[Image.Image]:
-        """Their translations."""
+        """Return the translations of the pictures into a style."""
         made = self.into(style) if self.boxes else self.x_real
         return [to_picture(x, box) for x, box in zip(made, self.boxes, strict=True)]
 
     @torch.no_grad()
     def into(self, style: Style) -> Tensor:
-        """The translations, (N, 3, H, W), about from -1 to 1."""
+        """Return the translations as a tensor (N, 3, H, W), approximately from -1 to 1."""
         model, count = self.translator, len(self.x_real)
         planned, values, changed = self._planned(frozenset(style.codes))
         for node in changed:
@@ -290,19 +294,19 @@ class Sources:
         (x_fake,) = values.of(planned.arguments).values()
         if not isinstance(x_fake, Tensor) or x_fake.shape != self.x_real.shape:
             raise UsageError(
-                f"the tensor {model.model.config.show} is no translation, which would be pictures of the size of x_real"
+                f"the tensor {model.model.config.show} is not a translation: its shape is not that of x_real"
             )
         return x_fake
 
     @torch.no_grad()
     def tensor(self, name: str) -> Any:
-        """A tensor of the pictures that needs no style: "masks", say."""
+        """Return a named tensor that does not depend on the style, such as "masks"."""
         model = self.translator
         values = Values({**model.networks, "x_real": self.x_real}, model._draws(0, len(self.x_real)))
         return values.of(model._planned([name]).arguments)[name]
 
     def _planned(self, names: frozenset[str]) -> tuple[PlannedTensors, Values, list[Node]]:
-        """How the translation is computed with such codes, what is known of it, and what each style changes."""
+        """Return the plan of the translation with these codes, its values, and the nodes that the style changes."""
         if names not in self._values:
             model = self.translator
             planned = model._planned([model.model.config.show], names)
@@ -311,7 +315,7 @@ class Sources:
 
 
 def of_style(planned: PlannedTensors) -> list[Node]:
-    """What of a translation each style changes, in order."""
+    """List the nodes of a translation that depend on the style, in order."""
     found: dict[Node, None] = {}
     for node in planned.nodes:
         given = node.kind == "normal" or (node.kind == "field" and node.name != "x_real")
@@ -321,25 +325,25 @@ def of_style(planned: PlannedTensors) -> list[Node]:
 
 
 def _whole(seed: SupportsIndex) -> int:
-    """Python's own number, of which styles are drawn: numpy's, say, would make others."""
+    """Convert a seed to an int: other types, such as numpy integers, would give other styles."""
     try:
         return index(seed)
     except TypeError:
-        raise UsageError(f"a seed is a whole number, not {seed!r}") from None
+        raise UsageError(f"a seed must be an integer, not {seed!r}") from None
 
 
 def opened(picture: Picture) -> Image.Image:
-    """An RGB picture; raises DataError for a path to what is none, UsageError for what is neither path nor picture."""
+    """Open a picture as RGB; raises DataError if it cannot be read, UsageError for other types."""
     if isinstance(picture, str | Path):
         return read_picture(Path(picture))
     if not isinstance(picture, Image.Image):
         raise UsageError(
-            f"a picture is a path or a PIL image, not {type(picture).__name__}; PIL.Image.fromarray makes "
-            f"one of an array"
+            f"a picture must be a path or a PIL image, not {type(picture).__name__}; convert an array with "
+            f"PIL.Image.fromarray"
         )
     if 0 in picture.size:
         raise DataError("the picture cannot be used: it has no pixels")
     try:
         return as_rgb(ImageOps.exif_transpose(picture))
-    except Exception as error:  # a file that Pillow has not yet decoded may be anything
+    except Exception as error:  # decoding may raise anything
         raise DataError(f"the picture cannot be used: {why_broken(error)}") from error

@@ -1,4 +1,4 @@
-"""Frames to a file, one at a time: mp4 by PyAV where it is installed, animated WebP by Pillow."""
+"""Video files, written frame by frame: mp4 with PyAV, animated WebP with Pillow."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from i2i_core.disk.files import write_file, writing
 from i2i_core.errors import UsageError
 
 MOST = MOST_SIDE[".webp"]
-"""Pixels on a side: libx264 allows hardly more."""
+"""Maximum number of pixels on a side; the limit of libx264 is hardly higher."""
 
 
 def check(path: Path) -> None:
-    """Raises UsageError for a file that cannot become a video here, before its frames are computed."""
+    """Raise UsageError for a file that cannot be written as a video, before its frames are computed."""
     if path.suffix.lower() not in (".mp4", ".webp"):
-        raise UsageError(f"{path} should end in .mp4 or .webp")
+        raise UsageError(f"{path} must end in .mp4 or .webp")
     if path.suffix.lower() == ".mp4" and importlib.util.find_spec("av") is None:
-        raise UsageError('mp4 needs PyAV: pip install "i2i-gan[video]", or name a .webp')
+        raise UsageError('mp4 needs PyAV; pip install "i2i-gan[video]", or write a .webp file')
 
 
 def write(path: Path, frames: Iterator[Image.Image], count: int, fps: int) -> None:
-    """Write `count` RGB frames of one size; no more than one of them is kept. Raises UsageError, DiskError."""
+    """Write `count` RGB frames of one size, with one frame in memory at a time. Raises UsageError, DiskError."""
     (_write_mp4 if path.suffix.lower() == ".mp4" else _write_webp)(path, _fitting(path, frames), count, fps)
 
 
@@ -35,8 +35,8 @@ def _fitting(path: Path, frames: Iterator[Image.Image]) -> Iterator[Image.Image]
     for frame in frames:
         if max(frame.size) > MOST:
             raise UsageError(
-                f"{path} would be {frame.width} x {frame.height} pixels, and videos have at most {MOST} "
-                f"on a side; take fewer pictures"
+                f"{path} would be {frame.width} x {frame.height} pixels, but a side of a video can have at most "
+                f"{MOST}; use fewer pictures"
             )
         yield frame
 
@@ -52,8 +52,10 @@ def _write_mp4(path: Path, frames: Iterator[Image.Image], count: int, fps: int) 
                 stream = file.add_stream("libx264", rate=fps, options={"crf": "16", "preset": "medium"})
                 for number, picture in enumerate(frames):
                     if not number:
-                        stream.width, stream.height = (side + side % 2 for side in picture.size)  # colours of 2 x 2 px
-                        stream.pix_fmt = "yuv420p"  # what every player plays
+                        stream.width, stream.height = (
+                            side + side % 2 for side in picture.size
+                        )  # yuv420p needs even sides
+                        stream.pix_fmt = "yuv420p"  # all players support it
                     file.mux(stream.encode(av.VideoFrame.from_image(_even(picture))))
                 file.mux(stream.encode())
             os.replace(beside, path)
@@ -73,7 +75,7 @@ def _write_webp(path: Path, frames: Iterator[Image.Image], count: int, fps: int)
 
 
 class _Stream(Image.Image):
-    """An animation whose frames are made when Pillow goes on to them, in order."""
+    """An animation that computes each frame when Pillow seeks to it, in order."""
 
     def __init__(self, frames: Iterator[Image.Image], count: int) -> None:
         super().__init__()

@@ -1,15 +1,19 @@
-"""The command itself: it starts at once, explains errors, takes verbs from plugins, runs uninstalled."""
+"""The command itself: it starts at once, explains errors, takes subcommands from plugins, runs uninstalled."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
 
+import click
 import pytest
+
+from i2i_cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "pydantic", "numpy", "accelerate", "rich", "PIL")
@@ -37,15 +41,31 @@ finally:
     assert sum(after[2:4]) - sum(before[2:4]) < 0.3  # of children: in Python and in the system
 
 
-def test_help_teaches_every_verb(i2i):
+def test_help_teaches_every_subcommand(i2i):
     top = i2i("--help")
     assert (top.code, top.err) == (0, "")
-    for verb in ("train", "validate", "explain", "ls", "show", "init", "plugins"):
-        shown = i2i(verb, "--help")
+    for subcommand in ("train", "validate", "explain", "ls", "show", "init", "plugins"):
+        shown = i2i(subcommand, "--help")
         assert shown.code == 0
-        assert f"\n  i2i {verb}" in shown.out, f"{verb} has no example"
-        assert any(line.startswith(f"  {verb} ") and not line.endswith("...") for line in top.out.splitlines())
+        assert f"\n  i2i {subcommand}" in shown.out, f"{subcommand} has no example"
+        assert any(line.startswith(f"  {subcommand} ") and not line.endswith("...") for line in top.out.splitlines())
     assert "\n  i2i data check" in i2i("data", "check", "--help").out
+
+
+def test_help_groups_every_subcommand_below_a_heading(i2i):
+    lines = i2i("--help").out.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == [
+        "Options:",
+        "Train a model:",
+        "Use a model:",
+        "Find and write recipes and plugins:",
+        "Subcommands of plugins:",
+    ]
+    commands = lines[lines.index("Train a model:") :]
+    listed = [line.split()[0] for line in commands if re.match(r"  [a-z]+  +[A-Z]", line)]
+    assert listed == cli.list_commands(click.Context(cli))
+    assert [line for line in commands if line.endswith("...")] == []  # every summary fits
 
 
 def test_listing_components_does_not_import_torch():
@@ -63,10 +83,10 @@ finally:
     assert done.stdout.splitlines()[-1] == "False"
 
 
-def test_an_unknown_verb_or_option_is_a_usage_error(i2i):
+def test_an_unknown_subcommand_or_option_is_a_usage_error(i2i):
     answer = i2i("trian")
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err.endswith("Error: there is no verb trian (did you mean train?)\n")
+    assert answer.err.endswith("Error: there is no subcommand trian (did you mean train?)\n")
     assert i2i("train", "--recipes", "x").code == 2
 
 
@@ -112,7 +132,7 @@ def test_ctrl_c_before_training_exits_130(i2i, monkeypatch):
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A registry file with one plugin that adds a verb and a format, one that fails to, and one that does not load."""
+    """A registry file with a plugin that adds a subcommand and a format, one that fails, and one that does not load."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("greeting", "sulking"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -155,27 +175,27 @@ def i2i_importers(group):
     return file
 
 
-def test_plugins_add_verbs_and_one_that_fails_costs_only_its_own(i2i, registry, monkeypatch):
+def test_plugins_add_subcommands_and_one_that_fails_costs_only_its_own(i2i, registry, monkeypatch):
     monkeypatch.setenv("I2I_REGISTRY", str(registry))
     shown = i2i("--help")
     listed = [" ".join(line.split()) for line in shown.out.splitlines()]
     assert "greet Say hello." in listed
-    assert "train Train a recipe and say where its pictures are." in listed
-    assert shown.err == "plugin sulking adds no verbs: ValueError: not today\n"
-    assert i2i("greet", "-v").out == "hello\n"  # every verb shows tracebacks on demand
+    assert "train Train a model from a recipe." in listed
+    assert shown.err == "plugin sulking cannot add its subcommands: ValueError: not today\n"
+    assert i2i("greet", "-v").out == "hello\n"  # every subcommand shows tracebacks on demand
 
 
 def test_plugins_add_formats_and_one_that_fails_costs_only_its_own(i2i, registry, monkeypatch):
     monkeypatch.setenv("I2I_REGISTRY", str(registry))
     shown = i2i("import", "--help")
     assert "  old-greeting  A greeting from elsewhere.\n" in shown.out
-    assert shown.err == "plugin sulking adds no formats: ValueError: neither today\n"
+    assert shown.err == "plugin sulking cannot add its formats: ValueError: neither today\n"
     answer = i2i("import", "old-greetin", "file")
     assert answer.code == 2
     assert answer.err.endswith("Error: there is no format old-greetin (did you mean old-greeting?)\n")
 
 
-def test_verbs_of_plugins_show_tracebacks_too(i2i, registry, monkeypatch):
+def test_subcommands_of_plugins_show_tracebacks_too(i2i, registry, monkeypatch):
     monkeypatch.setenv("I2I_REGISTRY", str(registry))
     said = "unexpected: TypeError: cannot greet me (rerun with -v for the traceback)\n"
     assert i2i("import", "old-greeting", "me").err.endswith(said)
@@ -186,7 +206,7 @@ def test_a_broken_registry_file_does_not_hide_the_help(i2i, monkeypatch):
     monkeypatch.setenv("I2I_REGISTRY", "/nowhere.yaml")
     answer = i2i("--help")
     assert answer.code == 0
-    assert answer.err.startswith("plugins are not listed: the registry file /nowhere.yaml cannot be read")
+    assert answer.err.startswith("plugins cannot be listed: the registry file /nowhere.yaml cannot be read")
 
 
 def test_plugins_lists_what_loads_and_why_the_rest_does_not(i2i, registry):

@@ -61,7 +61,7 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
         "broken: photos/cat/short.jpg (cut short)",
         "broken: photos/cat/tiny.png (1 x 1 pixels)",
         "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)",
-        "same bytes: photos/cat/0.jpg = photos/dog/again.jpg",
+        "duplicates: photos/cat/0.jpg = photos/dog/again.jpg",
     ]
     assert answer.err == (
         "3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
@@ -104,10 +104,10 @@ def test_json_names_all_and_says_what_is_wrong(i2i, bad):
 def test_one_domain_an_empty_domain_and_no_folder(i2i, photos):
     picture(Path("one", "cat", "0.png"), 0)
     answer = i2i("data", "check", "one")
-    assert (answer.code, answer.err) == (3, "one has only the domain cat, and a translation needs two\n")
+    assert (answer.code, answer.err) == (3, "one has only the domain cat; a translation needs two domains\n")
     Path("one", "dog").mkdir()
     answer = i2i("data", "check", "one")
-    assert (answer.code, answer.err) == (3, "domain dog of one has no pictures; fill it or remove it\n")
+    assert (answer.code, answer.err) == (3, "the domain dog of one has no pictures; add some, or remove the folder\n")
     assert "dog     0         0" in answer.out
     answer = i2i("data", "check", "none")
     assert (answer.code, answer.out) == (3, "")
@@ -137,7 +137,7 @@ def test_a_folder_or_a_recipe_but_not_both(i2i, photos):
     assert i2i("data", "check").code == 2
     answer = i2i("data", "check", photos, "--recipe", "toy.yaml")
     assert answer.code == 2
-    assert answer.err.endswith("Error: name either a FOLDER or --recipe NAME\n")
+    assert answer.err.endswith("Error: name either a FOLDER or a recipe with --recipe NAME\n")
 
 
 def test_a_link_to_nothing_is_named(i2i, photos):

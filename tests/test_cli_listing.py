@@ -95,8 +95,8 @@ def test_kinds_are_completed(i2i, monkeypatch):
 
 def test_show_of_a_recipe_says_what_shows_it(i2i):
     assert i2i("show", "stargan_v2.yaml").err == (
-        "stargan_v2.yaml is a recipe; i2i explain stargan_v2.yaml shows what it computes, i2i init stargan_v2.yaml "
-        "copies it\n"
+        "stargan_v2.yaml is a recipe; print its plan with i2i explain stargan_v2.yaml, or copy it with i2i init "
+        "stargan_v2.yaml\n"
     )
 
 

@@ -105,14 +105,14 @@ def core_alone(tmp_path):
     ],
 )
 def test_a_known_recipe_that_is_not_installed_is_answered_with_what_to_install(i2i, core_alone, recipe, line):
-    for verb in (("train", "--recipe"), ("validate",), ("explain",), ("data", "check", "--recipe")):
-        answer = i2i(*verb, recipe, *core_alone)
+    for subcommand in (("train", "--recipe"), ("validate",), ("explain",), ("data", "check", "--recipe")):
+        answer = i2i(*subcommand, recipe, *core_alone)
         assert (answer.code, answer.out) == (2, "")
         assert answer.err == (
             f"there is no recipe {recipe}, neither as a file nor bundled with an installed plugin ({line})\n"
         )
     answer = i2i("init", recipe, *core_alone)
-    assert (answer.code, answer.err) == (2, f"no installed plugin brings a recipe {recipe} ({line})\n")
+    assert (answer.code, answer.err) == (2, f"no installed plugin provides a recipe {recipe} ({line})\n")
 
 
 def test_a_recipe_of_a_plugin_that_fails_says_why(i2i, core_alone):
@@ -130,9 +130,9 @@ def test_explain_prints_the_plan(i2i, toy):
     assert answer.out.splitlines() == [
         "learn  trains recolour",
         "  from the batch: x_real",
-        "  tensor  calls     of      for",
-        "  x_fake  recolour  x_real  same  graph",
-        "  loss  weight                  of              use",
+        "  tensor  calls     reads   needed by",
+        "  x_fake  recolour  x_real  same       graph",
+        "  loss  weight                  reads           use",
         "  same  1 to 0.5 over 10 steps  x_fake, x_real  l1",
         "",
     ]
@@ -176,6 +176,6 @@ def test_init_copies_a_bundled_recipe_and_never_overwrites(i2i, toy):
 def test_init_of_an_unknown_recipe_and_into_a_missing_folder(i2i, toy):
     answer = i2i("init", "stargan_v3.yaml")
     assert answer.code == 2
-    assert answer.err == "no installed plugin brings a recipe stargan_v3.yaml (did you mean stargan_v2.yaml?)\n"
+    assert answer.err == "no installed plugin provides a recipe stargan_v3.yaml (did you mean stargan_v2.yaml?)\n"
     answer = i2i("init", "stargan_v2.yaml", "--to", "no/mine.yaml")
     assert (answer.code, answer.err) == (74, "no/mine.yaml cannot be written: No such file or directory\n")

@@ -117,7 +117,7 @@ def test_a_dry_run_saves_and_resumes_where_the_recipe_saves_nothing(i2i, toy, sc
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--set", "hooks={checkpoint: null}", *toy)
     assert answer.code == 0, answer.err
     assert "kB, saved and resumed" in answer.out
-    assert "none: the recipe has no hook that draws" in answer.out
+    assert "none; the recipe has no hook that draws" in answer.out
 
 
 def test_a_dry_run_fails_as_the_run_would_and_still_leaves_nothing(i2i, toy, scratch):
@@ -127,7 +127,7 @@ def test_a_dry_run_fails_as_the_run_would_and_still_leaves_nothing(i2i, toy, scr
     assert answer.err.splitlines()[-1] == "unexpected: TypeError: one two (rerun with -v for the traceback)"
     answer = i2i(*dry, "--set", "hooks.t={use: toy/trouble, error: interrupt}")
     assert answer.code == 130
-    assert answer.err.splitlines()[-1] == "the dry run was interrupted; nothing is kept"
+    assert answer.err.splitlines()[-1] == "the dry run was interrupted; nothing was kept"
     assert list(scratch.iterdir()) == []
 
 
@@ -135,7 +135,7 @@ def test_a_dry_run_is_for_one_process_from_the_beginning(i2i, toy, monkeypatch):
     dry = ("train", "--recipe", "toy.yaml", "--dry-run", *toy)
     answer = i2i(*dry, "--resume")
     assert answer.code == 2
-    assert answer.err.endswith("Error: a dry run starts from the beginning; leave out --resume\n")
+    assert answer.err.endswith("Error: --dry-run cannot resume a run; leave --resume out\n")
     monkeypatch.setenv("WORLD_SIZE", "2")
     answer = i2i(*dry)
     assert answer.code == 2

@@ -101,7 +101,7 @@ def test_another_reference_is_another_style(visit, pictures):
 def test_a_reference_that_is_missing_is_asked_for(visit):
     with pytest.raises(UsageError) as caught:
         visit.translation("flat", 1, [Choice(reference=True)])
-    assert str(caught.value) == "Add a reference: a picture of flat whose style to take."
+    assert str(caught.value) == "Add a reference: a picture of the domain flat."
 
 
 def test_masks_are_orange_where_they_are_one(visit):
@@ -144,11 +144,11 @@ def shown(model: Translator) -> dict[str, bool]:
 def test_a_model_without_styles_and_masks_has_no_parts_for_them(model, plain, pictures):
     assert {label for label, visible in shown(model).items() if not visible} == set()
     assert {label for label, visible in shown(plain).items() if not visible} == {
-        "Into",
+        "Target domain",
         "Style from",
         "Second style from",
         "Blend with a second style",
-        "Distance from the mean style, ψ",
+        "Truncation ψ",
         "Masks",
     }  # and it knows one domain to translate into
     visit = Visit(plain)
@@ -163,7 +163,7 @@ def test_names_of_files_are_text_in_the_page():
     assert "<b>" not in shown
     assert "<script>" not in shown
     assert 'download="&quot;&gt;&lt;script&gt;-&lt;b&gt;.png"' in shown
-    assert markup.said("<i>") == '<p role="alert">&lt;i&gt;</p>'
+    assert markup.alert("<i>") == '<p role="alert">&lt;i&gt;</p>'
 
 
 # Uploads.
@@ -239,7 +239,7 @@ def test_what_shows_no_face_is_told_where_masks_need_one(tiny_model, uploads, tm
     config["tensors"]["masks"] = {"use": "fan_mask/face68", "of": "x_real"}
     (masked / "config.json").write_text(json.dumps(config))
     visit = Visit(i2i.load(masked, device="cpu"))
-    said = '<p role="alert">No face is found in wall.png, and the model was trained on faces.</p>'
+    said = '<p role="alert">No face was found in wall.png, but the model was trained on faces.</p>'
     wall = Image.new("RGB", (40, 40), "grey")
     assert page.received(upload(uploads, "wall.png", wall.save), visit.bring) == said
     assert page.received(upload(uploads, "wall.png", wall.save), lambda file, _: visit.bring_reference(0, file)) == said

@@ -69,7 +69,7 @@ def test_an_upload_is_translated_and_deleted_and_nothing_leaves_the_machine(page
     page.until(lambda: len(page.all(".styles img")) == 8)
     assert [file for file in folder.rglob("*") if file.is_file()] == []
     texts = [image.get_attribute("alt") for image in page.all("#result img")]
-    assert texts == ["Your picture, as the model sees it", "Your picture translated into high_contrast"]
+    assert texts == ["Your picture, resized for the model", "Your picture translated into high_contrast"]
     addresses = requests(page.browser)
     assert len(addresses) > 20
     assert [url for url in addresses if not url.startswith((address, "data:", "blob:"))] == []
@@ -99,7 +99,7 @@ def test_a_reference_gives_its_style_and_two_styles_blend(page, picture, tmp_pat
     by_latent = page.translation()
     page.until(lambda: len(page.all(".styles img")) == 8)  # until then the page moves under the pointer
     page.one("#choices input[value='a reference']").click()
-    asked = "Add a reference: a picture of high_contrast whose style to take."
+    asked = "Add a reference: a picture of the domain high_contrast."
     page.until(lambda: page.one("#result").text == asked)
     page.drop(tmp_path / "castle.png", "#choices")
     by_reference = page.translation()

@@ -113,11 +113,11 @@ def test_a_port_in_use_is_told(i2i, tiny_run):
         answer = i2i("demo", tiny_run, "--port", port)
     assert (answer.code, answer.err) == (
         2,
-        f"port {port} cannot be had (Address already in use); choose another with --port, or leave it out\n",
+        f"port {port} cannot be used (Address already in use); choose another with --port, or leave --port out\n",
     )
 
 
 def test_without_gradio_the_command_says_what_to_install(i2i, tiny_run, monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     answer = i2i("demo", tiny_run)
-    assert (answer.code, answer.err) == (2, 'the page needs gradio; pip install "i2i-gan[demo]"\n')
+    assert (answer.code, answer.err) == (2, 'the demo needs gradio; pip install "i2i-gan[demo]"\n')

@@ -107,12 +107,12 @@ def test_whatever_meets_the_full_disk_explains_it(
 def test_pictures_that_do_not_fit_are_one_sentence_and_leave_no_pieces(
     tiny_run: Path, tmp_path: Path, small_disk: Path, call: Callable[..., Any], arguments: tuple[str, ...]
 ) -> None:
-    verb, option, name = arguments
+    subcommand, option, name = arguments
     (small_disk / "ballast").write_bytes(bytes(os.statvfs(small_disk).f_bavail * 4096 - 8192))  # two pages are left
     pictures = [tmp_path / f"{n}.png" for n in range(4)]
     for n, path in enumerate(pictures):
         Drawings(split="val").picture(0, n).save(path)
-    answer = call(verb, tiny_run, *pictures, "--styles", 2, option, small_disk / name)
+    answer = call(subcommand, tiny_run, *pictures, "--styles", 2, option, small_disk / name)
     assert (answer.code, answer.out) == (74, "")
     assert re.fullmatch(rf"no space left for {small_disk / name}\S*; free some\n", answer.err)
     assert not [path for path in small_disk.rglob(".*")]

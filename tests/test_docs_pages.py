@@ -244,12 +244,12 @@ def test_the_tutorials_package_passes_its_own_tests(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_commands_in_the_text_have_verbs_and_options_that_there_are(page: Path) -> None:
+def test_commands_in_the_text_have_subcommands_and_options_that_there_are(page: Path) -> None:
     for inline in re.findall(r"`(i2i [^`\n]+)`", page.read_text(encoding="utf-8")):
         words, command = shlex.split(inline)[1:], cli
         while isinstance(command, click.Group) and words:
             command = command.get_command(click.Context(command), words.pop(0))
-        assert command is not None, f"there is no such verb: {inline}"
+        assert command is not None, f"there is no such subcommand: {inline}"
         try:
             command.make_context("i2i", words)
         except click.NoSuchOption as error:

@@ -138,7 +138,7 @@ def test_frames_that_a_video_cannot_hold_are_told(tmp_path):
         with pytest.raises(UsageError) as error:
             film.write(path, iter([wide, wide]), 2, 8)
         assert str(error.value) == (
-            f"{path} would be 16384 x 8 pixels, and videos have at most 16383 on a side; take fewer pictures"
+            f"{path} would be 16384 x 8 pixels, but a side of a video can have at most 16383; use fewer pictures"
         )
 
 
@@ -198,12 +198,12 @@ def test_what_a_video_needs(i2i, tiny_model, pictures, monkeypatch):
     answer = i2i("video", tiny_model, pictures, "--domain", "flat")
     assert (answer.code, answer.err) == (
         2,
-        "a video goes from style to style; name two or more with --styles, --domain or --reference\n",
+        "a video needs two or more styles; choose them with --styles, --domain or --reference\n",
     )
-    assert i2i("video", tiny_model, pictures, "--out", "video.avi").err == "video.avi should end in .mp4 or .webp\n"
+    assert i2i("video", tiny_model, pictures, "--out", "video.avi").err == "video.avi must end in .mp4 or .webp\n"
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert i2i("video", tiny_model, pictures, "--out", "video.mp4").err == (
-        'mp4 needs PyAV: pip install "i2i-gan[video]", or name a .webp\n'
+        'mp4 needs PyAV; pip install "i2i-gan[video]", or write a .webp file\n'
     )
 
 
@@ -221,4 +221,4 @@ def test_a_map_of_styles_has_a_square_of_pictures_for_each_domain(i2i, tiny_mode
         assert same(cell, model.sources(["pictures/a.png"]).translated(drawn[row][column])[0])
     assert both.width > 1.5 * one.width
     answer = i2i("styles", tiny_model, pictures, "--out", "all.png")
-    assert (answer.code, answer.err) == (2, "pictures names 3 pictures, and a map shows one; name a file\n")
+    assert (answer.code, answer.err) == (2, "pictures contains 3 pictures, but a map shows one; name a file\n")

@@ -146,7 +146,7 @@ def test_what_shows_no_pictures_is_not_exported(call, tiny_run, tmp_path):
         answer = call("export", tiny_run, "--to", tmp_path / "m", "--show", name)
         assert (answer.code, answer.err) == (
             2,
-            f"the tensor {name} is no translation, which would be pictures of the size of x_real\n",
+            f"the tensor {name} is not a translation: its shape is not that of x_real\n",
         )
     assert not (tmp_path / "m").exists()
 
@@ -188,12 +188,12 @@ def test_a_model_is_no_run(call, model, tmp_path):
     answer = call("export", model, "--to", tmp_path / "m")
     assert (answer.code, answer.err) == (
         2,
-        f"{model} is a model already; copy its folder, or name what it is to become with --as\n",
+        f"{model} is already a model; copy its folder, or choose another format with --as\n",
     )
     answer = call("report", model)
     assert (answer.code, answer.err) == (
         2,
-        f"{model} is a model; name the folder of the run that it was exported from\n",
+        f"{model} is a model; name the folder of the run from which it was exported\n",
     )
 
 

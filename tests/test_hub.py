@@ -69,7 +69,7 @@ def test_a_link_is_not_sent(hub, tiny_model, tmp_path):
     assert run(hub, tmp_path, "push", model, "me/linked") == (
         2,
         "",
-        f"{model / 'README.md'} is a link, and what it leads to is not sent; put the file in its place",
+        f"{model / 'README.md'} is a symbolic link, which is not uploaded; replace it with the file",
     )
     assert "me/linked" not in hub.models
 
@@ -129,11 +129,11 @@ def test_what_a_hub_does_not_give_is_one_sentence(hub, tiny_model, tmp_path):
     assert run(hub, tmp_path, "pull", "me/nothing") == (
         4,
         "",
-        "there is no model me/nothing on the hub, or it is not yours to see; for a private one log in with hf "
-        "auth login",
+        "there is no model me/nothing on the hub, or you have no access to it; for a private model, log in "
+        "with hf auth login",
     )
     assert run(hub, tmp_path, "pull", "me/nothing", HF_HUB_OFFLINE="1")[2] == (
-        "me/nothing cannot be fetched: the hub cannot be reached, and the cache lacks it"
+        "me/nothing cannot be downloaded: the hub cannot be reached, and the model is not in the cache"
     )
     spoilt = {p.name: p.read_bytes() for p in tiny_model.iterdir()}
     hub.models["me/spoilt"] = {**spoilt, "model.safetensors": spoilt["model.safetensors"][:-1] + b"\0"}
@@ -150,17 +150,17 @@ def test_without_a_network_a_model_is_not_sent_and_a_path_may_be_a_slip(hub, tin
         nowhere = {"HF_ENDPOINT": f"http://127.0.0.1:{closed.getsockname()[1]}"}
         code, out, error = run(hub, tmp_path, "push", tiny_model, "me/emoji", **nowhere)
         assert (code, out) == (4, "")
-        assert error.startswith("me/emoji cannot be sent: ")
+        assert error.startswith("me/emoji cannot be uploaded: ")
         code, _, error = run(hub, tmp_path, "translate", "models/emojii", tmp_path, **nowhere)
     assert (code, error) == (
         4,
-        "there is no folder models/emojii, and as a model on a hub: models/emojii cannot be "
-        "fetched: the hub cannot be reached, and the cache lacks it",
+        "there is no folder models/emojii, and no model of this name on a hub: models/emojii cannot be "
+        "downloaded: the hub cannot be reached, and the model is not in the cache",
     )
 
 
 def test_a_name_that_is_none_and_a_folder_that_is_no_model(i2i, tmp_path):
     answer = i2i("pull", "emoji")
-    assert (answer.code, answer.err) == (2, "emoji is no name on a hub; it should be OWNER/MODEL\n")
+    assert (answer.code, answer.err) == (2, "emoji is not the name of a model on a hub; write OWNER/MODEL\n")
     answer = i2i("push", tmp_path, "me/emoji")
     assert (answer.code, answer.err) == (4, f"{tmp_path} is not a model: there is no {tmp_path / 'config.json'}\n")

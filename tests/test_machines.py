@@ -117,9 +117,9 @@ NOISE = "{use: toy/noise, image_size: 16, batch_size: 2, workers: %d}"
 # Without what only Linux has
 
 
-def test_verbs_that_compute_nothing_need_nothing_of_linux(tmp_path: Path) -> None:
+def test_subcommands_that_compute_nothing_need_nothing_of_linux(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    verbs = [
+    subcommands = [
         ["--help"],
         ["ls"],
         ["show", "stargan_v2/generator"],
@@ -130,8 +130,8 @@ def test_verbs_that_compute_nothing_need_nothing_of_linux(tmp_path: Path) -> Non
         ["new", "my_blur"],
         ["schema"],
     ]
-    done = calls(tmp_path, *verbs, system="windows")
-    assert codes(done) == [0] * len(verbs), done.stderr
+    done = calls(tmp_path, *subcommands, system="windows")
+    assert codes(done) == [0] * len(subcommands), done.stderr
 
 
 def test_what_linux_has_is_really_missing_there(tmp_path: Path) -> None:

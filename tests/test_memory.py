@@ -111,7 +111,9 @@ def measured(pairs: TruePairs, run: Run) -> None:
 def test_what_has_no_size_yet_is_not_predicted_in_one_line(plugins):
     with pytest.raises(NotPredicted) as error:
         Forecast("cut.yaml", plugins, FEW)
-    assert str(error.value).startswith("not predicted: a component needs more of its tensors than their shapes (")
+    assert str(error.value).startswith(
+        "not predicted, because a component reads the values of tensors, not only their shapes ("
+    )
     assert "\n" not in str(error.value)
 
 
@@ -120,7 +122,7 @@ def test_a_dry_run_of_what_is_not_predicted_is_measured_all_the_same(i2i):
     answer = i2i("train", "--recipe", "cut.yaml", "--dry-run", "--memory", "8GB", *sets)
     assert answer.code == 0, answer.err
     (line,) = (line for line in answer.out.splitlines() if line.startswith("peak memory"))
-    assert line.endswith("B; not predicted: a component needs more of its tensors than their shapes")
+    assert line.endswith("B; not predicted, because a component reads the values of tensors, not only their shapes")
 
 
 @pytest.fixture
@@ -142,25 +144,25 @@ def forecast(plugins) -> Forecast:
 @pytest.mark.parametrize(
     ("memory", "sentence"),
     [
-        (1200, "the recipe fits in 1.2 kB, of which a tenth should stay free: it takes 1.0 kB"),
+        (1200, "the recipe fits in 1.2 kB, of which a tenth must stay free: it takes 1.0 kB"),
         (
             1000,
-            "the recipe does not fit in 1.0 kB, of which a tenth should stay free: it takes 1.0 kB; with "
+            "the recipe does not fit in 1.0 kB, of which a tenth must stay free: it takes 1.0 kB; with "
             "--set data.gradient_accumulation=2 it takes 800 bytes",
         ),
         (
             700,
-            "the recipe does not fit in 700 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
+            "the recipe does not fit in 700 bytes, of which a tenth must stay free: it takes 1.0 kB; with "
             "--set precision=bf16 it takes 600 bytes",
         ),
         (
             450,
-            "the recipe does not fit in 450 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
+            "the recipe does not fit in 450 bytes, of which a tenth must stay free: it takes 1.0 kB; with "
             "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes",
         ),
         (
             400,
-            "the recipe does not fit in 400 bytes, of which a tenth should stay free: it takes 1.0 kB; with "
+            "the recipe does not fit in 400 bytes, of which a tenth must stay free: it takes 1.0 kB; with "
             "--set data.gradient_accumulation=4 --set precision=bf16 it takes 400 bytes at best; lower "
             "data.batch_size, data.image_size or the networks' widths",
         ),
@@ -176,7 +178,7 @@ def test_without_a_switch_the_advice_is_a_smaller_recipe(plugins):
     )
     found.base, found.peaks[()] = 0, 1000
     assert found.advice(1000) == (
-        "the recipe does not fit in 1.0 kB, of which a tenth should stay free: it takes 1.0 kB; "
+        "the recipe does not fit in 1.0 kB, of which a tenth must stay free: it takes 1.0 kB; "
         "lower data.batch_size, data.image_size or the networks' widths"
     )
 
@@ -184,9 +186,9 @@ def test_without_a_switch_the_advice_is_a_smaller_recipe(plugins):
 def test_a_dry_run_shows_the_prediction_beside_what_was_measured(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "900GB", *toy)
     assert answer.code == 0, answer.err
-    assert "the recipe fits in 900.0 GB, of which a tenth should stay free: it takes " in answer.out
+    assert "the recipe fits in 900.0 GB, of which a tenth must stay free: it takes " in answer.out
     assert [line.split("  ")[0] for line in answer.out.splitlines()[:5]] == [
-        "switch",
+        "setting",
         "as is",
         "--set data.gradient_accumulation=2",
         "--set activation_checkpointing=true",
@@ -199,8 +201,8 @@ def test_a_dry_run_shows_the_prediction_beside_what_was_measured(i2i, toy):
 def test_what_does_not_fit_is_not_run(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "1MB", *toy)
     assert answer.code == 7
-    assert answer.err.startswith("the recipe does not fit in 1.0 MB, of which a tenth should stay free: it takes ")
-    assert [line.split("  ")[0] for line in answer.out.splitlines()[:2]] == ["switch", "as is"]
+    assert answer.err.startswith("the recipe does not fit in 1.0 MB, of which a tenth must stay free: it takes ")
+    assert [line.split("  ")[0] for line in answer.out.splitlines()[:2]] == ["setting", "as is"]
     assert "per iteration" not in answer.out
 
 
@@ -209,28 +211,28 @@ def test_what_is_not_predicted_and_does_not_fit_is_told_by_the_exit_code(i2i):
     answer = i2i("train", "--recipe", "cut.yaml", "--dry-run", "--memory", "1MB", *sets)
     assert (answer.code, answer.err.splitlines()[-1]) == (
         7,
-        "the recipe does not fit in 1.0 MB, of which a tenth should stay free",
+        "the recipe does not fit in 1.0 MB, of which a tenth must stay free; lower data.batch_size",
     )
-    assert "; not predicted: " in answer.out
+    assert "; not predicted, " in answer.out
 
 
 def test_a_memory_is_a_number_with_a_unit_and_belongs_to_a_dry_run(i2i, toy):
     assert [size(text) for text in ("8GB", "7.5GiB", "500MB")] == [8_000_000_000, 8_053_063_680, 500_000_000]
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "8", *toy)
     assert answer.code == 2
-    assert answer.err.endswith("Error: --memory '8' is no size; write for example 8GB or 7.5GiB\n")
+    assert answer.err.endswith("Error: --memory '8' is not a size; write for example 8GB or 7.5GiB\n")
     answer = i2i("train", "--recipe", "toy.yaml", "--memory", "8GB", *toy)
     assert answer.code == 2
-    assert answer.err.endswith("Error: --memory is for --dry-run\n")
+    assert answer.err.endswith("Error: --memory needs --dry-run\n")
 
 
 def test_no_memory_at_all_is_told_too(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "0GB", *toy)
     assert answer.code == 7
-    assert answer.err.startswith("the recipe does not fit in 0 bytes, of which a tenth should stay free: it takes ")
+    assert answer.err.startswith("the recipe does not fit in 0 bytes, of which a tenth must stay free: it takes ")
     answer = i2i("train", "--recipe", "toy.yaml", "--dry-run", "--memory", "big", *toy)
     assert answer.code == 2
-    assert answer.err.endswith("Error: --memory 'big' is no size; write for example 8GB or 7.5GiB\n")
+    assert answer.err.endswith("Error: --memory 'big' is not a size; write for example 8GB or 7.5GiB\n")
 
 
 def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, plugins, monkeypatch, tmp_path):
@@ -242,7 +244,7 @@ def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, pl
     answer = i2i("train", "--recipe", "stargan_v2.yaml", "--dry-run", *sets)
     assert answer.code == 0, answer.err
     assert [line.partition(", to keep")[0] for line in answer.err.splitlines()] == [
-        "dry run: 2 iterations, a grid, a checkpoint, a resume",
+        "dry run: 2 iterations, sample grids, a checkpoint, a resume",
         "warning: decoding 2,686 pictures once",
     ]
 

@@ -176,7 +176,7 @@ def test_a_model_names_no_file_outside_of_its_folder(model):
     assert refused(model) == "MODEL/config.json names the file ../secret, which is not in its folder"
     change(model, "files", to={})
     change(model, "tensors", "masks", to={"use": "fan_mask/heatmaps", "of": "x_real", "weights": "/etc/passwd"})
-    assert refused(model) == "the model emoji reads /etc/passwd, which is no file of it"
+    assert refused(model) == "the model emoji names the file /etc/passwd, which its folder does not contain"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,10 @@ def test_a_config_of_something_else(model):
     (model / "config.json").write_text("{")
     assert refused(model).startswith("the model MODEL is damaged: MODEL/config.json:1:2: not YAML")
     (model / "config.json").unlink()
-    assert refused(model) == "MODEL is no model, which has a config.json, and no run, which has checkpoints"
+    assert (
+        refused(model)
+        == "MODEL is not a model, because it has no config.json, and not a run, because it has no checkpoints"
+    )
 
 
 def test_weights_of_other_networks_are_told_by_name(model):
@@ -259,7 +262,7 @@ class Sizes:
     plugins = discover(files=[tmp_path / "listed.py"])
     with pytest.raises(CheckpointError) as error:
         i2i.load(model, plugins=plugins)
-    assert str(error.value) == "the model emoji reads /etc/hostname, which is no file of it"
+    assert str(error.value) == "the model emoji names the file /etc/hostname, which its folder does not contain"
     save_file({"a": torch.ones(1)}, model / "a.safetensors")
     add(model, "a.safetensors")
     change(model, "tensors", "masks", "paths", to=["a.safetensors"])

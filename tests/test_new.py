@@ -82,7 +82,7 @@ def test_a_name_that_packages_cannot_have_is_refused(i2i, here, name):
     answer = i2i("new", name)
     assert (answer.code, answer.out) == (2, "")
     assert answer.err == (
-        f"{name!r} cannot be a plugin's name: it should be lower-case letters and digits, with "
+        f"{name!r} cannot be the name of a plugin; use lower-case letters and digits, with "
         "single underscores between words, such as my_blur\n"
     )
     assert files(here) == set()
@@ -91,11 +91,11 @@ def test_a_name_that_packages_cannot_have_is_refused(i2i, here, name):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("stargan_v2", "there is already a plugin called stargan_v2"),
-        ("core", "there is already a plugin called core"),
-        ("gan", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
-        ("gan_blur", "i2i-gan, and what begins with it, is what i2i's own distributions are called"),
-        ("cli", "there is already a package i2i_cli, as the plugin's would be"),
+        ("stargan_v2", "there is already a plugin stargan_v2"),
+        ("core", "there is already a plugin core"),
+        ("gan", "names that begin with gan are reserved for the distributions of i2i (i2i-gan...)"),
+        ("gan_blur", "names that begin with gan are reserved for the distributions of i2i (i2i-gan...)"),
+        ("cli", "there is already a Python package i2i_cli"),
     ],
 )
 def test_a_name_that_is_taken_is_refused(i2i, here, name, why):
@@ -107,7 +107,7 @@ def test_a_name_that_is_taken_is_refused(i2i, here, name, why):
 def test_the_name_of_a_known_plugin_that_is_not_installed_is_refused(i2i, here):
     (here / "team.yaml").write_text("plugins: {}\nindex: {unets: i2i-unets}\n")
     answer = i2i("new", "unets", "--registry", "team.yaml")
-    assert (answer.code, answer.err) == (2, "there is already a plugin called unets; choose another name\n")
+    assert (answer.code, answer.err) == (2, "there is already a plugin unets; choose another name\n")
 
 
 def test_it_depends_on_the_core_by_the_name_that_pip_knows(i2i, here):

@@ -83,9 +83,9 @@ def test_parts_are_named_tensors_and_share_no_weights_that_they_do_not_read(
     assert (about["domains"], about["image_size"]) == (["flat", "high_contrast"], [SIZE, SIZE])
     assert about["gives"] == "x_fake"
     holds = {name: said.get("holds") for file in about["files"].values() for name, said in file["takes"].items()}
-    pictures, domains = "RGB from -1 to 1", "places in `domains`, from 0"
+    pictures, domains = "RGB from -1 to 1", "indices of `domains`, from 0"
     assert {name: said for name, said in holds.items() if said} == {
-        "z_trg": "numbers from N(0, 1)",
+        "z_trg": "random numbers from N(0, 1)",
         "y_trg": domains,
         "x_real": pictures,
         "x_ref": pictures,
@@ -198,5 +198,6 @@ def test_a_model_is_exported_as_a_run_is(i2i: Callable[..., Any], tmp_path: Path
     answer = i2i("export", tmp_path / "model", "--to", tmp_path / "more", "--as", "onnx", "--step", 3)
     assert (answer.code, answer.err) == (
         2,
-        f"{tmp_path / 'model'} is a model, whose step and tensor are chosen; --step and --show are for a run\n",
+        f"{tmp_path / 'model'} is a model, whose step and tensor are fixed; leave --step and --show out, "
+        "or name a run\n",
     )

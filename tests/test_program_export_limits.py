@@ -95,18 +95,18 @@ def by_value(of):
     [
         (
             "held",
-            "the tensor masks cannot leave i2i: it holds a Held, where tensors, numbers, and tuples, lists and dicts "
-            "of them can be exported",
+            "the tensor masks cannot be exported: it contains a Held, and only tensors, numbers, strings, and tuples, "
+            "lists and dicts of these can be exported",
         ),
         (
             "counted",
-            "the tensor masks cannot be exported: its code makes the number of samples a constant; len(x) does, "
-            "x.shape[0] does not",
+            "the tensor masks cannot be exported: its code makes the batch size a constant; write x.shape[0] "
+            "instead of len(x)",
         ),
-        ("by_value", "the tensor masks cannot be exported: its code decides by the values of tensors"),
+        ("by_value", "the tensor masks cannot be exported: its control flow depends on the values of tensors"),
         (
             "by_chance",
-            "the tensor masks cannot be exported: its file makes masks.0 0.3. off on average, for a batch of 1",
+            "the tensor masks cannot be exported: its file computes masks.0 with a mean error of 0.3. for a batch of 1",
         ),
     ],
 )

@@ -46,7 +46,7 @@ def test_samples_are_the_newest_pictures_by_the_hook_that_drew_them(run: i2i.Tra
     assert samples.keys() == {"latent", "reference"}
     assert samples["latent"].size == (2 * 34 + 2, 3 * 34 + 2)
     assert run.samples(step=1).keys() == samples.keys()
-    with pytest.raises(UsageError, match="has no pictures of step 2; there are some of 1, 3"):
+    with pytest.raises(UsageError, match="has no pictures of step 2; the steps with pictures are: 1, 3"):
         run.samples(step=2)
 
 
@@ -65,7 +65,7 @@ def test_a_run_is_loaded_and_resumed_by_its_folder(run: i2i.TrainedRun) -> None:
     assert i2i.load_run(run.folder).metrics() == run.metrics()
     again = i2i.train(set={"steps": 4}, run_dir=run.folder, resume=True)
     assert (again.step, again.metrics()["step"]) == (4, [1, 2, 3, 4])
-    with pytest.raises(UsageError, match="holds no run: it has no recipe.yaml"):
+    with pytest.raises(UsageError, match="is not the folder of a run: it has no recipe.yaml"):
         i2i.load_run(run.folder.parent)
 
 

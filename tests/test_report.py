@@ -97,7 +97,9 @@ def test_a_page_tells_what_was_trained_and_how_it_ended(page: Page, run: Path) -
     assert page.texts("span", class_="state finished") == ["finished"]
     facts = " ".join(page.texts("dl"))
     assert facts.startswith("steps 4 of 4 time ")
-    assert re.search(r" per step [\d.]+ (ms|s) speed [\d.]+ pictures a second peak memory [\d.]+ [MG]B batch 4 ", facts)
+    assert re.search(
+        r" per step [\d.]+ (ms|s) speed [\d.]+ pictures per second peak memory [\d.]+ [MG]B batch size 4 ", facts
+    )
     assert page.texts("h2") == ["Samples", "Losses", "Results", "Learning rates", "Speed", "Recipe", "Versions"]
     assert page.texts("nav") == [" ".join(page.texts("h2"))]
 
@@ -122,7 +124,7 @@ def test_its_pictures_are_those_of_the_run_by_step_and_the_last_is_shown(page: P
             ]
             assert sum(differ) / len(differ) < 3
     assert page.texts("p", class_="note")[1] == (
-        "Held-out sources along the top; below them a row per style, its domain at the left."
+        "Top row: held-out sources. Other rows: translations, one style for each row, with its domain at the left."
     )
 
 
@@ -223,7 +225,7 @@ def test_a_run_that_has_only_begun_has_a_page(i2i, run: Path, tmp_path: Path) ->
     page = Page(begun / "report.html")
     assert page.texts("h2") == ["Learning rates", "Recipe"]
     assert page.texts("span", class_="state unknown") == ["unknown"]
-    assert page.texts("dl") == ["steps 0 of 4 batch 4 pictures a step"]
+    assert page.texts("dl") == ["steps 0 of 4 batch size 4 pictures per step"]
 
 
 def test_a_run_can_be_looked_at_while_it_trains_and_after_it_was_stopped(i2i, tmp_path: Path) -> None:
@@ -269,15 +271,17 @@ def test_many_pictures_and_lines_are_thinned_out_and_the_page_says_so(i2i, copy:
     images = [found for name, found, _ in page.elements if name == "img" and "many" in str(found["alt"])]
     assert len(images) == 30
     assert [images[0]["data-step"], images[-1]["data-step"]] == ["10", "1000"]
-    assert "30 of 100 pictures, evenly spread; all are in the run's folder samples." in page.texts("p", class_="note")
+    assert "30 of 100 pictures, evenly spaced; all are in the folder samples of the run." in page.texts(
+        "p", class_="note"
+    )
     with Image.open(io.BytesIO(base64.b64decode(str(images[0]["src"]).partition(",")[2]))) as picture:
         assert picture.size == (1200, 12) == (int(images[0]["width"]), int(images[0]["height"]))
     chart = page.charts()[0]
     assert chart["x"] == [*range(3, 2500, 3), 2500]
     assert chart["lines"][1]["y"] == [1.0] * 834  # each the mean of three steps
     assert (
-        "Before their weights: faint as logged, strong smoothed. A point is the mean of 3 logged steps."
-        in page.texts("p", class_="note")
+        "Losses without their weights. Faint lines: logged values. Strong lines: smoothed values. A point is the mean "
+        "of 3 logged steps." in page.texts("p", class_="note")
     )
 
 
@@ -291,7 +295,7 @@ def test_a_broken_picture_is_left_out_with_a_warning(i2i, copy: Path) -> None:
 
 def test_what_cannot_be_done_is_one_sentence(i2i, run: Path, tmp_path: Path) -> None:
     answer = i2i("report", tmp_path)
-    assert (answer.code, answer.err) == (2, f"{tmp_path} holds no run to report: it has no recipe.yaml\n")
+    assert (answer.code, answer.err) == (2, f"{tmp_path} is not the folder of a run: it has no recipe.yaml\n")
     there = tmp_path / "there.html"
     there.write_text("mine")
     answer = i2i("report", run, "--to", there)

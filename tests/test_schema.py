@@ -298,7 +298,8 @@ def test_what_a_schema_cannot_say_is_left_open_and_what_does_not_load_is_left_ou
     sys.modules.pop("oddities")
     assert answer.code == 0
     assert answer.err.splitlines() == [
-        "warning: plugin broken is not in use: ModuleNotFoundError: No module named 'nothing_of_that_name'",
+        "warning: the schema lacks plugin broken, which does not load: ModuleNotFoundError: No module named "
+        "'nothing_of_that_name'",
         "warning: hook oddities/gone of plugin oddities does not load: ModuleNotFoundError: No module named "
         "'nothing_of_that_name'; run i2i plugins, then update or uninstall it",
         "warning: hook oddities/none of plugin oddities does not load: TypeError: NONE is neither a class nor a "

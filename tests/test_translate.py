@@ -117,9 +117,9 @@ def test_nothing_is_overwritten_unless_told(i2i, tiny_model, pictures):
     assert files("translated") == ["b-flat-0.png"]  # told before anything is computed
     assert i2i("translate", tiny_model, pictures, "--domain", "flat", "--overwrite").code == 0
     assert Image.open("translated/b-flat-0.png").size == (32, 32)
-    for verb, out in (("grid", "grid.png"), ("video", "video.webp"), ("styles", "styles.png")):
+    for subcommand, out in (("grid", "grid.png"), ("video", "video.webp"), ("styles", "styles.png")):
         Path(out).write_text("mine")
-        answer = i2i(verb, tiny_model, "pictures/a.png")
+        answer = i2i(subcommand, tiny_model, "pictures/a.png")
         assert (answer.code, answer.err) == (
             2,
             f"{out} would be overwritten; choose another place, or allow it with --overwrite\n",
@@ -137,8 +137,8 @@ def test_pictures_that_would_share_a_file_are_told(i2i, tiny_model, pictures):
     answer = i2i("translate", tiny_model, "pictures/a.png", "pictures/more/a.png", "--domain", "flat")
     assert (answer.code, answer.err) == (
         2,
-        "pictures/a.png and pictures/more/a.png would both become translated/a-flat-0.png; translate one after the "
-        "other, with another --out\n",
+        "pictures/a.png and pictures/more/a.png would both be saved as translated/a-flat-0.png; translate them "
+        "separately, each with its own --out\n",
     )
 
 
@@ -146,7 +146,7 @@ def test_a_file_for_out_takes_one_translation(i2i, tiny_model, pictures):
     answer = i2i("translate", tiny_model, pictures, "--out", "one.png")
     assert (answer.code, answer.err) == (
         2,
-        "one.png is one file, and there are 3 pictures in 2 styles; name a folder with --out\n",
+        "one.png is one file, but there are 3 pictures and 2 styles; name a folder with --out\n",
     )
 
 
@@ -171,19 +171,23 @@ def test_a_quoted_glob_of_folders_is_what_the_shell_makes_of_it(i2i, tiny_model,
     ]
 
 
-@pytest.mark.parametrize(("verb", "option"), [("translate", "--psi"), ("styles", "--reach"), ("video", "--seconds")])
-def test_what_is_no_finite_number_is_refused(i2i, tiny_model, pictures, verb, option):
+@pytest.mark.parametrize(
+    ("subcommand", "option"), [("translate", "--psi"), ("styles", "--reach"), ("video", "--seconds")]
+)
+def test_what_is_no_finite_number_is_refused(i2i, tiny_model, pictures, subcommand, option):
     for value in ("nan", "inf"):
-        answer = i2i(verb, tiny_model, "pictures/a.png", option, value)
+        answer = i2i(subcommand, tiny_model, "pictures/a.png", option, value)
         assert answer.code == 2
-        assert answer.err.endswith(f"Invalid value for '{option}': {value} is no finite number.\n")
+        assert answer.err.endswith(f"Invalid value for '{option}': {value} is not a finite number.\n")
 
 
 def test_options_of_latents_do_not_go_with_references(i2i, tiny_model, pictures):
     for option in ("--seed", "--styles"):
         answer = i2i("translate", tiny_model, pictures, "--domain", "flat", "--reference", "reference.png", option, 1)
         assert answer.code == 2
-        assert answer.err.endswith("--seed and --styles are for styles from latents; each --reference is one style\n")
+        assert answer.err.endswith(
+            "--reference cannot be combined with --seed or --styles, which choose styles from latents\n"
+        )
 
 
 def test_a_device_that_is_not_there_is_a_sentence(i2i, tiny_model, pictures):
@@ -201,7 +205,7 @@ def test_what_does_not_fit_into_memory_is_a_sentence(tiny_model):
 
     with pytest.raises(OutOfMemory) as error:
         greedy.main([str(tiny_model)], standalone_mode=False)
-    assert str(error.value) == "out of memory; take fewer pictures at a time, or another --device"
+    assert str(error.value) == "out of memory; translate fewer pictures at a time, or use another --device"
 
 
 def test_names_that_are_not_there(i2i, tiny_model, pictures):
@@ -216,7 +220,7 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
         (
             (tiny_model, "pictures", "--domain", "flta"),
             2,
-            "the model has no domain flta to translate into (did you mean flat?)",
+            "the model cannot translate into a domain flta (did you mean flat?)",
         ),
         (
             (tiny_model, "pictures", "--domain", "flat", "--reference", "nobody.png"),
@@ -226,7 +230,8 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
         (
             ("models/nothing", "pictures"),
             2,
-            "there is no model models/nothing: name a folder that i2i export wrote, a run's, or OWNER/MODEL on a hub",
+            "there is no model models/nothing; name a folder that i2i export wrote, the folder of a run, or "
+            "OWNER/MODEL on a hub",
         ),
     ):
         Path("empty").mkdir(exist_ok=True)
@@ -261,7 +266,7 @@ def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, tiny_mod
         "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000",
         "pictures/cut.png cannot be used as a picture: cut short",
         "pictures/letter.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
-        "3 of 6 pictures could not be read",
+        "3 of 6 pictures could not be read and were skipped",
     ]
     assert files("translated") == ["a-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
     answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "pictures/letter.png")
@@ -334,10 +339,13 @@ def test_a_picture_without_a_face_is_told_where_masks_need_one(i2i, tiny_model, 
         face,
         "--original-size",
     )
-    todo = "and the model was trained on faces; i2i align crops them"
+    todo = "but the model was trained on faces; crop faces with i2i align"
     assert (answer.code, answer.err.splitlines()) == (
         0,
-        [f"warning: no face is found in reference.png, {todo}", f"warning: no face is found in pictures/a.png, {todo}"],
+        [
+            f"warning: no face was found in reference.png, {todo}",
+            f"warning: no face was found in pictures/a.png, {todo}",
+        ],
     )
 
 
@@ -366,7 +374,7 @@ def test_an_argument_that_is_empty_is_told(i2i, tiny_model, pictures):
     for arguments in (("", pictures), (tiny_model, ""), (tiny_model, pictures, "--out", "")):
         answer = i2i("translate", *arguments)
         assert answer.code == 2
-        assert answer.err.endswith("one of the arguments is empty; perhaps a variable of the shell is not set\n")
+        assert answer.err.endswith("an argument is empty; check that every shell variable in the command is set\n")
     assert sorted(path.name for path in Path().iterdir()) == ["pictures", "reference.png"]
 
 
@@ -388,15 +396,15 @@ def test_a_model_without_styles_has_none_to_choose(i2i, pictures):
         answer = i2i("translate", "cut", "pictures/a.png", option, 2, "--out", "more")
         assert (answer.code, answer.err) == (
             2,
-            "the model has one style of each domain; leave --seed and --styles out\n",
+            "the model has only one style for each domain; leave --seed and --styles out\n",
         )
     answer = i2i("translate", "cut", "pictures/a.png", "--psi", 0.5, "--out", "more")
     assert (answer.code, answer.err) == (
         2,
-        "psi leads to the mean of styles from latents, and the model has none; leave it out\n",
+        "psi needs the mean of styles from latents, and the model has none; leave psi out\n",
     )
     answer = i2i("video", "cut", "pictures/a.png")
     assert (answer.code, answer.err) == (
         2,
-        "the model has no style codes, so there is no way from style to style to show\n",
+        "the model has no style codes, so a video cannot blend its styles; draw a grid with i2i grid\n",
     )

@@ -174,26 +174,26 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     picture = Image.new("RGB", (40, 40))
     for said, given, keys in (
         (
-            "a picture is a path or a PIL image, not ndarray; PIL.Image.fromarray makes one of an array",
+            "a picture must be a path or a PIL image, not ndarray; convert an array with PIL.Image.fromarray",
             np.zeros((40, 40, 3), np.uint8),
             {},
         ),
-        ("a picture is a path or a PIL image, not NoneType; PIL.Image.fromarray makes one of an array", None, {}),
-        ("a picture is a path or a PIL image, not bytes; PIL.Image.fromarray makes one of an array", b"abc", {}),
-        ("a seed is a whole number, not '3'", picture, {"seed": "3"}),
-        ("a seed is a whole number, not 1.5", picture, {"seed": 1.5}),
+        ("a picture must be a path or a PIL image, not NoneType; convert an array with PIL.Image.fromarray", None, {}),
+        ("a picture must be a path or a PIL image, not bytes; convert an array with PIL.Image.fromarray", b"abc", {}),
+        ("a seed must be an integer, not '3'", picture, {"seed": "3"}),
+        ("a seed must be an integer, not 1.5", picture, {"seed": 1.5}),
         (
-            "a style comes from a seed or from a reference; leave one of them out",
+            "a style comes from either a seed or a reference; leave one of them out",
             picture,
             {"seed": 0, "reference": picture},
         ),
         (
-            "psi is nan; it should be a number from 0, the mean style, to 1, a style as trained",
+            "psi is nan; it should be a number from 0 (the mean style) to 1 (the style as trained)",
             picture,
             {"psi": float("nan")},
         ),
         ("fit_by cannot be cropp (did you mean crop?)", picture, {"fit_by": "cropp"}),
-        ("the model has no domain 1 to translate into (known: flat, high_contrast)", picture, {"domain": 1}),
+        ("the model cannot translate into a domain 1 (known: flat, high_contrast)", picture, {"domain": 1}),
     ):
         with pytest.raises(UsageError) as error:
             model(given, **{"domain": "flat", **keys})
@@ -203,7 +203,7 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     assert str(data_error.value) == f"{tmp_path / 'nothing.png'} cannot be used as a picture: no such file or directory"
     with pytest.raises(UsageError) as error:
         model(picture, domain="flatt")
-    assert str(error.value) == "the model has no domain flatt to translate into (did you mean flat?)"
+    assert str(error.value) == "the model cannot translate into a domain flatt (did you mean flat?)"
     with pytest.raises(UsageError) as error:
         model(picture)
     assert str(error.value) == "name a domain: flat, high_contrast"
@@ -215,8 +215,8 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     with pytest.raises(UsageError) as error:
         i2i.load(tmp_path / "nothing")
     assert str(error.value) == (
-        f"there is no model {tmp_path / 'nothing'}: name a folder that i2i export wrote, a "
-        f"run's, or OWNER/MODEL on a hub"
+        f"there is no model {tmp_path / 'nothing'}; name a folder that i2i export wrote, the "
+        f"folder of a run, or OWNER/MODEL on a hub"
     )
 
 

@@ -30,10 +30,10 @@ def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
     assert (pixels(model(picture)) == pixels(to_picture(x_fake[0]))).all()
     with pytest.raises(UsageError) as error:
         model(picture, reference=picture)
-    assert str(error.value) == "the model takes no styles from references; leave the reference out"
+    assert str(error.value) == "the model cannot take styles from references; leave the reference out"
     with pytest.raises(UsageError) as error:
         model(picture, psi=0.5)
-    assert str(error.value) == "psi leads to the mean of styles from latents, and the model has none; leave it out"
+    assert str(error.value) == "psi needs the mean of styles from latents, and the model has none; leave psi out"
     with pytest.raises(UsageError):
         style_map(model, "high_contrast", 3, 1.0)
 
@@ -50,9 +50,9 @@ def test_a_model_that_has_only_references_has_no_psi(tiny_run, drawings):
     for keys, said in (
         (
             {"reference": picture, "psi": 0.5},
-            "psi leads to the mean of styles from latents, and the model has none; leave it out",
+            "psi needs the mean of styles from latents, and the model has none; leave psi out",
         ),
-        ({"seed": 1}, "the model takes no styles from latents; name a reference"),
+        ({"seed": 1}, "the model cannot make styles from latents; name a reference"),
     ):
         with pytest.raises(UsageError) as error:
             alone(picture, domain="flat", **keys)

@@ -1,1 +1,1 @@
-"""A page in the browser that translates pictures with a trained model; needs the extra `demo`."""
+"""The web page that translates pictures with a model; needs the extra `demo`."""

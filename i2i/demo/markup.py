@@ -1,4 +1,4 @@
-"""What stands in the page as HTML. Pictures are part of it, so that no translation is ever a file here."""
+"""HTML of the page. Pictures are embedded, so that no translation is written to a file."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from PIL import Image
 
 
 def translated(source: Image.Image, made: Image.Image, domain: str, name: str) -> str:
-    """Source and translation beside one another, and the download as `name`-`domain`.png."""
+    """Show source and translation side by side, with a download link for `name`-`domain`.png."""
     pair = figures(
         [
-            (source, "your picture", "Your picture, as the model sees it"),
+            (source, "your picture", "Your picture, resized for the model"),
             (made, domain, f"Your picture translated into {domain}"),
         ]
     )
@@ -25,7 +25,7 @@ def translated(source: Image.Image, made: Image.Image, domain: str, name: str) -
 
 
 def figures(pictures: list[tuple[Image.Image, str, str]]) -> str:
-    """Pictures, each with a caption and a text for those who do not see it."""
+    """Show pictures, each with a caption and an alternative text."""
     return (
         '<div class="pictures">'
         + "".join(
@@ -36,8 +36,8 @@ def figures(pictures: list[tuple[Image.Image, str, str]]) -> str:
     )
 
 
-def to_choose(label: str, name: str, pictures: dict[int, Image.Image], chosen: int) -> str:
-    """Pictures to choose one from, as radio buttons: one stop for the keyboard, then arrows."""
+def style_buttons(label: str, name: str, pictures: dict[int, Image.Image], chosen: int) -> str:
+    """Show pictures as radio buttons: Tab reaches the group, arrow keys choose one."""
     return (
         f'<fieldset><legend>{label}</legend><div class="grid">'
         + "".join(
@@ -49,13 +49,13 @@ def to_choose(label: str, name: str, pictures: dict[int, Image.Image], chosen: i
     )
 
 
-def nothing(sentence: str) -> str:
-    """In the place of what is not there yet."""
-    return f'<p class="nothing">{html.escape(sentence)}</p>'
+def placeholder(sentence: str) -> str:
+    """Show a sentence in place of missing content."""
+    return f'<p class="placeholder">{html.escape(sentence)}</p>'
 
 
-def said(problem: str) -> str:
-    """What is wrong with what was brought; read out at once."""
+def alert(problem: str) -> str:
+    """Show a problem with an upload; screen readers announce it at once."""
     return f'<p role="alert">{html.escape(problem)}</p>'
 
 

@@ -1,4 +1,4 @@
-"""The page: what stands where, and what happens when something is changed."""
+"""The page: its layout and its event handlers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from i2i import Translator
-from i2i.demo.markup import figures, nothing, said, to_choose, translated
+from i2i.demo.markup import alert, figures, placeholder, style_buttons, translated
 from i2i.demo.visit import SEEDS, Choice, Visit
 from i2i_core.errors import DataError, I2IError
 
 LATENTS, REFERENCE = "latents", "a reference"
 FORGET = 60
-"""Seconds after which an upload that was never read is deleted; others are as soon as they are read."""
+"""Seconds after which an unread upload is deleted; a read upload is deleted at once."""
 PATIENCE = 0.5
-"""Seconds after which what there is of a grid is shown."""
+"""Seconds after which an unfinished grid is shown."""
 FIRST = "The translation appears here."
 CHOSEN = "element.addEventListener('change', event => trigger('select', {seed: event.target.value}))"
 QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
 BUSY = {**QUIET, "show_progress": "minimal"}
 LIVE = {**QUIET, "trigger_mode": "always_last"}
-"""How events run: unseen, with a spinner, and with the newest of many while a slider moves."""
+"""Options of events: without a progress indicator, with one, and with only the latest event of a moving slider."""
 
 
 def build(model: Translator) -> gr.Blocks:
-    """The page for a model. What a visitor brings is kept in memory until the page is closed."""
+    """Build the page for a model. Pictures of a visitor are kept in memory until the page is closed."""
     page = gr.Blocks(
         title=f"i2i: {model.model.name}", analytics_enabled=False, fill_width=True, delete_cache=(FORGET, FORGET)
     )
@@ -42,7 +42,7 @@ def build(model: Translator) -> gr.Blocks:
 
 
 class Page:
-    """Its parts, in the order in which the keyboard reaches them."""
+    """The parts of the page, in keyboard order."""
 
     def __init__(self, model: Translator) -> None:
         self.model, self.visit = model, gr.State()
@@ -55,11 +55,11 @@ class Page:
                 elem_id="about",
             )
             with gr.Column(elem_id="picture"):
-                self.picture, self.said = drop("Picture")
-            self.result = gr.HTML(nothing(FIRST), elem_id="result")
+                self.picture, self.problem = drop("Picture")
+            self.result = gr.HTML(placeholder(FIRST), elem_id="result")
             with gr.Column(elem_id="choices"):
                 self.domain = gr.Radio(
-                    [*model.targets], value=model.targets[-1], label="Into", visible=len(model.targets) > 1
+                    [*model.targets], value=model.targets[-1], label="Target domain", visible=len(model.targets) > 1
                 )
                 self.first = Picker(self, 0, "Style", guides)
                 self.psi = gr.Slider(
@@ -67,8 +67,8 @@ class Page:
                     1,
                     1,
                     step=0.05,
-                    label="Distance from the mean style, ψ",
-                    info="0: the domain's mean style. 1: styles as the model makes them.",
+                    label="Truncation ψ",
+                    info="0: the mean style of the domain. 1: the style as the model makes it.",
                     visible=bool(model.guides.get("latent")),
                 )
                 self.blend = gr.Checkbox(label="Blend with a second style", visible=bool(guides))
@@ -78,7 +78,7 @@ class Page:
                     )
                     self.second = Picker(self, 1, "Second style", guides)
                 with gr.Accordion("Masks", open=False, visible="masks" in model.model.config.tensors):
-                    self.masks = gr.HTML(nothing("Where the model keeps the picture's edges appears here."))
+                    self.masks = gr.HTML(placeholder("The masks of the model appear here."))
         self._connect(second)
 
     def _connect(self, second: gr.Column) -> None:
@@ -95,7 +95,7 @@ class Page:
         brought = self.picture.input(
             self._bring,
             [self.picture, self.visit],
-            [self.visit, self.picture, self.said, self.masks],
+            [self.visit, self.picture, self.problem, self.masks],
             preprocess=False,
             **BUSY,
         )
@@ -111,14 +111,14 @@ class Page:
         visit = visit or Visit(self.model)
         problem = received(upload, visit.bring)
         masks = [
-            (mask, f"mask {n}", f"Your picture in grey; what mask {n} covers is orange")
+            (mask, f"mask {n}", f"Your picture in grey, with the area of mask {n} in orange")
             for n, mask in enumerate(visit.masks() if visit.ready else [], 1)
         ]
         return visit, None, problem, figures(masks)
 
     def _show(self, visit: Visit | None, domain: str, psi: float, blend: bool, share: float, *chosen: Any) -> str:
         if visit is None or not visit.ready:
-            return nothing(FIRST)
+            return placeholder(FIRST)
         choices = [
             Choice(slot, seed, guide == REFERENCE)
             for slot, (guide, seed) in enumerate(zip(chosen[::2], chosen[1::2], strict=True))
@@ -126,25 +126,27 @@ class Page:
         try:
             made = visit.translation(domain, psi, choices if blend else choices[:1], share)
         except I2IError as error:
-            return nothing(str(error))
+            return placeholder(str(error))
         return translated(visit.source, made, domain, visit.name)
 
 
 class Picker:
-    """Where a style comes from, and which it is: one of a grid of latents' styles, or that of a reference."""
+    """The choice of a style: one of a grid of styles from latents, or the style of a reference."""
 
     def __init__(self, page: Page, slot: int, label: str, guides: list[str]) -> None:
         self.page, self.slot, self.label = page, slot, label
         self.seed, self.start = gr.State(slot), gr.State(0)
         self.guide = gr.Radio(guides, value=next(iter(guides), None), label=f"{label} from", visible=len(guides) > 1)
         with gr.Column(visible=guides[:1] == [LATENTS], elem_classes="parts") as self.latents:
-            self.grid = gr.HTML(nothing("Styles to choose from appear here."), elem_classes="styles", js_on_load=CHOSEN)
-            self.others = gr.Button("Other styles", size="md")
+            self.grid = gr.HTML(
+                placeholder("Choose a style here after you add a picture."), elem_classes="styles", js_on_load=CHOSEN
+            )
+            self.others = gr.Button("More styles", size="md")
         with gr.Column(visible=guides[:1] == [REFERENCE], elem_classes="parts") as self.reference:
-            self.picture, self.said = drop("Reference" if slot == 0 else "Second reference")
+            self.picture, self.problem = drop("Reference" if slot == 0 else "Second reference")
 
     def connect(self, brought: Any, show: dict[str, Any]) -> Any:
-        """Make its parts act; the grid follows after `brought`. Returns what to act after the grid."""
+        """Connect its event handlers; the grid is drawn after `brought`. Returns the event to follow the grid."""
         page = self.page
         draw = {
             "fn": self._draw,
@@ -161,14 +163,14 @@ class Picker:
             **QUIET,
         ).then(**show, **QUIET)
         self.picture.input(
-            self._bring, [self.picture, page.visit], [page.visit, self.picture, self.said], preprocess=False, **BUSY
+            self._bring, [self.picture, page.visit], [page.visit, self.picture, self.problem], preprocess=False, **BUSY
         ).then(**show, **QUIET)
         return brought.then(**draw, **BUSY)
 
     def _draw(
         self, visit: Visit | None, domain: str, psi: float, blend: bool, guide: str | None, seed: int, start: int
     ) -> Iterator[Any]:
-        """The grid; while a large model makes it, the part that is there."""
+        """Draw the grid; yields unfinished grids if the model is slow."""
         if visit is None or not visit.ready or guide != LATENTS or (self.slot and not blend):
             yield gr.skip()
             return
@@ -176,7 +178,7 @@ class Picker:
         for n in range(start, start + SEEDS):
             made[n] = visit.translation(domain, psi, [Choice(self.slot, n)])
             if time.monotonic() - shown > PATIENCE or len(made) == SEEDS:
-                yield to_choose(self.label, f"style-{self.slot}", made, seed)
+                yield style_buttons(self.label, f"style-{self.slot}", made, seed)
                 shown = time.monotonic()
 
     def _choose(self, event: gr.EventData) -> int:
@@ -189,12 +191,12 @@ class Picker:
         problem = received(upload, lambda file, _: visit.bring_reference(self.slot, file))
         if self.slot not in visit.references:
             return visit, None, problem
-        shown = figures([(visit.references[self.slot], "", "The reference, as the model sees it")])
+        shown = figures([(visit.references[self.slot], "", "The reference, resized for the model")])
         return visit, None, problem + shown
 
 
 def drop(label: str) -> tuple[gr.Image, gr.HTML]:
-    """Where pictures are dropped, pasted or taken, and what is then said. It never shows one: it lets go of it."""
+    """Make an input for a picture, and an output for its problems. The input never shows the picture."""
     picture = gr.Image(
         sources=["upload", "clipboard", "webcam"],
         type="filepath",
@@ -204,23 +206,23 @@ def drop(label: str) -> tuple[gr.Image, gr.HTML]:
         buttons=[],
         elem_classes="drop",
     )
-    return picture, gr.HTML(elem_classes="said")
+    return picture, gr.HTML(elem_classes="problem")
 
 
 def received(upload: dict[str, Any], take: Callable[[Path, str], bool]) -> str:
-    """Give an upload to `take` and delete it; what to say of one that is no picture, or not such as it should be.
+    """Pass an upload to `take`, delete it, and return HTML with its problem, if there is one.
 
-    Raises PermissionError for a path that no upload has: a request may name any, and it would be shown and deleted.
+    Raises PermissionError for a path outside the folder of uploads: a request may name any path of this machine.
     """
     file, name = Path(upload["path"]).resolve(), upload.get("orig_name") or "The picture"
     if not file.is_relative_to(Path(get_upload_folder()).resolve()):
-        raise PermissionError(f"{file} is no upload")
+        raise PermissionError(f"{file} is not an upload")
     try:
         known = take(file, name)
     except DataError as error:
-        return said(str(error).replace(str(file), name))
+        return alert(str(error).replace(str(file), name))
     finally:
         file.unlink(missing_ok=True)
         with suppress(OSError):
             file.parent.rmdir()
-    return "" if known else said(f"No face is found in {name}, and the model was trained on faces.")
+    return "" if known else alert(f"No face was found in {name}, but the model was trained on faces.")

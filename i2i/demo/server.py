@@ -1,4 +1,4 @@
-"""Who may see the page: this machine. What it may load: nothing from elsewhere. What stays: nothing."""
+"""The server of the page: it serves only this machine, loads nothing from other sites and keeps no data."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval'; img-src 'self' data: blob:; media-src 'self' blob:; "
     "worker-src 'self' blob:; font-src 'self' data:; frame-ancestors 'none'"
 )
-"""With it the browser itself refuses whatever would come from, or go to, elsewhere."""
+"""The content security policy: the browser refuses to load from, or send to, other sites."""
 
 
 def serve(model: Translator, port: int | None, opened: Callable[[str], None]) -> None:
-    """Show the page for a model until Ctrl-C or SIGTERM; calls `opened` with its address.
+    """Serve the page for a model until Ctrl-C or SIGTERM; calls `opened` with its address.
 
-    port: by default a free one. Raises UsageError for one that cannot be had.
+    port: by default a free port. Raises UsageError for a port that cannot be used.
     """
     with socket.socket() as listening, tempfile.TemporaryDirectory(prefix="i2i-demo-") as uploads:
-        if os.name == "posix":  # on Windows this would share the port of another program
+        if os.name == "posix":  # on Windows this option would share the port with another program
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((HOST, port or 0))
-            listening.listen()  # before anyone is told the address
+            listening.listen()  # before the address is announced
         except OSError as error:
             raise UsageError(
-                f"port {port} cannot be had ({error.strerror}); choose another with --port, or leave it out"
+                f"port {port} cannot be used ({error.strerror}); choose another with --port, or leave --port out"
             ) from None
         for name in [name for name in os.environ if name.startswith("GRADIO_")]:
-            del os.environ[name]  # which could open folders, or turn on what is off here
+            del os.environ[name]  # they could open folders, or enable features that are disabled here
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
-        for name in ("SIGTERM", "SIGHUP"):  # so that uploads are deleted then, too; Windows has no SIGHUP
+        for name in ("SIGTERM", "SIGHUP"):  # uploads are deleted then, too; Windows has no SIGHUP
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.default_int_handler)
         server = uvicorn.Server(
@@ -63,8 +63,8 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
 
 
 def application(model: Translator, port: int) -> FastAPI:
-    """The page as an ASGI application."""
-    import gradio as gr  # which makes its folder as soon as it is imported
+    """Build the page as an ASGI application."""
+    import gradio as gr  # creates its folder when imported
 
     from i2i.demo.page import build
 
@@ -80,14 +80,14 @@ def application(model: Translator, port: int) -> FastAPI:
         body_text_color_subdued="*neutral_500",
         block_info_text_color="*neutral_500",
         block_title_text_color="*neutral_700",
-    )  # the default's contrast is below 4.5
+    )  # the contrast of the default colours is below 4.5
     page = build(model)
-    page.has_launched = page.is_running = True  # else a request may name any file, which gradio copies and gives out
+    page.has_launched = page.is_running = True  # otherwise a request could make gradio copy and serve any file
     app = FastAPI(
         **NO_DOCS,
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
-            Middleware(OnlyHere, port=port),
+            Middleware(SameOriginOnly, port=port),
         ],
     )
     gr.mount_gradio_app(
@@ -111,8 +111,8 @@ def application(model: Translator, port: int) -> FastAPI:
     return app
 
 
-class OnlyHere:
-    """Refuses requests that another site's page makes, and tells the browser to load nothing from elsewhere."""
+class SameOriginOnly:
+    """Middleware that refuses requests from pages of other sites, and sends the content security policy."""
 
     def __init__(self, app: ASGIApp, port: int) -> None:
         self.app, self.origins = app, {f"http://{host}:{port}".encode() for host in (HOST, "localhost")}
@@ -125,6 +125,6 @@ class OnlyHere:
 
         origin = dict(scope.get("headers", ())).get(b"origin")
         if origin is not None and origin not in self.origins:
-            await PlainTextResponse("not from another site", 403)(scope, receive, send)
+            await PlainTextResponse("requests from other sites are refused", 403)(scope, receive, send)
         else:
             await self.app(scope, receive, guarded)

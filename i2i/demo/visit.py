@@ -1,4 +1,4 @@
-"""What a visitor of the page has brought, and the pictures that a model makes of it. Knows nothing of the page."""
+"""Pictures of a visitor and their translations, independent of the page."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from i2i import Style, Translator
 from i2i_core.errors import UsageError
 
 SEEDS = 8
-"""Styles from latents to choose from at a time."""
+"""The number of styles from latents in a grid."""
 MASK_COLOUR = np.array([255, 64, 0])
 _one_at_a_time = threading.Lock()
-"""A page has one model; between two translations others may have theirs."""
+"""Lock of the model, which all visitors share."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Where a style comes from: latents drawn with `seed`, or the reference that the visitor brought for it."""
+    """The source of a style: a latent drawn with `seed`, or an uploaded reference."""
 
     slot: int = 0
-    """0 for the style, 1 for the one to blend it with."""
+    """0 for the first style, 1 for the second style of a blend."""
     seed: int = 0
     reference: bool = False
 
 
 class Visit:
-    """A picture and its references, as the model sees them; nothing of the files they came in is kept."""
+    """A picture and its references at the size of the model; the uploaded files are not kept."""
 
     def __init__(self, model: Translator) -> None:
         self.model = model
@@ -41,7 +41,7 @@ class Visit:
         self.style = lru_cache(maxsize=64)(self._style)
 
     def bring(self, file: Path, name: str) -> bool:
-        """The picture to translate; whether it is such as the model knows (a face, say). Raises DataError."""
+        """Set the picture to translate; returns False if the model needs a face and finds none. Raises DataError."""
         sources = self.model.sources([file])
         with _one_at_a_time:
             self.name, self.sources = Path(name).stem, sources
@@ -49,20 +49,20 @@ class Visit:
             return not self.model.without_face(sources.x_real)
 
     def bring_reference(self, slot: int, file: Path) -> bool:
-        """A picture whose style to take; whether it is such as the model knows. Raises DataError."""
+        """Set the reference of a style; returns False if the model needs a face and finds none. Raises DataError."""
         reference = self.model.sources([file], "stretch")
-        with _one_at_a_time:  # else a translation under way would remember the style of the one before
+        with _one_at_a_time:  # a running translation must not cache the style of the old reference
             (self.references[slot],) = reference.pictures()
             self.style.cache_clear()
             return not self.model.without_face(reference.x_real)
 
     @property
     def ready(self) -> bool:
-        """Whether there is a picture to translate."""
+        """True if there is a picture to translate."""
         return hasattr(self, "sources")
 
     def translation(self, domain: str, psi: float, choices: list[Choice], share: float = 0.0) -> Image.Image:
-        """The picture in a style, or on the way (`share` of it) from one to a second; raises UsageError."""
+        """Translate the picture into a style, or into a blend with a share of a second style; raises UsageError."""
         with _one_at_a_time:
             first, *others = (self.style(domain, psi, choice) for choice in choices)
             style = first.towards(others[0], share) if others else first
@@ -73,11 +73,11 @@ class Visit:
         if not choice.reference:
             return self.model.styles(domain, seeds=[choice.seed], psi=psi)[0]
         if choice.slot not in self.references:
-            raise UsageError(f"Add a reference: a picture of {domain} whose style to take.")
+            raise UsageError(f"Add a reference: a picture of the domain {domain}.")
         return self.model.styles(domain, references=[self.references[choice.slot]], psi=psi)[0]
 
     def masks(self) -> list[Image.Image]:
-        """The picture in grey under each of the model's masks; none for a model without."""
+        """Draw the picture in grey with each mask of the model; returns no pictures for a model without masks."""
         if "masks" not in self.model.model.config.tensors:
             return []
         with _one_at_a_time:
@@ -85,7 +85,7 @@ class Visit:
         return [self._under(mask) for mask in ([masks] if isinstance(masks, torch.Tensor) else masks)]
 
     def _under(self, mask: torch.Tensor) -> Image.Image:
-        """mask: (1, 1, any, any) in [0, 1]."""
+        """Draw one mask, of shape (1, 1, any, any) and in [0, 1]."""
         size = self.model.image_size
         share = torch.nn.functional.interpolate(mask.float(), size=size, mode="bilinear", align_corners=False)
         ((left, top, right, bottom),) = self.sources.boxes

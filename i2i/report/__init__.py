@@ -1,1 +1,1 @@
-"""A page about a run, made from its folder without torch."""
+"""Reports of runs as HTML pages, made from the folder of a run without torch."""

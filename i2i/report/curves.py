@@ -1,4 +1,4 @@
-"""Numbers over steps: charts, which the page's script draws, each with the table that names its lines."""
+"""Charts of numbers over steps, which the page's script draws, each with a table of its lines."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from i2i.report.run_report import RunReport
 from i2i_core.interfaces import Schedule
 
 Chart = dict[str, Any]
-"""What the script reads: `lines` over the steps `x`, drawn from step 0 to `last`; a `strip` of weights below them."""
+"""Data for the script: `lines` over the steps `x`, from step 0 to `last`, and a `strip` of weights below them."""
 
 
 def losses(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
-    """A chart for each phase, then one for each other group of numbers that hooks logged."""
+    """Yield a section with a chart for each phase, and one for each other group of logged numbers."""
     numbers = report.losses.thinned()
     groups: dict[str, dict[str, list[float | None]]] = {phase: {} for phase in report.recipe.phases}
     for name, values in numbers.columns.items():
@@ -27,7 +27,11 @@ def losses(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
         control = tag("label", tag("input", type="checkbox", id="logarithmic"), " logarithmic", class_="switch")
         yield section(
             "Losses",
-            tag("p", f"Before their weights: faint as logged, strong smoothed.{note}", class_="note"),
+            tag(
+                "p",
+                f"Losses without their weights. Faint lines: logged values. Strong lines: smoothed values.{note}",
+                class_="note",
+            ),
             control,
             tag("div", *figures, class_="charts"),
         )
@@ -49,14 +53,14 @@ def _phase(report: RunReport, charts: list[Chart], group: str, numbers: Numbers,
     rows = []
     for name, values in columns.items():
         weight, every = weights.get(name, (None, 1))
-        said = f"{weight or ''}" + (f", every {every} steps" if every > 1 else "")
-        rows.append((name, _ends(values), [said] if phase else []))
+        text = f"{weight or ''}" + (f", every {every} steps" if every > 1 else "")
+        rows.append((name, _ends(values), [text] if phase else []))
     trains = f"trains {', '.join(phase.train)}" if phase else "logged by a hook"
     return _figure(charts, chart, group or "other", trains, rows, ["weight"] if phase else [])
 
 
 def rates(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
-    """Each learning rate over the whole run, with the networks that have it."""
+    """Yield a section with each learning rate over the whole run, and the networks that use it."""
     networks = dict.fromkeys(name for phase in report.recipe.phases.values() for name in phase.train)
     rates: dict[str, tuple[Schedule, list[str]]] = {}
     for name in networks:
@@ -82,20 +86,20 @@ def rates(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
 
 
 def speed(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
-    """Pictures a second as a curve; seconds and memory in its table."""
+    """Yield a section with pictures per second as a curve, and seconds and memory in its table."""
     numbers, batch, env = report.speed.thinned(), report.recipe.data.batch_size, report.env
     seconds, memory = (numbers.columns.get(name, []) for name in ("seconds", "memory"))
     if any(seconds):
         whose = f"of tensors on the {env['device']}" if env.get("device", "cpu") != "cpu" else "of the process"
-        whose += ", in the first of several processes" * (env.get("world_size", 1) > 1)
+        whose += ", in the first process" * (env.get("world_size", 1) > 1)
         lines = {
-            "pictures a second": [batch / value if value else None for value in seconds],
-            "seconds a step": seconds,
+            "pictures per second": [batch / value if value else None for value in seconds],
+            "seconds per step": seconds,
             "peak memory in GB": [value / 1e9 if value else None for value in memory],
         }
         note = (
-            "Between two logged steps, with whatever else was done meanwhile: pictures drawn, checkpoints saved. "
-            f"Memory is that {whose}."
+            "Average between two logged steps, including the time to draw pictures and save checkpoints. "
+            f"Memory: the peak {whose}."
         )
         yield section(
             "Speed",
@@ -119,7 +123,7 @@ def _figure(
     rows: list[tuple[str, tuple[str, str], list[str]]],
     more: list[str],
 ) -> Element:
-    """A chart, which a script draws, and the table that names its lines: its last column follows the pointer."""
+    """Make a chart, which the script draws, and the table of its lines, whose last column follows the pointer."""
     charts.append(chart)
     head = tag(
         "tr",
@@ -137,7 +141,7 @@ def _figure(
                 name,
                 scope="row",
             ),
-            *(tag("td", said) for said in extra),
+            *(tag("td", text) for text in extra),
             tag("td", ends[0], class_="number"),
             tag("td", ends[1], class_="number now"),
         )
@@ -153,12 +157,12 @@ def _lines(columns: Mapping[str, Sequence[float | None]]) -> list[Chart]:
 
 
 def _short(value: float | None) -> float | None:
-    """Four digits are enough to draw."""
+    """Round to four digits, which are enough for a chart."""
     return None if value is None else float(f"{value:.4g}")
 
 
 def _spread(last: int) -> list[int]:
-    """Steps from 0 to the last, as many as are drawn."""
+    """Return at most 401 evenly spaced steps from 0 to the last."""
     n = min(last, 400)
     return sorted({round(i * last / max(n, 1)) for i in range(n + 1)})
 
@@ -169,7 +173,7 @@ def _ends(values: list[float | None]) -> tuple[str, str]:
 
 
 def number(value: object) -> str:
-    """A number with four digits, anything else as Python says it."""
+    """Format a number with four digits, and other values with str."""
     if isinstance(value, float):
         return f"{value:.4g}".replace("e-0", "e-") if abs(value) < 1e6 else f"{value:,.0f}"
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""HTML as elements, so that whatever a run says is text and never markup."""
+"""HTML elements, which escape all text from a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Child: TypeAlias = "Element | str | None"
 
 
 def tag(name: str, /, *children: Child, **attributes: object) -> Element:
-    """An element; attributes may end in _ where Python has the word, and have _ for -. None is left out."""
+    """Make an element. In names of attributes, a trailing _ is removed and _ becomes -; None values are omitted."""
     element = Element(
         name, {key.rstrip("_").replace("_", "-"): str(value) for key, value in attributes.items() if value is not None}
     )
@@ -28,18 +28,18 @@ def tag(name: str, /, *children: Child, **attributes: object) -> Element:
 
 
 def section(name: str, *children: Child) -> Element:
-    """A part of the page, to which its contents lead."""
+    """Make a section of the page, to which the table of contents links."""
     return tag("section", tag("h2", name), *children, id=name.lower().replace(" ", "-"))
 
 
 def data(name: str, value: object) -> Element:
-    """JSON for scripts to read. A script's text is not escaped, so that nothing in it may look like a tag."""
+    """Embed JSON for scripts. HTML does not escape the text of a script, so the JSON must not contain <."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     return tag("script", text, type="application/json", id=name)
 
 
 def document(title: str, style: str, script: str, *body: Child) -> str:
-    """A whole page that may load nothing, and run and be styled by nothing but `script` and `style`."""
+    """Make a page whose content security policy allows only this `style` and `script`, and no other resources."""
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
         f"base-uri 'none'; form-action 'none'"

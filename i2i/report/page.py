@@ -1,4 +1,4 @@
-"""The page about a run: its sections, in the order in which a person asks."""
+"""The report page of a run, section by section."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from i2i_core.errors import DataError
 
 ASSETS = Path(__file__).parent
 WIDE, MOST_WIDE, MOST_HIGH = 700, 1200, MOST_SIDE[".webp"]
-"""Up to this many pixels wide, pictures are shown at twice their size; larger ones than the others are made smaller."""
+"""Pictures up to WIDE pixels wide are shown at twice their size; those above the other limits are reduced."""
 
 
 def page(report: RunReport, warn: Callable[[str], None]) -> str:
-    """The whole page; `warn` hears of pictures that cannot be shown."""
+    """Make the whole page; `warn` is called for pictures that cannot be shown."""
     charts: list[Chart] = []
     title = report.folder.resolve().name
     sections = [
@@ -42,11 +42,11 @@ def page(report: RunReport, warn: Callable[[str], None]) -> str:
         "nav", *(tag("a", part[0].text, href=f"#{part.get('id')}") for part in sections), aria_label="Contents"
     )
     scripts = tag(
-        "noscript", tag("p", "Curves and sliders need JavaScript, of which this page runs only its own.", class_="note")
+        "noscript", tag("p", "Charts and sliders need JavaScript. This page runs only its own script.", class_="note")
     )
     written = (
-        f"Written by i2i {__version__} on {time.strftime('%Y-%m-%d at %H:%M')}. This page is one file; "
-        f"it loads nothing."
+        f"Written by i2i {__version__} on {time.strftime('%Y-%m-%d at %H:%M')}. This page is a single file "
+        f"and loads no other files."
     )
     style, script = ((ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
     return document(
@@ -62,7 +62,7 @@ def page(report: RunReport, warn: Callable[[str], None]) -> str:
     )
 
 
-# What it is, and how it went.
+# The header: the recipe and the state of the run.
 
 
 def _head(report: RunReport, title: str) -> Element:
@@ -73,7 +73,7 @@ def _head(report: RunReport, title: str) -> Element:
     facts = [
         ("steps", f"{report.step:,}", f"of {recipe.steps:,}"),
         *_pace(report),
-        ("batch", f"{recipe.data.batch_size:,}", "pictures a step"),
+        ("batch size", f"{recipe.data.batch_size:,}", "pictures per step"),
     ]
     state, when = str(status.get("status", "unknown")), str(status.get("time", ""))[:16].replace("T", " ")
     since = f" since {when}; last logged {report.logged}" if state == "running" and report.logged else f" {when}"
@@ -103,7 +103,7 @@ def _pace(report: RunReport) -> Iterator[tuple[str, ...]]:
     if seconds:
         middle = seconds[len(seconds) // 2]
         yield "per step", *_duration(middle)
-        yield "speed", f"{report.recipe.data.batch_size / middle:.3g}", "pictures a second"
+        yield "speed", f"{report.recipe.data.batch_size / middle:.3g}", "pictures per second"
     if memory:
         yield "peak memory", *decimal(round(max(memory))).split()
 
@@ -115,7 +115,7 @@ def _duration(seconds: float) -> tuple[str, str]:
     return (f"{seconds:.3g}", "s") if seconds >= 1 else (f"{1000 * seconds:.3g}", "ms")
 
 
-# Pictures over time.
+# Sample grids over time.
 
 
 def _samples(report: RunReport, warn: Callable[[str], None]) -> Iterator[Element]:
@@ -129,7 +129,7 @@ def _samples(report: RunReport, warn: Callable[[str], None]) -> Iterator[Element
 
 
 def _family(report: RunReport, family: Family, slider: str, warn: Callable[[str], None]) -> Element | None:
-    """A figure with all its pictures, of which one is shown, and a slider; without scripts, the last one."""
+    """Make a figure with the pictures of a hook and a slider that selects one; without scripts, the last is shown."""
     images = []
     for step, file in family.pictures:
         try:
@@ -162,7 +162,7 @@ def _family(report: RunReport, family: Family, slider: str, warn: Callable[[str]
         tag("input", type="range", id=slider, min=0, max=last, value=last, disabled=None if last else ""),
         class_="slider",
     )
-    few = f"{len(images)} of {family.found} pictures, evenly spread; all are in the run's folder samples."
+    few = f"{len(images)} of {family.found} pictures, evenly spaced; all are in the folder samples of the run."
     return tag(
         "figure",
         tag("figcaption", tag("h3", family.name), tag("p", _drawn(report, family.name), class_="note")),
@@ -174,9 +174,11 @@ def _family(report: RunReport, family: Family, slider: str, warn: Callable[[str]
 
 
 def _drawn(report: RunReport, family: str) -> str | None:
-    """What the pictures show, where a hook of the core drew them."""
+    """Return the caption of pictures that the hook sample_grid drew; None for other hooks."""
     drawn = [name for name, hook in report.recipe.all_hooks().items() if hook.use == "sample_grid"]
-    caption = "Held-out sources along the top; below them a row per style, its domain at the left."
+    caption = (
+        "Top row: held-out sources. Other rows: translations, one style for each row, with its domain at the left."
+    )
     return caption if family in drawn else None
 
 
@@ -186,7 +188,7 @@ def _uri(picture: Image.Image) -> str:
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-# What was measured, the recipe, versions.
+# Results, recipe and versions.
 
 
 def _measured(report: RunReport) -> Iterator[Element]:
@@ -196,7 +198,7 @@ def _measured(report: RunReport) -> Iterator[Element]:
 
 
 def _table(name: str, found: Any) -> Element:
-    """A row for each mapping of a mapping of mappings, else one for each key."""
+    """Make a table with a row for each inner mapping, or for each key if there are no inner mappings."""
     facts = found if isinstance(found, dict) else {"": found}
     if all(isinstance(row, dict) for row in facts.values()):
         rows = {row: flat(values) for row, values in facts.items()}
@@ -228,8 +230,8 @@ def _recipe(report: RunReport) -> Iterator[Element]:
         if not line.depth and not (blocks and line.origin and blocks[-1][-1].depth == 0 and blocks[-1][-1].origin):
             blocks.append([])
         blocks[-1].append(line)
-    note = "As resolved: strong is what was set, with where it comes from; faint is default."
-    switch = tag("label", tag("input", type="checkbox", id="defaults", checked=""), " defaults", class_="switch")
+    note = "The resolved recipe. Strong: values that were set, with their origin. Faint: default values."
+    switch = tag("label", tag("input", type="checkbox", id="defaults", checked=""), " show defaults", class_="switch")
     yield section(
         "Recipe",
         tag("p", note, class_="note"),
@@ -258,7 +260,7 @@ def _versions(report: RunReport) -> Iterator[Element]:
         **env.get("versions", {}),
         **{name: str(origin).rpartition("==")[2] for name, origin in plugins.items()},
         **{name: env[name] for name in ("python", "platform", "device") if name in env},
-        **{said: env[key] for key, said in (("world_size", "processes"), ("threads", "threads")) if key in env},
+        **{label: env[key] for key, label in (("world_size", "processes"), ("threads", "threads")) if key in env},
     }
     if rows:
         body = [tag("tr", tag("th", name, scope="row"), tag("td", str(value))) for name, value in rows.items()]

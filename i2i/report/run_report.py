@@ -1,4 +1,4 @@
-"""A run's folder, read for its report: nothing in it is changed, and training may go on meanwhile."""
+"""Data of a report, read from the folder of a run, which is not changed and may still be training."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from i2i_core.registry.specs import Checker, build
 
 SAMPLE = re.compile(r"step-(\d+)-(.+)\.(png|jpe?g|webp)")
 MOST_PICTURES = 30
-"""More of a family are thinned out: they would make the page slow, and show nothing more."""
+"""Maximum number of pictures of a family; more would make the page slow."""
 LINE = re.compile(r"""( *)([^:]+):(?: ((?:"(?:[^"\\]|\\.)*"|[^"])*?)  \# (.*))?""")
-"""A line of a resolved recipe: indentation, key, value, origin; the last two are missing where a section begins."""
+"""A line of a resolved recipe: indentation, key, value, origin. The first line of a section has only a key."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Pictures of one kind, by step, at most MOST_PICTURES of those that there are."""
+    """Pictures of one hook by step, at most MOST_PICTURES; `found` is the number of all pictures."""
 
     name: str
     pictures: list[tuple[int, Path]]
@@ -38,7 +38,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the resolved recipe; `origin` is "" where a section begins, `default` is whether all in it is."""
+    """A line of the resolved recipe. At the start of a section, `origin` is "" and `default` covers all of it."""
 
     depth: int
     key: str
@@ -49,7 +49,7 @@ class Line:
 
 @dataclass(frozen=True)
 class RunReport:
-    """Everything that a run's folder tells about the run."""
+    """The contents of a run's folder that a report shows."""
 
     folder: Path
     recipe: Recipe
@@ -61,18 +61,18 @@ class RunReport:
     speed: Numbers
     families: list[Family]
     logged: str
-    """When something was logged last, "2026-11-23 14:40"; "" for never."""
+    """The time of the last logged line, such as "2026-11-23 14:40"; "" without one."""
     measured: dict[str, Any]
-    """What each file in eval/ holds, by its name."""
+    """The contents of the files in eval/, by file name."""
 
     @property
     def step(self) -> int:
-        """How far the run is known to be: while it trains, as far as it has logged."""
+        """The last step that the folder records; while the run trains, the last logged step."""
         return max([int(self.status.get("step", 0)), *self.losses.steps[-1:]])
 
     @property
     def seconds(self) -> float | None:
-        """How long training took, if its speed was logged."""
+        """The duration of training; None if the speed was not logged."""
         steps, found = self.speed.steps, self.speed.columns.get("seconds", [])
         spent = [
             (now - before) * seconds
@@ -82,25 +82,25 @@ class RunReport:
         return sum(spent) or None
 
     def weights(self, phase: str) -> dict[str, tuple[Schedule | None, int]]:
-        """The schedule of each loss's weight in a phase, and the loss's period in steps."""
+        """Return the schedule of the weight and the period of each loss of a phase."""
         return {
             name: (self.schedule({"use": term.weight.use, **term.weight.params}), term.every)
             for name, term in self.recipe.terms(phase)
         }
 
     def schedule(self, written: Any) -> Schedule | None:
-        """A weight or a learning rate as a function of the step; None for a plugin's, which may be slow."""
+        """Build a schedule of the core; returns None for a plugin's, whose import may be slow."""
         checker = Checker(Plugins(installed=False), Document(str(self.folder / "recipe.yaml")))
         spec = checker.check("schedule", schedule(written), ())
         return build(spec, {}) if spec is not None and not checker.problems else None
 
 
 def read(folder: Path) -> RunReport:
-    """Raises UsageError for a folder that holds no run, RecipeError for one whose recipe.yaml cannot be read."""
+    """Read a run's folder; raises UsageError if it is not a run, RecipeError if its recipe.yaml cannot be read."""
     if not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} holds no run to report: it has no recipe.yaml")
+        raise UsageError(f"{folder} is not the folder of a run: it has no recipe.yaml")
     if (folder / "config.json").is_file():
-        raise UsageError(f"{folder} is a model; name the folder of the run that it was exported from")
+        raise UsageError(f"{folder} is a model; name the folder of the run from which it was exported")
     recipe = load_recipe(folder / "recipe.yaml")
     text = (folder / "recipe.yaml").read_text(encoding="utf-8")
     manifests = sorted(folder.glob("checkpoints/step-*/manifest.json"))
@@ -121,7 +121,7 @@ def read(folder: Path) -> RunReport:
 
 
 def _json(path: Path) -> Any:
-    """What a file holds; None where it cannot be read."""
+    """Read a JSON file; returns None if it cannot be read."""
     with suppress(OSError, ValueError, RecursionError):
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -146,13 +146,13 @@ def _families(folder: Path) -> list[Family]:
 
 
 def _thinned(pictures: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    """The first, the last, and what is evenly between them."""
+    """Select the first, the last, and evenly spaced pictures between them."""
     last, n = len(pictures) - 1, min(len(pictures), MOST_PICTURES)
     return [pictures[round(i * last / max(n - 1, 1))] for i in range(n)]
 
 
 def _recipe_lines(text: str) -> list[Line]:
-    """From the last line to the first, since a section is default where all that follows in it is."""
+    """Parse a recipe from its last line to its first: a section is default if all its lines are."""
     lines: list[Line] = []
     defaults: dict[int, bool] = {}
     for written in reversed(text.splitlines()):
@@ -167,7 +167,7 @@ def _recipe_lines(text: str) -> list[Line]:
 
 
 def flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, with the keys on the way joined by spaces."""
+    """Flatten nested mappings, with keys joined by spaces."""
     found: dict[str, Any] = {}
     for key, value in facts.items():
         found |= flat(value, f"{prefix}{key} ") if isinstance(value, Mapping) else {f"{prefix}{key}": value}

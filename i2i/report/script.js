@@ -1,6 +1,6 @@
 "use strict";
 
-// Samples: a slider shows one picture of its family.
+// Sample grids: a slider selects one picture of its family.
 
 for (const figure of document.querySelectorAll(".family")) {
   const slider = figure.querySelector("input"), pictures = figure.querySelectorAll("img");
@@ -12,10 +12,10 @@ for (const figure of document.querySelectorAll(".family")) {
     return step;
   };
   slider.addEventListener("input", () => point(show()));
-  show(); // a browser may remember where the slider was
+  show(); // a browser may restore the position of the slider
 }
 
-// Charts: lines over steps, drawn anew for every width.
+// Charts: lines over steps, redrawn when the width changes.
 
 const charts = JSON.parse(document.getElementById("charts").textContent);
 const plots = [...document.querySelectorAll(".plot")].map((box) => ({ box, ...charts[box.dataset.chart] }));
@@ -29,7 +29,7 @@ function element(parent, name, attributes, text) {
   return made;
 }
 
-// Round numbers between two others, about as many as asked for: 1, 2 or 5 times a power of ten apart.
+// Return about `count` round numbers between two limits, spaced by 1, 2 or 5 times a power of ten.
 function ticks(low, high, count) {
   const rough = (high - low) / count, power = 10 ** Math.floor(Math.log10(rough));
   const gap = power * [1, 2, 5, 10].find((factor) => factor * power >= 0.7 * rough);
@@ -44,14 +44,14 @@ function decades(low, high) {
   return found.filter((value) => value >= 10 ** low && value <= 10 ** high);
 }
 
-function said(value) {
+function format(value) {
   if (value === null || value === undefined) return "";
   const size = Math.abs(value);
   if (size && (size < 1e-4 || size >= 1e6)) return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
   return Number(value.toPrecision(4)).toLocaleString("en", { maximumFractionDigits: 6 });
 }
 
-// A mean over neighbours, weighted by a bell curve; it has no lag, and none of few points.
+// Smooth with a Gaussian kernel, which has no lag; return short series unchanged.
 function smooth(values) {
   const width = values.length / 40;
   if (width < 1) return values;
@@ -103,7 +103,7 @@ function draw(plot) {
     element(svg, "line", { class: "rule", x1: LEFT, x2: right, y1: at, y2: at });
     element(svg, "text", { x: LEFT - 8, y: at + 4, "text-anchor": "end" }, text);
   };
-  for (const value of logarithmic ? decades(low, high) : ticks(low, high, 4)) level(value, y(value), said(value));
+  for (const value of logarithmic ? decades(low, high) : ticks(low, high, 4)) level(value, y(value), format(value));
   const marks = ticks(0, last, Math.max(2, Math.min(8, width / 90))).filter(Number.isInteger);
   for (const step of marks) {
     const end = x(step) > right - 12;
@@ -118,7 +118,7 @@ function draw(plot) {
     const base = height - BOTTOM, [least, most] = range(plot.strip.lines, false);
     const at = (value) => base - ((value - least) / (most - least)) * STRIP;
     element(svg, "text", { x: LEFT, y: base - STRIP - 8 }, "weight");
-    for (const value of new Set([least, 0, most])) level(value, at(value), said(value));
+    for (const value of new Set([least, 0, most])) level(value, at(value), format(value));
     for (const line of plot.strip.lines) {
       const n = plot.lines.findIndex((other) => other.name === line.name);
       element(svg, "path", { class: `c${n % 8}`, d: path(plot.strip.x, line.y, x, at) });
@@ -130,7 +130,7 @@ function draw(plot) {
   box.replaceChildren(svg);
 }
 
-// Every chart shows the same step: where the pointer is, or the slider of the samples.
+// Mark the same step in every chart: that of the pointer, or of a slider of sample grids.
 function point(step) {
   for (const plot of plots) {
     const table = plot.box.parentElement, cells = table.querySelectorAll("td.now"), head = table.querySelector("th.now");
@@ -141,7 +141,7 @@ function point(step) {
     plot.cursor.setAttribute("visibility", shown ? "visible" : "hidden");
     if (shown) for (const end of ["x1", "x2"]) plot.cursor.setAttribute(end, plot.place(plot.x[nearest]));
     head.textContent = shown ? `at ${plot.x[nearest].toLocaleString("en")}` : plot.kept.head;
-    cells.forEach((cell, n) => { cell.textContent = shown ? said(plot.lines[n].y[nearest]) : plot.kept.cells[n]; });
+    cells.forEach((cell, n) => { cell.textContent = shown ? format(plot.lines[n].y[nearest]) : plot.kept.cells[n]; });
   }
 }
 
