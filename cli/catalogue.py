@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import yaml
 
 from i2i_core.errors import PluginError
@@ -127,7 +128,7 @@ def render(path: Path) -> str:
 
 
 def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
-    """Return the components of a plugin, and its recipes, each with the plugins that it needs."""
+    """Return the components of a plugin, its recipes, each with the plugins that it needs, subcommands and formats."""
     (row,) = (row for row in plugins.rows if row.name == plugin)
     owners = {entry.name: entry.plugin for entry in plugins.registry if entry.plugin != "core"}
     needed = {}
@@ -135,7 +136,20 @@ def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
         data = load_text(plugins.recipes()[file].read_text(encoding="utf-8"), file).data
         words = re.findall(r'"([\w/]+)"', json.dumps(data))
         needed[file] = sorted({plugin, *(owners[word] for word in words if word in owners)})
-    return {"components": _components(plugins, plugin), "recipes": needed}
+    return {
+        "components": _components(plugins, plugin),
+        "recipes": needed,
+        "subcommands": _added(plugins, plugin, "i2i_commands"),
+        "formats": _added(plugins, plugin, "i2i_importers"),
+    }
+
+
+def _added(plugins: Plugins, plugin: str, hook: str) -> list[str]:
+    """Return the names of the commands that a plugin adds to a click group in a hook."""
+    group = click.Group()
+    if add := getattr(plugins.manager.get_plugin(plugin), hook, None):
+        add(group)
+    return sorted(group.commands)
 
 
 def _components(plugins: Plugins, plugin: str) -> dict[str, dict[str, dict[str, Any]]]:

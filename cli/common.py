@@ -78,6 +78,14 @@ def added_by_plugins(ctx: click.Context, hook: str, what: str) -> dict[str, clic
     return found
 
 
+def install_hint(kind: str, name: str) -> str:
+    """Return the pip command for the known plugin that adds a subcommand or a format of this name, or ""."""
+    from i2i_core.registry.plugins import BUNDLED, load_registry_file
+
+    rows = load_registry_file(BUNDLED)["plugins"].values()
+    return next((f"pip install {row['distribution']}" for row in rows if name in row.get(kind, ())), "")
+
+
 def _ask_plugins(hook: str, what: str) -> dict[str, click.Command]:
     from i2i_core.errors import I2IError
     from i2i_core.registry.plugins import discover

@@ -8,7 +8,7 @@ import click
 
 from i2i_core.errors import did_you_mean
 
-from .common import added_by_plugins
+from .common import added_by_plugins, install_hint
 
 
 class Formats(click.Group):
@@ -21,8 +21,9 @@ class Formats(click.Group):
         return _formats(ctx).get(name)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
-            ctx.fail(f"there is no format {args[0]} ({hint})")
+        if self.get_command(ctx, args[0]) is None:
+            hint = install_hint("formats", args[0]) or did_you_mean(args[0], self.list_commands(ctx))
+            ctx.fail(f"there is no format {args[0]}" + (f" ({hint})" if hint else ""))
         return super().resolve_command(ctx, args)
 
 

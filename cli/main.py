@@ -19,7 +19,7 @@ import click
 from i2i_core import __version__
 from i2i_core.errors import I2IError, did_you_mean
 
-from .common import added_by_plugins
+from .common import added_by_plugins, install_hint
 
 GROUPS = {
     "Train a model": {
@@ -83,8 +83,9 @@ class Subcommands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if self.get_command(ctx, args[0]) is None and (hint := did_you_mean(args[0], self.list_commands(ctx))):
-            ctx.fail(f"there is no subcommand {args[0]} ({hint})")
+        if self.get_command(ctx, args[0]) is None:
+            hint = install_hint("subcommands", args[0]) or did_you_mean(args[0], self.list_commands(ctx))
+            ctx.fail(f"there is no subcommand {args[0]}" + (f" ({hint})" if hint else ""))
         return super().resolve_command(ctx, args)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import multiprocessing
+import signal
 import threading
 import time
 from collections import Counter
@@ -103,9 +104,13 @@ class Slow(Toy):
 
 def test_data_workers_end_when_someone_does_not_want_to_wait_for_them() -> None:
     """And not a minute later, though the error is kept, with all that it happened in."""
-    threading.Timer(0.5, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt) as kept:
-        batches(Slow(1, 1), batch_size=1, wanted=("x_real",), workers=1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        threading.Timer(0.5, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt) as kept:
+            batches(Slow(1, 1), batch_size=1, wanted=("x_real",), workers=1)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert multiprocessing.active_children() == [], kept
 
 

@@ -219,3 +219,19 @@ def test_plugins_lists_what_loads_and_why_the_rest_does_not(i2i, registry):
         f"ModuleNotFoundError: No module named 'nothing_of_that_name', at {registry.with_name('broken.py')}:1"
     )
     assert rows["core"]["components"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("align", "a", "b"), "there is no subcommand align (pip install i2i-gan-fan-mask)"),
+        (("masks", "a"), "there is no subcommand masks (pip install i2i-gan-fan-mask)"),
+        (("import", "stargan-v2", "x.ckpt"), "there is no format stargan-v2 (pip install i2i-gan-stargan-v2)"),
+        (("import", "fan", "x.ckpt"), "there is no format fan (pip install i2i-gan-fan-mask)"),
+    ],
+)
+def test_a_subcommand_of_a_plugin_that_is_not_installed_names_the_plugin(tmp_path, words, message):
+    (tmp_path / "registry.yaml").write_text("plugins: {}\n")
+    done = run("-m", "i2i_cli", *words, I2I_REGISTRY=str(tmp_path / "registry.yaml"))
+    assert done.returncode == 2
+    assert message in done.stderr

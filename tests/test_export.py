@@ -61,7 +61,7 @@ def test_the_card_says_how_to_use_it_and_leaves_the_licence_to_its_owner(tiny_mo
     assert 'model("photo.jpg", domain="high_contrast", seed=3).save("translated.png")' in card
     assert "| size | 32 x 32 pixels |" in card
     assert "![Translations](samples-latent.png)" in card
-    assert "Of the weights: not stated." in card
+    assert "The licence of the weights is not stated." in card
 
 
 def test_an_older_checkpoint_is_exported_by_its_step(call, tiny_run, tmp_path):
