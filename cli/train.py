@@ -67,6 +67,10 @@ def train(
             raise click.UsageError("--dry-run cannot resume a run; leave --resume out")
         rehearse(recipe, plugins, sets, size(memory) if memory is not None else None)
         return
+    if recipe is None and not resume:
+        raise click.UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
+    if resume and run_dir is None:
+        raise click.UsageError("--resume needs --run-dir, the folder of the run to continue")
     # On a busy machine, threads that spin while they wait are slow. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     gc.disable()  # collections during the imports take 0.15 s and free nothing

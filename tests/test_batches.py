@@ -78,7 +78,8 @@ def test_fields_have_the_shape_of_a_recipe_that_is_not_square() -> None:
 def test_a_recipe_that_is_not_square_trains_and_draws(tmp_path: Path) -> None:
     train(tmp_path / "run", "data.image_size=[32, 64]", "steps=1", "hooks.reference=null")
     with Image.open(tmp_path / "run" / "samples" / "step-00000001-latent.png") as drawn:
-        assert drawn.size == (2 * 66 + 2, 3 * 34 + 2)
+        left, above = drawn.width - (2 * 66 + 2), drawn.height - (3 * 34 + 2)
+        assert 0 < left < 66 and 0 < above < 66  # the names of domains
 
 
 def test_samples_depend_on_nothing_but_the_seed_and_their_number() -> None:

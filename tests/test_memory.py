@@ -122,7 +122,7 @@ def test_a_dry_run_of_what_is_not_predicted_is_measured_all_the_same(i2i):
     answer = i2i("train", "--recipe", "cut.yaml", "--dry-run", "--memory", "8GB", *sets)
     assert answer.code == 0, answer.err
     (line,) = (line for line in answer.out.splitlines() if line.startswith("peak memory"))
-    assert line.endswith("B; not predicted, because a component reads the values of tensors, not only their shapes")
+    assert "B; not predicted, because a component reads the values of tensors" in line
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, pl
     sets = [word for change in (*SMALL, cache, "hooks=null") for word in ("--set", change)]
     answer = i2i("train", "--recipe", "stargan_v2.yaml", "--dry-run", *sets)
     assert answer.code == 0, answer.err
-    assert [line.partition(", to keep")[0] for line in answer.err.splitlines()] == [
+    assert [line.partition(", to cache")[0] for line in answer.err.splitlines()] == [
         "dry run: 2 iterations, sample grids, a checkpoint, a resume",
         "warning: decoding 2,686 pictures once",
     ]

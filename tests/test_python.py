@@ -44,7 +44,8 @@ def test_metrics_are_columns_of_one_length(run: i2i.TrainedRun) -> None:
 def test_samples_are_the_newest_pictures_by_the_hook_that_drew_them(run: i2i.TrainedRun) -> None:
     samples = run.samples()
     assert samples.keys() == {"latent", "reference"}
-    assert samples["latent"].size == (2 * 34 + 2, 3 * 34 + 2)
+    width, height = samples["latent"].size
+    assert width > 2 * 34 + 2 and height > 3 * 34 + 2  # the names of domains stand beside them
     assert run.samples(step=1).keys() == samples.keys()
     with pytest.raises(UsageError, match="has no pictures of step 2; the steps with pictures are: 1, 3"):
         run.samples(step=2)
