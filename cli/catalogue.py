@@ -136,7 +136,10 @@ def _generated(plugins: Plugins, plugin: str) -> dict[str, Any]:
         data = load_text(plugins.recipes()[file].read_text(encoding="utf-8"), file).data
         words = re.findall(r'"([\w/]+)"', json.dumps(data))
         needed[file] = sorted({plugin, *(owners[word] for word in words if word in owners)})
-    added = {"subcommands": _added(plugins, plugin, "i2i_commands"), "formats": _added(plugins, plugin, "i2i_importers")}
+    added = {
+        "subcommands": _added(plugins, plugin, "i2i_commands"),
+        "formats": _added(plugins, plugin, "i2i_importers"),
+    }
     return {
         "components": _components(plugins, plugin),
         "recipes": needed,
