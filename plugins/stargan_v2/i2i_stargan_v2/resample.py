@@ -18,6 +18,7 @@ kernel is a matrix product of w, so autograd differentiates it any number of tim
 it commutes with both resamplings and is computed at the low resolution.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Self
@@ -41,7 +42,7 @@ def _storage(tensor: Tensor) -> int:
     return address
 
 
-class _Resampling3x3(nn.Conv2d):
+class _Resampling3x3(nn.Conv2d, ABC):
     """3x3 convolution with resampling by 2; weight and bias are those of the convolution."""
 
     merging: Tensor
@@ -73,21 +74,21 @@ class _Resampling3x3(nn.Conv2d):
         with nullcontext() if hooked else self._kept_less(x, kernel, weight):
             return self.merged(x, kernel)
 
+    @abstractmethod
     def plain(self, x: Tensor) -> Tensor:
         """Compute convolution and resampling one after the other."""
-        raise NotImplementedError
 
+    @abstractmethod
     def merged(self, x: Tensor, kernel: Tensor) -> Tensor:
         """Compute the same as one convolution with the merged kernel; the docstring of this file derives it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _kernel(self, weight: Tensor) -> Tensor:
         """Return the 4x4 kernel of a 3x3 kernel."""
-        raise NotImplementedError
 
+    @abstractmethod
     def low_positions(self, x: Tensor) -> int:
         """Return the number of pixels of the batch at the low resolution."""
-        raise NotImplementedError
 
     def merges(self, x: Tensor) -> bool:
         """Return True if the merged form is used; the choice depends on shapes alone, so all runs make the same one.
