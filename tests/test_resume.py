@@ -124,6 +124,12 @@ def test_any_other_change_is_refused_with_its_difference(short: Path, change: st
     assert (short / "recipe.yaml").read_bytes() == before
 
 
+def test_a_learning_rate_may_become_another_schedule(short: Path, tmp_path: Path) -> None:
+    folder = copy_of(short, tmp_path / "run")
+    for steps, lr in ((4, "{ramp: [1e-5, 0], over: 9}"), (5, "{use: cosine, ramp: [1e-5, 0], over: 9}"), (6, "1e-5")):
+        assert train(folder, f"optimizers.default.lr={lr}", f"steps={steps}", resume=True).step == steps
+
+
 def test_learning_rates_and_the_seed_may_change_and_are_told(short: Path, tmp_path: Path) -> None:
     """What a run needs that diverged."""
     folder, said = copy_of(short, tmp_path / "run"), list[str]()

@@ -145,3 +145,29 @@ class Halving:
         assert lr.entry.name == "halving/steps"
     finally:
         sys.modules.pop("halving", None)
+
+
+def test_explain_shows_a_schedule_without_a_text_as_the_recipe_does(i2i, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("stairs.py").write_text('''
+from i2i_core import hookimpl
+
+@hookimpl
+def i2i_components(registry):
+    registry.schedule("down", "stairs:Down")
+
+class Down:
+    """Falls by 1 every n steps. every: n."""
+    def __init__(self, *, every: int = 2):
+        self.every = every
+    def __call__(self, step):
+        return -(step // self.every)
+''')
+    try:
+        weight = "losses.generator.style.weight={use: stairs/down, every: 3}"
+        answer = i2i("explain", "stargan_v2.yaml", "--plugin", "stairs.py", "--set", weight)
+        assert answer.code == 0, answer.err
+        assert "stairs/down, every: 3" in answer.out
+        assert "object at" not in answer.out
+    finally:
+        sys.modules.pop("stairs", None)

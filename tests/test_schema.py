@@ -342,3 +342,7 @@ def test_it_is_written_where_one_wants_it(i2i, tmp_path, monkeypatch):
     assert json.loads(Path("recipe.schema.json").read_text()) == json.loads(i2i("schema").out)
     answer = i2i("schema", "--to", "no/where.json")
     assert (answer.code, answer.err) == (74, "no/where.json cannot be written: No such file or directory\n")
+
+
+def test_the_curve_of_a_ramp_is_a_schedule_that_has_one(schema: Schema) -> None:
+    assert schema["$defs"]["Schedule"]["else"]["properties"]["curve"]["enum"] == ["linear", "cosine"]
