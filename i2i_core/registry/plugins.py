@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from importlib import metadata
@@ -66,7 +66,7 @@ class Plugins:
         self.registry_file, self.files = registry_file, files
         self._recipes: dict[str, Path] = {}
         self._load(Plugin("core", __version__, DISTRIBUTION), lambda: builtins)
-        for name, pinned in self.listed["plugins"].items() if registry_file else _installed() if installed else ():
+        for name, pinned in self._to_load(installed):
             if pinned.get("enabled", True):
                 row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
                 self._load(row, partial(_import_pinned, pinned, (registry_file or BUNDLED).parent))
@@ -75,6 +75,13 @@ class Plugins:
             self._load(row, partial(load_file, file))
             if row.error:
                 raise PluginError(f"the plugin file {file} does not load: {row.error}")
+
+    def _to_load(self, installed: bool) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        """Return the plugins of the registry file if there is one, else those of the entry points, if wanted."""
+        if self.registry_file:
+            rows: Mapping[str, Mapping[str, Any]] = self.listed["plugins"]
+            return rows.items()
+        return _installed() if installed else ()
 
     @cached_property
     def listed(self) -> dict[str, Any]:
