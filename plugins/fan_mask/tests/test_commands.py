@@ -187,11 +187,11 @@ def test_masks_of_a_small_face_say_what_to_do(i2i, photos):
     ]
 
 
-@pytest.mark.parametrize("verb", ["align", "masks"])
-def test_help_has_an_example(i2i, verb):
-    code, out, _ = i2i(verb, "--help")
+@pytest.mark.parametrize("subcommand", ["align", "masks"])
+def test_help_has_an_example(i2i, subcommand):
+    code, out, _ = i2i(subcommand, "--help")
     assert code == 0
-    assert f"\n  i2i {verb} " in out
+    assert f"\n  i2i {subcommand} " in out
 
 
 def test_the_light_module_and_its_verbs_import_nothing_heavy():
