@@ -15,7 +15,7 @@ import click
 from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
-    from i2i_core.interfaces import Dataset
+    from i2i_core.interfaces import Dataset, RecordDataset
     from i2i_core.registry.plugins import Plugins
 
 SHOWN = 20
@@ -102,7 +102,7 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
     build_data(checked)
 
 
-def report_on(dataset: Dataset, name: str) -> Facts:
+def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
     """Count the pictures of each domain; for image folders, also list broken, duplicate and ignored files."""
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.data.pictures import SUFFIXES
@@ -112,7 +112,8 @@ def report_on(dataset: Dataset, name: str) -> Facts:
     if isinstance(dataset, ImageFolders):
         for path, reason in dataset.broken.items():
             facts["broken"].append({"file": str(path), "reason": reason})
-            facts["domains"][path.relative_to(dataset.root).parts[0]]["broken"] += 1
+            for domain, folder in dataset.places.items():
+                facts["domains"][domain]["broken"] += path.is_relative_to(folder)
         paths = [*dataset.broken, *(path for paths in dataset.files for path in paths)]
         facts["duplicates"] = [[str(path) for path in sorted(same)] for same in duplicates(paths)]
         facts["ignored"] = [

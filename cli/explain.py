@@ -35,11 +35,10 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
     i2i explain stargan_v2.yaml
     """
     from i2i_core.plan.check import load
-    from i2i_core.plan.fields import EVERY_FIELD
     from i2i_core.plan.flow import plan_iteration, planner_of
 
     checked = load(recipe, sets, plugins)
-    phases = [_facts(phase, checked) for phase in plan_iteration(planner_of(checked, EVERY_FIELD), checked)]
+    phases = [_facts(phase, checked) for phase in plan_iteration(planner_of(checked, checked.fields), checked)]
     if as_json:
         print_json({"phases": phases})
         return

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from i2i.program_parts import ProgramPart
     from i2i_core.registry.plugins import Plugins
 
-SHOW = "x_fake"
-
 
 @subcommand
 @click.argument("run", type=click.Path(path_type=Path))
@@ -31,7 +29,9 @@ SHOW = "x_fake"
     help="The format: a model for i2i, or ONNX or torch.export files. For these, RUN may also be a model.",
 )
 @click.option("--step", type=int, metavar="N", help="The step of the checkpoint. The default is the newest one.")
-@click.option("--show", default=SHOW, metavar="TENSOR", show_default=True, help="The tensor that is the translation.")
+@click.option(
+    "--show", metavar="TENSOR", help="The tensor that is the result. The default is that of the recipe's uses."
+)
 @with_overwrite
 @with_plugins
 def export(
@@ -40,7 +40,7 @@ def export(
     to: Path,
     kind: ProgramFormat | Literal["model"],
     step: int | None,
-    show: str,
+    show: str | None,
     overwrite: bool,
 ) -> None:
     """Export a model from RUN to a folder.
@@ -83,7 +83,7 @@ def export(
 
 
 def _export_program(
-    plugins: Plugins, run: Path, to: Path, kind: ProgramFormat, step: int | None, show: str, overwrite: bool
+    plugins: Plugins, run: Path, to: Path, kind: ProgramFormat, step: int | None, show: str | None, overwrite: bool
 ) -> None:
     import torch
 
@@ -94,7 +94,7 @@ def _export_program(
     from i2i_core.models.folder import CONFIG
     from i2i_core.models.from_run import of_run
 
-    as_found = step is None and show == SHOW
+    as_found = step is None and show is None
     if not as_found and (run / CONFIG).is_file():
         raise UsageError(
             f"{run} is a model, whose step and tensor are fixed; leave --step and --show out, or name a run"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import subcommand, with_overwrite
-from .using import Chosen, progress, read_sources, with_fit, with_model, with_styles
+from .using import Chosen, progress, read_sources, reference_of, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
     from i2i import Translator
@@ -48,8 +48,7 @@ def grid(
     i2i grid models/emoji photos/*.png --styles 3
     i2i grid models/emoji photos/*.png --domain flat --reference others/
     """
-    from i2i.fitting import shrunk
-    from i2i_core.data.pictures import check_suffix, read_picture, refuse_existing, write_picture
+    from i2i_core.data.pictures import check_suffix, refuse_existing, write_picture
     from i2i_core.data.sheet import sheet, shortened
 
     check_suffix(out)
@@ -65,9 +64,9 @@ def grid(
     with progress(len(styles), "drawing") as advance:
         for chosen in styles:
             domain = model.domains[chosen.style.domain]
-            reference = shrunk(read_picture(chosen.reference), model.image_size) if chosen.reference else None
+            reference = reference_of(model, chosen)
             rows.append(
-                [f"{domain}\n{shortened(chosen.label, width)}".strip(), reference, *sources.translated(chosen.style)]
+                [f"{domain}\n{shortened(chosen.label, width)}".strip(), reference, *sources.shown(chosen.style)]
             )
             advance()
     write_picture(out, sheet(rows, (width, height)))

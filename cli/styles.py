@@ -86,7 +86,7 @@ def styles(
             for row in found.styles:
                 rows.append([])
                 for style in row:
-                    rows[-1] += source.translated(style)
+                    rows[-1] += source.shown(style)
                     advance()
             across, down = found.explained
             caption = f"{name}: {across:.0%} of the variance across, {down:.0%} down; deviation {found.deviation:.2g}"

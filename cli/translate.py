@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import subcommand, with_overwrite
-from .using import Chosen, progress, warn_of_faces, with_fit, with_model, with_styles
+from .using import (
+    Chosen,
+    progress,
+    read_inputs,
+    warn_of_faces,
+    with_fit,
+    with_inputs,
+    with_model,
+    with_styles,
+    write_value,
+)
 
 if TYPE_CHECKING:
     from i2i import Translator
     from i2i.fitting import Fit
+    from i2i_core.interfaces import Size, Value
 
 THREADS = 4
 """Number of threads that read and write pictures; each keeps at most one in memory."""
@@ -23,6 +34,7 @@ THREADS = 4
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
+@with_inputs
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -45,6 +57,7 @@ def translate(
     model: Translator,
     choose: Callable[[Translator], list[Chosen]],
     pictures: tuple[str, ...],
+    given: tuple[str, ...],
     out: Path,
     fit_by: Fit,
     original_size: bool,
@@ -56,7 +69,8 @@ def translate(
     PICTURES are files, folders or globs. MODEL is a folder that i2i export wrote, the folder of a run, or OWNER/MODEL
     on a hub. By default, each picture is translated into one style of each domain.
 
-    A translation is saved as PICTURE-DOMAIN-SEED.png, or PICTURE-DOMAIN-REFERENCE.png with --reference. Pictures of
+    A translation is saved as PICTURE-DOMAIN-SEED.png, or PICTURE-DOMAIN-REFERENCE.png with --reference; a raster as
+    .tif. Pictures of
     subfolders are saved in the same subfolders. Pictures that cannot be read are reported and skipped; the exit code is
     then 3.
 
@@ -68,7 +82,10 @@ def translate(
     from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
     from i2i_core.errors import DataError, UsageError
 
-    one_file, found, styles = is_one_file(out), find_pictures(pictures), choose(model)
+    styles = choose(model)
+    use = model.use(styles[0].style.use)
+    suffixes = use.result.format.suffixes
+    one_file, found = is_one_file(out, suffixes), find_pictures(pictures, use.source.format.suffixes)
     if one_file:
         if len(found) * len(styles) != 1:
             raise UsageError(
@@ -78,7 +95,7 @@ def translate(
         targets = {path: [out] for path in found}
     else:
         targets = {
-            path: [out / f"{place}-{chosen.name}.png" for chosen in styles]
+            path: [out / f"{place}-{chosen.name}{suffixes[0]}" for chosen in styles]
             for path, place in without_suffixes(found).items()
         }
     written: dict[Path, Path] = {}
@@ -91,7 +108,7 @@ def translate(
                 )
     if not overwrite:
         refuse_existing(written)
-    failed = _translate(model, styles, targets, fit_by, original_size, batch)
+    failed = _translate(model, styles, targets, given, fit_by, original_size, batch)
     done = len(written) - failed * len(styles)
     click.echo(f"{out}: {done} translation{'s' * (done != 1)}")
     if failed:
@@ -102,6 +119,7 @@ def _translate(
     model: Translator,
     styles: list[Chosen],
     targets: dict[Path, list[Path]],
+    given: tuple[str, ...],
     fit_by: Fit,
     original_size: bool,
     batch: int,
@@ -112,27 +130,21 @@ def _translate(
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    import torch
-    from PIL import Image
-
     from i2i import fitting
-    from i2i.fitting import PixelBox, fit
-    from i2i_core.data.batches import to_picture
-    from i2i_core.data.pictures import read_picture, write_picture
+    from i2i.translator import opened
     from i2i_core.errors import DataError
 
-    def read(path: Path) -> tuple[torch.Tensor, PixelBox, tuple[int, int]] | DataError:
+    use, failed = model.use(styles[0].style.use), 0
+
+    def read(path: Path) -> Value | DataError:
         try:
-            picture = read_picture(path)
+            return opened(path, use.source.format)
         except DataError as error:
             return error
-        return *fit(picture, model.image_size, fit_by), fitting.original_size(picture, model.image_size, fit_by)
 
-    def write(path: Path, x: torch.Tensor, box: PixelBox, size: tuple[int, int]) -> None:
-        made = to_picture(x, box)
-        write_picture(path, made.resize(size, Image.Resampling.BICUBIC) if original_size else made)
+    def write(path: Path, made: Value, size: Size) -> None:
+        write_value(path, use.result.format.scale(made, size) if original_size else made, use.result.format)
 
-    failed = 0
     writing: list[Future[None]] = []
     with progress(len(targets) * len(styles), "translating") as advance, ThreadPoolExecutor(THREADS) as pool:
 
@@ -142,23 +154,24 @@ def _translate(
                 advance()
 
         for paths in _chunks(list(targets), batch):
-            fitted = {}
-            for path, found in zip(paths, pool.map(read, paths), strict=True):
-                if isinstance(found, DataError):
+            values = dict(zip(paths, pool.map(read, paths), strict=True))
+            for path, error in list(values.items()):
+                if isinstance(error, DataError):
                     failed += 1
-                    click.echo(str(found), err=True)
-                else:
-                    fitted[path] = found
-            if not fitted:
+                    click.echo(str(error), err=True)
+                    del values[path]
+            if not values:
                 continue
-            sources = model.sources(torch.stack([x for x, _, _ in fitted.values()]))
-            warn_of_faces(model, list(fitted), sources.x_real)
+            inputs = read_inputs(use, given, list(values))
+            sources = model.sources(list(values.values()), fit_by, use=use.name, inputs=inputs)
+            sizes = [fitting.original_size(value, use.source.size, fit_by) for value in values.values()]
+            warn_of_faces(model, list(values), sources)
             for number, chosen in enumerate(styles):
                 made = sources.into(chosen.style)
                 written()  # of the style before, so that at most one batch waits
                 writing += [
-                    pool.submit(write, targets[path][number], x, box, size)
-                    for x, (path, (_, box, size)) in zip(made, fitted.items(), strict=True)
+                    pool.submit(write, targets[path][number], value, size)
+                    for value, path, size in zip(sources.decoded(made, use), values, sizes, strict=True)
                 ]
         written()
     return failed

@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .common import Function, warn, with_plugins
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from PIL import Image
 
     from i2i import Sources, Style, Translator
     from i2i.fitting import Fit
+    from i2i.served_uses import ServedUse
+    from i2i_core.interfaces import Format, Value
     from i2i_core.registry.plugins import Plugins
 
 
@@ -59,6 +61,7 @@ def finite(_: click.Context, __: click.Parameter, value: float) -> float:
 def with_styles(function: Function) -> Function:
     """Add the options for styles, and pass `choose`, a function from a Translator to a list of Chosen."""
 
+    @click.option("--use", metavar="NAME", help="The use of the model. The default is the first that fits the options.")
     @click.option(
         "--domain",
         "domains",
@@ -92,6 +95,7 @@ def with_styles(function: Function) -> Function:
     @functools.wraps(function)
     def wrapped(
         *,
+        use: str | None,
         domains: tuple[str, ...],
         seed: int | None,
         count: int | None,
@@ -105,7 +109,7 @@ def with_styles(function: Function) -> Function:
             )
         return function(
             choose=functools.partial(
-                choose_styles, domains=domains, seed=seed, count=count, psi=psi, references=references
+                choose_styles, use=use, domains=domains, seed=seed, count=count, psi=psi, references=references
             ),
             **rest,
         )
@@ -127,6 +131,7 @@ class Chosen:
 
 def choose_styles(
     model: Translator,
+    use: str | None,
     domains: Sequence[str],
     seed: int | None,
     count: int | None,
@@ -134,46 +139,119 @@ def choose_styles(
     references: Sequence[str],
 ) -> list[Chosen]:
     """Return the styles that the options choose, domain by domain."""
-    from i2i_core.data.pictures import find_pictures, read_picture
+    from i2i.translator import opened
+    from i2i_core.data.pictures import find_pictures
     from i2i_core.errors import UsageError
 
-    if references and not domains and len(model.targets) > 1:
-        raise UsageError(f"name the domain of the references with --domain: {', '.join(model.targets)}")
-    if "plain" in model.guides and (seed is not None or count is not None):
+    served = model.use(use) if use is not None else model.use_of("reference") if references else None
+    served = served or model.use_of("latent", "plain") or model.main_use
+    if references and not domains and len(served.targets) > 1:
+        raise UsageError(f"name the domain of the references with --domain: {', '.join(served.targets)}")
+    if served.style == "plain" and (seed is not None or count is not None):
         raise UsageError("the model has only one style for each domain; leave --seed and --styles out")
     seeds = range(seed or 0, (seed or 0) + (count or 1))
-    paths = list(find_pictures(references))
-    found, first = [], (domains or model.targets)[0]
-    for domain in domains or model.targets:
+    if references and not served.references:
+        raise UsageError("the model cannot take styles from references; leave the reference out")
+    paths = list(find_pictures(references, served.reference.format.suffixes)) if references else []
+    found, first = [], (domains or served.targets)[0]
+    for domain in domains or served.targets:
         for number, path in enumerate(paths):  # keep one reference in memory at a time: there may be many
-            picture = read_picture(path)
-            (style,) = model.styles(domain, references=[picture], psi=psi)
+            picture = opened(path, served.reference.format)
+            (style,) = model.styles(domain, references=[picture], psi=psi, use=use)
             if domain == first:
-                warn_of_faces(model, [path], model.sources([picture], "stretch").x_real)
+                warn_of_faces(model, [path], model.reference_sources(picture, style.use))
             again = any(path.stem == other.stem for other in paths[:number])
             found.append(Chosen(f"{domain}-{path.stem}{f'-{number}' * again}", path.stem, style, path))
         if not paths:
-            named = [(f"-{seed}", f"seed {seed}") for seed in seeds] if "latent" in model.guides else [("", "")]
-            styles = model.styles(domain, seeds=seeds, psi=psi)
+            named = [(f"-{seed}", f"seed {seed}") for seed in seeds] if served.style == "latent" else [("", "")]
+            styles = model.styles(domain, seeds=seeds, psi=psi, use=use)
             found += [
                 Chosen(f"{domain}{name}", label, style) for (name, label), style in zip(named, styles, strict=True)
             ]
     return found
 
 
-def warn_of_faces(model: Translator, paths: Sequence[Path], x: Tensor) -> None:
-    """Warn of each picture in `x` (N, 3, H, W) in which the model, if it was trained on faces, finds no face."""
-    for number in model.without_face(x):
+def reference_of(model: Translator, chosen: Chosen) -> Image.Image | None:
+    """Return the reference of a style as people see it, at the size of the model."""
+    from i2i.fitting import shrunk
+    from i2i.translator import opened
+
+    if chosen.reference is None:
+        return None
+    form = model.use(chosen.style.use).reference.format
+    return shrunk(form.show(opened(chosen.reference, form)), model.image_size)
+
+
+def warn_of_faces(model: Translator, paths: Sequence[Path], sources: Sources) -> None:
+    """Warn of each picture in which the model, if it was trained on faces, finds no face."""
+    for number in model.without_face(sources):
         warn(f"no face was found in {paths[number]}, but the model was trained on faces; crop faces with i2i align")
 
 
-def read_sources(model: Translator, named: Sequence[str], fit_by: Fit) -> tuple[list[Path], Sources]:
-    """Read the pictures that files, folders and globs name, as one batch."""
+with_inputs = click.option(
+    "--input",
+    "given",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A further input of the use: a file for all pictures, a folder with a file of the same name for each, or "
+    "numbers such as Smiling=1,Male=0. Repeatable.",
+)
+
+
+def read_inputs(use: ServedUse, given: Sequence[str], paths: Sequence[Path]) -> dict[str, Any]:
+    """Return the inputs that the options name, each for all pictures, or a list of paths, one for each picture."""
+    from i2i_core.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for option in given:
+        name, equals, text = option.partition("=")
+        if not equals or name not in use.inputs:
+            known = ", ".join(f"{known}=..." for known in use.inputs) or "none"
+            raise UsageError(f"--input {option} names no input of the use {use.name}; its inputs are {known}")
+        form = use.layouts[use.inputs[name]].format
+        if parse := getattr(form, "parse", None):
+            try:
+                found[name] = parse(text) if not Path(text).is_file() else form.read(Path(text))
+            except (ValueError, OSError) as error:
+                raise UsageError(f"--input {name}: {error}") from None
+        elif (folder := Path(text)).is_dir():
+            found[name] = [_beside(folder, path, form.suffixes) for path in paths]
+        else:
+            found[name] = folder
+    return found
+
+
+def write_value(path: Path, value: Value, form: Format) -> None:
+    """Write a value atomically; raises DiskError, and UsageError if its format has no such file."""
+    from i2i_core.disk.files import write_file
+    from i2i_core.errors import UsageError
+
+    try:
+        contents = form.file(value, path.suffix.lower())
+    except ValueError as error:
+        raise UsageError(f"{path} {error}") from None
+    write_file(path, contents)
+
+
+def _beside(folder: Path, picture: Path, suffixes: Sequence[str]) -> Path:
+    from i2i_core.errors import DataError
+
+    for suffix in suffixes:
+        if (path := folder / f"{picture.stem}{suffix}").is_file():
+            return path
+    raise DataError(f"{folder} has no file {picture.stem} with one of the suffixes {', '.join(suffixes)}")
+
+
+def read_sources(
+    model: Translator, named: Sequence[str], fit_by: Fit, use: str | None = None, given: Sequence[str] = ()
+) -> tuple[list[Path], Sources]:
+    """Read the pictures that files, folders and globs name, as one batch, with further inputs."""
     from i2i_core.data.pictures import find_pictures
 
-    paths = list(find_pictures(named))
-    sources = model.sources(paths, fit_by)
-    warn_of_faces(model, paths, sources.x_real)
+    served = model.main_use if use is None else model.use(use)
+    paths = list(find_pictures(named, served.source.format.suffixes))
+    sources = model.sources(paths, fit_by, use=use, inputs=read_inputs(served, given, paths))
+    warn_of_faces(model, paths, sources)
     return paths, sources
 
 

@@ -57,9 +57,9 @@ def build_nothing(checked: Checked) -> None:
 
     import torch
 
-    from i2i_core.data.batches import field_names
     from i2i_core.data.sets import build_data
     from i2i_core.errors import RecipeError
+    from i2i_core.plan.fields import DOMAINS
     from i2i_core.plan.flow import plan_iteration, planner_of
     from i2i_core.registry.specs import build
     from i2i_core.training.assembly import build_networks
@@ -67,7 +67,7 @@ def build_nothing(checked: Checked) -> None:
     recipe = checked.recipe
     problems: list[Problem] = []
     data = build_data(checked)
-    planner = planner_of(checked, field_names(data.train))
+    planner = planner_of(checked, (*DOMAINS, *data.layouts))
     others = [*checked.tensors.values(), *checked.losses.values(), *checked.hooks.values(), checked.trainer]
     attempts: list[Callable[[], object]] = [
         partial(build_networks, checked, data.facts, recipe.seed),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import subcommand, with_overwrite
-from .using import Chosen, finite, progress, read_sources, with_fit, with_model, with_styles
+from .using import Chosen, finite, progress, read_sources, reference_of, with_fit, with_model, with_styles
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,20 +85,18 @@ def _frames(
     model: Translator, sources: Sources, styles: list[Chosen], steps: int, advance: Callable[[], None]
 ) -> Iterator[Image.Image]:
     """Yield frames: sources at the top, their translations below, and the reference at the left."""
-    from i2i.fitting import shrunk
-    from i2i_core.data.pictures import read_picture
     from i2i_core.data.sheet import sheet
 
     height, width = model.image_size
     corner = [None] if styles[0].reference else []
     for number, chosen in enumerate(styles):
         following = styles[(number + 1) % len(styles)]
-        window = [shrunk(read_picture(c.reference), (height, width)) for c in (chosen, following) if c.reference]
+        window = list(filter(None, (reference_of(model, c) for c in (chosen, following))))
         for step in range(steps):
             share = step / steps
             share *= share * (3 - 2 * share)  # ease in and out
             left = [_between(window[0], window[1], share, (width, height))] if window else []
-            row = sources.translated(chosen.style.towards(following.style, share))
+            row = sources.shown(chosen.style.towards(following.style, share))
             yield sheet([[*corner, *sources.pictures()], [*left, *row]], (width, height))
             advance()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from i2i_core.data.sets import Layout
 from i2i_core.errors import CheckpointError, PluginError, RecipeError
 from i2i_core.models.folder import Model
 from i2i_core.registry.environment import missing
@@ -18,21 +20,40 @@ from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, Spec, build
 
 
-def specs_of(model: Model, plugins: Plugins) -> tuple[Spec, dict[str, Spec], dict[str, Spec]]:
-    """Return the specs of the method, networks and tensors of a model, with the paths of its files."""
+@dataclass(frozen=True)
+class Parts:
+    """The specs of what a model consists of, with the paths of its files."""
+
+    method: Spec
+    networks: Mapping[str, Spec]
+    tensors: Mapping[str, Spec]
+    layouts: Mapping[str, Layout]
+    """The layouts of the batch fields, by name."""
+
+
+def parts_of(model: Model, plugins: Plugins) -> Parts:
+    """Check the components that a model names. Raises PluginError and CheckpointError."""
     config, checker = model.config, Checker(plugins, model.document)
     method = checker.check("method", {"use": config.method.use}, ("method",))
     networks, tensors = (
         {name: checker.check(kind, {"use": use.use, **use.params}, (f"{kind}s", name)) for name, use in uses.items()}
         for kind, uses in (("network", config.networks), ("tensor", config.tensors))
     )
+    formats = {
+        name: checker.check("format", {"use": of.format.use, **of.format.params}, ("layouts", name, "format"))
+        for name, of in config.layouts.items()
+    }
     if checker.problems:
         if gone := missing(config.plugins, plugins):
             raise PluginError("\n".join(f"the model {model.name} needs {what}" for what in gone))
         raise CheckpointError(f"the model {model.name} cannot be used.\n{RecipeError(checker.problems)}")
-    found = [{name: _with_files(spec, model) for name, spec in specs.items() if spec} for specs in (networks, tensors)]
+    found = [
+        {name: _with_files(spec, model) for name, spec in specs.items() if spec}
+        for specs in (networks, tensors, formats)
+    ]
     assert method is not None
-    return method, found[0], found[1]
+    layouts = {name: Layout(build(spec, {}), config.layouts[name].size) for name, spec in found[2].items()}
+    return Parts(method, found[0], found[1], layouts)
 
 
 def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, object], model: Model) -> dict[str, Any]:

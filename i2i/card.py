@@ -16,15 +16,15 @@ from i2i_core.recipe.document import json_in_yaml
 def card(model: Model, pictures: Iterable[str] = ()) -> str:
     """Write the README.md of a model. pictures: names of its files that show translations."""
     config = model.config
-    height, width = config.image_size
     core = "==".join((DISTRIBUTION, *(version for name, version in config.versions.items() if name == DISTRIBUTION)))
     install = shlex.join([core, *(origin for origin in config.plugins.values() if "==" in origin)])
     shown = "".join(f"\n![Translations]({picture})\n" for picture in pictures)
     facts = {
         "domains": ", ".join(config.domains),
         "translates into": ", ".join(config.targets),
-        "size": f"{width} x {height} pixels",
-        "styles from": " or ".join(config.guides),
+        "pictures": _layout(config, "x_real"),
+        "results": _layout(config, "x_ref"),
+        "uses": ", ".join(config.uses),
         "method": config.method.use,
         "weights": _millions(model),
         **_training(config),
@@ -70,8 +70,14 @@ trained on.
 
 def _call(config: Config) -> str:
     domain = f"domain={json.dumps(config.targets[-1], ensure_ascii=False)}"
-    guided = {"latent": ", seed=3", "reference": ', reference="other.jpg"', "plain": ""}
-    return domain + guided[next(iter(config.guides))]
+    guided = {"latent": ", seed=3", "reference": ', reference="other.jpg"'}
+    return domain + guided.get(next(iter(config.uses)), "")
+
+
+def _layout(config: Config, field: str) -> str:
+    layout = config.layouts[field]
+    height, width = layout.size
+    return f"{layout.format.use}, {width} x {height} pixels"
 
 
 def _text(value: object) -> str:

@@ -61,11 +61,18 @@ def write(
     about = {
         "name": model.model.name,
         "made_by": f"i2i {__version__}, torch {torch.__version__}",
-        "image_size": model.image_size,
         "domains": model.domains,
-        "targets": model.targets,
-        "order": {guide: [part.file + SUFFIXES[kind] for part in found] for guide, found in order.items()},
-        "gives": model.model.config.show,
+        "uses": {
+            name: {
+                "order": [part.file + SUFFIXES[kind] for part in found],
+                "source": model.uses[name].use.source,
+                "inputs": model.uses[name].inputs,
+                "targets": model.uses[name].targets,
+                "gives": model.uses[name].use.show,
+                "format": model.model.config.layouts[model.uses[name].use.result].model_dump(),
+            }
+            for name, found in order.items()
+        },
         "files": {part.file + SUFFIXES[kind]: _about(part) for part in every},
     }
     with staged(folder) as stage:

@@ -1,7 +1,7 @@
 """The parts of an exported translation, each a named tensor as a function of arrays.
 
 The translation is divided where the style enters. Separate parts compute each tensor that does not depend on the style
-(content, masks), the style of each guide, and the translation. Outputs and inputs of the same name belong together. A
+(content, masks), the style codes of each use, and the result. Outputs and inputs of the same name belong together. A
 tensor of several arrays (a tuple or mapping) has one output for each, named after its place in it: `content.skips.32`.
 """
 
@@ -16,15 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import keystr, tree_flatten_with_path, tree_unflatten
 
-from i2i.translator import Translator, of_style
+from i2i.translator import Translator
 from i2i_core.errors import PluginError
-from i2i_core.models.folder import Guide
-from i2i_core.plan.tensors import Node, below
+from i2i_core.plan.tensors import RANDOM, Node, below
 from i2i_core.plan.values import Values
 
 EXAMPLES = 2
 """Samples in the example of a part: torch would treat a batch of one as a constant."""
-PICTURES, DOMAINS, NUMBERS = "RGB from -1 to 1", "indices of `domains`, from 0", "random numbers from N(0, 1)"
+DOMAINS, NUMBERS = "indices of `domains`, from 0", "random numbers from N(0, 1)"
 Known = Mapping[Node, tuple[str, Any]]
 """Tensors that other parts compute: the name of their arrays, and an example."""
 
@@ -44,7 +43,7 @@ class ProgramPart(nn.Module):
         self._tensors = nn.ModuleList(
             n.definition.call for n in nodes if n.definition and isinstance(n.definition.call, nn.Module)
         )
-        self._normal = [n for n in nodes if n.kind == "normal"]
+        self._normal = [n for n in nodes if n.kind in RANDOM]
         self._known: dict[Node, Callable[[Mapping[str, Tensor]], Any]] = {}
         self.example: dict[str, Tensor] = {}
         """An example of its input arrays."""
@@ -57,14 +56,14 @@ class ProgramPart(nn.Module):
                     name: array.clone() for name, array in arrays.items()
                 }  # without clones, equal arrays would be one input
             elif n.kind == "field":
-                picture = n.name.startswith("x_")
-                self.holds[n.name] = PICTURES if picture else DOMAINS
+                layout = model.layouts.get(n.name)
+                self.holds[n.name] = DOMAINS if layout is None else _holds(model, n.name)
                 self.example[n.name] = (
-                    torch.rand(EXAMPLES, 3, *model.image_size).mul(2).sub(1)
-                    if picture
-                    else torch.arange(EXAMPLES) % len(model.domains)
+                    torch.arange(EXAMPLES) % len(model.domains)
+                    if layout is None
+                    else layout.examples(EXAMPLES, torch.float32)
                 )
-            elif n.kind == "normal":
+            elif n.kind in RANDOM:
                 self.holds[n.name] = NUMBERS
         self.eval()
         self.value = self._compute(self.example)
@@ -90,31 +89,36 @@ def _numbers(arrays: dict[str, Tensor], name: str, *shape: int) -> Tensor:
     return arrays[name]
 
 
-def parts(model: Translator) -> dict[Guide, list[ProgramPart]]:
-    """Return the parts of a translation for each guide, in the order in which to run them."""
-    show = model.model.config.show
+def _holds(model: Translator, field: str) -> str:
+    """Describe the numbers of a batch field: its format, and their range."""
+    low, high = model.layouts[field].format.limits
+    return f"{model.model.config.layouts[field].format.use} from {low:g} to {high:g}"
+
+
+def parts(model: Translator) -> dict[str, list[ProgramPart]]:
+    """Return the parts of each use, in the order in which to run them."""
     contents: dict[str, ProgramPart] = {}
-    shown: dict[frozenset[str], ProgramPart] = {}
-    found: dict[Guide, list[ProgramPart]] = {}
-    for guide, where in model.guides.items():
-        styles = []
-        for alias, name in where.items():
-            ((_, node),) = model._planned([name]).arguments
-            styles.append(ProgramPart(model, name, alias, node, {}))
-        planned = model._planned([show], where)
-        changed = of_style(planned)
-        codes = {style.name: style.value for style in styles}
-        known = {n: (n.name, codes[n.name]) for n in changed if n.kind == "field" and n.name in codes}
+    shown: dict[tuple[object, ...], ProgramPart] = {}
+    found: dict[str, list[ProgramPart]] = {}
+    for use in model.uses.values():
+        show = use.use.show
+        styles = [ProgramPart(model, node.name, alias, node, {}) for alias, node in use.codes.items()]
+        changed = use.of_style
+        known: dict[Node, tuple[str, Any]] = {
+            node: (alias, style.value) for (alias, node), style in zip(use.codes.items(), styles, strict=True)
+        }
         content = []
         for node in _read_by(changed):
             if node.name not in contents:
                 contents[node.name] = ProgramPart(model, node.name, node.name, node, {})
             content.append(contents[node.name])
             known[node] = node.name, contents[node.name].value
-        if frozenset(where) not in shown:
-            ((_, node),) = planned.arguments
-            shown[frozenset(where)] = ProgramPart(model, f"{show}-{guide}" if shown else show, show, node, known)
-        found[guide] = [*styles, *content, shown[frozenset(where)]]
+        others = sorted((alias, name) for alias, name in use.use.where.items() if alias not in use.codes)
+        one = show, tuple(use.codes), tuple(others)
+        if one not in shown:
+            ((_, node),) = use.planned.arguments
+            shown[one] = ProgramPart(model, f"{show}-{use.name}" if shown else show, show, node, known)
+        found[use.name] = [*styles, *content, shown[one]]
     return found
 
 

@@ -25,7 +25,7 @@ class StyleMap:
 def style_map(model: Translator, domain: str, cells: int, reach: float) -> StyleMap:
     """Map a domain's styles from latents along two principal components, from -reach to reach standard deviations."""
     y = model.domain(domain)
-    if not model.guides.get("latent"):
+    if (use := next((use for use in model.uses.values() if use.has_mean), None)) is None:
         raise UsageError("the model has no styles from latents, so it has no map of styles")
     codes = model.sample_codes(y, MEAN_OF)
     flat = torch.cat([code.flatten(1) for code in codes.values()], dim=1).double()
@@ -41,7 +41,9 @@ def style_map(model: Translator, domain: str, cells: int, reach: float) -> Style
         point = mean + right * variances[0].sqrt() * axes[0] + down * variances[1].sqrt() * axes[1]
         parts = point.to(model.dtype).split([code[0].numel() for code in codes.values()])
         return Style(
-            y, {name: part.reshape(1, *code.shape[1:]) for (name, code), part in zip(codes.items(), parts, strict=True)}
+            use.name,
+            y,
+            {name: part.reshape(1, *code.shape[1:]) for (name, code), part in zip(codes.items(), parts, strict=True)},
         )
 
     return StyleMap(

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from operator import index
 from pathlib import Path
 from typing import Any, SupportsIndex, TypeVar, get_args
 
+import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from i2i.building import specs_of, without_memory
-from i2i.fitting import Fit, PixelBox, fit
-from i2i_core.data.batches import to_device, to_picture
-from i2i_core.data.pictures import as_rgb, read_picture, why_broken
+from i2i.building import parts_of, without_memory
+from i2i.fitting import Fit, PixelBox, fit, moved
+from i2i.served_uses import ServedUse, served_uses
+from i2i_core.data.pictures import why_broken
+from i2i_core.data.sets import Layout, extent, facts_of
 from i2i_core.disk.matching import match
-from i2i_core.errors import CheckpointError, DataError, UsageError, did_you_mean
-from i2i_core.models.folder import Guide, Model
+from i2i_core.errors import DataError, I2IError, UsageError, did_you_mean
+from i2i_core.interfaces import Format, Size, Value
+from i2i_core.models.folder import Model
 from i2i_core.plan.draws import Draws
-from i2i_core.plan.fields import EVERY_FIELD
-from i2i_core.plan.planner import PlannedTensors, Planner, Unresolved
+from i2i_core.plan.fields import DOMAINS
+from i2i_core.plan.planner import Planner, Unresolved
 from i2i_core.plan.tensors import Node, definitions, method_tensors
+from i2i_core.plan.uses import LATENT, PLAIN, REFERENCE
 from i2i_core.plan.values import Values
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import build
@@ -34,13 +38,18 @@ T = TypeVar("T")
 
 MEAN_OF = 1024
 """The number of latents whose styles are averaged to the mean style of a domain."""
-Picture = Image.Image | str | Path
+Picture = Value | str | Path
+"""A path, or a value as the format of the model's pictures reads it: for RGB a PIL picture of any mode."""
+Inputs = Mapping[str, Any]
+"""Further inputs by name: a value or path for all pictures, or a list with one for each picture."""
 
 
 @dataclass(frozen=True)
 class Style:
     """A style of a domain."""
 
+    use: str
+    """The name of the model's use that the style is for."""
     domain: int
     """The class index y."""
     codes: Mapping[str, Tensor]
@@ -55,7 +64,7 @@ class Style:
     def towards(self, other: Style, share: float) -> Style:
         """Interpolate linearly from this style (`share` 0) to `other` (1); other values extrapolate."""
         codes = {name: torch.lerp(code, other.codes[name], share) for name, code in self.codes.items()}
-        return Style(self.domain if share < 0.5 else other.domain, codes, self.seed)
+        return Style(self.use, self.domain if share < 0.5 else other.domain, codes, self.seed)
 
 
 class Translator:
@@ -79,16 +88,12 @@ class Translator:
         self.model, self.device, self.dtype = model, device, dtype
         self.domains = tuple(config.domains)
         """The names of the domains, in the order of the class index y."""
-        self.targets = tuple(config.targets)
-        """The names of the target domains."""
-        self.image_size = config.image_size
-        """The size (H, W) of the networks' input."""
-        self.guides = config.guides
-        """The sources of a style ("latent", "reference", or "plain" for none), each with the tensors of its codes."""
-        method, networks, tensors = specs_of(model, plugins)
-        facts = {"image_size": self.image_size, "num_domains": len(self.domains), "domains": self.domains}
-        without_memory(tensors, facts, model)
-        for name, network in without_memory(networks, facts, model).items():
+        parts = parts_of(model, plugins)
+        self.layouts = parts.layouts
+        """The formats and sizes of the batch fields."""
+        facts = facts_of(config.image_size, self.domains, self.layouts)
+        without_memory(parts.tensors, facts, model)
+        for name, network in without_memory(parts.networks, facts, model).items():
             theirs = model.networks.get(name, {})
             ours = {
                 key: theirs.get(key, torch.empty(0)) if is_lazy(tensor) else tensor  # its weights determine its size
@@ -102,12 +107,15 @@ class Translator:
                 "weights",
             )
         self.networks: dict[str, nn.Module] = {}
-        for name, spec in networks.items():
+        for name, spec in parts.networks.items():
             network = build(spec, facts).to(device, dtype)  # before the weights are loaded, which may be more precise
             network.load_state_dict(dict(model.networks[name]))
             self.networks[name] = self._placed(network)
-        calls = {name: self._placed(build(spec, facts)) for name, spec in tensors.items()}
-        self._definitions = definitions(method_tensors(method.target), tensors, calls)
+        calls = {name: self._placed(build(spec, facts)) for name, spec in parts.tensors.items()}
+        made = definitions(method_tensors(parts.method.target), parts.tensors, calls)
+        self._planner = Planner(made, self.networks, (*DOMAINS, *self.layouts))
+        self.uses = served_uses(model, self._planner, self.layouts)
+        """The uses of the model by name."""
         self._face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
         self.mean_style = cache(self._mean_style)
         """`mean_style(y)`: the mean of a domain's styles from latents, which is the style for `psi` 0."""
@@ -118,11 +126,36 @@ class Translator:
         return made
 
     def __repr__(self) -> str:
-        height, width = self.image_size
+        (height, width), config = self.main_use.source.size, self.model.config
         return (
-            f"Translator({self.model.name!r}: {', '.join(self.domains)} -> {', '.join(self.targets)}; "
-            f"{width} x {height} pixels; styles: {', '.join(self.guides)}; on {self.device})"
+            f"Translator({self.model.name!r}: {', '.join(config.sources)} -> {', '.join(self.targets)}; "
+            f"{width} x {height} pixels; uses: {', '.join(self.uses)}; on {self.device})"
         )
+
+    @property
+    def image_size(self) -> Size:
+        """The height and width of pictures to translate, as the networks get them."""
+        return self.main_use.source.size
+
+    @property
+    def main_use(self) -> ServedUse:
+        """The first use."""
+        return next(iter(self.uses.values()))
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The names of the target domains of the first use."""
+        return self.main_use.targets
+
+    def use_of(self, *styles: str) -> ServedUse | None:
+        """Return the first use with one of these sources of styles: "latent", "reference" or "plain"."""
+        return next((use for use in self.uses.values() if use.style in styles), None)
+
+    def use(self, name: str) -> ServedUse:
+        """Return a use; raises UsageError for an unknown name."""
+        if name not in self.uses:
+            raise UsageError(f"the model has no use {name} ({did_you_mean(name, self.uses)})")
+        return self.uses[name]
 
     def __call__(
         self,
@@ -133,134 +166,228 @@ class Translator:
         seed: int | None = None,
         psi: float = 1.0,
         fit_by: Fit = "keep",
+        use: str | None = None,
+        inputs: Inputs | None = None,
     ) -> Any:
         """Translate a picture into `domain`; for several pictures, return a list of translations.
 
-        picture: a path, a PIL image, or an iterable of these.
+        picture: a path, a value such as a PIL image, or an iterable of these.
         reference: a picture of the domain from which the style is taken.
         seed: the seed of the latent from which the style is made, if there is no reference; by default 0.
         psi: truncation, from 0 (the mean style of the domain) to 1 (the style as the model makes it).
         fit_by: the way to fit pictures to the size of the networks: "keep", "crop" or "stretch".
+        use: the use of the model; by default the first that makes styles of what is given.
+        inputs: further inputs of the use by name, each for all pictures, or a list with one for each picture.
 
-        Raises UsageError and DataError.
+        A translation is a value of the target's format: a PIL image, for rasters a NumPy array (H, W, C), for numbers a
+        mapping. Raises UsageError and DataError.
         """
         if seed is not None and reference is not None:
             raise UsageError("a style comes from either a seed or a reference; leave one of them out")
-        if isinstance(picture, Image.Image | str | bytes | Path) or not isinstance(picture, Iterable):
-            return self([picture], domain=domain, reference=reference, seed=seed, psi=psi, fit_by=fit_by)[0]
+        if isinstance(picture, Image.Image | np.ndarray | Mapping | str | bytes | Path) or not isinstance(
+            picture, Iterable
+        ):
+            pictures, single = [picture], True
+        else:
+            pictures, single = list(picture), False
         references = [] if reference is None else [reference]
-        (style,) = self.styles(domain, seeds=[seed or 0] if reference is None else [], references=references, psi=psi)
-        return self.sources(picture, fit_by).translated(style)
+        seeds = [seed or 0] if reference is None else []
+        (style,) = self.styles(domain, seeds=seeds, references=references, psi=psi, use=use)
+        made = self.sources(pictures, fit_by, use=style.use, inputs=inputs).translated(style)
+        return made[0] if single else made
 
-    def domain(self, name: str | None) -> int:
-        """Return the class index of a target domain; raises UsageError for other names."""
-        if name is None and len(self.targets) > 1:
-            raise UsageError(f"name a domain: {', '.join(self.targets)}")
-        name = self.targets[0] if name is None else name
-        if name not in self.targets:
-            hint = did_you_mean(str(name), self.targets)
+    def domain(self, name: str | None, use: ServedUse | None = None) -> int:
+        """Return the class index of a target domain of a use; raises UsageError for other names."""
+        targets = (use or self.main_use).targets
+        if name is None and len(targets) > 1:
+            raise UsageError(f"name a domain: {', '.join(targets)}")
+        name = targets[0] if name is None else name
+        if name not in targets:
+            hint = did_you_mean(str(name), targets)
             raise UsageError(f"the model cannot translate into a domain {name} ({hint})")
         return self.domains.index(name)
 
     @torch.no_grad()
     def styles(
-        self, domain: str | None, *, seeds: Sequence[int] = (), references: Sequence[Picture] = (), psi: float = 1.0
+        self,
+        domain: str | None,
+        *,
+        seeds: Sequence[int] = (),
+        references: Sequence[Picture] = (),
+        psi: float = 1.0,
+        use: str | None = None,
     ) -> list[Style]:
-        """Return styles of a domain: one for each seed, then one for each reference."""
+        """Return styles of a domain: one for each seed, then one for each reference.
+
+        use: the use of the model; by default the first that makes styles of seeds or references.
+        """
         if not math.isfinite(psi):
             raise UsageError(f"psi is {psi}; it should be a number from 0 (the mean style) to 1 (the style as trained)")
-        if psi != 1 and not self.guides.get("latent"):
+        mean_of = self._mean_use()
+        if psi != 1 and mean_of is None:
             raise UsageError("psi needs the mean of styles from latents, and the model has none; leave psi out")
-        y = self.domain(domain)
         found = []
         if seeds:
-            if "latent" not in self.guides and "plain" not in self.guides:
+            served = self._chosen(use, LATENT, PLAIN)
+            if served is None:
                 raise UsageError("the model cannot make styles from latents; name a reference")
-            whole = list(map(_whole, seeds))
-            found += [Style(y, self._codes("latent", y, {}, self._draws(seed, 1)), seed) for seed in whole]
+            y = self.domain(domain, served)
+            found += [
+                Style(served.name, y, self._codes(served, y, {}, self._draws(seed, 1)), seed)
+                for seed in map(_whole, seeds)
+            ]
         if references:
-            if "reference" not in self.guides:
+            served = self._chosen(use, REFERENCE)
+            if served is None:
                 raise UsageError("the model cannot take styles from references; leave the reference out")
+            y, layout = self.domain(domain, served), served.reference
             for picture in references:  # one at a time, to limit memory
-                x_ref = self._tensor(fit(opened(picture), self.image_size, "stretch")[0][None])
-                given = {"x_ref": x_ref, "x_ref2": x_ref}
-                codes = self._codes("reference", y, given, self._draws(0, 1))
-                found.append(Style(y, codes or {"x_ref": x_ref}))
+                x_ref = self._encoded(fit(opened(picture, layout.format), layout, "stretch")[0][None], layout)
+                given = dict.fromkeys(served.references, x_ref)
+                codes = self._codes(served, y, given, self._draws(0, 1))
+                found.append(Style(served.name, y, codes or given))
         if psi == 1:
             return found
-        return [replace(self.mean_style(y).towards(style, psi), seed=style.seed) for style in found]
+        return [replace(self.mean_style(s.domain).towards(s, psi), use=s.use, seed=s.seed) for s in found]
+
+    def _chosen(self, use: str | None, *styles: str) -> ServedUse | None:
+        if use is None:
+            return self.use_of(*styles)
+        return served if (served := self.use(use)).style in styles else None
+
+    def _mean_use(self) -> ServedUse | None:
+        return next((use for use in self.uses.values() if use.has_mean), None)
 
     def _mean_style(self, y: int) -> Style:
-        return Style(y, {name: code.mean(0, keepdim=True) for name, code in self.sample_codes(y, MEAN_OF).items()})
+        use, codes = self._mean_use(), self.sample_codes(y, MEAN_OF)
+        assert use is not None
+        return Style(use.name, y, {name: code.mean(0, keepdim=True) for name, code in codes.items()})
 
     @torch.no_grad()
     def sample_codes(self, y: int, count: int) -> dict[str, Tensor]:
         """Return the codes of `count` styles of a domain from latents, each (count, ...)."""
-        return self._codes("latent", y, {}, self._draws(0, count), count)
+        use = self._mean_use()
+        assert use is not None
+        return self._codes(use, y, {}, self._draws(0, count), count)
 
     def _codes(
-        self, guide: Guide, y: int, given: Mapping[str, Tensor], draws: Draws, count: int = 1
+        self, use: ServedUse, y: int, given: Mapping[str, Tensor], draws: Draws, count: int = 1
     ) -> dict[str, Tensor]:
-        where = self.guides.get(guide, {})
-        planned = self._planned(tuple(where.values()))
         fields = {"y_trg": torch.full((count,), y, device=self.device), **given}
-        made = Values({**self.networks, **fields}, draws).of(planned.arguments)
-        return {alias: made[name] for alias, name in where.items()}
+        return Values({**self.networks, **fields}, draws).of(use.codes.items())
 
-    def sources(self, pictures: Iterable[Picture] | Tensor, fit_by: Fit = "keep") -> Sources:
+    def sources(
+        self,
+        pictures: Iterable[Picture] | Tensor,
+        fit_by: Fit = "keep",
+        *,
+        use: str | None = None,
+        inputs: Inputs | None = None,
+    ) -> Sources:
         """Prepare pictures to translate them into several styles.
 
-        pictures: paths, PIL images, or a tensor (N, 3, H, W) of the networks' size, uint8 or from -1 to 1. Raises
-        UsageError and DataError.
+        pictures: paths, values such as PIL images, or a tensor (N, C, H, W) of the networks' size, encoded as the
+        networks get it, or uint8 as its format fits it. use: the use of the model that they are for; by default the
+        first. inputs: its further inputs. Raises UsageError and DataError.
         """
         if fit_by not in get_args(Fit):
             raise UsageError(f"fit_by cannot be {fit_by} ({did_you_mean(str(fit_by), get_args(Fit))})")
+        served = self.main_use if use is None else self.use(use)
+        layout, given = served.source, {**(inputs or {})}
+        for name in [*served.inputs, *given]:
+            if name not in given or name not in served.inputs:
+                hint = f"it needs {', '.join(served.inputs)}" if served.inputs else "it needs none"
+                raise UsageError(
+                    f"the use {served.name} has no input {name} ({hint})"
+                    if name in given
+                    else f"the use {served.name} needs the input {name}"
+                )
         if isinstance(pictures, Tensor):
-            return Sources(self, self._tensor(pictures), [(0, 0, *self.image_size[::-1])] * len(pictures))
-        fitted = [fit(opened(picture), self.image_size, fit_by) for picture in pictures]
-        x_real = torch.stack([x for x, _ in fitted]) if fitted else torch.empty(0, 3, *self.image_size)
-        return Sources(self, self._tensor(x_real), [box for _, box in fitted])
+            whole = (0, 0, *layout.size[::-1])
+            fields = {
+                served.inputs[name]: self._encoded(of, self.layouts[served.inputs[name]]) for name, of in given.items()
+            }
+            return Sources(self, served, self._encoded(pictures, layout), [whole] * len(pictures), fields)
+        values = [opened(picture, layout.format) for picture in pictures]
+        fitted = [fit(value, layout, fit_by) for value in values]
+        x = self._encoded(_stacked([x for x, _ in fitted], layout), layout)
+        fields = {served.inputs[name]: self._input(name, of, served, values, fit_by) for name, of in given.items()}
+        return Sources(self, served, x, [box for _, box in fitted], fields)
+
+    def _input(self, name: str, given: Any, use: ServedUse, pictures: Sequence[Value], fit_by: Fit) -> Tensor:
+        """Return a further input of all pictures, encoded; it is fitted as the pictures are."""
+        layout = self.layouts[use.inputs[name]]
+        each = list(given) if isinstance(given, list | tuple) else [given] * len(pictures)
+        if len(each) != len(pictures):
+            raise UsageError(f"the input {name} has {len(each)} values for {len(pictures)} pictures")
+        values = [opened(value, layout.format) for value in each]
+        for value, picture in zip(values, pictures, strict=True):
+            if extent(value) not in (None, extent(picture)):
+                (height, width), (rows, columns) = extent(value) or (0, 0), extent(picture) or (0, 0)
+                raise DataError(
+                    f"the input {name} has {width} x {height} pixels, and the picture {columns} x {rows}; "
+                    f"make them equal"
+                )
+        return self._encoded(_stacked([fit(value, layout, fit_by)[0] for value in values], layout), layout)
+
+    def reference_sources(self, picture: Picture, use: str) -> Sources:
+        """Return a reference of a use as a source, for example to look for a face in it."""
+        served = self.use(use)
+        fitted = fit(opened(picture, served.reference.format), served.reference, "stretch")[0]
+        x = self._encoded(fitted[None], served.reference)
+        return Sources(self, served, x, [(0, 0, *served.reference.size[::-1])], {})
 
     def try_out(self) -> None:
-        """Translate a blank picture with each guide; raises UsageError if the result is not a picture."""
-        blank = self.sources(torch.zeros(1, 3, *self.image_size))
-        for guide in self.guides:
-            given: dict[str, Any] = {"references": blank.pictures()} if guide == "reference" else {"seeds": [0]}
-            blank.into(self.styles(self.targets[0], **given)[0])
+        """Serve each use with made-up inputs; raises UsageError with the reason if one cannot be served."""
+        for name, use in self.uses.items():
+            try:
+                examples = {n: self.layouts[field].examples(1, self.dtype) for n, field in use.inputs.items()}
+                source = self.sources(use.source.examples(1, self.dtype), use=name, inputs=examples)
+                y = self.domains.index(use.targets[0])
+                given = {field: self.layouts[field].examples(1, self.dtype).to(self.device) for field in use.references}
+                with torch.no_grad():
+                    codes = self._codes(use, y, given, self._draws(0, 1)) or given
+                made = source.into(Style(name, y, codes))
+            except I2IError:
+                raise
+            except Exception as error:
+                raise UsageError(
+                    f"the use {name} cannot be served: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                ) from error
+            use.result.format.show(use.result.format.decode(made[0]))
 
-    def without_face(self, pictures: Tensor) -> list[int]:
-        """Return the indices of pictures (N, 3, H, W) without a face, if the model's masks are made from faces."""
-        if not self._face_finders:
+    def without_face(self, sources: Sources) -> list[int]:
+        """Return the indices of pictures without a face, if the model's masks are made from faces."""
+        if not self._face_finders or sources.use.use.source != "x_real":
             return []
-        x = self._tensor(pictures)
-        found = torch.stack([faces(x) for faces in self._face_finders]).all(0)
+        found = torch.stack([faces(sources.x) for faces in self._face_finders]).all(0)
         return [n for n, face in enumerate(found.tolist()) if not face]
 
-    def _tensor(self, pictures: Tensor) -> Tensor:
-        return to_device({"x": pictures}, self.device, self.dtype)["x"].to(self.dtype)
+    def _encoded(self, x: Tensor, layout: Layout) -> Tensor:
+        """Return pictures on the device as the networks get them; fitted ones are encoded."""
+        x = x.to(self.device)
+        if not x.is_floating_point() and x.dtype is not torch.int64:
+            return layout.format.encode(x, self.dtype)
+        return x.to(self.dtype) if x.is_floating_point() else x
 
     def _draws(self, seed: int, count: int, shared: bool = False) -> Draws:
         return Draws(seed, 0, 0, count, count, self.device, self.dtype, shared)
-
-    def _planned(self, names: Collection[str], fields: Collection[str] = ()) -> PlannedTensors:
-        try:
-            return Planner(self._definitions, self.networks, (*EVERY_FIELD, *fields)).tensors(names)
-        except Unresolved as error:
-            raise CheckpointError(
-                f"the model {self.model.name} lacks {error.chain[-1]}, which it needs for {' -> '.join(error.chain)}"
-            ) from None
 
 
 class Sources:
     """Pictures to translate into several styles; tensors that do not depend on the style are computed once."""
 
-    def __init__(self, translator: Translator, x_real: Tensor, boxes: Sequence[PixelBox]) -> None:
-        self.translator = translator
-        self.x_real = x_real
-        """The pictures as a tensor (N, 3, H, W) in [-1, 1]."""
+    def __init__(
+        self, translator: Translator, use: ServedUse, x: Tensor, boxes: Sequence[PixelBox], inputs: Mapping[str, Tensor]
+    ) -> None:
+        """inputs: the further inputs by batch field, encoded."""
+        self.translator, self.use = translator, use
+        self.x = x
+        """The pictures as the networks get them, (N, C, H, W)."""
         self.boxes = boxes
         """The box of each picture in (H, W), in pixels: left, top, right, bottom."""
-        self._values: dict[frozenset[str], tuple[PlannedTensors, Values, list[Node]]] = {}
+        self._given = {**inputs, use.use.source: x}
+        self._values: dict[str, tuple[Values, list[Node]]] = {}
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -269,59 +396,68 @@ class Sources:
         return f"Sources({len(self)} pictures for {self.translator.model.name!r})"
 
     def pictures(self) -> list[Image.Image]:
-        """Return the pictures at the size of the networks, without padding."""
-        return [to_picture(x, box) for x, box in zip(self.x_real, self.boxes, strict=True)]
+        """Return the pictures at the size of the networks, without padding, as people see them."""
+        form = self.use.source.format
+        return [form.show(form.decode(_cropped(x, box))) for x, box in zip(self.x, self.boxes, strict=True)]
 
-    def translated(self, style: Style) -> list[Image.Image]:
-        """Return the translations of the pictures into a style."""
-        made = self.into(style) if self.boxes else self.x_real
-        return [to_picture(x, box) for x, box in zip(made, self.boxes, strict=True)]
+    def translated(self, style: Style) -> list[Any]:
+        """Return the translations of the pictures into a style, as values of the result's format."""
+        return self.decoded(self.into(style), self.translator.use(style.use)) if self.boxes else []
+
+    def shown(self, style: Style) -> list[Image.Image]:
+        """Return the translations of the pictures into a style, as people see them."""
+        form = self.translator.use(style.use).result.format
+        return [form.show(value) for value in self.translated(style)]
+
+    def decoded(self, made: Tensor, use: ServedUse) -> list[Any]:
+        """Return results of a use (N, ...) as values, without padding."""
+        return [
+            use.result.format.decode(_cropped(x, moved(box, use.source.size, use.result.size)))
+            for x, box in zip(made, self.boxes, strict=True)
+        ]
 
     @torch.no_grad()
     def into(self, style: Style) -> Tensor:
-        """Return the translations as a tensor (N, 3, H, W), approximately from -1 to 1."""
-        model, count = self.translator, len(self.x_real)
-        planned, values, changed = self._planned(frozenset(style.codes))
+        """Return the translations as a tensor (N, ...), encoded as the networks make it."""
+        model, count, use = self.translator, len(self.x), self.translator.use(style.use)
+        if lacking := use.given - self._given.keys():
+            raise UsageError(f"these pictures lack {', '.join(sorted(lacking))}, which the use {use.name} needs")
+        if use.name not in self._values:
+            self._values[use.name] = Values({}, model._draws(0, 1)), use.of_style
+        values, changed = self._values[use.name]
         for node in changed:
             values.pop(node, None)
+        codes = {name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()}
+        if "y_org" in use.planned.fields and len(model.model.config.sources) > 1:
+            raise UsageError(f"the use {use.name} needs y_org, the domain of the picture, which may be any of several")
         values.draws = model._draws(style.seed, count, shared=True)
         values.given = {
             **model.networks,
-            "x_real": self.x_real,
+            **self._given,
+            "y_org": torch.full((count,), model.domains.index(model.model.config.sources[0]), device=model.device),
             "y_trg": torch.full((count,), style.domain, device=model.device),
-            **{name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()},
+            **codes,
         }
-        (x_fake,) = values.of(planned.arguments).values()
-        if not isinstance(x_fake, Tensor) or x_fake.shape != self.x_real.shape:
+        values.update({node: codes[alias] for alias, node in use.codes.items()})
+        (made,) = values.of(use.planned.arguments).values()
+        if not isinstance(made, Tensor) or made.shape != (count, *use.result.shape):
+            shape = " x ".join(map(str, use.result.shape))
             raise UsageError(
-                f"the tensor {model.model.config.show} is not a translation: its shape is not that of x_real"
+                f"the tensor {use.use.show} is not a result of the use {use.name}: {use.use.result} has the shape "
+                f"{shape}, and it {list(made.shape[1:]) if isinstance(made, Tensor) else type(made).__name__}"
             )
-        return x_fake
+        return made
 
     @torch.no_grad()
     def tensor(self, name: str) -> Any:
-        """Return a named tensor that does not depend on the style, such as "masks"."""
+        """Return a named tensor that does not depend on the style, such as "masks". Raises UsageError if it does."""
         model = self.translator
-        values = Values({**model.networks, "x_real": self.x_real}, model._draws(0, len(self.x_real)))
-        return values.of(model._planned([name]).arguments)[name]
-
-    def _planned(self, names: frozenset[str]) -> tuple[PlannedTensors, Values, list[Node]]:
-        """Return the plan of the translation with these codes, its values, and the nodes that the style changes."""
-        if names not in self._values:
-            model = self.translator
-            planned = model._planned([model.model.config.show], names)
-            self._values[names] = planned, Values({}, model._draws(0, 1)), of_style(planned)
-        return self._values[names]
-
-
-def of_style(planned: PlannedTensors) -> list[Node]:
-    """List the nodes of a translation that depend on the style, in order."""
-    found: dict[Node, None] = {}
-    for node in planned.nodes:
-        given = node.kind == "normal" or (node.kind == "field" and node.name != "x_real")
-        if given or any(argument in found for _, argument in node.arguments):
-            found[node] = None
-    return list(found)
+        try:
+            planned = model._planner.tensors([name])
+        except Unresolved as error:
+            raise UsageError(f"the model does not make the tensor {error.chain[-1]}") from None
+        values = Values({**model.networks, **self._given}, model._draws(0, len(self.x)))
+        return values.of(planned.arguments)[name]
 
 
 def _whole(seed: SupportsIndex) -> int:
@@ -332,18 +468,32 @@ def _whole(seed: SupportsIndex) -> int:
         raise UsageError(f"a seed must be an integer, not {seed!r}") from None
 
 
-def opened(picture: Picture) -> Image.Image:
-    """Open a picture as RGB; raises DataError if it cannot be read, UsageError for other types."""
-    if isinstance(picture, str | Path):
-        return read_picture(Path(picture))
-    if not isinstance(picture, Image.Image):
+def _stacked(fitted: Sequence[Tensor], layout: Layout) -> Tensor:
+    return torch.stack(list(fitted)) if fitted else torch.empty(0, *layout.shape)
+
+
+def _cropped(x: Tensor, box: PixelBox) -> Tensor:
+    left, top, right, bottom = box
+    return x[:, top:bottom, left:right] if x.dim() == 3 else x
+
+
+def opened(given: Picture, form: Format) -> Value:
+    """Read a path, or check a value, by its format. Raises DataError, and UsageError for other types."""
+    if isinstance(given, str | Path):
+        try:
+            return form.read(Path(given))
+        except I2IError:
+            raise
+        except Exception as error:  # a decoder may raise anything on a damaged file
+            raise DataError(f"{given} cannot be used as a picture: {why_broken(error)}") from error
+    if not isinstance(given, Image.Image | np.ndarray | Mapping):
         raise UsageError(
-            f"a picture must be a path or a PIL image, not {type(picture).__name__}; convert an array with "
+            f"a picture must be a path or a PIL image, not {type(given).__name__}; convert an array with "
             f"PIL.Image.fromarray"
         )
-    if 0 in picture.size:
+    if 0 in (extent(given) or (1,)):
         raise DataError("the picture cannot be used: it has no pixels")
     try:
-        return as_rgb(ImageOps.exif_transpose(picture))
+        return form.converted(ImageOps.exif_transpose(given) if isinstance(given, Image.Image) else given)
     except Exception as error:  # decoding may raise anything
         raise DataError(f"the picture cannot be used: {why_broken(error)}") from error

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 if TYPE_CHECKING:
+    import numpy as np
     import PIL.Image
+    import torch
     from accelerate import Accelerator
     from torch import Tensor, nn
 
@@ -19,7 +21,12 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Network(Protocol):
-    """An `nn.Module`. Constructor parameters `image_size`, `num_domains` and `domains` are filled in from the data."""
+    """An `nn.Module`. The constructor parameters below are filled in from the data if a recipe does not set them.
+
+    image_size: height and width in pixels. num_domains, domains: number and names of the domains.
+    source_size, target_size: height and width of the pictures that are translated, and of translations.
+    source_channels, target_channels: their numbers of channels.
+    """
 
     def parameters(self, recurse: bool = True) -> Iterator[nn.Parameter]: ...
     def state_dict(self) -> Mapping[str, Any]: ...
@@ -51,6 +58,76 @@ class Schedule(Protocol):
     def __call__(self, step: int) -> float: ...
 
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
+Box = tuple[float, float, float, float]
+"""Left, top, right and bottom as fractions of a picture's width or height, in [0, 1]."""
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+Value = Any
+"""What a file holds, as its format reads it: a PIL picture, an array (H, W, ...), or a mapping of names to numbers."""
+
+
+@runtime_checkable
+class Format(Protocol):
+    """The way in which the pictures of a domain, or another field of records, are read, encoded, shown and written.
+
+    A format is a frozen dataclass: its fields are its keys in recipes, and in the config.json of models.
+
+    A file is *read* as a value, and *fitted* to one size as a compact tensor that data workers send and caches store.
+    On the device, fitted tensors are *encoded* as the networks get them. Results are *decoded* to values.
+    """
+
+    @property
+    def suffixes(self) -> Sequence[str]:
+        """Suffixes of the files that it reads and writes, in lower case; results have the first by default."""
+        ...
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest number of encoded values."""
+        ...
+
+    def read(self, path: Path) -> Value:
+        """Read a file. Raises OSError or ValueError with the reason if it cannot be used."""
+        ...
+
+    def converted(self, value: Value) -> Value:
+        """Check a value that was not read from a file, and convert it, for example to RGB. Raises ValueError."""
+        ...
+
+    def fit(self, value: Value, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
+        """Crop a value to `box`, resize it to (H, W) and optionally mirror it, as a tensor (C, H, W) or (K,)."""
+        ...
+
+    def resize(self, fitted: Tensor, size: Size) -> Tensor:
+        """Resize fitted values (N, C, h, w) to (N, C, H, W), on any device."""
+        ...
+
+    def encode(self, fitted: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return fitted values (N, C, H, W) as the networks get them: floats of `dtype`, or integers."""
+        ...
+
+    def decode(self, x: Tensor) -> Value:
+        """Return one encoded value, (C, H, W) or (K,), on any device, as a value; limit numbers to those allowed."""
+        ...
+
+    def scale(self, value: Value, size: Size) -> Value:
+        """Resize a value to (H, W), for results of another size than that of the networks."""
+        ...
+
+    def show(self, value: Value) -> PIL.Image.Image:
+        """Return a value as an RGB picture for people."""
+        ...
+
+    def file(self, value: Value, suffix: str) -> bytes:
+        """Return the contents of a file with one of the `suffixes`. Raises ValueError if that is impossible."""
+        ...
+
+    def example(self, size: Size, rng: np.random.Generator) -> Tensor:
+        """Return a fitted value of random numbers, of the shape and type that `fit` returns."""
+        ...
+
+
 @runtime_checkable
 class Dataset(Protocol):
     """A data set of pictures in named domains. The core samples, augments and batches them.
@@ -61,7 +138,7 @@ class Dataset(Protocol):
     domains: Sequence[str]
     """Names of the domains, in the order of the class index y."""
     paired: bool
-    """True if picture(a, i) and picture(b, i) are translations of each other, for all domains a and b."""
+    """True if the pictures number i of all domains are translations of each other."""
 
     def count(self, domain: int) -> int:
         """Return the number of pictures in a domain."""
@@ -73,11 +150,56 @@ class Dataset(Protocol):
 
 
 @runtime_checkable
-class CacheableDataset(Dataset, Protocol):
-    """A data set that `data.cache` can cache. Its `picture` has to be thread-safe."""
+class RecordDataset(Protocol):
+    """A data set of records: pictures of any format and size, with further fields that belong to them.
+
+    `domains`, `paired` and `count` are those of a `Dataset`.
+    """
+
+    domains: Sequence[str]
+    paired: bool
+    formats: Mapping[str, Format]
+    """Formats of the pictures by domain; a domain without one has RGB pictures."""
+    sizes: Mapping[str, Size]
+    """Sizes of the pictures by domain; a domain without one has the recipe's `data.image_size`."""
+    fields: Mapping[str, Format]
+    """Formats of the other fields of records. Their names must be known before the data set is built: as a class
+    attribute with the same names, or as the keys of a parameter `fields`."""
+
+    def count(self, domain: int) -> int: ...
+
+    def record(self, domain: int, index: int, wanted: Collection[str], rng: np.random.Generator) -> Mapping[str, Value]:
+        """Return fields of record `index` of a domain, by name; `x` is its picture.
+
+        wanted: names of the fields to return. rng: random numbers for a choice of its own, such as a degradation; they
+        are a function of the seed, the sample and the role of the record, and a record and its pair get the same.
+        """
+        ...
+
+
+@runtime_checkable
+class Cacheable(Protocol):
+    """A data set that `data.cache` can cache. It has to be thread-safe, and to make no random choice."""
 
     def fingerprint(self) -> str:
         """Return a text that changes whenever a picture does, for example names, sizes and times of the files."""
+        ...
+
+
+class Records(Protocol):
+    """The records of a data set as the networks get them: uncropped, at the sizes of their domains."""
+
+    domains: Sequence[str]
+    paired: bool
+
+    def count(self, domain: int) -> int: ...
+
+    def format(self, domain: int, field: str = "x") -> Format:
+        """Return the format of a field; `x` is the picture."""
+        ...
+
+    def batch(self, domain: int, indices: Sequence[int], fields: Sequence[str] = ("x",)) -> dict[str, Tensor]:
+        """Return fields of some records of a domain by name, encoded, (N, ...) in float32 or integers, on the CPU."""
         ...
 
 
@@ -102,8 +224,8 @@ class TensorView(Protocol):
     def __call__(self, batch: Mapping[str, Tensor], *, draw: int = 0, shared: bool = False) -> Tensor:
         """Return the tensor for N samples, (N, ...), as float32 on the CPU.
 
-        batch: fields of N samples on the CPU; pictures are (N, 3, H, W), as uint8 or as floats in [-1, 1]. The batch
-        is computed in parts of the size used in training, so N does not raise the peak memory.
+        batch: fields of N samples on the CPU, as the networks get them. The batch is computed in parts of the size used
+        in training, so N does not raise the peak memory.
         draw: number of the draw of latents; each number gives other latents.
         shared: use the same latents for all samples.
         """
@@ -134,8 +256,8 @@ class RunContext(Protocol):
     """The networks that are trained, by name."""
     eval_networks: MutableMapping[str, nn.Module]
     """The networks to use for inference, by name: those in `networks`, or averages (EMA) that a hook puts here."""
-    validation: Dataset
-    """The held-out pictures, or the training pictures if the recipe has no `data.validation`."""
+    validation: Records
+    """The held-out records, or those of training if the recipe has no `data.validation`."""
 
     @property
     def stopping(self) -> bool:

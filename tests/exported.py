@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 from torch import Tensor
 
-from i2i_core.data.batches import to_tensor
+from i2i_core.data.formats.picture import Picture
 from i2i_emoji.drawings import Drawings
 from tests.runs import TINY
 
@@ -23,13 +23,13 @@ PLAIN = ("networks.generator.skip=null", "tensors.masks=null", "tensors.fake_mas
 def emoji(count: int, size: int = SIZE) -> Tensor:
     """Held-out drawings, (N, 3, size, size) in [-1, 1]."""
     drawings = Drawings(split="val")
-    return torch.stack([to_tensor(drawings.picture(0, 10 * n), (size, size)) for n in range(count)]).float() / 127.5 - 1
+    return torch.stack([Picture().fit(drawings.picture(0, 10 * n), (size, size)) for n in range(count)]).float() / 127.5 - 1
 
 
-def translated(folder: Path, guide: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
+def translated(folder: Path, use: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:
     """What the files of a folder make one after the other, as their model.json says."""
     about = json.loads((folder / "model.json").read_text())
-    for file in about["order"][guide]:
+    for file in about["uses"][use]["order"]:
         taken = {name: arrays[name] for name in about["files"][file]["takes"]}
         arrays = arrays | run_file(folder / file, taken)
         assert {name: (["batch", *arrays[name].shape[1:]], str(arrays[name].dtype)) for name in taken} == {

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i.fitting import fit
 from i2i.translator import Translator
+from i2i_core.data.formats.picture import Picture
 from i2i_core.models.from_run import of_recipe
 from i2i_core.plan.check import load
 from i2i_core.registry.plugins import discover
@@ -26,13 +26,14 @@ def untrained(recipe: str, *sets: str, files: tuple[Path, ...] = ()) -> Translat
     run = Run(checked, make_accelerator("fp32"), None)
     run.start()
     states = {name: network.state_dict() for name, network in run.networks.items()}
-    model = of_recipe(checked, list(run.data.train.domains), states, plugins, "tiny")
+    about = run.data.described()
+    model = of_recipe(checked, about["domains"], states, plugins, "tiny", layouts=about["layouts"])
     return Translator(model, plugins, torch.device("cpu"))
 
 
 def tensor(*pictures: Image.Image) -> torch.Tensor:
     """Of the tiny run's size, (N, 3, 32, 32) uint8."""
-    return torch.stack([fit(p, (SIZE, SIZE), "stretch")[0] for p in pictures])
+    return torch.stack([Picture().fit(p, (SIZE, SIZE)) for p in pictures])
 
 
 def pixels(picture: Image.Image) -> np.ndarray:

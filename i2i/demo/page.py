@@ -47,7 +47,7 @@ class Page:
     def __init__(self, model: Translator) -> None:
         self.model, self.visit = model, gr.State()
         height, width = model.image_size
-        guides = [name for guide, name in (("latent", LATENTS), ("reference", REFERENCE)) if guide in model.guides]
+        guides = [name for style, name in (("latent", LATENTS), ("reference", REFERENCE)) if model.use_of(style)]
         with gr.Column(elem_id="page"):
             gr.HTML(
                 f"<h1>{html.escape(model.model.name)}</h1><p>Translates pictures into "
@@ -69,7 +69,7 @@ class Page:
                     step=0.05,
                     label="Truncation ψ",
                     info="0: the mean style of the domain. 1: the style as the model makes it.",
-                    visible=bool(model.guides.get("latent")),
+                    visible=any(use.has_mean for use in model.uses.values()),
                 )
                 self.blend = gr.Checkbox(label="Blend with a second style", visible=bool(guides))
                 with gr.Column(visible=False, elem_classes="parts") as second:

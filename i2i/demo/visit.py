@@ -46,15 +46,17 @@ class Visit:
         with _one_at_a_time:
             self.name, self.sources = Path(name).stem, sources
             (self.source,) = sources.pictures()
-            return not self.model.without_face(sources.x_real)
+            return not self.model.without_face(sources)
 
     def bring_reference(self, slot: int, file: Path) -> bool:
         """Set the reference of a style; returns False if the model needs a face and finds none. Raises DataError."""
-        reference = self.model.sources([file], "stretch")
+        use = self.model.use_of("reference")
+        assert use is not None
+        reference = self.model.reference_sources(file, use.name)
         with _one_at_a_time:  # a running translation must not cache the style of the old reference
             (self.references[slot],) = reference.pictures()
             self.style.cache_clear()
-            return not self.model.without_face(reference.x_real)
+            return not self.model.without_face(reference)
 
     @property
     def ready(self) -> bool:
@@ -66,7 +68,7 @@ class Visit:
         with _one_at_a_time:
             first, *others = (self.style(domain, psi, choice) for choice in choices)
             style = first.towards(others[0], share) if others else first
-            (made,) = self.sources.translated(style)
+            (made,) = self.sources.shown(style)
         return made
 
     def _style(self, domain: str, psi: float, choice: Choice) -> Style:

@@ -1,4 +1,4 @@
-"""Batches: sampling, augmentation, and conversion of pictures to tensors.
+"""Batches: sampling, augmentation, and conversion of fitted values to what networks get.
 
 A sample is a function of the seed and its number; sample n of step t has the number t · batch_size + n. So there is no
 sampler state to save, and any number of processes draws the same samples.
@@ -10,21 +10,20 @@ import math
 import pickle
 import traceback
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from i2i_core.data.cache import Cache
+from i2i_core.data.sets import Layout, SampledRecords, directions, extent
 from i2i_core.data.workers import begin_work, signals_wait, start_method
 from i2i_core.errors import DataError
-from i2i_core.interfaces import Dataset
-from i2i_core.plan.fields import PAIR, SOURCE, TARGET
+from i2i_core.interfaces import WHOLE, Box, Format, Size
+from i2i_core.plan.fields import ROLES, in_role
 from i2i_core.recipe.sections import Augment, Data
 from i2i_core.registry.plugins import LoadedFiles
 
@@ -32,20 +31,8 @@ if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
 
 Sample = dict[str, int | Tensor]
-Box = tuple[float, float, float, float]
-"""Left, top, right and bottom as fractions of a picture's width or height, in [0, 1]."""
-WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 CROP = ".crop"
 """Suffix of fields with crops: "x_real.crop" holds the crop of each picture in x_real."""
-
-
-def field_names(dataset: Dataset) -> tuple[str, ...]:
-    """Return the names of the batch fields that `dataset` can provide.
-
-    x_real: a picture of domain y_org. x_ref, x_ref2: two pictures of domain y_trg. x_pair: the true translation of
-    x_real into y_trg, if the data set is paired. All domains are equally likely, whatever their numbers of pictures.
-    """
-    return (*SOURCE, *TARGET, *((PAIR,) if dataset.paired else ()))
 
 
 def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -> tuple[Box, bool]:
@@ -66,45 +53,22 @@ def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -
     return (left, top, left + width, top + height), flip
 
 
-def to_tensor(picture: Image.Image, size: tuple[int, int], box: Box = WHOLE, flip: bool = False) -> Tensor:
-    """Crop an RGB picture to `box`, resize it to (H, W), optionally flip it, and return it as uint8 (3, H, W)."""
-    (height, width), (left, top, right, bottom) = size, box
-    pixels = (left * picture.width, top * picture.height, right * picture.width, bottom * picture.height)
-    picture = picture.resize((width, height), Image.Resampling.BILINEAR, box=pixels)
-    if flip:
-        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return torch.from_numpy(np.asarray(picture).transpose(2, 0, 1).copy())
-
-
-def to_picture(x: Tensor, box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """Return a tensor (3, H, W) in [-1, 1] as an RGB picture, cropped to `box` (left, top, right, bottom in pixels)."""
-    pixels = x.float().add(1).mul(127.5).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    picture = Image.fromarray(pixels)
-    return picture.crop(box) if box is not None else picture
-
-
-def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str]) -> dict[int, tuple[int, ...]]:
-    """Return the target domains of each source domain, by class index, as `data.targets` gives them."""
-    if not isinstance(targets, str):
-        return {domains.index(source): tuple(map(domains.index, names)) for source, names in targets.items()}
-    everyone = range(len(domains))
-    return {y: tuple((y + k) % len(domains) for k in everyone if k or targets == "all") for y in everyone}
-
-
 class Samples:
     """A map-style data set of unlimited length for a DataLoader: sample number -> its fields in `wanted`.
 
-    With a `cache`, pictures are whole and a further field holds their crops, which `to_device` applies. Otherwise they
-    are cropped and resized.
+    All domains are equally likely, whatever their numbers of pictures. The fields of a record and of its pair get the
+    same crop. With a `cache`, pictures are whole and a further field holds their crops, which `to_device` applies.
+    Otherwise they are cropped and resized.
     """
 
     def __init__(
-        self, dataset: Dataset, wanted: Collection[str], data: Data, seed: int, cache: Cache | None = None
+        self, records: SampledRecords, wanted: Collection[str], data: Data, seed: int, cache: Cache | None = None
     ) -> None:
-        self.dataset, self.wanted, self.data, self.seed, self.cache = dataset, wanted, data, seed, cache
-        self.counts = [dataset.count(domain) for domain in range(len(dataset.domains))]
-        self.directions = directions(data.targets, dataset.domains)
+        self.records, self.wanted, self.data, self.seed, self.cache = records, wanted, data, seed, cache
+        self.counts = [records.count(domain) for domain in range(len(records.domains))]
+        self.directions = directions(data.targets, records.domains)
         self.sources = tuple(self.directions)
+        self.fields = {role: [f for f in records.field_names if in_role(f, role) in wanted] for role in ROLES}
 
     def __getstate__(self) -> dict[str, object]:
         """Return the state with the single-file plugins first, since the data set's class may be in one of them."""
@@ -120,25 +84,36 @@ class Samples:
         source = int(rng.integers(self.counts[y_org]))
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
         sample: Sample = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
-        # The last number names the crop: x_pair is cropped and mirrored like x_real.
-        for name, domain, index, crop in (
-            ("x_real", y_org, source, 0),
-            ("x_pair", y_trg, source, 0),
-            ("x_ref", y_trg, reference, 1),
-            ("x_ref2", y_trg, reference2, 2),
-        ):
-            if name in self.wanted:
-                # A random stream for each crop, so that leaving out a field changes no other one.
-                stream = np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(crop,)))
-                if self.cache is None:
-                    picture = self.dataset.picture(domain, index)
-                    box, flip = draw_crop(self.data.augment, stream, picture.width / picture.height)
-                    sample[name] = to_tensor(picture, self.data.image_size, box, flip)
-                else:
-                    sample[name], aspect = self.cache.picture(domain, index)
-                    box, flip = draw_crop(self.data.augment, stream, aspect)
-                    sample[name + CROP] = torch.tensor((*_pixels(box, self.cache.size), flip))
+        # Records of one stream, which has the number of its first role, are cropped and mirrored in the same way.
+        own, one, other = {"real": (y_org, source), "pair": (y_trg, source)}, (y_trg, reference), (y_trg, reference2)
+        for stream, records in enumerate((own, {"ref": one}, {"ref2": other})):
+            self._add(sample, number, stream, {role: record for role, record in records.items() if self.fields[role]})
         return sample
+
+    def _add(self, sample: Sample, number: int, stream: int, records: Mapping[str, tuple[int, int]]) -> None:
+        """Add the wanted fields of records, by role, that share a crop."""
+        crop: tuple[Box, bool] | None = None
+
+        def rng(*key: int) -> np.random.Generator:
+            # A random stream for each purpose, so that leaving out a field changes no other one.
+            return np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(stream, *key)))
+
+        for role, (domain, index) in records.items():
+            fields = self.fields[role]
+            if self.cache is not None:
+                for field in fields:
+                    name = in_role(field, role)
+                    sample[name], aspect = self.cache.fitted(domain, index, field)
+                    crop = crop or draw_crop(self.data.augment, rng(), aspect)
+                    sample[name + CROP] = torch.tensor((*_pixels(crop[0], self.cache.size), crop[1]))
+                continue
+            values = self.records.values(domain, index, fields, rng(1))
+            if crop is None:
+                height, width = next(filter(None, (extent(values[field]) for field in fields)), (1, 1))
+                crop = draw_crop(self.data.augment, rng(), width / height)
+            for field in fields:
+                layout = self.records.layout(domain, field)
+                sample[in_role(field, role)] = layout.format.fit(values[field], layout.size, *crop)
 
 
 def loader(
@@ -154,8 +129,8 @@ def loader(
 ) -> Iterator[dict[str, Tensor]]:
     """Iterate over this process's share of each global batch, for steps [start, steps).
 
-    Pictures are uint8 (n, 3, H, W), where n is batch_size / world; cached ones are (n, h, w, 3). Raises DataError if
-    the data set cannot be pickled for data workers.
+    Values are as their formats fit them, (n, ...) where n is batch_size / world. Raises DataError if the data set
+    cannot be pickled for data workers.
     """
     if not samples.wanted:
         return iter([{}] * (steps - start))
@@ -177,7 +152,7 @@ def loader(
             )
     except (pickle.PicklingError, TypeError, AttributeError) as error:  # raised for objects without a pickle
         raise DataError(
-            f"{type(samples.dataset).__name__} cannot be sent to data workers: {error}; keep what cannot "
+            f"{type(samples.records.dataset).__name__} cannot be sent to data workers: {error}; keep what cannot "
             f"be pickled out of its attributes, or set data.workers to 0"
         ) from error
     return _explained(batches) if workers else batches
@@ -197,48 +172,52 @@ def _explained(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tenso
 
 
 def to_device(
-    batch: Mapping[str, Tensor], device: torch.device, dtype: torch.dtype, size: tuple[int, int] | None = None
+    batch: Mapping[str, Tensor], layouts: Mapping[str, Layout], device: torch.device, dtype: torch.dtype
 ) -> dict[str, Tensor]:
-    """Move a batch to a device, where uint8 pictures become `dtype` in [-1, 1], (n, 3, H, W).
+    """Move a batch to a device, where its formats encode it.
 
-    Pictures of a cache, (n, h, w, 3), are cropped there and resized to `size`, (H, W).
+    Values of a cache are cropped there and resized to the sizes of their layouts.
     """
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items() if not name.endswith(CROP)}
-    for name, value in moved.items():
-        if value.dtype == torch.uint8:
-            parts = [value]
-            if name + CROP in batch:
-                assert size is not None
-                parts = cut(value, batch[name + CROP], size)
-            moved[name] = normalise(parts if device.type == "cpu" else [torch.cat(parts)], dtype)
+    for name in moved.keys() & layouts.keys():
+        layout, crops = layouts[name], batch.get(name + CROP)
+        if crops is None:
+            moved[name] = layout.format.encode(moved[name], dtype)
+        elif device.type == "cpu":
+            moved[name] = _encoded_one_by_one(cut(moved[name], crops, layout), len(crops), layout.format, dtype)
+        else:
+            moved[name] = layout.format.encode(torch.cat([*cut(moved[name], crops, layout)]), dtype)
     return moved
 
 
-def cut(pictures: Tensor, crops: Tensor, size: tuple[int, int]) -> list[Tensor]:
-    """Crop each of the uint8 pictures (n, h, w, 3) and resize it to (H, W). Return n tensors (1, 3, H, W).
+def cut(fitted: Tensor, crops: Tensor, layout: Layout) -> Iterator[Tensor]:
+    """Crop each of the fitted values (N, h, w, C) of a cache and resize it; yield N tensors (1, C, H, W).
 
-    crops: left, top, right and bottom in pixels, and 1 for a horizontal flip or 0, (n, 5), on the CPU.
+    crops: left, top, right and bottom in pixels, and 1 for a horizontal flip or 0, (N, 5), on the CPU.
     """
-    if pictures.device.type != "cpu":
-        pictures = pictures.float()  # F.interpolate resizes uint8 on a CPU only, where it is faster
-    parts = []
     for n, (left, top, right, bottom, flip) in enumerate(crops.tolist()):
-        part = pictures[n : n + 1, top:bottom, left:right].permute(0, 3, 1, 2)
-        if part.shape[2:] != size:
-            part = F.interpolate(part, size, mode="bilinear", antialias=True)
-        parts.append(part.flip(3) if flip else part)
-    return parts
+        part = fitted[n : n + 1]
+        if part.dim() == 4:  # else numbers
+            part = part[:, top:bottom, left:right].permute(0, 3, 1, 2)
+            if part.shape[2:] != layout.size:
+                part = layout.format.resize(part, layout.size)
+            part = part.flip(3) if flip else part
+        yield part
 
 
-def normalise(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-    """Join parts of a batch, scaled from [0, 255] to [-1, 1]. Small parts stay in the CPU's cache meanwhile."""
-    made = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=dtype, device=parts[0].device)
-    for out, part in zip(torch.split(made, [len(part) for part in parts]), parts, strict=True):
-        out.copy_(part).div_(127.5).sub_(1.0)
+def _encoded_one_by_one(parts: Iterable[Tensor], count: int, form: Format, dtype: torch.dtype) -> Tensor:
+    """Encode `count` parts of a batch and join them. Small parts stay in the CPU's cache meanwhile."""
+    made = None
+    for n, part in enumerate(parts):
+        encoded = form.encode(part, dtype)
+        if made is None:
+            made = torch.empty(count, *encoded.shape[1:], dtype=encoded.dtype)
+        made[n : n + 1] = encoded
+    assert made is not None
     return made
 
 
-def _pixels(box: Box, size: tuple[int, int]) -> Box:
+def _pixels(box: Box, size: Size) -> Box:
     """Return a box in whole pixels of a picture of (H, W), at least one pixel wide and high."""
     (left, top, right, bottom), (height, width) = box, size
     x, y = min(round(left * width), width - 1), min(round(top * height), height - 1)

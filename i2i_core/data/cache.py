@@ -1,4 +1,4 @@
-"""The cache of decoded pictures: a data set at one size, in one memory-mapped file that processes share."""
+"""The cache of decoded pictures: a data set at one size, in memory-mapped files that processes share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import tempfile
 import time
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,85 +20,113 @@ from typing import Any
 import numpy as np
 import PIL
 import torch
-from PIL.Image import Resampling
 from torch import Tensor
 
+from i2i_core.data.sets import SampledRecords, extent
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import DiskError, Problem, RecipeError
-from i2i_core.interfaces import CacheableDataset, Dataset
+from i2i_core.interfaces import Cacheable, Format, Size
+from i2i_core.plan.fields import DOMAINS, PICTURE, role_of
 from i2i_core.recipe.sections import Recipe
 
 UNUSED = 30
 """Days without use after which a cache file is deleted; checked when a new one is written."""
 
 
-class Cache:
-    """All pictures of a data set, uncropped and resized to one size without keeping their aspect ratios."""
+class CachedField:
+    """A field of all records of a domain, uncropped and resized to one size without keeping aspect ratios."""
 
-    def __init__(self, path: Path, counts: tuple[int, ...], size: tuple[int, int]) -> None:
-        self.path, self.counts, self.size = path, counts, size
-        self.firsts = np.cumsum((0, *counts)).tolist()
-        records = np.asarray(np.memmap(path, _record(size), "r"))
+    def __init__(self, path: Path, record: np.dtype[Any]) -> None:
+        self.path, self.record = path, record
+        records = np.asarray(np.memmap(path, record, "r"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch has no read-only tensors; this one is never written to
-            self.pixels, self.aspects = torch.from_numpy(records["pixels"]), records["aspect"]
+            self.fitted, self.aspects = torch.from_numpy(records["fitted"]), records["aspect"]
 
-    def __reduce__(self) -> tuple[type[Cache], tuple[object, ...]]:
-        return Cache, (self.path, self.counts, self.size)  # a data worker opens the file, it is not sent to it
-
-    def picture(self, domain: int, index: int) -> tuple[Tensor, float]:
-        """Return a picture, uint8 (H, W, 3), and its original width / height."""
-        place = self.firsts[domain] + index
-        return self.pixels[place], float(self.aspects[place])
+    def __reduce__(self) -> tuple[type[CachedField], tuple[object, ...]]:
+        return CachedField, (self.path, self.record)  # a data worker opens the file, it is not sent to it
 
 
-def cache_of(data: Dataset, recipe: Recipe) -> Cache | None:
-    """Return the training pictures cached at the size `data.cache`, or None if the recipe has none."""
-    if recipe.data.cache is None:
+@dataclass(frozen=True)
+class Cache:
+    """Fields of records at the size (H, W), by domain and field."""
+
+    size: Size
+    files: Mapping[tuple[int, str], CachedField]
+
+    def fitted(self, domain: int, index: int, field: str = PICTURE) -> tuple[Tensor, float]:
+        """Return a field as its format fits it, with its channels last, (H, W, C), and its original width / height."""
+        file = self.files[domain, field]
+        return file.fitted[index], float(file.aspects[index])
+
+
+def cache_of(records: SampledRecords, recipe: Recipe, wanted: Collection[str]) -> Cache | None:
+    """Return the `wanted` batch fields cached at the size `data.cache`, or None if the recipe has no cache."""
+    if (size := recipe.data.cache) is None:
         return None
-    if not isinstance(data, CacheableDataset):
-        raise RecipeError(
-            [
-                Problem(
-                    f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint to "
-                    f"detect changed pictures",
-                    recipe.mark("data", "cache"),
-                    "leave cache out",
-                )
-            ]
+    problem = ""
+    if not isinstance(records.dataset, Cacheable):
+        problem = (
+            f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint to detect changed pictures"
         )
-    return cached(data, recipe.data.cache)
+    for y, name in enumerate(records.domains):
+        height, width = records.layout(y).size
+        if size[0] < height or size[1] < width:
+            problem = (
+                f"pictures of {size[0]} x {size[1]} pixels would be enlarged to the {height} x {width} of domain {name}"
+            )
+    if problem:
+        raise RecipeError([Problem(problem, recipe.mark("data", "cache"), "leave cache out")])
+    return cached(records, size, {role_of(name)[0] for name in wanted if name not in DOMAINS})
 
 
-def cached(dataset: CacheableDataset, size: tuple[int, int]) -> Cache:
-    """Return the pictures of `dataset` at size (H, W) from the user's cache; decode and store them there if missing.
+def cached(records: SampledRecords, size: Size, fields: Collection[str] = (PICTURE,)) -> Cache:
+    """Return fields of records at size (H, W) from the user's cache; decode and store them there if missing.
 
     A file whose size or checksums are wrong is replaced. Raises DiskError if the cache cannot be read or written.
     """
-    counts = tuple(dataset.count(domain) for domain in range(len(dataset.domains)))
-    kind = f"{type(dataset).__module__}.{type(dataset).__qualname__}"
-    key = f"{PIL.__version__} {kind} {size} {counts} {dataset.fingerprint()}"
+    return Cache(
+        size,
+        {
+            (domain, field): _file(records, domain, field, size)
+            for domain in range(len(records.domains))
+            for field in sorted(fields)
+        },
+    )
+
+
+def _file(records: SampledRecords, domain: int, field: str, size: Size) -> CachedField:
+    assert isinstance(records.dataset, Cacheable)
+    form, count = records.format(domain, field), records.count(domain)
+    kind = f"{type(records.dataset).__module__}.{type(records.dataset).__qualname__}"
+    key = f"{PIL.__version__} {kind} {size} {count} {domain} {field} {form} {records.dataset.fingerprint()}"
+    record = _record(form, size)
     with _keeping(Path("~/.cache")):
         path = user_cache("pixels") / hashlib.sha256(key.encode()).hexdigest()[:32]
     with _keeping(path):
-        sound = _sound(path, sum(counts), size)
+        sound = _sound(path, count, record)
     if not sound:
-        _make(path, dataset, counts, size)
+        _make(path, record, records, domain, field, size)
     with suppress(OSError):  # the file of another user
         os.utime(path)
-    return Cache(path, counts, size)
+    return CachedField(path, record)
 
 
-def _record(size: tuple[int, int]) -> np.dtype[Any]:
-    return np.dtype([("crc", "<u8"), ("aspect", "<f8"), ("pixels", "u1", (*size, 3))])
+def _record(form: Format, size: Size) -> np.dtype[Any]:
+    """Return the type of a record in a file. Spatial values have their channels last, which is faster to crop."""
+    fitted = _channels_last(form.example(size, np.random.default_rng(0)).numpy())
+    return np.dtype([("crc", "<u8"), ("aspect", "<f8"), ("fitted", fitted.dtype, fitted.shape)])
+
+
+def _channels_last(fitted: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return fitted.transpose(1, 2, 0) if fitted.ndim == 3 else fitted
 
 
 def _checksum(record: Any) -> int:
-    return zlib.crc32(record["pixels"], zlib.crc32(record["aspect"].tobytes()))
+    return zlib.crc32(record["fitted"], zlib.crc32(record["aspect"].tobytes()))
 
 
-def _sound(path: Path, count: int, size: tuple[int, int]) -> bool:
-    record = _record(size)
+def _sound(path: Path, count: int, record: np.dtype[Any]) -> bool:
     if not path.is_file() or path.stat().st_size != count * record.itemsize:
         return False
     with ThreadPoolExecutor() as threads:
@@ -116,21 +145,21 @@ def _keeping(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: tuple[int, int]) -> None:
-    """Decode all pictures into a temporary file and rename it, so that no incomplete file is ever found."""
-    record, places = _record(size), [(y, i) for y, count in enumerate(counts) for i in range(count)]
-    writing = Lock()
+def _make(path: Path, record: np.dtype[Any], records: SampledRecords, domain: int, field: str, size: Size) -> None:
+    """Decode all records into a temporary file and rename it, so that no incomplete file is ever found."""
+    writing, count, form = Lock(), records.count(domain), records.format(domain, field)
+    what = "pictures" if field == PICTURE else field
     warnings.warn(
-        f"decoding {len(places):,} pictures once, to cache them at {size[0]} x {size[1]} pixels "
-        f"({len(places) * record.itemsize / 1e6:,.0f} MB) in {path}",
+        f"decoding {what} of {count:,} records of {records.domains[domain]} once, to cache them at "
+        f"{size[0]} x {size[1]} pixels ({count * record.itemsize / 1e6:,.0f} MB) in {path}",
         stacklevel=3,
     )
 
     def keep(number: int) -> None:
-        picture = dataset.picture(*places[number])
-        resized = picture.resize(size[::-1], Resampling.BILINEAR)
+        value = records.values(domain, number, (field,), np.random.default_rng(0))[field]
+        height, width = extent(value) or (1, 1)
         made = np.zeros((), record)
-        made["aspect"], made["pixels"] = picture.width / picture.height, resized
+        made["aspect"], made["fitted"] = width / height, _channels_last(form.fit(value, size).numpy())
         made["crc"] = _checksum(made)
         with _keeping(path), writing:
             file.seek(number * record.itemsize)
@@ -144,7 +173,7 @@ def _make(path: Path, dataset: CacheableDataset, counts: tuple[int, ...], size: 
     try:
         with open(handle, "wb", buffering=0) as file:
             with ThreadPoolExecutor() as threads:  # decoding releases the GIL
-                for _ in threads.map(keep, range(len(places))):
+                for _ in threads.map(keep, range(count)):
                     pass
             with _keeping(path):
                 os.fsync(handle)

@@ -20,7 +20,7 @@ from i2i_core.errors import DataError, UsageError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 """Formats that Pillow may decode, whatever the suffix of a file."""
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 MAX_PIXELS = 100_000_000
 """Limit of a picture's pixels, checked against its header before decoding."""
 MOST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
@@ -29,7 +29,12 @@ SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Return the files below `folder` with a suffix of a picture, sorted, without hidden ones.
+    """Return the files below `folder` with a suffix of a picture, as `files_below` does."""
+    return files_below(folder, SUFFIXES)
+
+
+def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the files at any depth below `folder` with one of the suffixes, sorted, without hidden ones.
 
     Raises DataError if a folder cannot be read.
     """
@@ -40,7 +45,7 @@ def picture_files(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [Path(base) / n for n in names if not n.startswith(".") and Path(n).suffix.lower() in SUFFIXES]
+        found += [Path(base) / n for n in names if not n.startswith(".") and n.lower().endswith(tuple(suffixes))]
     return sorted(found)
 
 
@@ -53,11 +58,19 @@ def open_picture(path: Path) -> Image.Image:
 
     Raises OSError or ValueError if the file is not a picture.
     """
+    return as_rgb(decode_file(path))
+
+
+def decode_file(path: Path) -> Image.Image:
+    """Decode a picture in the mode of its file, rotated as its EXIF data says.
+
+    Raises OSError or ValueError if the file is not a picture.
+    """
     with Image.open(path, formats=FORMATS) as file:
         if file.width * file.height > MAX_PIXELS:
             raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
         ImageOps.exif_transpose(file, in_place=True)
-    return as_rgb(file)
+    return file
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
@@ -88,7 +101,7 @@ def why_broken(error: Exception) -> str:
     return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
 
 
-def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
+def find_pictures(named: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> dict[Path, Path]:
     """Return the pictures that files, folders (at any depth) and globs name, each with its relative output path.
 
     The output path is relative to the named folder, or to the fixed part of a glob. A glob may match folders. A file
@@ -97,18 +110,20 @@ def find_pictures(named: Sequence[str]) -> dict[Path, Path]:
     found: dict[Path, Path] = {}
     for name in named:
         if os.path.isdir(name):
-            places = {path: path.relative_to(name) for path in picture_files(Path(name))}
+            places = {path: path.relative_to(name) for path in files_below(Path(name), suffixes)}
         elif os.path.isfile(name):
             places = {Path(name): Path(Path(name).name)}
         else:
             matches = sorted(map(Path, glob.glob(name, recursive=True)))
             fixed = Path(*takewhile(lambda part: not glob.has_magic(part), Path(name).parts[:-1]))
-            files = (path for match in matches for path in (picture_files(match) if match.is_dir() else [match]))
-            places = {path: path.relative_to(fixed) for path in files if path.suffix.lower() in SUFFIXES}
+            files = (
+                path for match in matches for path in (files_below(match, suffixes) if match.is_dir() else [match])
+            )
+            places = {path: path.relative_to(fixed) for path in files if path.name.lower().endswith(tuple(suffixes))}
             if not matches:
                 raise DataError(f"there is no file or folder {name}")
         if not places:
-            raise DataError(f"there are no pictures in {name}; known are {', '.join(sorted(SUFFIXES))}")
+            raise DataError(f"there are no pictures in {name}; known are {', '.join(sorted(suffixes))}")
         found |= {path: place for path, place in places.items() if path not in found}
     return found
 
@@ -128,19 +143,27 @@ def read_picture(path: Path) -> Image.Image:
         raise DataError(f"{path} cannot be used as a picture: {why_broken(error)}") from error
 
 
+def picture_file(picture: Image.Image, suffix: str) -> bytes:
+    """Return a picture as the contents of a file. Raises ValueError for one that is too large for the suffix."""
+    file = io.BytesIO()
+    if max(picture.size) > (most := MOST_SIDE.get(suffix, math.inf)):
+        raise ValueError(
+            f"would be {picture.width} x {picture.height} pixels, and {suffix} allows {most} on a side; name a .png"
+        )
+    picture.save(file, Image.registered_extensions()[suffix], **SAVING.get(suffix, {}))
+    return file.getvalue()
+
+
 def write_picture(path: Path, picture: Image.Image) -> None:
     """Write a picture atomically, in the format of the path's suffix; create its folder if needed.
 
     Raises DiskError, and UsageError for a picture that is too large for the format.
     """
-    suffix, file = path.suffix.lower(), io.BytesIO()
-    if max(picture.size) > (most := MOST_SIDE.get(suffix, math.inf)):
-        raise UsageError(
-            f"{path} would be {picture.width} x {picture.height} pixels, and {suffix} allows {most} on a "
-            f"side; name a .png"
-        )
-    picture.save(file, Image.registered_extensions()[suffix], **SAVING.get(suffix, {}))
-    write_file(path, file.getvalue())
+    try:
+        contents = picture_file(picture, path.suffix.lower())
+    except ValueError as error:
+        raise UsageError(f"{path} {error}") from None
+    write_file(path, contents)
 
 
 def check_suffix(path: Path) -> None:
@@ -149,13 +172,13 @@ def check_suffix(path: Path) -> None:
         raise UsageError(f"{path} should end in one of {', '.join(sorted(SUFFIXES))}")
 
 
-def is_one_file(out: Path) -> bool:
+def is_one_file(out: Path, suffixes: Sequence[str] = SUFFIXES) -> bool:
     """Return True if an output path names a picture file, False for a folder. Raises UsageError for another file."""
     if out.is_dir():
         return False
-    if (suffix := out.suffix.lower()) not in SUFFIXES and (out.exists() or suffix in Image.registered_extensions()):
-        raise UsageError(f"{out} should be a folder, or a file that ends in one of {', '.join(sorted(SUFFIXES))}")
-    return suffix in SUFFIXES
+    if (suffix := out.suffix.lower()) not in suffixes and (out.exists() or suffix in Image.registered_extensions()):
+        raise UsageError(f"{out} should be a folder, or a file that ends in one of {', '.join(sorted(suffixes))}")
+    return suffix in suffixes
 
 
 def refuse_existing(paths: Iterable[Path]) -> None:

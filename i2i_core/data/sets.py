@@ -1,49 +1,214 @@
-"""The data sets of a run: training pictures, held-out pictures, and the facts that determine networks."""
+"""The data sets of a run: records for training, held-out records, and the facts that determine networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, cast
 
-from i2i_core.errors import DataError, Problem, RecipeError, did_you_mean
-from i2i_core.interfaces import Dataset
+import numpy as np
+import torch
+from PIL import Image
+from pydantic_core import to_jsonable_python
+from torch import Tensor
+
+from i2i_core.data.formats.picture import Picture
+from i2i_core.errors import DataError, PluginError, Problem, RecipeError, did_you_mean
+from i2i_core.interfaces import Dataset, Format, RecordDataset, Size, Value
 from i2i_core.plan.checked import Checked
+from i2i_core.plan.fields import DOMAINS, PICTURE, REAL, batch_fields, role_of
 from i2i_core.recipe.names import file_name
 from i2i_core.recipe.sections import Recipe
 from i2i_core.registry.specs import Spec, build
 
 
 @dataclass(frozen=True)
+class Layout:
+    """The form of one field of a batch: its format, and the size to which it is fitted."""
+
+    format: Format
+    size: Size
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one encoded value, (C, H, W) or (K,)."""
+        return tuple(self.examples(1, torch.float32).shape[1:])
+
+    def examples(self, count: int, dtype: torch.dtype) -> Tensor:
+        """Return `count` encoded values of random numbers, the same in each call."""
+        rng = np.random.default_rng(0)
+        return self.format.encode(torch.stack([self.format.example(self.size, rng) for _ in range(count)]), dtype)
+
+
+class SampledRecords:
+    """The records of a data set, with the format and the size of each field; see `i2i_core.interfaces.Records`."""
+
+    def __init__(self, dataset: Dataset | RecordDataset, image_size: Size) -> None:
+        self.dataset, self.image_size = dataset, image_size
+        self.domains, self.paired = tuple(dataset.domains), dataset.paired
+        self.fields: Mapping[str, Format] = {}
+        self._formats: Mapping[str, Format] = {}
+        self._sizes: Mapping[str, Size] = {}
+        if isinstance(dataset, RecordDataset):
+            self.fields, self._formats, self._sizes = dataset.fields, dataset.formats, dataset.sizes
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """The names of the fields of a record, its picture first."""
+        return (PICTURE, *self.fields)
+
+    def count(self, domain: int) -> int:
+        return self.dataset.count(domain)
+
+    def format(self, domain: int, field: str = PICTURE) -> Format:
+        return self.fields[field] if field in self.fields else self._formats.get(self.domains[domain], Picture())
+
+    def layout(self, domain: int, field: str = PICTURE) -> Layout:
+        """Return the layout of a field of a domain's records; fields have the size of the domain's pictures."""
+        return Layout(self.format(domain, field), self._sizes.get(self.domains[domain], self.image_size))
+
+    def values(self, domain: int, index: int, wanted: Collection[str], rng: np.random.Generator) -> Mapping[str, Value]:
+        """Return fields of a record by name, as their formats read them."""
+        if isinstance(self.dataset, RecordDataset):
+            return self.dataset.record(domain, index, wanted, rng)
+        return {PICTURE: self.dataset.picture(domain, index)}
+
+    def batch(self, domain: int, indices: Sequence[int], fields: Sequence[str] = (PICTURE,)) -> dict[str, Tensor]:
+        fitted: dict[str, list[Tensor]] = {name: [] for name in fields}
+        for index in indices:
+            values = self.values(domain, index, fields, np.random.default_rng((index, domain)))
+            for name, found in fitted.items():
+                layout = self.layout(domain, name)
+                found.append(layout.format.fit(values[name], layout.size))
+        return {
+            name: self.format(domain, name).encode(torch.stack(found), torch.float32) for name, found in fitted.items()
+        }
+
+
+def extent(value: Value) -> Size | None:
+    """Return the height and width of a picture or array, or None for other values."""
+    if isinstance(value, Image.Image):
+        return value.height, value.width
+    return value.shape[:2] if isinstance(value, np.ndarray) and value.ndim > 1 else None
+
+
+Directions = Mapping[int, tuple[int, ...]]
+"""The target domains of each source domain, by class index."""
+
+
+def directions(targets: str | Mapping[str, Sequence[str]], domains: Sequence[str]) -> Directions:
+    """Return the target domains of each source domain, by class index, as `data.targets` gives them."""
+    if not isinstance(targets, str):
+        return {domains.index(source): tuple(map(domains.index, names)) for source, names in targets.items()}
+    everyone = range(len(domains))
+    return {y: tuple((y + k) % len(domains) for k in everyone if k or targets == "all") for y in everyone}
+
+
+def layouts(records: SampledRecords, ways: Directions) -> dict[str, Layout]:
+    """Return the layout of each batch field but the domains. Domains that share a role have the same layout."""
+    source, target = next(iter(ways)), next(iter(ways.values()))[0]
+    return {
+        name: records.layout(source if role_of(name)[1] == REAL else target, role_of(name)[0])
+        for name in batch_fields(records.field_names, records.paired)
+        if name not in DOMAINS
+    }
+
+
+@dataclass(frozen=True)
 class DataSets:
     """The data sets of a run."""
 
-    train: Dataset
-    validation: Dataset
-    """The held-out pictures, or the training pictures if there are none."""
+    train: SampledRecords
+    validation: SampledRecords
+    """The held-out records, or those of training if there are none."""
+    layouts: Mapping[str, Layout]
+    """The layout of each batch field but the domains."""
     facts: dict[str, object]
-    """Parameters that networks get from the data: image_size (H, W), num_domains, domains."""
+    """Parameters that networks get from the data."""
+    format_names: Mapping[str, str]
+    """Names of the registered formats by import path."""
+
+    def described(self) -> dict[str, object]:
+        """Return what a model needs to know of the data, as JSON: `domains`, and the `layouts` of batch fields."""
+        layouts = {
+            name: {"format": written_format(layout.format, self.format_names), "size": list(layout.size)}
+            for name, layout in self.layouts.items()
+        }
+        return {"domains": list(self.train.domains), "layouts": layouts}
 
 
 def build_data(checked: Checked) -> DataSets:
     """Build the data sets of a recipe. Raises RecipeError and DataError for unusable keys and pictures."""
     assert checked.data is not None
-    facts: dict[str, object] = {"image_size": checked.recipe.data.image_size}
-    data = validation = _dataset(checked.data, facts)
+    recipe = checked.recipe
+    train = validation = _records(checked.data, recipe)
     if checked.validation is not None:
-        validation = _dataset(checked.validation, facts)
-        if tuple(validation.domains) != tuple(data.domains):
+        validation = _records(checked.validation, recipe)
+        if validation.domains != train.domains:
             raise DataError(
                 f"{checked.validation.mark}: the held-out pictures have the domains "
-                f"{', '.join(validation.domains)}, the training pictures {', '.join(data.domains)}"
+                f"{', '.join(validation.domains)}, the training pictures {', '.join(train.domains)}"
             )
-    _targets(checked.recipe, data.domains)
-    facts |= {"num_domains": len(data.domains), "domains": tuple(data.domains)}
-    return DataSets(data, validation, facts)
+    _targets(recipe, train.domains)
+    ways = directions(recipe.data.targets, train.domains)
+    _of_one_kind(recipe, train, ways)
+    found = layouts(train, ways)
+    facts = facts_of(recipe.data.image_size, train.domains, found)
+    for layout in found.values():
+        written_format(layout.format, checked.format_names)  # whether that is possible is known before training
+    return DataSets(train, validation, found, facts, checked.format_names)
+
+
+def facts_of(image_size: Size, domains: Sequence[str], layouts: Mapping[str, Layout]) -> dict[str, object]:
+    """Return the parameters that networks get from the data."""
+    facts: dict[str, object] = {"image_size": image_size, "num_domains": len(domains), "domains": tuple(domains)}
+    for side, name in (("source", "x_real"), ("target", "x_ref")):
+        facts |= {f"{side}_size": layouts[name].size, f"{side}_channels": layouts[name].shape[0]}
+    return facts
+
+
+def written_format(form: Format, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a format as keys of a recipe. names: the registered formats by import path. Raises PluginError."""
+    kind = type(form)
+    if (path := f"{kind.__module__}:{kind.__qualname__}") not in names:
+        raise PluginError(
+            f"the format {path} is not registered; its plugin should call registry.format(NAME, {path!r})"
+        )
+    keys = {key.name: getattr(form, key.name) for key in fields(cast(Any, form))}
+    return {"use": names[path], **to_jsonable_python(keys)}
+
+
+def _of_one_kind(recipe: Recipe, records: SampledRecords, ways: Directions) -> None:
+    """Raise RecipeError if two source domains, or two target domains, cannot share a batch."""
+    for what, sides in (("sources", [*ways]), ("targets", sorted({y for ys in ways.values() for y in ys}))):
+        first, *others = ((records.domains[y], records.layout(y)) for y in sides)
+        for name, layout in others:
+            if (layout.format, layout.size) != (first[1].format, first[1].size):
+                raise RecipeError(
+                    [
+                        Problem(
+                            f"the domains {first[0]} and {name} are both {what}, but their pictures differ: "
+                            f"{_kind(first[1])}, and {_kind(layout)}",
+                            recipe.mark("data", "targets"),
+                            f"name the direction, such as targets: {{{first[0]}: {name}}}",
+                        )
+                    ]
+                )
+
+
+def _kind(layout: Layout) -> str:
+    height, width = layout.size
+    return f"{layout.format} of {height} x {width} pixels"
 
 
 def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
     """Raise RecipeError for unknown domains in `data.targets`, and for a domain whose only target is itself."""
     if isinstance(recipe.data.targets, str):
+        if len(domains) < 2:
+            raise DataError(
+                f"{recipe.mark('data')}: {recipe.data.use} has only the domain {domains[0]}; add a second one, or "
+                f"write targets: {{{domains[0]}: {domains[0]}}} to translate it into itself, as inpainting does"
+            )
         return
     named: dict[str, tuple[str | int, ...]] = {source: (source,) for source in recipe.data.targets}
     named |= {
@@ -68,19 +233,14 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
             "name another domain",
         )
         for source, names in recipe.data.targets.items()
-        if names == [source] and source in domains
+        if names == [source] and source in domains and len(domains) > 1
     ]
     if problems:
         raise RecipeError(problems)
 
 
-def _dataset(spec: Spec, facts: Mapping[str, object]) -> Dataset:
-    dataset: Dataset = build(spec, facts)
-    if len(dataset.domains) < 2:
-        raise DataError(
-            f"{spec.mark}: {spec.entry.name} has only the domain {', '.join(dataset.domains)}, and a "
-            f"translation needs two; add a second one"
-        )
+def _records(spec: Spec, recipe: Recipe) -> SampledRecords:
+    dataset: Any = build(spec, {"image_size": recipe.data.image_size})
     for y, domain in enumerate(dataset.domains):
         try:
             file_name(domain)
@@ -88,4 +248,4 @@ def _dataset(spec: Spec, facts: Mapping[str, object]) -> Dataset:
             raise DataError(f"{spec.mark}: the domain {error}; rename it") from None
         if dataset.count(y) == 0:
             raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
-    return dataset
+    return SampledRecords(dataset, recipe.data.image_size)

@@ -25,11 +25,9 @@ from i2i_core.errors import CheckpointError, RecipeError, UsageError
 from i2i_core.recipe.document import MAX_BYTES, Document, json_in_yaml, load_text
 from i2i_core.recipe.names import FileName, Names
 from i2i_core.recipe.problems import shape_problems
-from i2i_core.recipe.sections import Named, Section
+from i2i_core.recipe.sections import ModelUse, Named, Section
 
 CONFIG, WEIGHTS, CARD, RECIPE = "config.json", "model.safetensors", "README.md", "recipe.yaml"
-Guide = Literal["latent", "reference", "plain"]
-"""Source of a style: a random latent, a reference picture of the target domain, or none."""
 Side = Annotated[int, Field(ge=1, le=8192)]
 """Pixels. The limit guards against a config.json of unknown origin, since pictures are padded to this size."""
 
@@ -41,6 +39,15 @@ class File(Section):
     sha256: str
 
 
+class FieldLayout(Section):
+    """The form of a batch field."""
+
+    format: Named
+    """Its format."""
+    size: tuple[Side, Side]
+    """Height and width in pixels to which pictures are fitted."""
+
+
 class Config(Section):
     """The contents of config.json."""
 
@@ -49,15 +56,17 @@ class Config(Section):
     method: Named
     """The method, which defines the named tensors."""
     image_size: tuple[Side, Side]
-    """Height and width in pixels of the pictures that the networks get."""
-    domains: Names[FileName] = Field(min_length=2)
+    """Height and width in pixels of pictures whose layout gives no other size."""
+    domains: Names[FileName] = Field(min_length=1)
     """Names of the domains, in the order of the class index y."""
+    sources: Names[FileName]
+    """Domains of the pictures that the model was trained to translate."""
     targets: Names[FileName]
     """Target domains that the model was trained for."""
-    show: FileName
-    """Name of the tensor that is the translation."""
-    guides: dict[Guide, dict[FileName, FileName]] = Field(min_length=1)
-    """Aliases by source of the style, as in a phase's `where`: the tensors that replace the style codes."""
+    layouts: dict[FileName, FieldLayout]
+    """Formats and sizes of the batch fields that the uses need, by name."""
+    uses: dict[FileName, ModelUse] = Field(min_length=1)
+    """The uses of the model by name."""
     networks: dict[FileName, Named]
     """Networks by name."""
     tensors: dict[FileName, Named] = {}
@@ -71,7 +80,15 @@ class Config(Section):
     files: dict[str, File]
     """All files that the model is read from, by name."""
 
-    @field_validator("targets")
+    @field_validator("layouts")
+    @classmethod
+    def _both_sides(cls, layouts: dict[str, FieldLayout]) -> dict[str, FieldLayout]:
+        for name in ("x_real", "x_ref"):
+            if name not in layouts:
+                raise ValueError(f"it lacks {name}")
+        return layouts
+
+    @field_validator("sources", "targets")
     @classmethod
     def _are_domains(cls, targets: list[str], info: ValidationInfo) -> list[str]:
         for name in targets:

@@ -10,16 +10,14 @@ from pathlib import Path
 from pydantic_core import to_jsonable_python
 from torch import Tensor
 
-from i2i_core.data.batches import directions
+from i2i_core.data.sets import directions
 from i2i_core.disk import checkpoints
 from i2i_core.errors import CheckpointError, UsageError, did_you_mean
-from i2i_core.models.folder import CONFIG, WEIGHTS, Guide, Model
+from i2i_core.models.folder import CONFIG, WEIGHTS, Model
 from i2i_core.plan.check import load_again
 from i2i_core.plan.checked import Checked
-from i2i_core.plan.fields import EVERY_FIELD
 from i2i_core.plan.flow import planner_of
-from i2i_core.plan.planner import Planner, Unresolved
-from i2i_core.plan.tensors import Node
+from i2i_core.plan.uses import recipe_uses
 from i2i_core.recipe.document import json_in_yaml, load_text
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
@@ -27,11 +25,11 @@ from i2i_core.registry.plugins import Plugins
 Networks = Mapping[str, Mapping[str, Tensor]]
 
 
-def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = "x_fake") -> Model:
+def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str | None = None) -> Model:
     """Make the model of a run: its EMA networks if a hook keeps some, else the networks in training.
 
-    step: the step of the checkpoint; None for the newest valid one. show: the tensor that is the translation. Raises
-    UsageError, RecipeError and CheckpointError.
+    step: the step of the checkpoint; None for the newest valid one. show: the tensor that is the result, if not that of
+    the recipe's uses. Raises UsageError, RecipeError and CheckpointError.
     """
     if not (folder / "recipe.yaml").is_file():
         raise UsageError(f"{folder} is not a run folder: it has no recipe.yaml")
@@ -55,7 +53,17 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str = 
         "steps": checkpoint.step,
         "metrics": _measured(folder) if checkpoint.step == recipe.steps else {},
     }
-    return of_recipe(checked, checkpoint.info["domains"], networks, plugins, folder.name, show, training)
+    about = checkpoint.info
+    return of_recipe(
+        checked,
+        about["domains"],
+        networks,
+        plugins,
+        folder.name,
+        layouts=about["layouts"],
+        show=show,
+        training=training,
+    )
 
 
 def _checkpoint(folder: Path, step: int | None) -> checkpoints.Checkpoint:
@@ -95,31 +103,46 @@ def of_recipe(
     networks: Networks,
     plugins: Plugins,
     name: str,
-    show: str = "x_fake",
+    *,
+    layouts: Mapping[str, object] | None = None,
+    show: str | None = None,
     training: Mapping[str, object] | None = None,
 ) -> Model:
-    """Make a model of a recipe: the components that a translation by the tensor `show` needs, with these weights."""
+    """Make a model of a recipe: the components that its uses need, with these weights.
+
+    layouts: format and size of each batch field, as `written_layouts` gives them; None: RGB pictures of image_size.
+    show: the tensor that is the result, if not that of the recipe's uses. Raises UsageError if nothing makes it.
+    """
     recipe = checked.recipe
-    planner = planner_of(checked, EVERY_FIELD)
-    guides, used = _guides(planner, checked, show)
-    if not guides:
-        hint = did_you_mean(show, planner.names())
-        raise UsageError(f"no phase of the recipe makes the tensor {show}" + (f" ({hint})" if hint else ""))
+    planner = planner_of(checked, checked.fields)
+    uses = recipe_uses(planner, checked, show)
+    if not uses:
+        hint = did_you_mean(show or "x_fake", planner.names())
+        raise UsageError(
+            f"no phase of the recipe makes the tensor {show or 'x_fake'} of what is known after training"
+            + (f" ({hint})" if hint else "")
+        )
+    nodes = [node for use in uses.values() for node in planner.tensors([use.show], use.where).nodes]
+    used = {node.name for node in nodes}
     files: dict[str, Path] = {}
     named = {
         kind: {n: _portable(spec.resolved(), files) for n, spec in specs.items() if n in used}
         for kind, specs in (("networks", checked.networks), ("tensors", checked.tensors))
     }
-    targets = sorted({y for ys in directions(recipe.data.targets, domains).values() for y in ys})
-    names = {recipe.method.use, *_uses(named)}
+    layouts = layouts or {name: {"format": "picture", "size": recipe.data.image_size} for name in ("x_real", "x_ref")}
+    needed = {"x_real", "x_ref", *used, *(use.result for use in uses.values())}
+    kept_layouts = {name: _portable(layout, files) for name, layout in layouts.items() if name in needed}
+    ways = directions(recipe.data.targets, domains)
+    names = {recipe.method.use, *_uses(named), *_uses(kept_layouts)}
     config = {
         "i2i": 1,
         "method": recipe.method.use,
         "image_size": recipe.data.image_size,
         "domains": domains,
-        "targets": [domains[y] for y in targets],
-        "show": show,
-        "guides": guides,
+        "sources": [domains[y] for y in ways],
+        "targets": [domains[y] for y in sorted({y for ys in ways.values() for y in ys})],
+        "layouts": kept_layouts,
+        "uses": {name: use.model_dump(exclude_defaults=True) for name, use in uses.items()},
         **named,
         "plugins": environment.origins(plugins, names),
         "versions": environment.versions(),
@@ -129,34 +152,6 @@ def of_recipe(
     document = load_text(json_in_yaml(to_jsonable_python(config), indent=1), f"{name}/{CONFIG}")
     kept = {name: {**tensors} for name, tensors in networks.items() if name in used}
     return Model(name, document, kept, files)
-
-
-def _guides(planner: Planner, checked: Checked, show: str) -> tuple[dict[Guide, dict[str, str]], set[str]]:
-    """Return the aliases under which `show` is made for each source of styles, and the names of all components it uses.
-
-    What needs no style without aliases has none: those of phases then serve training alone, as random flips do.
-    """
-    guides: dict[Guide, dict[str, str]] = {}
-    used = set[str]()
-    for where in ({}, *(phase.where for phase in checked.recipe.phases.values())):
-        try:
-            nodes = planner.tensors([show], where).nodes
-        except Unresolved:
-            continue
-        guide = _guide(nodes)
-        if guide not in guides:
-            read = {name for node in nodes if node.definition for name in node.definition.reads.values()}
-            guides[guide] = {alias: name for alias, name in where.items() if alias in read}
-            used |= {node.name for node in nodes}
-        if not where and guide == "plain":
-            break
-    return guides, used
-
-
-def _guide(nodes: list[Node]) -> Guide:
-    if any(node.kind == "field" and node.name in ("x_ref", "x_ref2") for node in nodes):
-        return "reference"
-    return "latent" if any(node.kind == "normal" for node in nodes) else "plain"
 
 
 def _portable(keys: object, files: dict[str, Path]) -> object:

@@ -71,7 +71,8 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
     Raises RecipeError with all problems, those found while reading included.
     """
     checker = Checker(plugins, recipe.document)
-    checked = Checked(recipe)
+    formats = {entry.target: entry.name for entry in plugins.registry if entry.kind == "format"}
+    checked = Checked(recipe, format_names=formats)
 
     def specs(kind: str, uses: Mapping[str, Use], *section: str) -> dict[str, Spec]:
         found = {

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from i2i_core.interfaces import Schedule
+from i2i_core.plan.fields import batch_fields, declared_fields
 from i2i_core.plan.tensors import Definition
 from i2i_core.recipe.sections import Recipe
 from i2i_core.registry.specs import Spec, build
@@ -40,6 +42,13 @@ class Checked:
     optimizers: dict[str, OptimizerSpec] = field(default_factory=dict)
     hooks: dict[str, Spec] = field(default_factory=dict)
     trainer: Spec | None = None
+    format_names: Mapping[str, str] = field(default_factory=dict)
+    """Names of all registered formats by import path."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The batch fields that the data set may provide, as far as is known before it is built."""
+        return batch_fields(declared_fields(self.data), paired=True)
 
     def weight(self, loss: Key) -> Schedule:
         """Build the schedule of a loss's weight; an invalid one counts as 1."""

@@ -9,9 +9,10 @@ from typing import Any
 
 from i2i_core.errors import Problem, RecipeError, did_you_mean
 from i2i_core.plan.checked import Checked
-from i2i_core.plan.fields import EVERY_FIELD, PAIR
+from i2i_core.plan.fields import PAIR, REAL, ROLES, in_role, role_of
 from i2i_core.plan.planner import PlannedPhase, Planner, Request, RequestedTerm, Unresolved
 from i2i_core.plan.tensors import BUILTIN, Definition, define_component, define_unknown, definitions, reached
+from i2i_core.plan.uses import use_problems
 from i2i_core.recipe import sections
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.problems import in_order
@@ -74,7 +75,12 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
     unknown = {place: name for place, name in written.items() if name not in known}
 
     def hint(name: str) -> str:
-        return "the data set has no true pairs" if name == PAIR else did_you_mean(name, known)
+        field, role = role_of(name)
+        if role == PAIR and in_role(field, REAL) in known:
+            return "the data set has no true pairs"
+        if not role and in_role(name.rpartition("_")[0], REAL) in known:
+            return f"the roles of the field {name.rpartition('_')[0]} are {', '.join(ROLES)}"
+        return did_you_mean(name, known)
 
     problems = [
         Problem(f"nothing makes the tensor {name}", recipe.mark(*place), hint(name)) for place, name in unknown.items()
@@ -119,9 +125,9 @@ def _aliases(recipe: Recipe) -> dict[Place, str]:
 
 def check_flow(checked: Checked, checker: Checker) -> None:
     """Report problems in the flow of tensors: names, cycles, unused networks and losses, mismatched GAN losses."""
-    planner = planner_of(checked, EVERY_FIELD)
+    planner = planner_of(checked, checked.fields)
     networks = checked.recipe.names("networks")
-    for name in {*planner.definitions, *EVERY_FIELD, *BUILTIN} & {*networks}:
+    for name in {*planner.definitions, *checked.fields, *BUILTIN} & {*networks}:
         what = "tensor" if name in planner.definitions else "batch field"
         checker.report(f"{name} is both a {what} and a network", ("networks", name), "rename the network", key=True)
     try:
@@ -129,6 +135,7 @@ def check_flow(checked: Checked, checker: Checker) -> None:
     except RecipeError as error:
         checker.problems += error.problems
         return
+    checker.problems += use_problems(planner, checked)
     if not checker.problems:  # else entries may be unused because of these problems
         _of_use(checked, checker, planned)
         _players(checked, checker)

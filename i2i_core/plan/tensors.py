@@ -12,8 +12,10 @@ from i2i_core.errors import Mark
 from i2i_core.registry.signatures import call_arguments
 from i2i_core.registry.specs import Spec
 
-BUILTIN = ("normal",)
-"""Names of the built-in arguments: random numbers."""
+RANDOM = ("normal",)
+"""Names of the built-in arguments that are random numbers."""
+BUILTIN = RANDOM
+"""Names of all built-in arguments."""
 
 
 @dataclass(frozen=True, eq=False)

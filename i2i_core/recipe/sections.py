@@ -22,7 +22,7 @@ from pydantic_core import PydanticCustomError
 from i2i_core.errors import Mark
 from i2i_core.recipe.document import Document
 from i2i_core.recipe.document import Path as Place
-from i2i_core.recipe.names import LossGroup, Names, NetworkName, NetworkOrDefault, shorthand
+from i2i_core.recipe.names import FileName, LossGroup, Names, NetworkName, NetworkOrDefault, shorthand
 
 DEFAULT_HOOKS = ("progress", "metrics", "checkpoint")
 DEFAULT_OPTIMIZER = "adam"
@@ -113,6 +113,27 @@ class Phase(Section):
     """Groups of losses whose sum it minimises, one name or a list."""
     where: dict[str, str] = {}
     """Aliases in this phase, {name: tensor}: its losses read `tensor` wherever `name` is used."""
+
+
+class ModelUse(Section):
+    """A use of the trained model: what it computes, and of what. Translation, sample grids and exports follow it."""
+
+    show: FileName = "x_fake"
+    """The named tensor that is the result."""
+    where: dict[FileName, FileName] = {}
+    """Aliases under which it is computed, {name: tensor}, as in a phase. Tensors that depend on no picture to translate
+    are style codes."""
+    source: FileName = "x_real"
+    """The batch field that the picture to translate stands for."""
+    inputs: dict[FileName, FileName] = {}
+    """Further inputs by the name that users give them: the batch field that each stands for."""
+    like: FileName | None = None
+    """The batch field whose format and size the result has; null: x_ref, or x_real for another source than x_real."""
+
+    @property
+    def result(self) -> str:
+        """The batch field whose format and size the result has."""
+        return self.like or ("x_ref" if self.source == "x_real" else "x_real")
 
 
 def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
@@ -246,6 +267,8 @@ class Recipe(Section):
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
     """Optimizers by network. The keys of `default` apply to all networks; an entry for a network overrides them, or
     replaces them if it names another optimizer."""
+    uses: Annotated[dict[FileName, ModelUse], _NULLS_ARE_OUT] = {}
+    """Uses of the trained model by name. By default, they are found: x_fake from latents, from references, or plain."""
     hooks: Annotated[_Hooks, BeforeValidator(_with_default_hooks, _Hooks | None)] = Field(
         default={}, validate_default=True
     )
@@ -306,5 +329,5 @@ RESERVED = {
 
 def keys_at(path: Place) -> Iterable[str]:
     """Return the core's own keys in the section at `path`."""
-    sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment}
+    sections: dict[Any, type[BaseModel]] = {"phases": Phase, "data": Augment, "uses": ModelUse}
     return (sections.get(path[0], Recipe) if path else Recipe).model_fields

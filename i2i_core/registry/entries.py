@@ -11,7 +11,7 @@ from typing import Any
 
 from i2i_core.errors import PluginError
 
-KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule", "dataset", "trainer")
+KINDS = ("network", "loss", "tensor", "method", "hook", "optimizer", "schedule", "format", "dataset", "trainer")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,9 @@ class Registrar:
     """A function `(params, *, ...) -> torch.optim.Optimizer`."""
     schedule = partialmethod(_add, "schedule")
     """A class whose instances map a step to a number, for a weight or a learning rate."""
+    format = partialmethod(_add, "format")
+    """A frozen dataclass that reads, encodes, shows and writes the pictures of a domain, or another field."""
     dataset = partialmethod(_add, "dataset")
-    """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`."""
+    """A class with `domains`, `paired`, `count(domain)` and `picture(domain, index)`, or with records."""
     trainer = partialmethod(_add, "trainer")
     """A class with the method `train(run)`."""

@@ -7,6 +7,7 @@ factory: it returns the component.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import types
@@ -26,19 +27,21 @@ NESTED = {
     interfaces.Trainer: "trainer",
     interfaces.Hook: "hook",
     interfaces.Schedule: "schedule",
+    interfaces.Format: "format",
 }
 """Kinds of nested components by the interface that a parameter is annotated with; others are networks."""
 TENSOR_KINDS = ("loss", "tensor")
-FACTS = ("image_size", "num_domains", "domains")
+FACTS = ("image_size", "num_domains", "domains", "source_size", "target_size", "source_channels", "target_channels")
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def facts_for(kind: str) -> tuple[str, ...]:
     """Return the constructor parameters that the core fills in for a kind of component.
 
-    These are `image_size`, `num_domains` and `domains`; for a hook also `name`; for a data set only `image_size`.
+    These are the facts about the data, FACTS; for a hook also `name`; for a data set only `image_size`; for a format or
+    a section of keys none.
     """
-    return {"dataset": FACTS[:1], "hook": (*FACTS, "name")}.get(kind, FACTS)
+    return {"dataset": FACTS[:1], "hook": (*FACTS, "name"), "format": (), "section": ()}.get(kind, FACTS)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def signature_of(target: Any, kind: str) -> Signature:
     }
     wants, optional = call_arguments(target) if kind in TENSOR_KINDS else ((), frozenset())
     try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target, include_extras=True)
+        plain_class = inspect.isclass(target) and not dataclasses.is_dataclass(target)
+        hints = typing.get_type_hints(target.__init__ if plain_class else target, include_extras=True)
     except NameError:  # names imported under TYPE_CHECKING only; keys are then not checked
         hints = {}
     return Signature(params, hints, wants, optional)
@@ -86,11 +90,33 @@ def call_arguments(component: Any) -> tuple[tuple[str, ...], frozenset[str]]:
 
 def key_model(hint: Any, alias: str | None = None) -> Any:
     """Return a pydantic model with the field `value` of type `hint`; types of components in it accept nothing."""
-    alternatives = tuple(_NO_COMPONENT if _takes_component(a) else a for a in alternatives_of(hint))
-    checkable: Any = typing.Union[alternatives]  # noqa: UP007
     return create_model(
-        "Key", __config__=ConfigDict(arbitrary_types_allowed=True), value=(checkable, Field(alias=alias))
+        "Key", __config__=ConfigDict(arbitrary_types_allowed=True), value=(_checkable(hint), Field(alias=alias))
     )
+
+
+def _checkable(hint: Any) -> Any:
+    alternatives = tuple(_NO_COMPONENT if _takes_component(a) or is_section(a) else a for a in alternatives_of(hint))
+    return typing.Union[alternatives]  # noqa: UP007
+
+
+def is_section(hint: object) -> bool:
+    """Return True for a dataclass, whose fields are keys in a recipe, as the parameters of a component are."""
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
+
+
+def sections_of(hint: object) -> tuple[type, ...]:
+    """Return the dataclasses among the alternatives of a parameter's type."""
+    return tuple(a for a in alternatives_of(hint) if is_section(a) and isinstance(a, type))
+
+
+def inner_hint(hint: object, container: type) -> Any:
+    """Return the type of the values in a `dict` or of the items in a `list` if they are components or sections."""
+    for alternative in alternatives_of(hint):
+        inner = typing.get_args(alternative)[-1:]
+        if typing.get_origin(alternative) is container and inner and (nested_kind(inner[0]) or sections_of(inner[0])):
+            return inner[0]
+    return None
 
 
 def nested_kind(hint: object) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -23,10 +23,15 @@ from i2i_core.registry.signatures import (
     alternatives_of,
     call_arguments,
     facts_for,
+    inner_hint,
     key_model,
     nested_kind,
+    sections_of,
     signature_of,
 )
+
+SECTION = "section"
+"""The kind of a Spec that is no component, but a section of a component's keys: its target is a dataclass."""
 
 
 @dataclass
@@ -49,11 +54,15 @@ class Spec:
         defaults = {
             n: p.default
             for n, p in self.signature.params.items()
-            if p.default is not p.empty and n not in facts_for(self.entry.kind)
+            if p.default is not p.empty and n not in facts_for(self.entry.kind) and not is_dataclass(p.default)
         }
-        written = {n: value.resolved() if isinstance(value, Spec) else value for n, value in self.params.items()}
+        written = {n: replace_specs(value, Spec.resolved) for n, value in self.params.items()}
         renamed = {argument: name for argument, name in self.reads.items() if argument != name}
-        return {"use": self.entry.name, **defaults, **written, **renamed}
+        return {**self.named(), **defaults, **written, **renamed}
+
+    def named(self) -> dict[str, Any]:
+        """Return the key `use` of a component; a section of keys has none."""
+        return {} if self.entry.kind == SECTION else {"use": self.entry.name}
 
 
 class Checker:
@@ -81,23 +90,28 @@ class Checker:
                 self._why_unknown(kind, use),
             )
             return None
-        signature = signature_of(entry.load(), kind)
-        spec = Spec(entry, entry.load(), self.document.mark(places[0]), signature)
+        return self._keys(entry, entry.load(), {name: value for name, value in keys.items() if name != "use"}, places)
+
+    def _keys(self, entry: Entry, target: Any, keys: Mapping[str, Any], places: Sequence[Place]) -> Spec:
+        """Check the keys of a component or section against its signature."""
+        kind, what = entry.kind, described(entry)
+        signature = signature_of(target, kind)
+        spec = Spec(entry, target, self.document.mark(places[0]), signature)
         for name, parameter in signature.params.items():
             if name in keys:
                 hint = signature.hints.get(name, Any)
                 spec.params[name] = self._value(hint, keys[name], self.place_of(name, places))
             elif parameter.default is parameter.empty and name not in facts_for(kind):
-                self.report(f"{kind} {use} needs the key {name}", self.place_of("use", places)[:-1], key=True)
+                self.report(f"{what} needs the key {name}", self.place_of("use", places)[:-1], key=True)
         if not self._find_reads(spec):
             return spec
         known = {*signature.params, *spec.reads, *RESERVED.get(kind, ())}
-        for name in keys.keys() - signature.params.keys() - {"use"}:
+        for name in keys.keys() - signature.params.keys():
             if name in spec.reads:
                 spec.reads[name] = self.read(str, keys[name], self.place_of(name, places))
             else:
                 self.report(
-                    f"{kind} {use} has no key {name}",
+                    f"{what} has no key {name}",
                     self.place_of(name, places),
                     did_you_mean(name, known - {name}),
                     key=True,
@@ -126,7 +140,7 @@ class Checker:
         return True
 
     def _value(self, hint: Any, value: Any, place: Place) -> Any:
-        """Return the value of a key: the Spec of a nested component, or the result of `read`."""
+        """Return the value of a key: the Specs of nested components and sections, or the result of `read`."""
         kind, alternatives = nested_kind(hint), alternatives_of(hint)
         if kind == "schedule":
             value = schedule(value)
@@ -134,6 +148,14 @@ class Checker:
             value = {"use": value}
         if isinstance(value, dict) and "use" in value and (kind or hint is Any):
             return self.check(kind or "network", value, place)
+        if isinstance(value, dict) and (inner := inner_hint(hint, dict)) is not None:
+            return {key: self._value(inner, one, (*place, key)) for key, one in value.items()}
+        if isinstance(value, list) and (inner := inner_hint(hint, list)) is not None:
+            return [self._value(inner, one, (*place, n)) for n, one in enumerate(value)]
+        if isinstance(value, dict) and (sections := sections_of(hint)):
+            # Of several sections, the one with most of the keys is meant.
+            target = max(sections, key=lambda s: len(value.keys() & signature_of(s, SECTION).params.keys()))
+            return self._keys(Entry(SECTION, ".".join(map(str, place)), "", ""), target, value, (place,))
         return self.read(hint, value, place)
 
     def read(self, hint: Any, value: Any, place: Place) -> Any:
@@ -164,13 +186,27 @@ class Checker:
         return close if close.startswith("did") else f"no plugin called {prefix} is installed"
 
 
+def described(entry: Entry) -> str:
+    """Return the kind and name of a component, or the path of a section."""
+    return entry.name if entry.kind == SECTION else f"{entry.kind} {entry.name}"
+
+
+def replace_specs(value: Any, replace: Callable[[Spec], Any]) -> Any:
+    """Replace each Spec in the value of a key, those in mappings and lists included."""
+    if isinstance(value, Spec):
+        return replace(value)
+    if isinstance(value, dict):
+        return {key: replace_specs(inner, replace) for key, inner in value.items()}
+    return [replace_specs(inner, replace) for inner in value] if isinstance(value, list) else value
+
+
 def build(spec: Spec, facts: Mapping[str, object]) -> Any:
     """Build the object of a Spec.
 
     facts: values for the parameters that the core fills in. A ValueError of the component becomes a RecipeError with
     its mark, that of a data set a DataError.
     """
-    given = {name: build(value, facts) if isinstance(value, Spec) else value for name, value in spec.params.items()}
+    given = {name: replace_specs(value, lambda inner: build(inner, facts)) for name, value in spec.params.items()}
     if spec.entry.kind in TENSOR_KINDS and spec.signature.wants and not inspect.isclass(spec.target):
         return functools.partial(spec.target, **given) if given else spec.target
     known = {n: facts[n] for n in facts_for(spec.entry.kind) if n in spec.signature.params and n in facts}
@@ -179,7 +215,7 @@ def build(spec: Spec, facts: Mapping[str, object]) -> Any:
     except ValueError as error:
         if spec.entry.kind == "dataset":
             raise DataError(f"{spec.mark}: {error}") from error
-        raise RecipeError([Problem(f"{spec.entry.kind} {spec.entry.name}: {error}", spec.mark)]) from error
+        raise RecipeError([Problem(f"{described(spec.entry)}: {error}", spec.mark)]) from error
     except (I2IError, MemoryError):
         raise
     except Exception as error:

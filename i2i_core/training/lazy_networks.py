@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from i2i_core.data.sets import Layout
 from i2i_core.errors import Problem, RecipeError
 from i2i_core.plan.draws import Draws, seed_of
 from i2i_core.plan.planner import PlannedPhase
@@ -18,9 +19,13 @@ from i2i_core.training.compute import Placement
 
 
 def size_lazy_networks(
-    networks: Mapping[str, nn.Module], plan: Sequence[PlannedPhase], recipe: Recipe, place: Placement
+    networks: Mapping[str, nn.Module],
+    plan: Sequence[PlannedPhase],
+    layouts: Mapping[str, Layout],
+    recipe: Recipe,
+    place: Placement,
 ) -> None:
-    """Initialise lazy networks: compute the plan for two blank samples, with weights that follow from the seed.
+    """Initialise lazy networks: compute the plan for two made-up samples, with weights that follow from the seed.
 
     Call it before optimizers, averages and checkpoints are made, which need all parameters. Raises RecipeError for a
     network with a part that no loss uses.
@@ -29,13 +34,13 @@ def size_lazy_networks(
     if not lazy:
         return
     fields = {name for phase in plan for name in phase.fields}
-    blank = {
-        name: torch.zeros(2, 3, *recipe.data.image_size, device=place.device, dtype=place.dtype)
-        if name.startswith("x_")
+    made_up = {
+        name: layouts[name].examples(2, place.dtype).to(place.device)
+        if name in layouts
         else torch.zeros(2, device=place.device, dtype=torch.int64)
         for name in fields
     }
-    values = Values({**networks, **blank}, Draws(recipe.seed, 0, 0, 2, 2, place.device, place.dtype))
+    values = Values({**networks, **made_up}, Draws(recipe.seed, 0, 0, 2, 2, place.device, place.dtype))
     torch.manual_seed(seed_of(recipe.seed, "lazy networks"))
     for phase in plan:
         for node in phase.compute:

@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from i2i_core.plan.checked import Checked
+from i2i_core.plan.fields import DOMAINS
 from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
@@ -131,12 +132,12 @@ def iterate(run: Run) -> None:
     place, size = run.placement, run.shares.size
     domains = torch.from_numpy(np.arange(size) % len(run.data.train.domains)).to(place.device)
 
+    with unset_fake_temporarily():
+        like = {name: layout.examples(1, place.dtype) for name, layout in run.data.layouts.items()}
+
     def batches() -> Generator[dict[str, Tensor]]:
-        yield {
-            name: domains
-            if name.startswith("y_")
-            else torch.zeros(size, 3, *run.recipe.data.image_size, device=place.device, dtype=place.dtype)
-            for name in run.planner.fields
+        yield {name: domains for name in DOMAINS} | {
+            name: torch.zeros(size, *one.shape[1:], device=place.device, dtype=one.dtype) for name, one in like.items()
         }
 
     run.batches = batches  # type: ignore[method-assign]

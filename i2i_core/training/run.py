@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from i2i_core.data.batches import Samples, field_names, loader, to_device
+from i2i_core.data.batches import Samples, loader, to_device
 from i2i_core.data.cache import cache_of
 from i2i_core.data.sets import build_data
 from i2i_core.disk import checkpoints
@@ -20,6 +20,7 @@ from i2i_core.interfaces import Trainer
 from i2i_core.models.warm_start import start_from
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.draws import Draws
+from i2i_core.plan.fields import DOMAINS
 from i2i_core.plan.flow import plan_iteration, planner_of
 from i2i_core.plan.planner import PlannedTensors
 from i2i_core.plan.values import Values
@@ -58,9 +59,12 @@ class Run:
         self._saved = -1
         with accelerator.main_process_first():  # the others use its caches
             self.data = build_data(checked)
-            self._cache = cache_of(self.data.train, recipe)
         self.validation = self.data.validation
         self._build(checked)
+        self.wanted = {name for phase in self.plan for name in phase.fields}
+        """The batch fields that the phases read."""
+        with accelerator.main_process_first():
+            self._cache = cache_of(self.data.train, recipe, self.wanted)
 
     def _build(self, checked: Checked) -> None:
         recipe, facts = self.recipe, self.data.facts
@@ -75,10 +79,10 @@ class Run:
         built = build_terms(checked, facts, place)
         self.stateful = stateful(built)
         """Tensors and losses with state, by part of a checkpoint."""
-        self.planner = planner_of(checked, field_names(self.data.train), built)
+        self.planner = planner_of(checked, (*DOMAINS, *self.data.layouts), built)
         self.plan = plan_iteration(self.planner, checked, built)
         with without_trace(self.networks, {}, self.stateful):
-            size_lazy_networks(self.networks, self.plan, recipe, place)
+            size_lazy_networks(self.networks, self.plan, self.data.layouts, recipe, place)
         for name, network in self.networks.items():
             place_network(name, network, checked, place)
         self.optimizers = {
@@ -96,8 +100,8 @@ class Run:
 
     def batches(self) -> Generator[dict[str, Tensor]]:
         """Yield this process's share of each batch from `step` on, on the device."""
-        data, wanted = self.recipe.data, {name for phase in self.plan for name in phase.fields}
-        samples = Samples(self.data.train, wanted, data, self.recipe.seed, self._cache)
+        data = self.recipe.data
+        samples = Samples(self.data.train, self.wanted, data, self.recipe.seed, self._cache)
         for batch in loader(
             samples,
             start=self.step,
@@ -108,7 +112,7 @@ class Run:
             workers=data.workers,
             pin_memory=self.placement.device.type == "cuda",
         ):
-            yield to_device(batch, self.placement.device, self.placement.dtype, data.image_size)
+            yield to_device(batch, self.data.layouts, self.placement.device, self.placement.dtype)
 
     def draws(self, step: int, part: int | None = None) -> Draws:
         """Return this process's random numbers at a step. part: restrict them to that part of its share of a batch."""
@@ -177,7 +181,7 @@ class Run:
             parts = self.saved_parts.pack()  # in every process, since it gathers
             if self.is_main and self.folder is not None:
                 folder = self.folder / "checkpoints"
-                path = checkpoints.save(folder, self.step, parts, {"domains": list(self.data.train.domains)})
+                path = checkpoints.save(folder, self.step, parts, self.data.described())
                 if keep is not None:
                     checkpoints.prune(folder, keep, self.step)
                 self.events.checkpoint_saved(run=self, path=path)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from i2i_core.data.batches import to_device
 from i2i_core.interfaces import Stateful
 from i2i_core.plan.draws import Draws
 from i2i_core.plan.planner import PlannedTensors
@@ -35,11 +34,15 @@ class View:
         made = []
         for start in range(0, count, self.part):
             stop = min(start + self.part, count)
-            part = to_device({name: field[start:stop] for name, field in batch.items()}, device, dtype)
+            part = {name: _placed(field[start:stop], device, dtype) for name, field in batch.items()}
             draws = Draws(self.seed, draw, start, stop, count, device, dtype, shared)
             tensor: Tensor = self.compute(self.planned, part, draws)[self.name]
             made.append(tensor.float().cpu())
         return torch.cat(made)
+
+
+def _placed(field: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return field.to(device, dtype if field.is_floating_point() else None)
 
 
 @contextmanager

@@ -5,15 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 
-import torch
 from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.batches import directions, to_device, to_picture, to_tensor
+from i2i_core.data.held_out import batch_of
+from i2i_core.data.sets import directions
 from i2i_core.data.sheet import Cell, in_lines, sheet
 from i2i_core.disk.files import write_file
-from i2i_core.interfaces import RunContext
+from i2i_core.interfaces import Format, RunContext
 from i2i_core.recipe.names import PhaseName
 
 
@@ -57,49 +57,46 @@ class SampleGrid:
 
     def sheet(self, run: RunContext) -> Image.Image:
         """Compute the pictures and draw them with the names of their domains."""
-        cells, (height, width) = self.cells(run), run.recipe.data.image_size
+        cells = self.cells(run)
+        width, height = (max(side) for side in zip(*(cell.size for row in cells for cell in row if cell), strict=True))
         names = [in_lines(name, width) for name in run.validation.domains]
         above = [names[_cycled(self.origins, i)] for i in range(self.sources)]
         left = [None, *(names[_cycled(self.targets, row)] for row in range(self.rows))]
-        rows: list[list[Cell]] = [[*[None] * (cells.shape[1] + 1 - self.sources), *above]]
-        rows += [[name, *map(to_picture, row)] for name, row in zip(left, cells, strict=True)]
+        rows: list[list[Cell]] = [[*[None] * (len(cells[0]) + 1 - self.sources), *above]]
+        rows += [[name, *row] for name, row in zip(left, cells, strict=True)]
         return sheet(rows, (width, height), gap=2)
 
-    def cells(self, run: RunContext) -> Tensor:
-        """Compute the pictures in [-1, 1], (rows, columns, 3, H, W).
+    def cells(self, run: RunContext) -> list[list[Image.Image | None]]:
+        """Compute the pictures, in rows.
 
         The first row contains the sources. Every other row contains the reference of a style, if any, and translations.
         """
-        y_org = torch.tensor([_cycled(self.origins, i) for i in range(self.sources)])
-        x_real = torch.stack([_held_out(run, int(y), i // len(self.origins)) for i, y in enumerate(y_org)])
-        rows, lefts = [_in_floats(x_real)], [torch.ones(1, *x_real.shape[1:])]
+        data, sources = (
+            run.validation,
+            [self._place(run, _cycled(self.origins, i), i // len(self.origins)) for i in range(self.sources)],
+        )
+        fields = {*self.shown.fields, "x_real", "x_ref"}
+        rows: list[list[Image.Image | None]] = []
         for row in range(self.rows):
             y = _cycled(self.targets, row)
-            x_ref = _held_out(run, y, row // len(self.targets), offset=0.5)[None]
-            references = x_ref.expand_as(x_real)
-            batch = {
-                "x_real": x_real,
-                "y_org": y_org,
-                "y_trg": torch.full_like(y_org, y),
-                "x_ref": references,
-                "x_ref2": references,
-            }
-            rows.append(self.shown(batch, draw=row, shared=True))
-            lefts.append(_in_floats(x_ref))
-        if "x_ref" in self.shown.fields:
-            rows = [torch.cat(row) for row in zip(lefts, rows, strict=True)]
-        return torch.stack(rows)
+            reference = self._place(run, y, row // len(self.targets), offset=0.5)
+            batch = batch_of(data, fields, sources, [reference] * self.sources)
+            made = self.shown(batch, draw=row, shared=True)
+            if not rows:
+                rows.append([None, *_shown(data.format(self.origins[0]), batch["x_real"])])
+            rows.append([*_shown(data.format(y), batch["x_ref"][:1]), *_shown(data.format(y), made)])
+        has_references = not {"x_ref", "x_ref2"}.isdisjoint(self.shown.fields)
+        return rows if has_references else [row[1:] for row in rows]
+
+    @staticmethod
+    def _place(run: RunContext, domain: int, number: int, offset: float = 0.0) -> tuple[int, int]:
+        """Choose a held-out record. Neighbours are often alike: the golden ratio spreads them."""
+        return domain, int((0.61803398875 * (number + 1) + offset) % 1.0 * run.validation.count(domain))
 
 
 def _cycled(domains: Sequence[int], number: int) -> int:
     return domains[number % len(domains)]
 
 
-def _in_floats(pictures: Tensor) -> Tensor:
-    return to_device({"x": pictures}, torch.device("cpu"), torch.float32)["x"]
-
-
-def _held_out(run: RunContext, domain: int, number: int, offset: float = 0.0) -> Tensor:
-    """Return a held-out picture, uint8 (3, H, W). Neighbours are often alike: the golden ratio spreads them."""
-    index = int((0.61803398875 * (number + 1) + offset) % 1.0 * run.validation.count(domain))
-    return to_tensor(run.validation.picture(domain, index), run.recipe.data.image_size)
+def _shown(form: Format, pictures: Tensor) -> list[Image.Image | None]:
+    return [form.show(form.decode(x)) for x in pictures]

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.batches import directions, to_tensor
+from i2i_core.data.held_out import batch_of
+from i2i_core.data.sets import directions
 from i2i_core.disk.files import write_file
 from i2i_core.interfaces import RunContext
 from i2i_core.recipe.names import PhaseName
@@ -25,8 +26,9 @@ class TruePairs:
     held-out pictures of the target domain by their L2 distance at `size` pixels. Without true pairs in the data, a
     warning is given. The results are written to eval/NAME.json, with the hook's name in the recipe. `translated` is the
     share of translations that are nearest to their true pair, `untranslated` that of the source pictures, `chance` one
-    over the number of pictures. `error` is the mean absolute difference from the true pair, of values in [0, 1], for
-    the translation, for the source and for another picture of the target domain.
+    over the number of pictures. `error` is the mean absolute difference from the true pair, of values scaled to [0, 1],
+    for the translation, for the source and for another picture of the target domain. Sources of another shape than
+    translations are left out.
     """
 
     def __init__(
@@ -50,49 +52,47 @@ class TruePairs:
             results = self.measure(run)
             write_file(run.folder / "eval" / f"{self.name}.json", json.dumps(results, indent=1))
             for name, r in results.items():
+                share, error = r.get("untranslated"), r["error"].get("untranslated")
                 print(
                     f"{name}: {r['translated']:.1%} of held-out translations are nearest to their true pair "
-                    f"(untranslated {r['untranslated']:.1%}, chance {r['chance']:.1%}); mean error "
-                    f"{r['error']['translated']:.3f} (untranslated {r['error']['untranslated']:.3f}, a random picture "
-                    f"{r['error']['random']:.3f})",
+                    f"({'' if share is None else f'untranslated {share:.1%}, '}chance {r['chance']:.1%}); mean error "
+                    f"{r['error']['translated']:.3f} ({'' if error is None else f'untranslated {error:.3f}, '}a random "
+                    f"picture {r['error']['random']:.3f})",
                     file=sys.stderr,
                 )
 
     def measure(self, run: RunContext) -> dict[str, dict[str, Any]]:
         """Return shares and errors in [0, 1] by "source -> target"."""
-        data, size = run.validation, run.recipe.data.image_size
-        pictures = [
-            torch.stack([to_tensor(data.picture(y, i), size) for i in range(data.count(y))])
-            for y in range(len(data.domains))
-        ]
-        results = {}
+        data, results = run.validation, {}
         named = directions(run.recipe.data.targets, data.domains)
+        needed = {*named, *(y for ys in named.values() for y in ys)}
+        pictures = {y: data.batch(y, range(data.count(y)))["x"] for y in needed}
         for y_org, y_trg in ((y_org, y) for y_org, ys in named.items() for y in sorted(ys) if y != y_org):
+            low, high = data.format(y_trg).limits
             sources, targets = pictures[y_org], pictures[y_trg]
-            references = targets.roll(len(targets) // 2, dims=0)  # neighbours are often alike, and so is the true pair
-            made = self._translate(y_org, y_trg, sources, references)
+            made = self._translate(run, y_org, y_trg, len(targets)).clamp(low, high)
+            rivals = {"translated": made}
+            if sources.shape == targets.shape:
+                rivals["untranslated"] = sources
+            rivals["random"] = targets.roll(len(targets) // 2, dims=0)
+            errors = {name: float((x - targets).abs().mean()) / (high - low) for name, x in rivals.items()}
             results[f"{data.domains[y_org]} -> {data.domains[y_trg]}"] = {
-                "translated": self._share(made, targets),
-                "untranslated": self._share(sources, targets),
+                **{name: self._share(x, targets) for name, x in rivals.items() if name != "random"},
                 "chance": 1 / len(made),
-                "error": {
-                    name: float((pictures - targets.float()).abs().mean()) / 255
-                    for name, pictures in (
-                        ("translated", made),
-                        ("untranslated", sources.float()),
-                        ("random", references.float()),
-                    )
-                },
+                "error": errors,
             }
         return results
 
-    def _translate(self, y_org: int, y_trg: int, sources: Tensor, references: Tensor) -> Tensor:
-        made = []
-        parts = zip(torch.split(sources, self.batch_size), torch.split(references, self.batch_size), strict=True)
-        for number, (x_real, x_ref) in enumerate(parts):
-            y = torch.full((len(x_real),), y_trg)
-            batch = {"x_real": x_real, "y_org": torch.full_like(y, y_org), "y_trg": y, "x_ref": x_ref, "x_ref2": x_ref}
-            made.append(self.shown(batch, draw=number).add(1).mul(127.5).clamp(0, 255))
+    def _translate(self, run: RunContext, y_org: int, y_trg: int, count: int) -> Tensor:
+        """Translate all held-out pictures of a domain, each with another one of the target domain as its reference."""
+        made, everyone = [], range(count)
+        for number, start in enumerate(everyone[:: self.batch_size]):
+            indices = everyone[start : start + self.batch_size]
+            sources = [(y_org, index) for index in indices]
+            # Neighbours are often alike, and so is the true pair.
+            references = [(y_trg, (index - count // 2) % count) for index in indices]
+            batch = batch_of(run.validation, self.shown.fields, sources, references)
+            made.append(self.shown(batch, draw=number))
         return torch.cat(made)
 
     def _share(self, made: Tensor, targets: Tensor) -> float:

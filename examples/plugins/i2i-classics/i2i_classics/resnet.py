@@ -11,13 +11,14 @@ from .layers import init_normal
 class ResnetGenerator(nn.Module):
     """ResNet generator G of CycleGAN and CUT (CycleGAN, appendix 7.2).
 
-    Input: x (N, 3, H, W) in [-1, 1]. Output: G(x) of the same shape and range.
+    Input: x (N, C, H, W) in [-1, 1]. Output: G(x), (N, C', H, W) in [-1, 1].
 
     The layers are c7s1-64, d128, d256, residual blocks, u128, u64, c7s1-3: convolutions with reflection padding,
     instance norm and ReLU, with tanh at the end. The default has 11.378 M parameters.
 
     width: channels of the first layer, the 64 above.
     blocks: number of residual blocks.
+    source_channels, target_channels: channels C of x and C' of G(x).
 
     `encode(x)` returns the activations of the first half as a list; CUT compares some of them. Entry 0 is the picture.
     Entries 1, 3 and 5 are the convolutions of c7s1-64, d128 and d256; entries 2, 4 and 6 follow their norm and ReLU.
@@ -26,7 +27,15 @@ class ResnetGenerator(nn.Module):
     Raises ValueError if a side is below 8 or not a multiple of 4.
     """
 
-    def __init__(self, *, image_size: tuple[int, int], width: PositiveInt = 64, blocks: PositiveInt = 9) -> None:
+    def __init__(
+        self,
+        *,
+        image_size: tuple[int, int],
+        width: PositiveInt = 64,
+        blocks: PositiveInt = 9,
+        source_channels: PositiveInt = 3,
+        target_channels: PositiveInt = 3,
+    ) -> None:
         super().__init__()
         if image_size[0] % 4 or image_size[1] % 4 or min(image_size) < 8:
             raise ValueError(
@@ -35,7 +44,7 @@ class ResnetGenerator(nn.Module):
         deep, half = 4 * width, (blocks + 1) // 2
         self.encoder = nn.ModuleList(
             [
-                nn.Conv2d(3, width, 7, padding=3, padding_mode="reflect"),
+                nn.Conv2d(source_channels, width, 7, padding=3, padding_mode="reflect"),
                 normalized(width),
                 nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
                 normalized(2 * width),
@@ -50,7 +59,7 @@ class ResnetGenerator(nn.Module):
             normalized(2 * width),
             nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1),
             normalized(width),
-            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+            nn.Conv2d(width, target_channels, 7, padding=3, padding_mode="reflect"),
             nn.Tanh(),
         )
         self.apply(init_normal)
@@ -63,12 +72,12 @@ class ResnetGenerator(nn.Module):
         return features
 
     def decode(self, features: list[Tensor]) -> Tensor:
-        """Return the picture (N, 3, H, W) in [-1, 1] for the output of `encode`."""
+        """Return the picture (N, C', H, W) in [-1, 1] for the output of `encode`."""
         x: Tensor = self.decoder(features[-1])
         return x
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return G(x), (N, 3, H, W)."""
+        """Return G(x), (N, C', H, W)."""
         return self.decode(self.encode(x))
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from i2i_core.data.image_folders import find_broken
+from i2i_core.data.broken_files import find_broken
+from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import open_picture, picture_files
 from i2i_core.errors import DataError
 
@@ -31,7 +32,7 @@ class SideBySide:
         self.domains, self.files = domains, picture_files(root)
         if not self.files:
             raise ValueError(f"{root} contains no pictures; root must contain pictures side by side")
-        if broken := find_broken(self.files):
+        if broken := find_broken(self.files, Picture()):
             path, why = next(iter(broken.items()))
             raise ValueError(f"{path} cannot be read as a picture: {why}; repair or remove it")
 

@@ -21,7 +21,7 @@ DROPPING = 3
 class UNet(nn.Module):
     """U-Net generator G of pix2pix, whose dropout is controlled by the noise z (section 6.1.1).
 
-    Input: x (N, 3, H, W) in [-1, 1] and z (N, `noise_size`) from N(0, I). Output: G(x, z) of the same shape and range.
+    Input: x (N, C, H, W) in [-1, 1] and z (N, `noise_size`) from N(0, I). Output: G(x, z), (N, C', H, W) in [-1, 1].
 
     The encoder has 4 x 4 convolutions of stride 2 (C64-C128-C256-C512-...), and the decoder has the same number of
     transposed convolutions. Skip connections concatenate the feature maps of equal size. The default, for 256 px, has
@@ -32,6 +32,7 @@ class UNet(nn.Module):
     dropout: probability of dropout in the first three layers of the decoder. A value is dropped if its element of z is
         below a threshold, at test time too. z has no other effect.
     norm: instance or batch. The batch norm has no running statistics.
+    source_channels, target_channels: channels C of x and C' of G(x, z).
 
     Raises ValueError if a side is not a multiple of 2 ** `levels`, or `levels` is below 3.
     """
@@ -44,6 +45,8 @@ class UNet(nn.Module):
         width: PositiveInt = 64,
         dropout: Probability = 0.5,
         norm: Norm = "batch",
+        source_channels: PositiveInt = 3,
+        target_channels: PositiveInt = 3,
     ) -> None:
         super().__init__()
         if levels < 3:
@@ -58,17 +61,18 @@ class UNet(nn.Module):
             channels[level - 1] * (image_size[0] >> level) * (image_size[1] >> level)
             for level in range(max(1, levels - DROPPING), levels)
         )
-        self.down = nn.ModuleList([Down(3, width, None)])
+        self.down = nn.ModuleList([Down(source_channels, width, None, first=True)])
         self.up = nn.ModuleList()
         for level in range(1, levels):
             last = level == levels - 1  # no norm here: it would set maps of 1 x 1 pixel to zero
             self.down.append(Down(channels[level - 1], channels[level], None if last else norm))
             self.up.insert(0, Up(channels[level] * (1 if last else 2), channels[level - 1], norm))
-        self.to_rgb = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * width, 3, 4, stride=2, padding=1), nn.Tanh())
+        last_layer = nn.ConvTranspose2d(2 * width, target_channels, 4, stride=2, padding=1)
+        self.to_rgb = nn.Sequential(nn.ReLU(), last_layer, nn.Tanh())
         self.apply(init_normal)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """Return G(x, z), (N, 3, H, W)."""
+        """Return G(x, z), (N, C', H, W)."""
         skips: list[Tensor] = []
         for down in self.down:
             x = down(x)
@@ -87,9 +91,9 @@ class UNet(nn.Module):
 class Down(nn.Module):
     """Encoder layer: leaky ReLU (except in the first layer), convolution of stride 2 and norm; halves H and W."""
 
-    def __init__(self, before: int, after: int, kind: Norm | None) -> None:
+    def __init__(self, before: int, after: int, kind: Norm | None, first: bool = False) -> None:
         super().__init__()
-        self.first = before == 3
+        self.first = first
         self.conv = nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False)
         self.norm = nn.Identity() if kind is None else norm_layer(kind, after)
 

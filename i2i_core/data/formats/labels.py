@@ -1,0 +1,211 @@
+"""The formats of pictures whose pixels are no colours: class ids and masks."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from i2i_core.data.pictures import as_rgb, decode_file
+from i2i_core.interfaces import WHOLE, Box, Size
+
+Colour = tuple[int, int, int]
+Ids = np.ndarray[Any, Any]
+IN_A_PALETTE = 256
+"""Most classes that an indexed PNG has colours for."""
+
+
+def sampled(ids: Ids, size: Size, box: Box = WHOLE, flip: bool = False) -> Ids:
+    """Crop an array (h, w) to `box` and resize it to (H, W) by the nearest pixel; mirror it if `flip`."""
+    rows, columns = (
+        np.minimum(((np.arange(n) + 0.5) / n * (end - start) + start) * old, old - 1).astype(np.int64)
+        for n, old, start, end in zip(size, ids.shape, box[1::-1], box[:1:-1], strict=True)
+    )
+    return ids[np.ix_(rows, columns[::-1] if flip else columns)]
+
+
+class _Nearest:
+    """What formats share whose fitted tensors are resized by the nearest pixel."""
+
+    def resize(self, fitted: Tensor, size: Size) -> Tensor:
+        return F.interpolate(fitted.float(), size, mode="nearest-exact").to(fitted.dtype)
+
+    def scale(self, value: Image.Image, size: Size) -> Image.Image:
+        return value.resize(size[::-1], Image.Resampling.NEAREST)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labels(_Nearest):
+    """Label maps: the class id of each pixel, one-hot (classes, H, W) or as integers (1, H, W).
+
+    Ids are the numbers of a grey or indexed picture, with 8, 16 or 32 bits; with a `palette`, also the colours of an
+    RGB picture. They are resized by the nearest pixel. Results are indexed PNGs, or for more than 256 classes grey ones
+    with 16 bits.
+
+    classes: number of classes; ids are 0 to classes − 1.
+    one_hot: encode classes as channels of 0 and 1. false gives integers, for example ids of instances, which need no
+        `classes`.
+    ignore: an id beyond the classes for pixels without a class; one-hot, all their channels are 0.
+    palette: RGB colours of the classes, in order, from 0 to 255; default: distinct ones.
+    """
+
+    classes: PositiveInt | None = None
+    one_hot: bool = True
+    ignore: Annotated[int, Field(ge=0)] | None = None
+    palette: tuple[Colour, ...] | None = None
+
+    suffixes: ClassVar = (".png", ".bmp", ".tif", ".tiff")
+
+    def __post_init__(self) -> None:
+        if self.one_hot and self.classes is None:
+            raise ValueError("one-hot labels need the number of classes; write classes: N, or one_hot: false for ids")
+        if self.palette is not None and len(self.palette) < (self.classes or 0):
+            raise ValueError(f"the palette has {len(self.palette)} colours for {self.classes} classes")
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        return (0.0, 1.0) if self.one_hot else (0.0, float((self.classes or 2**31) - 1))
+
+    def read(self, path: Path) -> Image.Image:
+        """Read a label map as a picture whose numbers are ids. Raises ValueError for ids that are not classes."""
+        return self.converted(decode_file(path))
+
+    def converted(self, picture: Image.Image) -> Image.Image:
+        """Check the ids of a decoded picture; look the colours of an RGB picture up in the palette."""
+        if picture.mode == "1":
+            picture = Image.fromarray(np.asarray(picture).astype(np.uint8))
+        if picture.mode not in ("L", "P") and not picture.mode.startswith("I"):
+            picture = Image.fromarray(self._looked_up(picture))
+        ids = np.asarray(picture)
+        wrong = np.zeros(ids.shape, bool) if self.classes is None else ids >= self.classes
+        if self.ignore is not None:
+            wrong &= ids != self.ignore
+        wrong |= ids.astype(np.int64) < 0
+        if wrong.any():
+            raise ValueError(
+                f"{wrong.sum():,} pixels have ids beyond the {self.classes} classes 0 to {(self.classes or 0) - 1}, "
+                f"for example {ids[wrong].max()}"
+            )
+        return picture
+
+    def fit(self, value: Image.Image, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
+        """Return ids as uint8 if they are known to fit, else as int32, (1, H, W)."""
+        small = self.classes is not None and max(self.classes - 1, self.ignore or 0) < IN_A_PALETTE
+        ids = sampled(np.asarray(value), size, box, flip).astype(np.uint8 if small else np.int32)
+        return torch.from_numpy(ids[None])
+
+    def encode(self, fitted: Tensor, dtype: torch.dtype) -> Tensor:
+        if not self.one_hot:
+            return fitted.long()
+        classes = torch.arange(self.classes or 0, device=fitted.device, dtype=torch.int32)[:, None, None]
+        return (fitted == classes).to(dtype)
+
+    def decode(self, x: Tensor) -> Image.Image:
+        """Return the class with the greatest number of each pixel as an indexed picture."""
+        ids = (x.argmax(0) if self.one_hot else x[0].round().clamp(*self.limits)).cpu().numpy()
+        most = self.classes or int(ids.max()) + 1
+        if most > IN_A_PALETTE:
+            return Image.fromarray(ids.astype(np.uint16 if most <= 2**16 else np.int32))
+        picture = Image.fromarray(ids.astype(np.uint8), "L")
+        picture.putpalette(self._colours(most).tobytes())  # changes its mode to P
+        return picture
+
+    def show(self, value: Image.Image) -> Image.Image:
+        ids = np.asarray(value).astype(np.int64)
+        colours = self._colours(max(self.classes or 0, int(ids.max(initial=0)) + 1))
+        return Image.fromarray(colours[ids])
+
+    def file(self, value: Image.Image, suffix: str) -> bytes:
+        return _without_loss(value, suffix)
+
+    def example(self, size: Size, rng: np.random.Generator) -> Tensor:
+        return self.fit(Image.fromarray(rng.integers(self.classes or 10, size=size, dtype=np.int32)), size)
+
+    def _colours(self, count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+        """Return RGB colours for `count` ids; those beyond the palette, such as `ignore`, are distinct ones."""
+        given = list(self.palette or ())
+        return np.array([*given, *map(_distinct, range(len(given), count))], np.uint8)[:count]
+
+    def _looked_up(self, picture: Image.Image) -> Ids:
+        if self.palette is None:
+            raise ValueError(
+                f"it is a picture of mode {picture.mode}, and class ids are grey or indexed; name the colours of the "
+                f"classes as palette"
+            )
+        found = np.asarray(as_rgb(picture)).astype(np.int64) @ (1 << 16, 1 << 8, 1)
+        known = np.array(self.palette, np.int64) @ (1 << 16, 1 << 8, 1)
+        colours, places = np.unique(found, return_inverse=True)
+        ids = np.array([next(iter(np.flatnonzero(known == colour)), -1) for colour in colours], np.int32)
+        lacking = [f"#{colour:06x}" for colour, i in zip(colours, ids, strict=True) if i < 0]
+        if lacking and self.ignore is None:
+            pixels = int((ids[places] < 0).sum())
+            more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
+            raise ValueError(f"{pixels:,} pixels have colours that the palette lacks: {', '.join(lacking[:3])}{more}")
+        ids[ids < 0] = self.ignore or 0
+        return ids[places].reshape(found.shape)
+
+
+@dataclass(frozen=True)
+class Mask(_Nearest):
+    """Masks of 0 and 1, (1, H, W); resized by the nearest pixel.
+
+    In a file, a pixel counts as 1 from half of the greatest grey level on; a file of zeros and ones is taken as it is.
+    """
+
+    suffixes: ClassVar = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+    limits: ClassVar = (0.0, 1.0)
+
+    def read(self, path: Path) -> Image.Image:
+        return self.converted(decode_file(path))
+
+    def converted(self, picture: Image.Image) -> Image.Image:
+        """Convert a decoded picture of any mode to black and white."""
+        if picture.mode in ("L", "P") and np.asarray(picture).max(initial=0) <= 1:
+            levels = np.asarray(picture) * np.uint8(255)
+        else:
+            levels = np.asarray(as_rgb(picture).convert("L"))
+        return Image.fromarray(np.where(levels >= 128, 255, 0).astype(np.uint8))
+
+    def fit(self, value: Image.Image, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
+        return torch.from_numpy((sampled(np.asarray(value), size, box, flip) >= 128).astype(np.uint8)[None])
+
+    def encode(self, fitted: Tensor, dtype: torch.dtype) -> Tensor:
+        return fitted.to(dtype)
+
+    def decode(self, x: Tensor) -> Image.Image:
+        return Image.fromarray(np.where(x[0].float().cpu().numpy() > 0.5, 255, 0).astype(np.uint8))
+
+    def show(self, value: Image.Image) -> Image.Image:
+        return value.convert("RGB")
+
+    def file(self, value: Image.Image, suffix: str) -> bytes:
+        return _without_loss(value, suffix)
+
+    def example(self, size: Size, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(rng.integers(2, size=(1, *size), dtype=np.uint8))
+
+
+def _distinct(number: int) -> Colour:
+    """Return a colour for a class: black for 0, then hues at the golden ratio, in three shades."""
+    if number == 0:
+        return 0, 0, 0
+    saturation, brightness = ((1.0, 1.0), (0.6, 0.9), (0.8, 0.6))[number % 3]
+    red, green, blue = colorsys.hsv_to_rgb(number * 0.61803398875 % 1, saturation, brightness)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _without_loss(value: Image.Image, suffix: str) -> bytes:
+    if suffix in (".jpg", ".jpeg", ".webp"):
+        raise ValueError(f"a {suffix} would change ids; name a .png")
+    file = io.BytesIO()
+    value.save(file, Image.registered_extensions()[suffix])
+    return file.getvalue()

@@ -1,0 +1,98 @@
+"""The format of fields that are no pictures: named numbers, such as attributes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from i2i_core.errors import did_you_mean
+from i2i_core.interfaces import WHOLE, Box, Size
+
+Given = Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Numbers:
+    """Named numbers, such as attributes or an age, scaled to [0, 1], (K,).
+
+    names: names of the K numbers; a table's `columns` by default.
+    range: the numbers that become 0 and 1, for example [-1, 1] for attributes that are −1 or 1. Others are refused.
+    """
+
+    names: tuple[str, ...] = ()
+    range: tuple[float, float] = (0.0, 1.0)
+
+    suffixes: ClassVar = (".json",)
+    limits: ClassVar = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"the range {low:g} to {high:g} is empty; write the smaller number first")
+
+    def read(self, path: Path) -> Given:
+        return self.converted(json.loads(path.read_text(encoding="utf-8")))
+
+    def parse(self, text: str) -> Given:
+        """Read numbers from a text such as "Smiling=1,Male=0". Raises ValueError."""
+        pairs = [pair.partition("=")[::2] for pair in text.split(",")]
+        try:
+            return self.converted({name.strip(): float(number) for name, number in pairs})
+        except ValueError as error:
+            if "could not convert" not in str(error):
+                raise
+            written = ",".join(f"{name}=NUMBER" for name in self.names)
+            raise ValueError(f"{text} should be written as {written}") from None
+
+    def converted(self, numbers: Given) -> Given:
+        """Check that each name has a number in the range."""
+        low, high = self.range
+        for name in numbers:
+            if name not in self.names:
+                raise ValueError(f"there is no number {name} ({did_you_mean(name, self.names)})")
+        if lacking := [name for name in self.names if name not in numbers]:
+            raise ValueError(f"the number {lacking[0]} is missing; name all of {', '.join(self.names)}")
+        for name, number in numbers.items():
+            if not low <= number <= high:
+                raise ValueError(f"{name} is {number:g}, which is not in the range {low:g} to {high:g}")
+        return {name: float(numbers[name]) for name in self.names}
+
+    def fit(self, value: Given, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
+        return torch.tensor([value[name] for name in self.names])
+
+    def resize(self, fitted: Tensor, size: Size) -> Tensor:
+        return fitted
+
+    def encode(self, fitted: Tensor, dtype: torch.dtype) -> Tensor:
+        low, high = self.range
+        return fitted.to(dtype).sub(low).div(high - low)
+
+    def decode(self, x: Tensor) -> Given:
+        low, high = self.range
+        numbers = x.double().clamp(0, 1).mul(high - low).add(low).tolist()
+        return dict(zip(self.names, numbers, strict=True))
+
+    def scale(self, value: Given, size: Size) -> Given:
+        return value
+
+    def show(self, value: Given) -> Image.Image:
+        text = "\n".join(f"{name} {number:.3g}" for name, number in value.items())
+        font = ImageFont.load_default(12)
+        left, top, right, bottom = ImageDraw.Draw(Image.new("RGB", (1, 1))).multiline_textbbox((0, 0), text, font)
+        picture = Image.new("RGB", (round(right - left) + 8, round(bottom - top) + 8), "white")
+        ImageDraw.Draw(picture).multiline_text((4 - left, 4 - top), text, "black", font)
+        return picture
+
+    def file(self, value: Given, suffix: str) -> bytes:
+        return json.dumps(value, indent=1).encode()
+
+    def example(self, size: Size, rng: np.random.Generator) -> Tensor:
+        return torch.from_numpy(rng.uniform(*self.range, size=len(self.names)).astype(np.float32))
