@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from i2i_core.plan.check import load
 from i2i_core.registry.plugins import discover
 from i2i_core.training.compute import make_accelerator
-from i2i_core.training.losses import bce, r1
+from i2i_core.training.losses.gan import bce
+from i2i_core.training.losses.penalties import r1
 from i2i_core.training.run import Run
 from i2i_fan_mask.components import everywhere
 from i2i_stargan_v2.losses import cycle, diversity, style

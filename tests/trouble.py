@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import ClassVar
 
@@ -35,6 +36,8 @@ def i2i_components(registry):
     registry.tensor("bright", "trouble:bright")
     registry.tensor("bright_module", "trouble:Bright")
     registry.tensor("late", "trouble:Late")
+    registry.tensor("twice", "trouble:twice")
+    registry.tensor("uniform", "trouble:uniform")
     registry.network("lazy", "trouble:Lazy")
     registry.network("two_lazy", "trouble:TwoLazy")
     registry.loss("choosy", "trouble:Choosy")
@@ -196,6 +199,16 @@ def bright(of: Tensor) -> tuple[Tensor, Tensor]:
     """Masks of what is bright, and of what is not: they differ from picture to picture."""
     light = of.detach().mean(dim=1, keepdim=True).add(1).div(2).clamp(0, 1)
     return light, 1 - light
+
+
+def twice(of: Tensor) -> list[Tensor]:
+    """As if two discriminators had judged."""
+    return [of, of]
+
+
+def uniform(normal: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Random numbers in [0, 1)."""
+    return lambda *shape: torch.special.ndtr(normal(*shape))
 
 
 class Bright(nn.Module):
