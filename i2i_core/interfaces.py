@@ -111,7 +111,10 @@ class TensorView(Protocol):
 
 
 class Stateful(Protocol):
-    """A component that remembers: what it gives is in checkpoints, and a resumed run gives it back."""
+    """A component that remembers: what it gives is in checkpoints, and a resumed run gives it back.
+
+    Each process has its own state, unless the component has the attribute `same_in_all_processes = True`.
+    """
 
     def state_dict(self) -> Mapping[str, Tensor]: ...
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...

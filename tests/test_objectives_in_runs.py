@@ -127,6 +127,15 @@ def test_lecam_is_resumed_bit_for_bit_and_its_averages_are_of_the_whole_batch(tm
     assert torch.allclose(averages[0][0], averages[1][0], rtol=1e-3)
 
 
+def test_lecam_of_one_process_goes_on_in_two(tmp_path: Path) -> None:
+    train(tmp_path / "run", *LECAM, *NO_GRIDS, FP64, "steps=3")
+    train(tmp_path / "whole", *LECAM, *NO_GRIDS, FP64, "steps=6")
+    resumed = run_forked(tmp_path / "run", "steps=6", resume=True, world=2)
+    assert resumed.codes == [0, 0], resumed.printed
+    assert "results agree up to rounding\n" in resumed.printed[0]
+    assert largest_difference(tmp_path / "whole", tmp_path / "run") < 1e-6
+
+
 def test_logits_that_differ_in_structure_are_told_at_the_losss_line(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
         train(tmp_path / "run", "tensors.fake_logits={use: trouble/twice, of: fake_logits}", *NO_GRIDS)

@@ -28,6 +28,8 @@ class LeCam:
     of gradient accumulation and for several phases.
     """
 
+    same_in_all_processes = True
+
     def __init__(self, *, decay: Annotated[float, Field(ge=0, lt=1)] = 0.99) -> None:
         self.decay = decay
         self.averages: Tensor | None = None
