@@ -52,7 +52,7 @@ def lsgan(*, player: Player) -> GANLoss:
 
 
 def wasserstein(*, player: Player) -> GANLoss:
-    """Wasserstein GAN loss of a critic D (Arjovsky et al. 2017, equations 2 and 3).
+    """Wasserstein GAN loss of a critic D (Arjovsky et al. 2017, section 3).
 
     player: "discriminator" for E D(G(x)) − E D(x), "generator" for −E D(G(x)).
 

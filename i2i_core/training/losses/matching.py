@@ -14,7 +14,7 @@ def l1(input: Tensor, target: Tensor) -> Tensor:
 
 
 def feature_matching(real_features: Nested, fake_features: Nested) -> Tensor:
-    """Feature matching loss: the mean absolute difference of D's features of x and of G(x) (Wang et al. 2018, eq. 3).
+    """Feature matching loss: mean absolute difference of D's features of x and G(x) (Wang et al. 2018, equation 3).
 
     real_features, fake_features: features of the layers of one or several discriminators, nested lists of tensors of
         the same structure and shapes. The real ones get no gradient.
