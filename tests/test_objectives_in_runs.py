@@ -24,7 +24,6 @@ def both(use: str, keys: str = "") -> tuple[str, ...]:
 
 WGAN_GP = (
     *both("gan/wasserstein"),
-    "tensors.uniform=trouble/uniform",
     "tensors.interpolate={use: interpolate, real: x_ref, fake: x_fake}",
     "losses.discriminator.r1=null",
     "losses.discriminator.penalty={use: gradient_penalty, weight: 10, interpolate_logits: fake_logits, "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from typing import ClassVar
 
@@ -37,7 +36,6 @@ def i2i_components(registry):
     registry.tensor("bright_module", "trouble:Bright")
     registry.tensor("late", "trouble:Late")
     registry.tensor("twice", "trouble:twice")
-    registry.tensor("uniform", "trouble:uniform")
     registry.network("lazy", "trouble:Lazy")
     registry.network("two_lazy", "trouble:TwoLazy")
     registry.loss("choosy", "trouble:Choosy")
@@ -204,11 +202,6 @@ def bright(of: Tensor) -> tuple[Tensor, Tensor]:
 def twice(of: Tensor) -> list[Tensor]:
     """As if two discriminators had judged."""
     return [of, of]
-
-
-def uniform(normal: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Random numbers in [0, 1)."""
-    return lambda *shape: torch.special.ndtr(normal(*shape))
 
 
 class Bright(nn.Module):
