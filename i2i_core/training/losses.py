@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from i2i_core.interfaces import Schedule, number_at
+
 Player = Literal["discriminator", "generator"]
 Score = Callable[[Tensor], Tensor]
 GANLoss = Callable[..., Tensor]
@@ -22,15 +24,15 @@ def l1(input: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(input, target)
 
 
-def r1(real_logits: Tensor, x_real_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:
+def r1(real_logits: Tensor, x_real_leaf: Tensor, step: int = 0, *, gamma: float | Schedule = 1.0) -> Tensor:
     """Gradient penalty on real pictures, γ/2 · E‖∇ₓ D(x)‖² (Mescheder et al. 2018, equation 9).
 
     real_logits: logits of D, (N,), computed from `x_real_leaf`.
     x_real_leaf: real pictures (N, C, H, W), a leaf tensor that requires a gradient.
-    gamma: weight γ of the penalty.
+    gamma: weight γ of the penalty, a number or a schedule of `step`.
     """
     (gradient,) = torch.autograd.grad(real_logits.sum(), x_real_leaf, create_graph=True)
-    return 0.5 * gamma * gradient.square().sum() / gradient.shape[0]
+    return 0.5 * number_at(gamma, step) * gradient.square().sum() / gradient.shape[0]
 
 
 def bce(*, player: Player) -> GANLoss:
