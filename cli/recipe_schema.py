@@ -129,10 +129,11 @@ def _typed(owner: str, hint: object, definitions: Schema) -> Schema:
     definitions.update({f"{prefix}{name}": definition for name, definition in made.get("$defs", {}).items()})
     schema: Schema = made["properties"]["value"]
     if kind := nested_kind(hint):  # key_model has no types for components
-        branches = [branch for branch in schema.get("anyOf", [schema]) if branch != {}]
-        if kind == "schedule" and not branches:
-            branches = [_typed(owner, float, definitions)]
-        schema = {"anyOf": [*branches, _reference("Schedule" if kind == "schedule" else kind)]}
+        component = _reference("Schedule" if kind == "schedule" else kind)
+        branches = [component if branch == {} else branch for branch in schema.get("anyOf", [schema])]
+        if kind == "schedule" and branches == [component]:
+            branches = [_typed(owner, float, definitions), component]
+        schema = {"anyOf": branches}
     return schema
 
 
