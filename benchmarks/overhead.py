@@ -126,7 +126,7 @@ class PlainPyTorch:
             if p.grad is None:  # the head of a domain that is not in the batch
                 p.grad = torch.zeros_like(p)
         for name in names:
-            optimizer, schedule = self.optimizers[name].optimizer, self.optimizers[name].lr
+            optimizer, schedule = self.optimizers[name].optimizer, self.optimizers[name].schedules.get("lr")
             if schedule is not None:
                 for group in optimizer.param_groups:
                     group["lr"] = schedule(self.step)

@@ -106,6 +106,9 @@ class Translator:
             network = build(spec, facts).to(device, dtype)  # before the weights are loaded, which may be more precise
             network.load_state_dict(dict(model.networks[name]))
             self.networks[name] = self._placed(network)
+        steps = config.training.get("steps")
+        self._given: dict[str, Any] = {**self.networks, "step": steps if isinstance(steps, int) else 0}
+        """What tensors read besides the fields of a batch; for them, training has just ended."""
         calls = {name: self._placed(build(spec, facts)) for name, spec in tensors.items()}
         self._definitions = definitions(method_tensors(method.target), tensors, calls)
         self._face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
@@ -204,7 +207,7 @@ class Translator:
         where = self.guides.get(guide, {})
         planned = self._planned(tuple(where.values()))
         fields = {"y_trg": torch.full((count,), y, device=self.device), **given}
-        made = Values({**self.networks, **fields}, draws).of(planned.arguments)
+        made = Values({**self._given, **fields}, draws).of(planned.arguments)
         return {alias: made[name] for alias, name in where.items()}
 
     def sources(self, pictures: Iterable[Picture] | Tensor, fit_by: Fit = "keep") -> Sources:
@@ -286,7 +289,7 @@ class Sources:
             values.pop(node, None)
         values.draws = model._draws(style.seed, count, shared=True)
         values.given = {
-            **model.networks,
+            **model._given,
             "x_real": self.x_real,
             "y_trg": torch.full((count,), style.domain, device=model.device),
             **{name: code.expand(count, *code.shape[1:]) for name, code in style.codes.items()},
@@ -302,7 +305,7 @@ class Sources:
     def tensor(self, name: str) -> Any:
         """Return a named tensor that does not depend on the style, such as "masks"."""
         model = self.translator
-        values = Values({**model.networks, "x_real": self.x_real}, model._draws(0, len(self.x_real)))
+        values = Values({**model._given, "x_real": self.x_real}, model._draws(0, len(self.x_real)))
         return values.of(model._planned([name]).arguments)[name]
 
     def _planned(self, names: frozenset[str]) -> tuple[PlannedTensors, Values, list[Node]]:
@@ -318,7 +321,7 @@ def of_style(planned: PlannedTensors) -> list[Node]:
     """List the nodes of a translation that depend on the style, in order."""
     found: dict[Node, None] = {}
     for node in planned.nodes:
-        given = node.kind == "normal" or (node.kind == "field" and node.name != "x_real")
+        given = node.random or (node.kind == "field" and node.name != "x_real")
         if given or any(argument in found for _, argument in node.arguments):
             found[node] = None
     return list(found)

@@ -93,7 +93,7 @@ def test_a_network_called_like_something_else_is_reported(mistakes, name, what):
 
 def test_a_network_that_no_phase_trains_is_reported(mistakes):
     assert mistakes((D, f"{D}\n  more: tiny/skip")) == [
-        "tiny.yaml:9:3: no phase trains network more (add it to a phase's train)"
+        "tiny.yaml:9:3: no phase trains network more (add it to a phase's train, or set frozen: true)"
     ]
 
 

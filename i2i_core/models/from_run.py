@@ -156,7 +156,7 @@ def _guides(planner: Planner, checked: Checked, show: str) -> tuple[dict[Guide, 
 def _guide(nodes: list[Node]) -> Guide:
     if any(node.kind == "field" and node.name in ("x_ref", "x_ref2") for node in nodes):
         return "reference"
-    return "latent" if any(node.kind == "normal" for node in nodes) else "plain"
+    return "latent" if any(node.random for node in nodes) else "plain"
 
 
 def _portable(keys: object, files: dict[str, Path]) -> object:

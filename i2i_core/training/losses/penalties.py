@@ -11,34 +11,34 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from i2i_core.interfaces import detached
+from i2i_core.interfaces import Schedule, detached, number_at
 from i2i_core.training.losses.nested import Nested, leaves, sum_of
 
 
-def r1(real_logits: Nested, x_real_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:
+def r1(real_logits: Nested, x_real_leaf: Tensor, step: int = 0, *, gamma: float | Schedule = 1.0) -> Tensor:
     """Gradient penalty on real pictures, γ/2 · E‖∇ₓ D(x)‖² (Mescheder et al. 2018, equation 9).
 
     real_logits: logits computed from `x_real_leaf`, (N, ...) or nested lists. D(x) is the sum of all logits of x.
     x_real_leaf: real pictures (N, C, H, W), a leaf tensor that requires a gradient.
-    gamma: weight γ of the penalty.
+    gamma: weight γ of the penalty, a number or a schedule of `step`.
 
     Raises ValueError if the logits were not computed from the leaf.
     """
     total = sum_of(d.sum() for d in leaves(real_logits, "real_logits"))
-    return _half_square(_gradient(total, x_real_leaf, "real_logits", "x_real_leaf"), gamma)
+    return _half_square(_gradient(total, x_real_leaf, "real_logits", "x_real_leaf"), number_at(gamma, step))
 
 
-def r2(fake_logits: Nested, x_fake_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:
+def r2(fake_logits: Nested, x_fake_leaf: Tensor, step: int = 0, *, gamma: float | Schedule = 1.0) -> Tensor:
     """Gradient penalty on generated pictures, γ/2 · E‖∇ₓ D(x)‖² with x = G(x̃) (Mescheder et al. 2018, equation 10).
 
     fake_logits: logits computed from `x_fake_leaf`, (N, ...) or nested lists. D(x) is the sum of all logits of x.
     x_fake_leaf: generated pictures (N, C, H, W), a leaf tensor that requires a gradient; the tensor `leaf` makes it.
-    gamma: weight γ of the penalty.
+    gamma: weight γ of the penalty, a number or a schedule of `step`.
 
     Raises ValueError if the logits were not computed from the leaf.
     """
     total = sum_of(d.sum() for d in leaves(fake_logits, "fake_logits"))
-    return _half_square(_gradient(total, x_fake_leaf, "fake_logits", "x_fake_leaf"), gamma)
+    return _half_square(_gradient(total, x_fake_leaf, "fake_logits", "x_fake_leaf"), number_at(gamma, step))
 
 
 def gradient_penalty(interpolate_logits: Nested, interpolate: Tensor) -> Tensor:
