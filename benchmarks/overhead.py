@@ -26,7 +26,8 @@ from torch import Tensor, nn
 from i2i_core.plan.check import load
 from i2i_core.registry.plugins import discover
 from i2i_core.training.compute import make_accelerator
-from i2i_core.training.losses import bce, r1
+from i2i_core.training.losses.gan import bce
+from i2i_core.training.losses.penalties import r1
 from i2i_core.training.run import Run
 from i2i_fan_mask.components import everywhere
 from i2i_stargan_v2.losses import cycle, diversity, style
@@ -125,7 +126,7 @@ class PlainPyTorch:
             if p.grad is None:  # the head of a domain that is not in the batch
                 p.grad = torch.zeros_like(p)
         for name in names:
-            optimizer, schedule = self.optimizers[name].optimizer, self.optimizers[name].lr
+            optimizer, schedule = self.optimizers[name].optimizer, self.optimizers[name].schedules.get("lr")
             if schedule is not None:
                 for group in optimizer.param_groups:
                     group["lr"] = schedule(self.step)

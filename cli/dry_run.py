@@ -65,7 +65,13 @@ def rehearse(recipe: str | None, plugins: Plugins, sets: Sequence[str], memory: 
     checked = load(recipe, sets, plugins).recipe
     plugins.registry.add(Entry("hook", "dry_run/stopwatch", f"{__name__}:Stopwatch", "dry_run"))
     predicted = _forecast(recipe, plugins, sets, memory)
-    changed = [*sets, f"steps={STEPS}", *checked.silenced(), "hooks.dry_run_stopwatch=dry_run/stopwatch"]
+    changed = [
+        *sets,
+        f"steps={STEPS}",
+        *checked.with_all_phases(),
+        *checked.silenced(),
+        "hooks.dry_run_stopwatch=dry_run/stopwatch",
+    ]
     click.echo(f"dry run: {STEPS} iterations, sample grids, a checkpoint, a resume", err=True)
     with tempfile.TemporaryDirectory(prefix="i2i-dry-run-") as folder:
         try:

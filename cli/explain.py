@@ -29,7 +29,8 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
 
     For each phase, the plan lists the tensors in the order of their computation: the networks that a tensor calls, the
     tensors that it reads, the tensors and losses that need it, and "graph" if gradients flow through it. The losses
-    follow. generator@1 is the generator after one step of this iteration. Tensors of an earlier phase are reused.
+    follow. generator@1 is the generator after one step of this iteration. Tensors of an earlier phase are reused. The
+    plan is that of an iteration in which all phases run; a phase with a period says so.
 
     \b
     i2i explain stargan_v2.yaml
@@ -47,14 +48,18 @@ def explain(plugins: Plugins, recipe: str, sets: tuple[str, ...], as_json: bool)
 
 
 def _facts(phase: PlannedPhase, checked: Checked) -> dict[str, Any]:
-    made = [node for node in phase.compute if node.kind != "normal"]
+    from i2i_core.recipe.sections import ALWAYS
+
+    made, written = phase.compute, checked.recipe.phases[phase.name]
     return {
         "name": phase.name,
         "trains": list(phase.trains),
-        "where": checked.recipe.phases[phase.name].where,
+        "where": written.where,
+        "when": written.when,
+        **{key: getattr(written, key) for key in ALWAYS},
         "batch": [node.name for node in made if node.kind == "field"],
         "tensors": [_tensor(node) for node in made if node.kind == "tensor"],
-        "reused": [node.name for node in phase.reuse if node.kind != "normal"],
+        "reused": [node.name for node in phase.reuse if node.kind in ("field", "tensor")],
         "losses": _losses(phase, checked),
     }
 
@@ -71,8 +76,10 @@ def _tensor(node: Node) -> dict[str, Any]:
 
 
 def _reads(arguments: Arguments) -> list[str]:
-    """Return the names of tensors and fields that are read; random numbers are called N(0, I)."""
-    return [{"normal": "N(0, I)"}.get(node.kind, node.name) for _, node in arguments if node.kind != "network"]
+    """Return the names of tensors and fields that are read, and the distributions of random numbers."""
+    from i2i_core.plan.tensors import RANDOM
+
+    return [RANDOM.get(node.kind, node.name) for _, node in arguments if node.kind != "network"]
 
 
 def _losses(phase: PlannedPhase, checked: Checked) -> list[dict[str, Any]]:
@@ -102,7 +109,10 @@ def _show_phase(phase: dict[str, Any]) -> None:
 
     aliases = ", ".join(f"{alias} = {name}" for alias, name in phase["where"].items())
     title = Text.assemble(
-        (phase["name"], "bold"), f"  trains {', '.join(phase['trains'])}", f"; {aliases}" if aliases else ""
+        (phase["name"], "bold"),
+        f"  trains {', '.join(phase['trains'])}",
+        f" {phase['when']}" if phase["when"] else "",
+        f"; {aliases}" if aliases else "",
     )
     table = new_table("tensor", "calls", "reads", "needed by", "")
     for column in table.columns:

@@ -16,14 +16,7 @@ from pydantic_core import CoreSchema, core_schema, from_json, to_json
 
 from i2i_core import __version__
 from i2i_core.errors import PluginError
-from i2i_core.recipe.sections import (
-    DEFAULT_HOOKS,
-    DEFAULT_OPTIMIZER,
-    OPTIMIZER_KEYS,
-    Recipe,
-    WrittenSchedule,
-    without_nulls,
-)
+from i2i_core.recipe.sections import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, without_nulls
 from i2i_core.registry.entries import KINDS, Entry
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.signatures import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of, written_keys
@@ -32,7 +25,7 @@ from .catalogue import describe
 
 Schema = dict[str, Any]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-SECTIONS = {"method": "method", "networks": "network", "tensors": "tensor", "hooks": "hook", "trainer": "trainer"}
+SECTIONS = {"method": "method", "tensors": "tensor", "hooks": "hook", "trainer": "trainer"}
 """The kind of the components in each section to whose components the core adds no keys."""
 NULL: Schema = {"type": "null"}
 GROUPED: Schema = {"pattern": "^[-+]?[0-9]+(_[0-9]+)+$", "patternErrorMessage": "This should be a number."}
@@ -84,6 +77,8 @@ def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
         held_out = _unnamed(name, {**found["dataset"][name], "required": []}, "dataset") | {"type": "object"}
         dataset["properties"]["validation"] = {**dataset["properties"]["validation"], **_or_null(held_out)}
     definitions["Data"] = _one_of(datasets)
+    networks = {name: _joined(own, definitions["Network"]) for name, own in found["network"].items()}
+    definitions["Network"] = _one_of(networks)
     for section, kind in SECTIONS.items():
         sections[section] = _replaced(sections[section], _reference("Use"), _reference(kind))
     del definitions["Use"]
@@ -134,7 +129,11 @@ def _typed(owner: str, hint: object, definitions: Schema) -> Schema:
     definitions.update({f"{prefix}{name}": definition for name, definition in made.get("$defs", {}).items()})
     schema: Schema = made["properties"]["value"]
     if kind := nested_kind(hint):  # key_model has no types for components
-        schema = {"anyOf": [_reference(kind) if branch == {} else branch for branch in schema.get("anyOf", [schema])]}
+        component = _reference("Schedule" if kind == "schedule" else kind)
+        branches = [component if branch == {} else branch for branch in schema.get("anyOf", [schema])]
+        if kind == "schedule" and branches == [component]:
+            branches = [_typed(owner, float, definitions), component]
+        schema = {"anyOf": branches}
     return schema
 
 
@@ -207,19 +206,12 @@ def _schedule(found: Mapping[str, Schema]) -> Schema:
 
 def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
     """Make the schema of `optimizers`: networks use the default optimizer unless they name another."""
-    core = {
-        key: _reference("Schedule") if hint is WrittenSchedule else _typed("", hint, definitions)
-        for key, hint in OPTIMIZER_KEYS.items()
-    }
+    core = {key: _typed("", hint, definitions) for key, hint in OPTIMIZER_KEYS.items()}
     free = {}
     for name, own in found.items():
-        keys = own["properties"]
-        both = {key: {"anyOf": [keys[key], more]} if key in keys else more for key, more in core.items()}
-        free[name] = {
-            **own,
-            "properties": {**keys, **both},
-            "required": ["use"],
-        }  # without it, the default optimizer applies
+        keys = {key: _or_schedule(schema) for key, schema in own["properties"].items()}
+        # Without `use`, the default optimizer applies.
+        free[name] = {**own, "properties": {**keys, **core}, "required": ["use"]}
     definitions["optimizer"] = _one_of(free)
 
     def default(schema: Schema) -> Schema:
@@ -238,6 +230,19 @@ def _optimizers(found: Mapping[str, Schema], definitions: Schema) -> Schema:
             *({"if": default(_uses(name)), "then": others(name)} for name in free),
             {"if": {"not": default({"type": "object", "required": ["use"]})}, "then": others(DEFAULT_OPTIMIZER)},
         ],
+    }
+
+
+def _or_schedule(schema: Schema) -> Schema:
+    """Let a number be a schedule, also in a list."""
+    if "prefixItems" in schema:
+        return {**schema, "prefixItems": [_or_schedule(item) for item in schema["prefixItems"]]}
+    if "number" not in schema.get("type", ()):
+        return schema
+    outer = {key: value for key, value in schema.items() if key in ("default", "description")}
+    return {
+        "anyOf": [{key: value for key, value in schema.items() if key not in outer}, _reference("Schedule")],
+        **outer,
     }
 
 

@@ -63,14 +63,21 @@ def build_nothing(checked: Checked) -> None:
     from i2i_core.plan.flow import plan_iteration, planner_of
     from i2i_core.registry.specs import build
     from i2i_core.training.assembly import build_networks
+    from i2i_core.training.network_optimizer import divided
 
     recipe = checked.recipe
     problems: list[Problem] = []
     data = build_data(checked)
     planner = planner_of(checked, (*DOMAINS, *data.layouts))
     others = [*checked.tensors.values(), *checked.losses.values(), *checked.hooks.values(), checked.trainer]
+
+    def networks() -> None:
+        for name, network in build_networks(checked, data.facts, recipe.seed).items():
+            if name in checked.optimizers:
+                divided(name, network, checked.optimizers[name])
+
     attempts: list[Callable[[], object]] = [
-        partial(build_networks, checked, data.facts, recipe.seed),
+        networks,
         *(partial(build, spec, {**data.facts, "name": ""}) for spec in others if spec is not None),
         partial(plan_iteration, planner, checked),
     ]

@@ -23,7 +23,7 @@ from i2i_core.plan.values import Values
 
 EXAMPLES = 2
 """Samples in the example of a part: torch would treat a batch of one as a constant."""
-DOMAINS, NUMBERS = "indices of `domains`, from 0", "random numbers from N(0, 1)"
+DOMAINS = "indices of `domains`, from 0"
 Known = Mapping[Node, tuple[str, Any]]
 """Tensors that other parts compute: the name of their arrays, and an example."""
 
@@ -43,7 +43,8 @@ class ProgramPart(nn.Module):
         self._tensors = nn.ModuleList(
             n.definition.call for n in nodes if n.definition and isinstance(n.definition.call, nn.Module)
         )
-        self._normal = [n for n in nodes if n.kind in RANDOM]
+        self._random = [n for n in nodes if n.random]
+        self._step = model._constants["step"]
         self._known: dict[Node, Callable[[Mapping[str, Tensor]], Any]] = {}
         self.example: dict[str, Tensor] = {}
         """An example of its input arrays."""
@@ -63,8 +64,8 @@ class ProgramPart(nn.Module):
                     if layout is None
                     else layout.examples(EXAMPLES, torch.float32)
                 )
-            elif n.kind in RANDOM:
-                self.holds[n.name] = NUMBERS
+            elif n.random:
+                self.holds[_array(n)] = f"random numbers from {RANDOM[n.kind]}"
         self.eval()
         self.value = self._compute(self.example)
         """The value of the tensor for the example."""
@@ -76,16 +77,22 @@ class ProgramPart(nn.Module):
 
     @torch.no_grad()
     def _compute(self, arrays: dict[str, Tensor]) -> Any:
-        values = Values({**dict(self._networks.items()), **arrays}, self._draws)
-        values.update({node: partial(_numbers, arrays, node.name) for node in self._normal})
+        values = Values({**dict(self._networks.items()), **arrays, "step": self._step}, self._draws)
+        values.update({node: partial(_numbers, arrays, node) for node in self._random})
         values.update({node: made_of(arrays) for node, made_of in self._known.items()})
         return values[self._node]
 
 
-def _numbers(arrays: dict[str, Tensor], name: str, *shape: int) -> Tensor:
-    """Return the random numbers for `normal`: an input array, or a new example of it."""
+def _array(node: Node) -> str:
+    """Return the name of the input array of random numbers: that of the tensor which reads them."""
+    return node.name if node.kind == "normal" else f"{node.name}.{node.kind}"  # it may read both kinds
+
+
+def _numbers(arrays: dict[str, Tensor], node: Node, *shape: int) -> Tensor:
+    """Return the random numbers of a node: an input array, or a new example of it."""
+    name, example = _array(node), torch.randn if node.kind == "normal" else torch.rand
     if name not in arrays:
-        arrays[name] = torch.randn(EXAMPLES, *shape)
+        arrays[name] = example(EXAMPLES, *shape)
     return arrays[name]
 
 

@@ -10,7 +10,7 @@ from i2i_core.errors import CheckpointError
 from i2i_core.models.folder import Config, Model
 from i2i_core.plan.fields import DOMAINS
 from i2i_core.plan.planner import PlannedTensors, Planner, Unresolved
-from i2i_core.plan.tensors import RANDOM, Node
+from i2i_core.plan.tensors import Node
 from i2i_core.plan.uses import LATENT, further_inputs, reference_fields, style_source
 from i2i_core.recipe.sections import ModelUse
 
@@ -66,7 +66,7 @@ class ServedUse:
         """The nodes that depend on the style, in the order of their computation."""
         found: dict[Node, None] = {}
         for node in self.planned.nodes:
-            own = node.kind in RANDOM or (node.kind == "field" and node.name not in self.given)
+            own = node.random or (node.kind == "field" and node.name not in self.given)
             if own or any(argument in found for _, argument in node.arguments):
                 found[node] = None
         return list(found)

@@ -111,6 +111,9 @@ class Translator:
             network = build(spec, facts).to(device, dtype)  # before the weights are loaded, which may be more precise
             network.load_state_dict(dict(model.networks[name]))
             self.networks[name] = self._placed(network)
+        steps = config.training.get("steps")
+        self._constants: dict[str, Any] = {**self.networks, "step": steps if isinstance(steps, int) else 0}
+        """What tensors read besides the fields of a batch; for them, training has just ended."""
         calls = {name: self._placed(build(spec, facts)) for name, spec in parts.tensors.items()}
         made = definitions(method_tensors(parts.method.target), parts.tensors, calls)
         self._planner = Planner(made, self.networks, (*DOMAINS, *self.layouts))
@@ -274,7 +277,7 @@ class Translator:
         self, use: ServedUse, y: int, given: Mapping[str, Tensor], draws: Draws, count: int = 1
     ) -> dict[str, Tensor]:
         fields = {"y_trg": torch.full((count,), y, device=self.device), **given}
-        return Values({**self.networks, **fields}, draws).of(use.codes.items())
+        return Values({**self._constants, **fields}, draws).of(use.codes.items())
 
     def sources(
         self,
@@ -432,7 +435,7 @@ class Sources:
             raise UsageError(f"the use {use.name} needs y_org, the domain of the picture, which may be any of several")
         values.draws = model._draws(style.seed, count, shared=True)
         values.given = {
-            **model.networks,
+            **model._constants,
             **self._given,
             "y_org": torch.full((count,), model.domains.index(model.model.config.sources[0]), device=model.device),
             "y_trg": torch.full((count,), style.domain, device=model.device),
@@ -456,7 +459,7 @@ class Sources:
             planned = model._planner.tensors([name])
         except Unresolved as error:
             raise UsageError(f"the model does not make the tensor {error.chain[-1]}") from None
-        values = Values({**model.networks, **self._given}, model._draws(0, len(self.x)))
+        values = Values({**model._constants, **self._given}, model._draws(0, len(self.x)))
         return values.of(planned.arguments)[name]
 
 

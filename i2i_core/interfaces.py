@@ -128,6 +128,11 @@ class Format(Protocol):
         ...
 
 
+def number_at(number: float | Schedule, step: int) -> float:
+    """Return the value at a step of a parameter that is annotated `float | Schedule`."""
+    return number(step) if callable(number) else number
+
+
 @runtime_checkable
 class Dataset(Protocol):
     """A data set of pictures in named domains. The core samples, augments and batches them.
@@ -233,7 +238,10 @@ class TensorView(Protocol):
 
 
 class Stateful(Protocol):
-    """A component that remembers: what it gives is in checkpoints, and a resumed run gives it back."""
+    """A component that remembers: what it gives is in checkpoints, and a resumed run gives it back.
+
+    Each process has its own state, unless the component has the attribute `same_in_all_processes = True`.
+    """
 
     def state_dict(self) -> Mapping[str, Tensor]: ...
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None: ...
@@ -296,10 +304,10 @@ class Hook(Protocol):
         """
 
     def before_phase(self, run: RunContext, phase: str) -> None:
-        """Called before a phase computes its losses."""
+        """Called before a phase computes its losses, in steps in which it runs."""
 
     def after_phase(self, run: RunContext, phase: str, losses: Mapping[str, Tensor]) -> None:
-        """Called after a phase stepped its networks, whose gradients are still set.
+        """Called after a phase stepped its networks, whose gradients are still set, in steps in which it runs.
 
         losses: unweighted losses of the phase by name, as 0-d tensors on the device.
         """

@@ -172,7 +172,8 @@ def _missing_data(checked: Checked) -> str:
 
 def _of_training(file: Path, recipe: Recipe, sets: Sequence[str], processes: int) -> Iterator[str]:
     """Train two steps of a recipe: in one go, resumed after the first, and in several processes. Yield the failures."""
-    two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}", *recipe.silenced()]
+    two_steps = [*sets, "steps=2", "hooks.checkpoint={use: checkpoint, every: 1, keep: 2}"]
+    two_steps += [*recipe.with_all_phases(), *recipe.silenced()]
     arguments = ["--recipe", str(file), *(word for change in two_steps for word in ("--set", change))]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         whole, resumed, one, many = (Path(temporary) / run for run in ("whole", "resumed", "one", "many"))

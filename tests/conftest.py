@@ -1,11 +1,11 @@
-"""The command as tests call it, and two plugins in one file: toy trains in a moment, tiny is for mistakes."""
+"""The command as tests call it, and plugins in one file: toy trains in a moment, tiny is for mistakes."""
 
 from __future__ import annotations
 
 import io
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from i2i_core.recipe.reading import parse_recipe
 from i2i_core.registry.plugins import Plugins, discover
 
 torch.set_num_threads(1)  # two threads under load can be far slower than one
-TINY = Path(__file__).with_name("tiny.py")
+TINY, STEPS = (Path(__file__).with_name(file) for file in ("tiny.py", "steps.py"))
 
 TOY = '''
 """A toy: one network that recolours noise."""
@@ -70,6 +70,8 @@ class Trouble:
     """Raises what it is told to."""
 
     def __init__(self, *, error: str):
+        if error == "none":
+            raise ValueError("there is no error none")
         self.error = error
 
     def after_step(self, run):
@@ -260,3 +262,48 @@ def mistakes(check: Callable[..., Checked]) -> Callable[..., list[str]]:
         return list(map(str, error.value.problems))
 
     return found
+
+
+@pytest.fixture(scope="session")
+def check_steps() -> Callable[..., Checked]:
+    """check_steps("a=1", ..., edits=[("old", "new")]): steps.yaml with these changes, checked."""
+    plugins = discover(files=(STEPS,))
+
+    def checked(*sets: str, edits: Sequence[tuple[str, str]] = ()) -> Checked:
+        text = STEPS.with_suffix(".yaml").read_text()
+        for old, new in edits:
+            assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times"
+            text = text.replace(old, new)
+        return check_recipe(parse_recipe(text, "steps.yaml", sets), plugins)
+
+    return checked
+
+
+@pytest.fixture(scope="session")
+def step_mistakes(check_steps: Callable[..., Checked]) -> Callable[..., list[str]]:
+    """Like `check_steps`, giving the problems as the user sees them."""
+
+    def found(*sets: str, edits: Sequence[tuple[str, str]] = ()) -> list[str]:
+        with pytest.raises(RecipeError) as error:
+            check_steps(*sets, edits=edits)
+        return list(map(str, error.value.problems))
+
+    return found
+
+
+@pytest.fixture(scope="session")
+def run_of(check_steps: Callable[..., Checked]) -> Callable[..., Any]:
+    """run_of("a=1", ...): the run of steps.yaml with these changes, started, without a folder."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState, GradientState
+
+    from i2i_core.training.run import Run
+
+    def made(*sets: str) -> Run:
+        AcceleratorState._reset_state(True)
+        GradientState._reset_state()
+        run = Run(check_steps(*sets), Accelerator(cpu=True), None)
+        run.start()
+        return run
+
+    return made

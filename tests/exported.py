@@ -23,7 +23,10 @@ PLAIN = ("networks.generator.skip=null", "tensors.masks=null", "tensors.fake_mas
 def emoji(count: int, size: int = SIZE) -> Tensor:
     """Held-out drawings, (N, 3, size, size) in [-1, 1]."""
     drawings = Drawings(split="val")
-    return torch.stack([Picture().fit(drawings.picture(0, 10 * n), (size, size)) for n in range(count)]).float() / 127.5 - 1
+    return (
+        torch.stack([Picture().fit(drawings.picture(0, 10 * n), (size, size)) for n in range(count)]).float() / 127.5
+        - 1
+    )
 
 
 def translated(folder: Path, use: str, arrays: dict[str, Tensor]) -> dict[str, Tensor]:

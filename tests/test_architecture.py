@@ -75,7 +75,7 @@ def test_the_page_names_every_file_of_the_core_and_no_other():
     named, room = set(), ""
     for row in re.findall(r"^\| (?:`(\w+)/`)? ?\| (.+?) \|", rooms, re.MULTILINE):
         room = row[0] or room
-        named |= {f"{room}/{file}" for file in re.findall(r"`(\w+\.py)`", row[1])}
+        named |= {f"{room}/{file}" for file in re.findall(r"`([\w/]+\.py)`", row[1])}
     files = {str(f.relative_to(ROOT / "i2i_core")) for f in python_files(ROOT / "i2i_core")}
     inside = {f for f in files if "/" in f and not f.endswith("__init__.py") and "hooks/" not in f}
     assert named == inside

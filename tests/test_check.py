@@ -51,7 +51,7 @@ def test_an_unknown_component_is_reported_with_what_may_be_meant(mistakes, old, 
         (
             "width: 4",
             "colour: red",
-            "7:36: network tiny/generator has no key colour (known: kind, num_domains, size, skip, width)",
+            "7:36: network tiny/generator has no key colour (known: frozen, kind, num_domains, size, skip, width)",
         ),
         (
             "width: 4",
@@ -69,7 +69,7 @@ def test_an_unknown_component_is_reported_with_what_may_be_meant(mistakes, old, 
         (
             "lr: 2e-3",
             "momentum: 0.5",
-            "22:19: optimizer adam has no key momentum (known: betas, clip_norm, eps, lr, weight_decay)",
+            "22:19: optimizer adam has no key momentum (known: betas, clip_norm, eps, lr, parts, weight_decay)",
         ),
         ("lr: 1e-3", "l_r: 1e-3", "21:24: optimizer adam has no key l_r (did you mean lr?)"),
         ("tiny/method", "{use: tiny/method, size: 4}", "4:28: method tiny/method has no key size"),
@@ -198,10 +198,10 @@ def test_facts_of_the_data_may_be_left_out_and_may_be_given(check):
 
 
 def test_a_value_that_a_constructor_refuses_is_a_problem_with_its_place(check):
-    spec = check(("networks: [generator]", "networks: [generator], decay: 2")).hooks["ema"]
+    spec = check(("of: x_real", "of: x_real, power: -1")).tensors["grey"]
     with pytest.raises(RecipeError) as error:
         build(spec, {})
-    assert str(error.value) == "tiny.yaml:24:8: hook ema: decay must lie in [0, 1), not 2.0"
+    assert str(error.value) == "tiny.yaml:10:9: tensor tiny/grey: power must not be negative, as -1.0 is"
 
 
 @pytest.mark.parametrize(

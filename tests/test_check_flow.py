@@ -93,7 +93,7 @@ def test_a_network_called_like_something_else_is_reported(mistakes, name, what):
 
 def test_a_network_that_no_phase_trains_is_reported(mistakes):
     assert mistakes((D, f"{D}\n  more: tiny/skip")) == [
-        "tiny.yaml:9:3: no phase trains network more (add it to a phase's train)"
+        "tiny.yaml:9:3: no phase trains network more (add it to a phase's train, or set frozen: true)"
     ]
 
 
@@ -171,12 +171,21 @@ def test_an_alias_that_only_an_alias_reads_is_of_use(check):
     check(("losses: g}", "losses: g, where: {style: s, s: y_trg}}"))
 
 
-@pytest.mark.parametrize("other", ["bce", "lsgan"])
+@pytest.mark.parametrize("other", ["bce", "lsgan", "wasserstein", "relativistic"])
 def test_players_of_different_games_are_reported(mistakes, other):
     assert mistakes(("use: gan/hinge, player: generator", f"use: gan/{other}, player: generator")) == [
         f"tiny.yaml:15:24: losses.g.adversarial uses {other}, but losses.d.adversarial uses hinge "
         f"(use one objective for both players)"
     ]
+
+
+def test_a_relativistic_player_against_an_average_one_is_reported(mistakes, check):
+    both = [f"losses.{side}.adversarial.use=gan/relativistic" for side in "dg"]
+    assert mistakes(sets=(*both, "losses.g.adversarial.average=true")) == [
+        "--set losses.g.adversarial.use=gan/relativistic: losses.g.adversarial uses relativistic average, but "
+        "losses.d.adversarial uses relativistic (use one objective for both players)"
+    ]
+    check(sets=(*both, *(f"losses.{side}.adversarial.average=true" for side in "dg")))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-import i2i_core.training.losses
+import i2i_core.training.losses.penalties
 
 
 def test_ls_shows_summaries_from_the_catalogue(i2i):
@@ -104,11 +104,11 @@ def test_show_gives_keys_tensors_and_the_place_of_the_code(i2i):
     answer = i2i("show", "r1")
     assert answer.code == 0
     assert answer.out.startswith("loss r1\n  Gradient penalty on real pictures")
-    assert "  Keys\n    gamma:  float = 1.0\n" in answer.out
-    assert "  Reads  real_logits, x_real_leaf\n" in answer.out
-    source = Path(i2i_core.training.losses.__file__)
+    assert "  Keys\n    gamma:  float | Schedule = 1.0\n" in answer.out
+    assert "  Reads  real_logits, x_real_leaf, step\n" in answer.out
+    source = Path(i2i_core.training.losses.penalties.__file__)
     line = 1 + source.read_text().splitlines().index(
-        "def r1(real_logits: Tensor, x_real_leaf: Tensor, *, gamma: float = 1.0) -> Tensor:"
+        "def r1(real_logits: Nested, x_real_leaf: Tensor, step: int = 0, *, gamma: float | Schedule = 1.0) -> Tensor:"
     )
     assert f"{source}:{line}" in answer.out.replace("\n  ", "")
 

@@ -64,9 +64,9 @@ def test_validate_finds_what_only_the_data_can_tell(i2i, toy):
 
 
 def test_validate_builds_hooks_and_losses_too(i2i, toy):
-    answer = i2i("validate", "toy.yaml", "--set", "hooks.ema={use: ema, networks: [recolour], decay: 2}", *toy)
+    answer = i2i("validate", "toy.yaml", "--set", "hooks.tell={use: toy/trouble, error: none}", *toy)
     assert answer.code == 2
-    assert answer.err.endswith("hook ema: decay must lie in [0, 1), not 2.0\n")
+    assert answer.err.endswith("hook toy/trouble: there is no error none\n")
 
 
 def test_validate_exits_3_when_the_data_are_missing(i2i, toy):

@@ -15,7 +15,7 @@ from i2i_core.errors import RecipeError
 from i2i_core.plan.check import check_recipe
 from i2i_core.recipe.document import load_text
 from i2i_core.recipe.reading import parse_recipe
-from i2i_core.recipe.sections import Augment, Data, Phase, Recipe, Term
+from i2i_core.recipe.sections import Augment, Data, Network, Phase, Recipe, Term
 from i2i_core.registry.plugins import discover
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +35,7 @@ def test_the_recipe_of_the_page_is_valid() -> None:
         (("data", "augment"), Augment),
         (("losses", "discriminator", "r1"), Term),
         (("phases", "d_latent"), Phase),
+        (("networks", "discriminator"), Network),
     ],
 )
 def test_the_page_names_every_key_of_the_core(section: tuple[str, ...], model: Any) -> None:

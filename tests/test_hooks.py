@@ -78,11 +78,6 @@ def test_pictures_are_drawn_from_the_averages_and_training_is_not(run: Run) -> N
     assert run.eval_networks["discriminator"] is run.networks["discriminator"]
 
 
-def test_an_average_of_nothing_but_the_present_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"decay must lie in \[0, 1\), not 1"):
-        EMA(networks=["a"], decay=1.0)
-
-
 def test_buffers_are_copied_whatever_their_type() -> None:
     network = nn.BatchNorm1d(2)
     ema = EMA(networks=["n"], decay=0.5)

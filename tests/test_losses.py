@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from i2i_core.registry.signatures import call_arguments
-from i2i_core.training import losses
+from i2i_core.training.losses import gan, matching, penalties
 
-GAMES = {"bce": losses.bce, "hinge": losses.hinge, "lsgan": losses.lsgan}
+GAMES = {"bce": gan.bce, "hinge": gan.hinge, "lsgan": gan.lsgan}
 
 
 def logits(*values: float) -> torch.Tensor:
@@ -57,8 +57,8 @@ def test_players_pull_logits_apart_and_together(game):
 
 def test_bce_is_finite_for_large_logits():
     big = logits(1e4, -1e4)
-    assert float(losses.bce(player="discriminator")(big, big)) == pytest.approx(1e4)
-    assert float(losses.bce(player="generator")(big)) == pytest.approx(5e3)
+    assert float(gan.bce(player="discriminator")(big, big)) == pytest.approx(1e4)
+    assert float(gan.bce(player="generator")(big)) == pytest.approx(5e3)
 
 
 def test_r1_is_half_gamma_times_the_squared_norm_of_the_gradient_per_picture():
@@ -67,28 +67,24 @@ def test_r1_is_half_gamma_times_the_squared_norm_of_the_gradient_per_picture():
     scale = torch.arange(1.0, 6, dtype=torch.float64)
     score = scale * (weight * x).sum((1, 2, 3))
     expected = 0.5 * 3 * float((scale**2).mean() * weight.square().sum())
-    assert float(losses.r1(score, x, gamma=3)) == pytest.approx(expected, rel=1e-12)
+    assert float(penalties.r1(score, x, gamma=3)) == pytest.approx(expected, rel=1e-12)
 
 
 def test_r1_is_differentiable_with_respect_to_the_discriminator():
     weight = torch.tensor([2.0, -1.0], dtype=torch.float64, requires_grad=True)
     x = torch.ones(4, 2, dtype=torch.float64, requires_grad=True)
-    losses.r1(x @ weight, x).backward(inputs=[weight])
+    penalties.r1(x @ weight, x).backward(inputs=[weight])
     assert weight.grad.tolist() == [2.0, -1.0]  # the gradient of γ/2 · |w|² is w
     assert x.grad is None
 
 
 def test_l1_is_the_mean_absolute_difference():
-    assert float(losses.l1(logits(1, 2, 6), logits(1, 4, 2))) == 2.0
+    assert float(matching.l1(logits(1, 2, 6), logits(1, 4, 2))) == 2.0
 
 
 @pytest.mark.parametrize(
     "loss",
-    [
-        lambda a, b: losses.bce(player="discriminator")(a, b),
-        lambda a, b: losses.hinge(player="generator")(b),
-        losses.l1,
-    ],
+    [lambda a, b: gan.bce(player="discriminator")(a, b), lambda a, b: gan.hinge(player="generator")(b), matching.l1],
 )
 def test_equal_parts_of_a_batch_average_to_the_whole(loss):
     a, b = torch.randn(2, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

@@ -6,13 +6,19 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from i2i_core.plan.check import check_recipe
+from i2i_core.plan.resolved import dump, resolve
 from i2i_core.recipe.reading import parse_recipe
 from i2i_core.registry.plugins import discover
+from i2i_core.training.hooks.ema import EMA
+from i2i_core.training.losses.penalties import r1
 from i2i_core.training.schedules import Linear
 
 from .conftest import TINY
@@ -115,6 +121,63 @@ def test_a_learning_rate_that_becomes_negative_is_refused(mistakes):
     assert "lr should be greater than or equal to 0, not -0.001" in found
 
 
+@pytest.mark.parametrize(
+    ("decay", "message"),
+    [
+        ("2", "hooks.ema.decay should be less than 1, not 2"),
+        ("{ramp: [0.5, 1.5], over: 4}", "hooks.ema.decay should be less than 1, not 1.5"),
+        ("{ramp: [-1, 0.5], over: 4}", "hooks.ema.decay should be greater than or equal to 0, not -1.0"),
+        ("{ramp: [0.5]}", "hooks.ema.decay.ramp.1 is missing"),
+        ("slow", "hooks.ema.decay should be a number, not 'slow'"),
+        ("null", "hooks.ema.decay should be a number, not null"),
+    ],
+)
+def test_a_number_that_may_change_is_checked_at_both_ends(mistakes, decay, message):
+    (found,) = mistakes(sets=(f"hooks.ema.decay={decay}",))
+    assert found == f"--set hooks.ema.decay={decay}: {message}"
+
+
+def test_a_number_that_may_change_stays_a_number_in_the_resolved_recipe(check):
+    plain, ramp = (check(sets=(f"hooks.ema.decay={value}",)) for value in ("0.5", "{ramp: [0, 0.9], over: 4}"))
+    assert resolve(plain)["hooks"]["ema"]["decay"] == 0.5
+    assert plain.hooks["ema"].params["decay"] == 0.5
+    found = resolve(ramp)["hooks"]["ema"]["decay"]
+    assert found == {"use": "linear", "ramp": [0.0, 0.9], "over": 4, "after": 0, "warmup": 0}
+    again = parse_recipe(dump(ramp), "recipe.yaml", ())
+    assert resolve(check_recipe(again, discover(files=(TINY,)))) == resolve(ramp)
+
+
+@pytest.mark.parametrize(("unbiased", "first"), [(False, 7.0), (True, 0.0)])
+def test_an_average_follows_a_decay_that_changes_also_after_a_resume(unbiased: bool, first: float) -> None:
+    network, decay = nn.Linear(1, 1, bias=False), [0.5, 0.8, 0.9]
+    run: Any = SimpleNamespace(networks={"n": network}, eval_networks={}, step=0)
+
+    def started() -> EMA:
+        ema = EMA(networks=["n"], decay=lambda step: decay[step], unbiased=unbiased)
+        ema.run_start(run)
+        return ema
+
+    network.weight.data.fill_(7.0)
+    ema, expected, weights = started(), first, 0.0
+    for step, d in enumerate(decay):
+        if step == 2:
+            saved, ema = ema.state_dict(), started()
+            ema.load_state_dict(saved)
+        network.weight.data.fill_(float(step))
+        run.step = step + 1
+        ema.after_step(run)
+        expected, weights = d * expected + (1 - d) * step, d * weights + (1 - d)
+    assert float(ema.averages["n"].weight) == pytest.approx(expected / (weights if unbiased else 1), abs=1e-5)
+
+
+def test_r1_follows_a_schedule_of_gamma_by_the_step() -> None:
+    x = torch.ones(2, 3, dtype=torch.float64, requires_grad=True)
+    logits = x.square().sum(1)
+    ramp = Linear(ramp=(1.0, 3.0), over=10)
+    found = [float(r1(logits, x, step, gamma=ramp).detach()) for step in (0, 5, 10)]
+    assert found == pytest.approx([6.0, 12.0, 18.0])  # γ/2 · |2x|²
+
+
 def test_a_plugins_schedule_is_written_as_any_other(tmp_path: Path) -> None:
     file = tmp_path / "halving.py"
     file.write_text('''
@@ -140,9 +203,8 @@ class Halving:
         checked = check_recipe(parse_recipe(text, "tiny.yaml", (f"{WEIGHT}={written}", f"{LR}={written}")), plugins)
         weight = checked.weight(("g", "near"))
         assert [weight(step) for step in range(6)] == [8, 8, 4, 4, 2, 2]
-        lr = checked.optimizers["discriminator"].lr
-        assert lr is not None
-        assert lr.entry.name == "halving/steps"
+        lr = checked.optimizers["discriminator"].schedules["lr"]
+        assert [lr(step) for step in range(6)] == [8, 8, 4, 4, 2, 2]
     finally:
         sys.modules.pop("halving", None)
 

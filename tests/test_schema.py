@@ -48,6 +48,14 @@ RIGHT = [
     "losses.generator.cycle.x_rec=x_fake",
     "losses.generator.cycle.every=16",
     "losses.discriminator.r1.weight=1_000",
+    "losses.discriminator.r1.gamma={ramp: [1, 0], over: 9}",
+    "losses.discriminator.r1.gamma=1_000",
+    "phases.d_latent={train: discriminator, losses: discriminator, every: 5, after: 100, until: null}",
+    "networks.generator.frozen=false",
+    "optimizers.default.betas=[0, {ramp: [0.9, 0.99], over: 9}]",
+    "optimizers.default.weight_decay={ramp: [1e-4, 0], over: 9}",
+    "optimizers.generator.parts={from_rgb.*: {lr_scale: 0.1}}",
+    "hooks.ema.decay={ramp: [0.9, 0.99], over: 9}",
     "losses.generator.cycle.weight={ramp: [0, 1], over: 9, after: 9, curve: cosine, warmup: 3}",
     "losses.generator.far={use: l1, input: x_fake, target: x_real}",
     "phases.d_latent.train=discriminator",
@@ -116,6 +124,7 @@ WRONG = {  # and where
     "losses.generator.adversarial.player=referee": "$.losses.generator.adversarial.player",
     "losses.discriminator.r1.gama=1": "$.losses.discriminator.r1",
     "losses.discriminator.r1.gamma=high": "$.losses.discriminator.r1.gamma",
+    "losses.discriminator.r1.gamma={ramp: 1}": "$.losses.discriminator.r1.gamma.ramp",
     "losses.discriminator.r1.every=0": "$.losses.discriminator.r1.every",
     "losses.discriminator.r1.weight=heavy": "$.losses.discriminator.r1.weight",
     "losses.discriminator.r1.weight={over: 9}": "$.losses.discriminator.r1.weight",
@@ -127,6 +136,13 @@ WRONG = {  # and where
     "phases.d_latent.lr=1": "$.phases.d_latent",
     "phases.d_latent.train=[]": "$.phases.d_latent.train",
     "phases.d_latent={train: discriminator}": "$.phases.d_latent",
+    "phases.d_latent.every=0": "$.phases.d_latent.every",
+    "phases.d_latent.until=soon": "$.phases.d_latent.until",
+    "networks.generator.frozen=3": "$.networks.generator.frozen",
+    "networks.generator.skip.frozen=true": "$.networks.generator.skip",
+    "hooks.ema.decay=1": "$.hooks.ema.decay",
+    "optimizers.default.betas=[0.9, {ramp: 1}]": "$.optimizers.default.betas[1].ramp",
+    "optimizers.default.parts={a: {lr_scale: big}}": "$.optimizers.default.parts.a.lr_scale",
     "optimizers.default.use=adams": "$.optimizers.default.use",
     "optimizers.default.momentum=0.9": "$.optimizers.default",
     "optimizers.default.betas=[0.9]": "$.optimizers.default.betas",
@@ -250,7 +266,13 @@ def test_names_have_summaries_and_keys_their_types_and_defaults(schema: Schema) 
     assert named["l1"] == "Mean absolute difference of two tensors of the same shape."
     r1 = component(schema, "loss", "r1")
     assert r1["description"].startswith("Gradient penalty on real pictures")
-    assert r1["properties"].keys() == {"use", "gamma", "real_logits", "x_real_leaf"}  # nested: nothing of the core's
+    assert r1["properties"].keys() == {
+        "use",
+        "gamma",
+        "real_logits",
+        "x_real_leaf",
+        "step",
+    }  # nested: nothing of the core's
     assert r1["properties"]["gamma"]["default"] == 1.0
     core = component(schema, "Term", "r1")["properties"].keys() - r1["properties"].keys()
     assert core == {"weight", "every", "where"}

@@ -124,6 +124,8 @@ class Grey:
     """A picture without colours, brighter where there is light."""
 
     def __init__(self, *, power: float = 1.0):
+        if power < 0:
+            raise ValueError(f"power must not be negative, as {power} is")
         self.power = power
 
     def __call__(self, of, light=None):

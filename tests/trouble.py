@@ -35,6 +35,7 @@ def i2i_components(registry):
     registry.tensor("bright", "trouble:bright")
     registry.tensor("bright_module", "trouble:Bright")
     registry.tensor("late", "trouble:Late")
+    registry.tensor("twice", "trouble:twice")
     registry.network("lazy", "trouble:Lazy")
     registry.network("two_lazy", "trouble:TwoLazy")
     registry.loss("choosy", "trouble:Choosy")
@@ -196,6 +197,11 @@ def bright(of: Tensor) -> tuple[Tensor, Tensor]:
     """Masks of what is bright, and of what is not: they differ from picture to picture."""
     light = of.detach().mean(dim=1, keepdim=True).add(1).div(2).clamp(0, 1)
     return light, 1 - light
+
+
+def twice(of: Tensor) -> list[Tensor]:
+    """As if two discriminators had judged."""
+    return [of, of]
 
 
 class Bright(nn.Module):

@@ -55,7 +55,7 @@ def _phase(report: RunReport, charts: list[Chart], group: str, numbers: Numbers,
         weight, every = weights.get(name, (None, 1))
         text = f"{weight or ''}" + (f", every {every} steps" if every > 1 else "")
         rows.append((name, _ends(values), [text] if phase else []))
-    trains = f"trains {', '.join(phase.train)}" if phase else "logged by a hook"
+    trains = " ".join(filter(None, (f"trains {', '.join(phase.train)}", phase.when))) if phase else "logged by a hook"
     return _figure(charts, chart, group or "other", trains, rows, ["weight"] if phase else [])
 
 

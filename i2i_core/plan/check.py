@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,14 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from i2i_core import DISTRIBUTION
 from i2i_core.errors import PluginError, Problem, RecipeError
 from i2i_core.interfaces import Schedule
-from i2i_core.plan.checked import Checked, Key, OptimizerSpec
+from i2i_core.plan.checked import Checked, Key, OptimizerSpec, ParameterPart
 from i2i_core.plan.flow import check_flow
 from i2i_core.plan.tensors import method_tensors
-from i2i_core.recipe import sections
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.document import json_in_yaml
 from i2i_core.recipe.problems import in_order
 from i2i_core.recipe.reading import NOTHING, find_recipe, load_recipe, parse_recipe
-from i2i_core.recipe.sections import OPTIMIZER_KEYS, Recipe, Use
+from i2i_core.recipe.sections import OPTIMIZER_KEYS, Recipe, Use, is_schedule
 from i2i_core.registry import environment
 from i2i_core.registry.hook_methods import event_problems
 from i2i_core.registry.plugins import Plugins
@@ -147,17 +146,10 @@ def _requirements(recipe: Recipe, checker: Checker) -> None:
                 )
 
 
-def _schedule(keys: Any, checker: Checker, *places: Place) -> Spec | None:
-    """Check the schedule at the first of `places`. Return its Spec, or None after reporting its problems."""
-    found = len(checker.problems)
-    spec = checker.check("schedule", sections.schedule(keys), *places)
-    return spec if len(checker.problems) == found else None
-
-
 def _weights(recipe: Recipe, checker: Checker) -> dict[Key, Spec]:
     specs = {
-        (group, name): _schedule(
-            {"use": term.weight.use, **term.weight.params}, checker, ("losses", group, name, "weight")
+        (group, name): checker.schedule(
+            {"use": term.weight.use, **term.weight.params}, ("losses", group, name, "weight")
         )
         for group, terms in recipe.losses.items()
         for name, term in terms.items()
@@ -167,17 +159,45 @@ def _weights(recipe: Recipe, checker: Checker) -> dict[Key, Spec]:
 
 def _optimizers(recipe: Recipe, checker: Checker) -> dict[str, OptimizerSpec]:
     found = {}
-    for name in recipe.networks:
+    for name, network in recipe.networks.items():
+        if network.frozen:
+            if name in recipe.optimizers:
+                checker.report(f"network {name} is frozen, so it has no optimizer", ("optimizers", name), key=True)
+            continue
         keys, places = recipe.optimizer(name), (("optimizers", name), ("optimizers", "default"))
-        lr = None
-        if isinstance(rate := keys.get("lr"), dict | bool) or "/" in str(rate):  # no number
-            lr = _schedule(keys["lr"], checker, checker.place_of("lr", places))
-            rates: Schedule | None = build(lr, {}) if lr else None
-            keys["lr"] = min(rates(0), rates(recipe.steps)) if rates else 0.0  # the optimizer itself takes a number
-        clip_norm = checker.read(
-            OPTIMIZER_KEYS["clip_norm"], keys.pop("clip_norm", None), checker.place_of("clip_norm", places)
-        )
-        spec = checker.check("optimizer", keys, *places)
-        if spec is not None:
-            found[name] = OptimizerSpec(spec, lr, clip_norm)
+        core = {
+            key: checker.read(hint, keys.pop(key), checker.place_of(key, places))
+            for key, hint in OPTIMIZER_KEYS.items()
+            if key in keys
+        }
+        changing = {
+            key: _changing(value, checker, checker.place_of(key, places))
+            for key, value in keys.items()
+            if key != "use" and any(map(is_schedule, value if isinstance(value, list) else [value]))
+        }
+        schedules = {key: at for key, at in changing.items() if at is not None}
+        if len(schedules) < len(changing):
+            continue
+        problems, specs = len(checker.problems), []
+        for step in (0, recipe.steps):  # each key has to be valid at both
+            if len(checker.problems) == problems:
+                now = {key: at(step) for key, at in schedules.items()}
+                specs.append(checker.check("optimizer", {**keys, **now}, *places))
+        parts, place = core.get("parts") or {}, checker.place_of("parts", places)
+        if spec := specs[0]:
+            marked = [ParameterPart(p, part.lr_scale, recipe.mark(*place, p, key=True)) for p, part in parts.items()]
+            found[name] = OptimizerSpec(spec, schedules, core.get("clip_norm"), marked)
     return found
+
+
+def _changing(value: Any, checker: Checker, place: Place) -> Callable[[int], Any] | None:
+    """Return an optimizer's schedule, or its list with schedules, as a function of the step; None if it is invalid."""
+    if isinstance(value, list):
+        parts = {n: _changing(item, checker, (*place, n)) for n, item in enumerate(value) if is_schedule(item)}
+        made = {n: part for n, part in parts.items() if part is not None}
+        if len(made) < len(parts):
+            return None
+        return lambda step: [made[n](step) if n in made else item for n, item in enumerate(value)]
+    spec = checker.schedule(value, place)
+    schedule: Schedule | None = build(spec, {}) if spec else None
+    return schedule

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from i2i_core.errors import Mark
 from i2i_core.interfaces import Schedule
 from i2i_core.plan.fields import batch_fields, declared_fields
 from i2i_core.plan.tensors import Definition
@@ -16,14 +18,26 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class ParameterPart:
+    """The parameters of a network whose names match a pattern, and the factor of their learning rate."""
+
+    pattern: str
+    lr_scale: float
+    mark: Mark
+
+
+@dataclass(frozen=True)
 class OptimizerSpec:
-    """The optimizer of a network, with its learning rate schedule and gradient clipping."""
+    """The optimizer of a network, with the keys that change during a run, gradient clipping and parts."""
 
     spec: Spec
-    lr: Spec | None = None
-    """The schedule of the learning rate, or None for a constant one, which is a key of the optimizer."""
+    """The optimizer with the values of its keys at step 0."""
+    schedules: Mapping[str, Callable[[int], Any]] = field(default_factory=dict)
+    """Keys with schedules, such as `lr`, as functions of the step."""
     clip_norm: float | None = None
     """The norm to which gradients are clipped, or None."""
+    parts: Sequence[ParameterPart] = ()
+    """Parts of the network with a learning rate of their own."""
 
 
 @dataclass

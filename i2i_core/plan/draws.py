@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -42,15 +43,25 @@ class Draws:
     dtype: torch.dtype
     shared: bool = False
 
+    def of(self, kind: str, name: str) -> Callable[..., Tensor]:
+        """Return the built-in argument `kind`, "normal" or "uniform", of the tensor or loss `name`."""
+        return self.normal(name) if kind == "normal" else self.uniform(name)
+
     def normal(self, name: str) -> Callable[..., Tensor]:
         """Return the function `normal` of the tensor `name`: normal(*shape) returns (N, *shape), drawn from N(0, I).
 
         A sample gets the same numbers for any number of processes.
         """
+        return partial(self._draw, torch.randn, seed_of(self.seed, self.step, name))
 
-        def draw(*shape: int) -> Tensor:
-            generator = torch.Generator().manual_seed(seed_of(self.seed, self.step, name))
-            numbers = torch.randn(1 if self.shared else self.total, *shape, generator=generator, dtype=torch.float32)
-            return numbers.expand(self.total, *shape)[self.start : self.stop].to(self.device, self.dtype)
+    def uniform(self, name: str) -> Callable[..., Tensor]:
+        """Return the function `uniform` of the tensor `name`: uniform(*shape) returns (N, *shape), drawn from U[0, 1).
 
-        return draw
+        A sample gets the same numbers for any number of processes.
+        """
+        return partial(self._draw, torch.rand, seed_of(self.seed, self.step, name, "uniform"))
+
+    def _draw(self, distribution: Callable[..., Tensor], seed: int, *shape: int) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        numbers = distribution(1 if self.shared else self.total, *shape, generator=generator, dtype=torch.float32)
+        return numbers.expand(self.total, *shape)[self.start : self.stop].to(self.device, self.dtype)

@@ -36,9 +36,15 @@ def planner_of(checked: Checked, fields: Collection[str], built: Built = Built()
     return Planner(made, recipe.names("networks"), fields)
 
 
-def plan_iteration(planner: Planner, checked: Checked, built: Built = Built()) -> list[PlannedPhase]:
-    """Plan an iteration of a recipe. Raises RecipeError for undefined names and tensors that need themselves."""
-    requests = _requests(checked, built)
+def plan_iteration(
+    planner: Planner, checked: Checked, built: Built = Built(), due: Collection[str] | None = None
+) -> list[PlannedPhase]:
+    """Plan an iteration of a recipe. Raises RecipeError for undefined names and tensors that need themselves.
+
+    due: names of the phases that run in this iteration; None for all. A phase that does not run computes no tensors
+    for later phases and leaves the versions of its networks as they are, so each set of phases has a plan of its own.
+    """
+    requests = [request for request in _requests(checked, built) if due is None or request.name in due]
     if problems := _unresolved(planner, checked.recipe, requests):
         raise RecipeError(in_order(problems))
     share = checked.recipe.data.gradient_accumulation == 1  # else tensors of all parts would stay in memory
@@ -141,13 +147,27 @@ def check_flow(checked: Checked, checker: Checker) -> None:
         _players(checked, checker)
 
 
+def _of_training(recipe: Recipe, checker: Checker) -> None:
+    """Report networks that no phase trains, frozen ones that a phase trains, and phases that never run."""
+    trained = {name for phase in recipe.phases.values() for name in phase.train}
+    for name in recipe.networks.keys() - trained:
+        if not recipe.networks[name].frozen:
+            hint = "add it to a phase's train, or set frozen: true"
+            checker.report(f"no phase trains network {name}", ("networks", name), hint, key=True)
+    for name, phase in recipe.phases.items():
+        for index, network in enumerate(phase.train):
+            if network in recipe.networks and recipe.networks[network].frozen:
+                place = ("phases", name, "train", index)
+                checker.report(f"phase {name} trains {network}, which is frozen", place, "remove one of the two")
+        if phase.first >= (end := min(recipe.steps, phase.until or recipe.steps)):
+            what = f"phase {name} never runs: its first step would be {phase.first:,}, and it ends at step {end:,}"
+            checker.report(what, ("phases", name), key=True)
+
+
 def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase]) -> None:
-    """Report networks without training, losses that nothing minimises, and tensors and aliases that nothing reads."""
+    """Report networks and phases without training, losses that nothing minimises, and names that nothing reads."""
     recipe, aliases = checked.recipe, _aliases(checked.recipe)
-    for network in recipe.networks.keys() - {name for phase in recipe.phases.values() for name in phase.train}:
-        checker.report(
-            f"no phase trains network {network}", ("networks", network), "add it to a phase's train", key=True
-        )
+    _of_training(recipe, checker)
     for group in recipe.losses.keys() - {name for phase in recipe.phases.values() for name in phase.losses}:
         checker.report(f"no phase minimises losses.{group}", ("losses", group), key=True)
     for step in planned:

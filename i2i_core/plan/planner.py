@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean, noted
 from i2i_core.interfaces import Schedule
-from i2i_core.plan.tensors import BUILTIN, Arguments, Definition, Node, below, reached
+from i2i_core.plan.tensors import BUILTIN, RANDOM, Arguments, Definition, Node, below, reached
 
 if TYPE_CHECKING:
     from i2i_core.plan.values import Values
@@ -200,7 +200,8 @@ class _Resolver:
             if name == definition.name and (definition.replaces is not None or name in self.planner.fields):
                 node = self._make(name, definition.replaces, (*chain, name))  # the tensor that it replaces
             elif alias in BUILTIN and alias not in self.planner.definitions:
-                node = self._interned(Node(definition.name, alias))  # every reader draws numbers of its own
+                reader = definition.name if alias in RANDOM else alias  # every reader draws numbers of its own
+                node = self._interned(Node(reader, alias))
             else:
                 node = self._named(alias, (*chain, alias))
             if chain[-1] not in node.asked_by:

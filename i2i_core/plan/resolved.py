@@ -34,6 +34,8 @@ def resolve(checked: Checked) -> dict[str, Any]:
     found["trainer"] = checked.trainer.resolved()
     for section, specs in (("networks", checked.networks), ("tensors", checked.tensors), ("hooks", checked.hooks)):
         found[section] |= {name: spec.resolved() for name, spec in specs.items()}
+    for name, network in recipe.networks.items():
+        found["networks"][name]["frozen"] = network.frozen
     for (group, name), spec in checked.losses.items():
         weight = checked.weights[group, name].resolved()
         found["losses"][group][name] |= {**spec.resolved(), "weight": weight.get("value", weight)}
@@ -43,7 +45,17 @@ def resolve(checked: Checked) -> dict[str, Any]:
 
 def components(checked: Checked) -> set[str]:
     """Return the names of all components of a recipe, nested ones included."""
-    return {str(value) for path, value in _leaves(resolve(checked)) if path[-1] == "use" or path == ("method",)}
+    return {checked.recipe.method.use, *_uses(resolve(checked))}
+
+
+def _uses(data: object) -> Iterator[str]:
+    """Yield the name of each component in a resolved recipe."""
+    if isinstance(data, Mapping):
+        yield from (str(value) for key, value in data.items() if key == "use")
+        data = list(data.values())
+    if isinstance(data, list):
+        for value in data:
+            yield from _uses(value)
 
 
 def _optimizers(checked: Checked) -> dict[str, dict[str, Any]]:
@@ -73,8 +85,8 @@ def dump(checked: Checked, earlier: str = "") -> str:
     for path, value in _leaves(resolve(checked)):
         for depth, section in enumerate(path[:-1]):
             if path[: depth + 1] != above[: depth + 1]:
-                text += f"{'  ' * depth}{section}:\n"
-        text += f"{'  ' * (len(path) - 1)}{path[-1]}: {_inline(value)}  # {_origin(path, document, kept)}\n"
+                text += f"{'  ' * depth}{_inline(section)}:\n"
+        text += f"{'  ' * (len(path) - 1)}{_inline(path[-1])}: {_inline(value)}  # {_origin(path, document, kept)}\n"
         above = path
     return text
 
@@ -153,7 +165,7 @@ def changes(earlier: str, checked: Checked) -> list[Change]:
             before.get(path),
             after.get(path),
             path in free
-            or (path[0] == "optimizers" and (path[-1] != "use" or "lr" in path))
+            or (path[0] == "optimizers" and path[2:] != ("use",))
             or (path[0] == "hooks" and path[1] not in stateful),
         )
         for path in {**before, **after}

@@ -12,10 +12,10 @@ from i2i_core.errors import Mark
 from i2i_core.registry.signatures import call_arguments
 from i2i_core.registry.specs import Spec
 
-RANDOM = ("normal",)
-"""Names of the built-in arguments that are random numbers."""
-BUILTIN = RANDOM
-"""Names of all built-in arguments."""
+RANDOM = {"normal": "N(0, 1)", "uniform": "U[0, 1)"}
+"""The distribution of the random numbers that a built-in argument provides, by the argument's name."""
+BUILTIN = (*RANDOM, "step")
+"""Names of the built-in arguments: random numbers, and the number of finished iterations."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ def definitions(
 
 @dataclass(eq=False)
 class Node:
-    """A planned tensor, network or batch field. Equal values share one node."""
+    """A planned tensor, network, batch field or built-in argument. Equal values share one node."""
 
     name: str
     kind: str
@@ -87,6 +87,11 @@ class Node:
     def graph(self) -> bool:
         """True if the tensor is computed with an autograd graph."""
         return self.kind == "tensor" and bool(self.trains)
+
+    @property
+    def random(self) -> bool:
+        """True if it provides random numbers."""
+        return self.kind in RANDOM
 
 
 Arguments = tuple[tuple[str, Node], ...]

@@ -8,7 +8,6 @@ from i2i_core.errors import Problem, did_you_mean
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.fields import DOMAINS, PAIR, PICTURE, role_of
 from i2i_core.plan.planner import PlannedTensors, Planner, Unresolved
-from i2i_core.plan.tensors import RANDOM
 from i2i_core.recipe.sections import ModelUse
 
 LATENT, REFERENCE, PLAIN = "latent", "reference", "plain"
@@ -19,7 +18,7 @@ def style_source(planned: PlannedTensors, source: str) -> str:
     """Return the source of the style of planned tensors. source: the field of the picture to translate."""
     if reference_fields(planned, source):
         return REFERENCE
-    return LATENT if any(node.kind in RANDOM for node in planned.nodes) else PLAIN
+    return LATENT if any(node.random for node in planned.nodes) else PLAIN
 
 
 def further_inputs(planned: PlannedTensors, use: ModelUse) -> dict[str, str]:

@@ -41,7 +41,8 @@ class Values(dict[Node, Any]):
     """
 
     def __init__(self, given: Mapping[str, object], draws: Draws, parameters: Parameters | None = None) -> None:
-        """given: networks and batch fields by name. parameters: those to freeze in networks that are not trained."""
+        """given: networks, batch fields and the `step`, by name. parameters: those to freeze in networks that are not
+        trained."""
         super().__init__()
         self.given, self.draws, self.parameters = given, draws, parameters or {}
 
@@ -55,8 +56,8 @@ class Values(dict[Node, Any]):
             where = f"in the tensor {node.name}"
             with noted(where, node.definition.mark, arguments), self._graph(node):
                 self[node] = node.definition.call(**arguments)
-        elif node.kind == "normal":
-            self[node] = self.draws.normal(node.name)
+        elif node.random:
+            self[node] = self.draws.of(node.kind, node.name)
         else:
             self[node] = self.given[node.name]
         return self[node]

@@ -20,7 +20,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from i2i_core.errors import Mark
-from i2i_core.recipe.document import Document
+from i2i_core.recipe.document import Document, json_in_yaml
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.names import FileName, LossGroup, Names, NetworkName, NetworkOrDefault, shorthand
 
@@ -76,6 +76,14 @@ class Use(BaseModel):
 Named = Annotated[Use, _BARE_NAME]
 
 
+class Network(Use):
+    """A network. Keys that are not in this table are its parameters."""
+
+    frozen: bool = False
+    """Keep its parameters and buffers as they are: no phase trains it, and it is in eval mode. Gradients pass through
+    it to the networks that it is computed from."""
+
+
 def schedule(value: Any) -> Any:
     """Expand the shorthands of a schedule: a number, a ramp such as {ramp: [0, 1], curve: cosine}, a plugin's name."""
     if isinstance(value, dict) and "use" not in value:
@@ -87,6 +95,13 @@ def schedule(value: Any) -> Any:
     if not isinstance(value, dict | Use):
         raise PydanticCustomError("float_type", "Input should be a number")
     return value
+
+
+def is_schedule(value: Any) -> bool:
+    """Return True if a value is a schedule where a number is allowed, too: a ramp, or a component."""
+    if isinstance(value, dict):
+        return "ramp" in value or "use" in value
+    return isinstance(value, str) and "/" in value
 
 
 WrittenSchedule = Annotated[Use, BeforeValidator(schedule, float | str | dict[str, Any])]
@@ -113,6 +128,42 @@ class Phase(Section):
     """Groups of losses whose sum it minimises, one name or a list."""
     where: dict[str, str] = {}
     """Aliases in this phase, {name: tensor}: its losses read `tensor` wherever `name` is used."""
+    every: PositiveInt = 1
+    """Period in steps: the phase runs at steps that are multiples of it. Its losses are not multiplied by it."""
+    after: NonNegativeInt = 0
+    """First step at which the phase may run, counted from 0."""
+    until: PositiveInt | None = None
+    """Step from which on the phase no longer runs; null: none."""
+
+    @field_validator("until")
+    @classmethod
+    def _later(cls, until: int | None, others: ValidationInfo) -> int | None:
+        if until is not None and until <= (after := others.data.get("after", 0)):
+            raise ValueError(f"the phase begins at step {after}, so it cannot end at step {until}; write a later one")
+        return until
+
+    def due(self, step: int) -> bool:
+        """Return True if the phase runs at this step."""
+        return step >= self.after and (self.until is None or step < self.until) and step % self.every == 0
+
+    @property
+    def first(self) -> int:
+        """The first step at which the phase is due, unless it ends before."""
+        return -(-self.after // self.every) * self.every
+
+    @property
+    def when(self) -> str:
+        """When the phase runs, in words, or "" if it always does."""
+        said = (
+            f"every {self.every:,} steps" * (self.every > 1),
+            f"from step {self.after:,}" * (self.after > 0),
+            f"until step {self.until:,}" if self.until is not None else "",
+        )
+        return " ".join(filter(None, said))
+
+
+ALWAYS: dict[str, Any] = {"every": 1, "after": 0, "until": None}
+"""The keys of a phase that runs at every step."""
 
 
 class ModelUse(Section):
@@ -143,6 +194,8 @@ def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
 
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+"""Decay rate of a running average, in [0, 1)."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Ratio = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _IN_ORDER = AfterValidator(_in_order)
@@ -253,7 +306,7 @@ class Recipe(Section):
     """The method: a component that defines named tensors such as x_fake and s_latent."""
     data: Data
     """The data set and its batching."""
-    networks: dict[str, Named] = Field(min_length=1)
+    networks: dict[str, Annotated[Network, _BARE_NAME]] = Field(min_length=1)
     """Networks by name; tensors, losses and phases refer to these names. Parameters that the data determines, such as
     `image_size` and `num_domains`, are filled in."""
     weights: Path | None = None
@@ -298,6 +351,10 @@ class Recipe(Section):
         default = {"use": DEFAULT_OPTIMIZER, **self.optimizers.get("default", {})}
         return dict(own) if "use" in own and own["use"] != default["use"] else {**default, **own}
 
+    def due(self, step: int) -> tuple[str, ...]:
+        """Return the names of the phases that run at a step, in order."""
+        return tuple(name for name, phase in self.phases.items() if phase.due(step))
+
     def terms(self, phase: str) -> list[tuple[str, Term]]:
         """Return a phase's losses with their names; if it has several groups, a name is "group.term"."""
         groups = self.phases[phase].losses
@@ -315,11 +372,28 @@ class Recipe(Section):
         """Return the `--set` assignments that remove hooks with output, for a trial run or a test."""
         return [f"hooks.{name}=null" for name, hook in self.all_hooks().items() if hook.use in TALKING_HOOKS]
 
+    def with_all_phases(self) -> list[str]:
+        """Return the `--set` assignments that let all phases run at every step, for a trial run or a test."""
+        return [
+            f"phases.{name}.{key}={json_in_yaml(value)}"
+            for name, phase in self.phases.items()
+            for key, value in ALWAYS.items()
+            if getattr(phase, key) != value
+        ]
 
-OPTIMIZER_KEYS: dict[str, Any] = {"lr": WrittenSchedule, "clip_norm": Ratio | None}
-"""Keys of an optimizer that the core reads, by type: the schedule of the learning rate, which the optimizer itself
-takes as a number, and the norm to which gradients are clipped."""
+
+class Part(Section):
+    """Some of a network's parameters, with a learning rate of their own."""
+
+    lr_scale: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    """Factor of the network's learning rate."""
+
+
+OPTIMIZER_KEYS: dict[str, Any] = {"clip_norm": Ratio | None, "parts": dict[str, Part]}
+"""Keys of an optimizer that the core reads, by type: the norm to which gradients are clipped, and parts of the network
+with a learning rate of their own, by a pattern of their parameters' names."""
 RESERVED = {
+    "network": Network.model_fields.keys() - {"use"},
     "loss": Term.model_fields.keys() - {"use"},
     "dataset": Data.model_fields.keys() - {"use"},
     "optimizer": OPTIMIZER_KEYS.keys(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
@@ -11,10 +12,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from i2i_core.errors import DataError, I2IError, Mark, Problem, RecipeError, did_you_mean
+from i2i_core.interfaces import Schedule
 from i2i_core.recipe.document import Document
 from i2i_core.recipe.document import Path as Place
 from i2i_core.recipe.problems import shape_problems
-from i2i_core.recipe.sections import RESERVED, keys_at, schedule
+from i2i_core.recipe.sections import RESERVED, is_schedule, keys_at, schedule
 from i2i_core.registry.entries import Entry
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.signatures import (
@@ -71,6 +73,9 @@ class Checker:
     def __init__(self, plugins: Plugins, document: Document) -> None:
         self.plugins, self.registry, self.document = plugins, plugins.registry, document
         self.problems = list(document.problems)
+        steps = document.data.get("steps")
+        self.steps = steps if isinstance(steps, int) else 0
+        """The recipe's number of steps; 0 if it has none that is valid."""
 
     def report(self, message: str, place: Place, hint: str = "", key: bool = False) -> None:
         self.problems.append(Problem(message, self.document.mark(place, key), hint))
@@ -143,7 +148,7 @@ class Checker:
         """Return the value of a key: the Specs of nested components and sections, or the result of `read`."""
         kind, alternatives = nested_kind(hint), alternatives_of(hint)
         if kind == "schedule":
-            value = schedule(value)
+            return self._schedule_or_number([a for a in alternatives if a is not Schedule], value, place)
         if isinstance(value, str) and kind and str not in alternatives:
             value = {"use": value}
         if isinstance(value, dict) and "use" in value and (kind or hint is Any):
@@ -157,6 +162,30 @@ class Checker:
             target = max(sections, key=lambda s: len(value.keys() & signature_of(s, SECTION).params.keys()))
             return self._keys(Entry(SECTION, ".".join(map(str, place)), "", ""), target, value, (place,))
         return self.read(hint, value, place)
+
+    def schedule(self, written: Any, place: Place) -> Spec | None:
+        """Check a schedule, which may be a shorthand. Return its Spec, or None after reporting its problems."""
+        found = len(self.problems)
+        spec = self.check("schedule", schedule(written), place)
+        return spec if len(self.problems) == found else None
+
+    def _schedule_or_number(self, others: list[Any], value: Any, place: Place) -> Any:
+        """Return the Spec of a schedule or, for a parameter that accepts numbers as well, a number.
+
+        others: the types that the parameter accepts besides schedules. A schedule's first and last value have to fit.
+        """
+        hint: Any = typing.Union[tuple(others or [float])]  # noqa: UP007
+        if not is_schedule(value):
+            number = self.read(hint, value, place)
+            constant = isinstance(number, int | float) and not others
+            return self.check("schedule", {"use": "constant", "value": number}, place) if constant else number
+        spec = self.schedule(value, place)
+        if spec is not None:
+            made, found = build(spec, {}), len(self.problems)
+            for step in (0, self.steps):
+                if len(self.problems) == found:
+                    self.read(hint, made(step), place)
+        return spec
 
     def read(self, hint: Any, value: Any, place: Place) -> Any:
         """Validate `value` against the type `hint`; report the problems and return None if it does not fit."""

@@ -148,7 +148,8 @@ class _Launch:
             run.start(self.checkpoint)
         world = before.environment.get("world_size") if before else None
         if world not in (None, self.accelerator.num_processes):
-            but = f", except for the state of {' and '.join(run.stateful)}, kept per process" * bool(run.stateful)
+            kept = [name for name, call in run.stateful.items() if not getattr(call, "same_in_all_processes", False)]
+            but = f", except for the state of {' and '.join(kept)}, kept per process" * bool(kept)
             self.say(f"{folder} was trained in {world} processes until now; results agree up to rounding{but}")
         return run
 

@@ -40,7 +40,7 @@ def size_lazy_networks(
         else torch.zeros(2, device=place.device, dtype=torch.int64)
         for name in fields
     }
-    values = Values({**networks, **made_up}, Draws(recipe.seed, 0, 0, 2, 2, place.device, place.dtype))
+    values = Values({**networks, **made_up, "step": 0}, Draws(recipe.seed, 0, 0, 2, 2, place.device, place.dtype))
     torch.manual_seed(seed_of(recipe.seed, "lazy networks"))
     for phase in plan:
         for node in phase.compute:

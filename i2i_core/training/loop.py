@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PhaseTrainer:
-    """The training loop that runs all phases of the recipe once per iteration, on one batch."""
+    """The training loop that runs the phases of an iteration in order, on one batch."""
 
     def train(self, run: Run) -> None:
         """Train from iteration `run.step` to the recipe's `steps`, or until the processes agree to stop."""
@@ -29,10 +30,14 @@ class PhaseTrainer:
         parameters = {
             name: [p for p in network.parameters() if p.requires_grad] for name, network in run.networks.items()
         }
-        phases = [_Phase(run, planned, parameters) for planned in run.plan]
+
+        @cache
+        def phases(names: tuple[str, ...]) -> list[_Phase]:
+            return [_Phase(run, planned, parameters) for planned in run.plan_of(names)]
+
         with closing(run.batches()) as batches:  # so that data workers end in any case
             for batch in batches:
-                self._step(run, phases, parameters, batch)
+                self._step(run, phases(run.recipe.due(run.step)), parameters, batch)
                 if run.stopping and run.step < run.recipe.steps:
                     return
         run.finite_check.wait()
@@ -44,7 +49,7 @@ class PhaseTrainer:
         shares = {name: field.chunk(len(parts)) for name, field in batch.items()}
         values = [
             Values(
-                {**run.networks, **{name: share[part] for name, share in shares.items()}},
+                {**run.networks, **{name: share[part] for name, share in shares.items()}, "step": run.step},
                 run.draws(run.step, part),
                 parameters,
             )

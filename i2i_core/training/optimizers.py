@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from i2i_core.recipe.sections import Decay
+
 NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-"""Decay rate of a running average, in [0, 1)."""
 
 
 def _uncompiled(cls: Any) -> Any:

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.fields import DOMAINS
+from i2i_core.recipe.sections import ALWAYS
 from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
@@ -101,8 +102,8 @@ class Copies(TorchFunctionMode):
 def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: None) -> int:
     """Return the predicted peak of an iteration's tensors on its device, in bytes, without allocating them.
 
-    Hooks with state, such as an EMA, are included; data loading is not. look: called with the run after the iteration;
-    the tensors that it computes are included, too.
+    The iteration runs all phases. Hooks with state, such as an EMA, are included; data loading is not. look: called
+    with the run after the iteration; the tensors that it computes are included, too.
     """
     stateful = {name: spec for name, spec in checked.hooks.items() if hasattr(spec.target, "state_dict")}
     with ExitStack() as modes:
@@ -114,7 +115,9 @@ def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: Non
         tracker = Shapes(fake)
         modes.enter_context(tracker)
         data = checked.recipe.data.model_copy(update={"cache": None})  # a mapped file
-        recipe = checked.recipe.model_copy(update={"compile": False, "data": data, "weights": None})
+        phases = {name: phase.model_copy(update=ALWAYS) for name, phase in checked.recipe.phases.items()}
+        changed = {"compile": False, "data": data, "weights": None, "phases": phases}
+        recipe = checked.recipe.model_copy(update=changed)
         run = Run(replace(checked, recipe=recipe, hooks=stateful), accelerator, None)
         iterate(run)
         look(run)

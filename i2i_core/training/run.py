@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,13 +81,18 @@ class Run:
         self.stateful = stateful(built)
         """Tensors and losses with state, by part of a checkpoint."""
         self.planner = planner_of(checked, (*DOMAINS, *self.data.layouts), built)
-        self.plan = plan_iteration(self.planner, checked, built)
+        self.plan_of = cache(partial(plan_iteration, self.planner, checked, built))
+        """`plan_of(names)`: the plan of an iteration in which the phases `names` run."""
+        self.plan = self.plan_of(tuple(recipe.phases))
+        """The plan of an iteration in which all phases run."""
         with without_trace(self.networks, {}, self.stateful):
             size_lazy_networks(self.networks, self.plan, self.data.layouts, recipe, place)
         for name, network in self.networks.items():
             place_network(name, network, checked, place)
+            if recipe.networks[name].frozen:
+                network.requires_grad_(False).eval()
         self.optimizers = {
-            name: NetworkOptimizer(self.networks[name], spec) for name, spec in checked.optimizers.items()
+            name: NetworkOptimizer(name, self.networks[name], spec) for name, spec in checked.optimizers.items()
         }
         self.hooks = {name: build(spec, {**facts, "name": name}) for name, spec in checked.hooks.items()}
         self.events = event_bus(self.hooks)
@@ -142,7 +148,7 @@ class Run:
     @torch.no_grad()
     def _compute(self, planned: PlannedTensors, batch: Mapping[str, Tensor], draws: Draws) -> dict[str, Any]:
         with without_trace(self.networks, self.eval_networks, self.stateful), self.accelerator.autocast():
-            return Values({**self.eval_networks, **batch}, draws).of(planned.arguments)
+            return Values({**self.eval_networks, **batch, "step": self.step}, draws).of(planned.arguments)
 
     def log(self, values: Mapping[str, float]) -> None:
         if self.accelerator.trackers:

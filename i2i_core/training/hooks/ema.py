@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-from i2i_core.interfaces import RunContext
+from i2i_core.interfaces import RunContext, Schedule, number_at
 from i2i_core.recipe.names import NetworkName
+from i2i_core.recipe.sections import Decay
 
 
 class EMA:
     """Exponential moving averages (EMA) of networks, used for inference and saved in checkpoints.
 
     After every step, average ← decay · average + (1 − decay) · parameter, starting from the initial weights.
-    networks: names of the networks to average. decay: decay rate, in [0, 1). unbiased: leave the initial weights out of
-    the average, as Adam corrects the bias of its moments; this matters in runs of few steps.
+    networks: names of the networks to average. decay: decay rate, in [0, 1), a number or a schedule. unbiased: leave
+    the initial weights out of the average, as Adam corrects the bias of its moments; this matters in runs of few steps.
     """
 
-    def __init__(self, *, networks: list[NetworkName], decay: float = 0.999, unbiased: bool = False) -> None:
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), not {decay}")
+    def __init__(self, *, networks: list[NetworkName], decay: Decay | Schedule = 0.999, unbiased: bool = False) -> None:
         self.names, self.decay, self.unbiased = networks, decay, unbiased
         self.averages: dict[str, nn.Module] = {}
+        self.initial = 1.0
+        """The share of the initial weights in the average: the product of all decay rates until now."""
 
     def run_start(self, run: RunContext) -> None:
         self.averages = {name: copy.deepcopy(run.networks[name]).eval().requires_grad_(False) for name in self.names}
         run.eval_networks.update(self.averages)
+        if self.unbiased:  # a function of the step, so it need not be saved
+            self.initial = math.prod(number_at(self.decay, step) for step in range(run.step))
         # Looked up once, since walking through the modules costs more than averaging their tensors.
         averages, trained = self.averages.values(), [run.networks[name] for name in self.averages]
         self.parameters: tuple[list[Tensor], list[Tensor]] = (
@@ -43,9 +47,11 @@ class EMA:
     @torch.no_grad()
     def after_step(self, run: RunContext) -> None:
         averages, parameters = self.parameters
-        share = 1 - self.decay
+        decay = number_at(self.decay, run.step - 1)
+        share = 1 - decay
         if self.unbiased:
-            share /= 1 - self.decay**run.step
+            self.initial *= decay
+            share /= 1 - self.initial
         torch._foreach_lerp_(averages, parameters, share)
         for average, buffer in zip(*self.buffers, strict=True):
             average.copy_(buffer)

@@ -20,12 +20,14 @@ def i2i_components(registry: Registrar) -> None:
     registry.network("ada", "i2i_regularize.ada:ADA")
     registry.loss("overfitting", "i2i_regularize.controller:overfitting")
     registry.hook("ada", "i2i_regularize.controller:Controller")
+    registry.hook("probability", "i2i_regularize.controller:Probability")
 
 
 @hookimpl
 def i2i_check(recipe: Recipe) -> list[Problem]:
     """Report networks with ADA but without the hook that changes p; p would stay 0 and nothing would be augmented."""
-    moved = {hook.params.get("network") for hook in recipe.all_hooks().values() if hook.use == "regularize/ada"}
+    changing = ("regularize/ada", "regularize/probability")
+    moved = {hook.params.get("network") for hook in recipe.all_hooks().values() if hook.use in changing}
     return [
         Problem(
             f"network {name} is wrapped by regularize/ada, but no hook changes its p from 0",

@@ -57,7 +57,8 @@ class ADA(Augmented):
     Input: pictures (N, C, H, W) in [-1, 1]; C is a multiple of 3 if RGB pictures are stacked. All pictures of one call
     are augmented with the same parameters. Other arguments are passed on unchanged. In eval mode nothing is augmented.
 
-    p is a buffer that is saved with the network. It starts at 0, and the hook regularize/ada changes it.
+    p is a buffer that is saved with the network. It starts at 0. The hook regularize/ada adapts it, and the
+    hook regularize/probability sets it.
     """
 
     p: Tensor

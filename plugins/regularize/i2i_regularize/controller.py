@@ -1,4 +1,4 @@
-"""Controller of ADA: measures overfitting of D and adapts the probability p (Karras et al. 2020, section 3.1)."""
+"""The probability p of ADA: adapted to the overfitting of D (Karras et al. 2020, section 3.1), or given."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from i2i_core.errors import Problem, RecipeError, did_you_mean
-from i2i_core.interfaces import RunContext
+from i2i_core.interfaces import RunContext, Schedule, number_at
 from i2i_core.recipe.names import NetworkName, PhaseName
 
 from .ada import ADA
+
+InUnit = Annotated[float, Field(ge=0, le=1)]
 
 
 def overfitting(real_logits: Tensor) -> Tensor:
@@ -24,6 +26,36 @@ def overfitting(real_logits: Tensor) -> Tensor:
     The value has no gradient. Give the loss `weight: 0`.
     """
     return real_logits.detach().sign().mean()
+
+
+def p_of(run: RunContext, network: str, hook: str) -> Tensor:
+    """Return the p of a network wrapped by regularize/ada, 0-d; `hook` changes it. Raises RecipeError without one."""
+    for module in run.networks[network].modules():
+        if isinstance(module, ADA):
+            return module.p
+    what = f"network {network} is not wrapped by regularize/ada, so it has no p"
+    hint = f"write {{use: regularize/ada, network: {{use: {run.recipe.networks[network].use}, ...}}}}"
+    raise RecipeError([Problem(what, run.recipe.mark("hooks", hook, "network"), hint)])
+
+
+class Probability:
+    """Hook that sets the p of a network wrapped by regularize/ada, which may change with the step alone.
+
+    network: name of the wrapped network.
+    p: the probability of each augmentation, in [0, 1], a number or a schedule.
+
+    Raises RecipeError if the network is not wrapped by regularize/ada.
+    """
+
+    def __init__(self, *, name: str, network: NetworkName, p: InUnit | Schedule) -> None:
+        self.name, self.network, self.p = name, network, p
+
+    def run_start(self, run: RunContext) -> None:
+        self.buffer = p_of(run, self.network, self.name)
+        self.after_step(run)
+
+    def after_step(self, run: RunContext) -> None:
+        self.buffer.fill_(number_at(self.p, run.step))
 
 
 class Controller:
@@ -59,27 +91,14 @@ class Controller:
         self.speed, self.every, self.log_every = speed, every, log_every
 
     def run_start(self, run: RunContext) -> None:
-        wrappers = [module for module in run.networks[self.network].modules() if isinstance(module, ADA)]
-        if not wrappers:
-            inner = run.recipe.networks[self.network].use
-            raise self._problem(
-                run,
-                "network",
-                f"network {self.network} is not wrapped by regularize/ada, so it has no p",
-                f"write {{use: regularize/ada, network: {{use: {inner}, ...}}}}",
-            )
+        self.p = p_of(run, self.network, self.name)
         terms = dict(run.recipe.terms(self.phase))
         if self.loss not in terms:
-            raise self._problem(
-                run, "loss", f"phase {self.phase} has no loss {self.loss}", did_you_mean(self.loss, terms)
-            )
-        self.p = wrappers[0].p
+            what, hint = f"phase {self.phase} has no loss {self.loss}", did_you_mean(self.loss, terms)
+            raise RecipeError([Problem(what, run.recipe.mark("hooks", self.name, "loss"), hint)])
         self.excess = torch.zeros_like(self.p)
         """Sum of r_t − target since the last update of p."""
         self.amount = self.every * run.recipe.data.batch_size / self.speed
-
-    def _problem(self, run: RunContext, key: str, message: str, hint: str) -> RecipeError:
-        return RecipeError([Problem(message, run.recipe.mark("hooks", self.name, key), hint)])
 
     @torch.no_grad()
     def after_phase(self, run: RunContext, phase: str, losses: Mapping[str, Tensor]) -> None:

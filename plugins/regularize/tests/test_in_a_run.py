@@ -190,3 +190,20 @@ def test_numbers_that_are_none_are_told_by_the_check(tmp_path: Path) -> None:
         "hooks.ada.speed should be greater than 0, not 0",
         "hooks.ada.every should be greater than 0, not 0",
     ]
+
+
+def test_a_p_that_is_given_follows_its_schedule_and_resumes(tmp_path: Path) -> None:
+    hook = "hooks.p={use: regularize/probability, network: discriminator, p: {ramp: [0.2, 0.6], over: 4}}"
+    sets = (ADA, hook, *NO_GRIDS)
+    train(tmp_path / "whole", "steps=4", *sets, "hooks.checkpoint={every: 2, keep: 2}")
+    train(tmp_path / "run", "steps=2", *sets, "hooks.checkpoint={every: 2, keep: 2}")
+    assert float(tensors(tmp_path / "run")["networks/discriminator: p"]) == pytest.approx(0.4)
+    train(tmp_path / "run", "steps=4", resume=True)
+    assert_same_bits(tmp_path / "whole", tmp_path / "run")
+    assert float(tensors(tmp_path / "run")["networks/discriminator: p"]) == pytest.approx(0.6)
+
+
+def test_a_p_beyond_1_is_refused(tmp_path: Path) -> None:
+    hook = "hooks.p={use: regularize/probability, network: discriminator, p: {ramp: [0, 2], over: 6}}"
+    with pytest.raises(RecipeError, match=r"hooks\.p\.p should be less than or equal to 1, not 2"):
+        train(tmp_path / "run", ADA, hook)

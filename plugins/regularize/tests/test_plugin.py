@@ -34,6 +34,7 @@ def test_the_plugin_names_what_exists() -> None:
         "regularize/ada",
         "regularize/diffaugment",
         "regularize/overfitting",
+        "regularize/probability",
         "regularize/spectral_norm",
     ]
     assert all(callable(entry.load()) for entry in plugins.registry if entry.plugin == "regularize")

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from i2i_core.training.losses import r1
+from i2i_core.training.losses.penalties import r1
 from i2i_stargan_v2.networks import Discriminator
 from i2i_stargan_v2.r1 import _Tape, logits_for_r1
 
