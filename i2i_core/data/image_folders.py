@@ -132,8 +132,10 @@ class ImageFolders:
         names = [[name for name, paths in records.items() for _ in paths] for records in found.values()]
         self.broken: dict[Path, str] = {}
         """The files that are not usable, with the reason."""
-        for paths, form in zip(self.files, self.formats.values(), strict=True):
-            self.broken |= find_broken(paths, form, min_size)
+        forms = list(self.formats.values())
+        for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
+            same = (files for files, other in zip(self.files, forms, strict=True) if other == form)
+            self.broken |= find_broken([path for files in same for path in files], form, min_size)
         self._field_files: dict[str, list[list[Path]]] = {}
         self._rows: dict[str, list[list[Mapping[str, float]]]] = {}
         for field, source in (fields or {}).items():
