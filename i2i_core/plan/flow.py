@@ -84,7 +84,7 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
         field, role = role_of(name)
         if role == PAIR and in_role(field, REAL) in known:
             return "the data set has no true pairs"
-        close, named = did_you_mean(name, known), name.rpartition("_")[0]
+        close, named = did_you_mean(name, known), name.partition("_")[0]
         if not role and in_role(named, REAL) in known and not close.startswith("did"):
             return f"the roles of the field {named} are {', '.join(ROLES)}"
         return close
