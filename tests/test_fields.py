@@ -144,6 +144,31 @@ def test_domains_have_sizes_of_their_own(root: Path) -> None:
     assert (shrunk - found["x_real"]).abs().mean() < 0.02, "both show the same part"
 
 
+@pytest.mark.parametrize("direction", [("small", "large"), ("large", "small")])
+def test_patches_are_cut_without_resizing_at_the_same_place_of_a_pair(
+    tmp_path: Path, direction: tuple[str, str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for n in range(3):
+        large = rng.integers(256, size=(64, 80, 3), dtype=np.uint8)
+        for name, picture in (("HR", large), ("LR", large[::4, ::4])):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(picture).save(tmp_path / name / f"{n}{'x4' if name == 'LR' else ''}.png")
+    domains: dict[str, DomainFolder | str] = {
+        "small": DomainFolder(folder=Path("LR"), files="*x4.png", size=(8, 8)),
+        "large": DomainFolder(folder=Path("HR"), size=(32, 32)),
+    }
+    dataset = ImageFolders(root=tmp_path, domains=domains, paired=True)
+    source, target = direction
+    found = batch(dataset, ("x_real", "x_pair"), targets={source: [target]}, patch=True)
+    sides = {source: found["x_real"], target: found["x_pair"]}
+    mirrored = sides["large"].flip(3)[:, :, ::4, ::4].flip(3)
+    plain = sides["large"][:, :, ::4, ::4]
+    exact = [bool(s.equal(p) or s.equal(m)) for s, p, m in zip(sides["small"], plain, mirrored, strict=True)]
+    assert all(exact)
+    assert len({x.numpy().tobytes() for x in sides["small"]}) > 20
+
+
 # In a recipe
 
 RECIPE = """
