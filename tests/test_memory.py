@@ -20,7 +20,7 @@ from i2i_core.training.hooks.true_pairs import TruePairs
 from i2i_core.training.peak_memory import LiveStorages, iterate, predicted_peak
 from i2i_core.training.run import Run
 
-from .runs import TINY
+from .runs import TINY, needs_bf16
 
 SMALL = [change for change in TINY if not change.startswith("hooks.")]
 FEW = ["data.image_size=64", "data.batch_size=2", "hooks=null"]
@@ -68,6 +68,7 @@ def test_the_peak_of_other_methods_is_predicted_too(plugins, recipe):
     assert predicted_peak(checked) == spent(checked)
 
 
+@needs_bf16
 def test_under_autocast_the_prediction_is_right_to_a_hundredth(plugins):
     checked = quick_start(plugins, "precision=bf16")
     assert predicted_peak(checked) == pytest.approx(spent(checked), rel=0.01)

@@ -158,8 +158,8 @@ class ImageFolders:
         rows, lacking = read_table(self.root / source.table, source.key, source.columns), list[str]()
         rows = {_without_suffix(key): row for key, row in rows.items()} | rows
         found: list[list[Mapping[str, float]]] = []
-        for paths, records in zip(self.files, names, strict=True):
-            keyed = [_row(rows, path, name) for path, name in zip(paths, records, strict=True)]
+        for paths, of in zip(self.files, names, strict=True):
+            keyed = [_row(rows, path, name) for path, name in zip(paths, of, strict=True)]
             lacking += [path.name for path, row in zip(paths, keyed, strict=True) if row is None]
             found.append([_checked(form, row, path) for path, row in zip(paths, keyed, strict=True) if row is not None])
         _refuse_missing(f"row of the table {source.table}", lacking)
