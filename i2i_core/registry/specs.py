@@ -64,7 +64,7 @@ class Checker:
     def __init__(self, plugins: Plugins, document: Document) -> None:
         self.plugins, self.registry, self.document = plugins, plugins.registry, document
         self.problems = list(document.problems)
-        steps = document.data.get("steps")
+        steps = document.data.get("steps") if isinstance(document.data, dict) else None
         self.steps = steps if isinstance(steps, int) else 0
         """The recipe's number of steps; 0 if it has none that is valid."""
 
