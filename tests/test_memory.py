@@ -99,7 +99,7 @@ def test_grids_and_measurements_take_no_more_than_an_iteration(plugins):
 
 def drawn(grid: SampleGrid, run: Run) -> None:
     grid.run_start(run)
-    assert grid.cells(run).shape == (2, 32, 3, 64, 64)
+    assert [pictures.shape for _, _, pictures in grid.tensors(run)] == [(32, 3, 64, 64)] * 2
 
 
 def measured(pairs: TruePairs, run: Run) -> None:
@@ -246,7 +246,8 @@ def test_a_prediction_decodes_no_picture_and_a_dry_run_says_that_it_does(i2i, pl
     assert answer.code == 0, answer.err
     assert [line.partition(", to cache")[0] for line in answer.err.splitlines()] == [
         "dry run: 2 iterations, sample grids, a checkpoint, a resume",
-        "warning: decoding 2,686 pictures once",
+        "warning: decoding pictures of 1,343 records of flat once",
+        "warning: decoding pictures of 1,343 records of high_contrast once",
     ]
 
 

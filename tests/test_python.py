@@ -54,8 +54,7 @@ def test_samples_are_the_newest_pictures_by_the_hook_that_drew_them(run: i2i.Tra
 def test_the_model_of_a_run_translates(run: i2i.TrainedRun) -> None:
     model = run.model(device="cpu")
     assert repr(model) == (
-        "Translator('run': flat, high_contrast -> flat, high_contrast; 32 x 32 pixels; "
-        "styles: latent, reference; on cpu)"
+        "Translator('run': flat, high_contrast -> flat, high_contrast; 32 x 32 pixels; uses: latent, reference; on cpu)"
     )
     (style,) = model.styles("flat", seeds=[3])
     assert repr(style) == "Style(domain=0, seed=3, codes: s_trg (64,))"
