@@ -4,6 +4,8 @@
     train   CPU seconds, wall seconds and peak memory of an iteration
     infer   seconds of a translation, per picture and per style of one picture
     load    seconds per picture from JPEG files to a batch
+    labels  seconds per label map from PNG files to a one-hot batch
+    bands   seconds per raster of 13 channels from 16-bit TIFF files to a batch
     start   seconds from the start of a process to the end of its first step
 
     quick   a selection, in ten minutes on two idle cores; written to results.json and README.md
@@ -26,7 +28,7 @@ from typing import Any
 from benchmarks import report
 from i2i_core.errors import I2IError
 
-BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "start": 1}
+BATCH = {"flops": 8, "train": 2, "infer": 1, "load": 8, "labels": 8, "bands": 8, "start": 1}
 SIZE, THREADS = {"start": 64}, {"train": 2}
 """Default sizes other than 256 px, and default numbers of threads other than 1."""
 QUICK = (
@@ -38,6 +40,9 @@ QUICK = (
     "infer --blocks 2",
     "load",
     "load --set data.cache=256",
+    "labels",
+    "bands",
+    "bands --set data.cache=256",
     "start",
 )
 BATCHES = {256: 2, 128: 4, 64: 8}
@@ -74,12 +79,14 @@ def result(
         from benchmarks.case import Case
 
         return facts | flops.measure(Case(size, batch, masks, sets))
-    from benchmarks import infer, loading, startup, train
+    from benchmarks import infer, loading, loading_formats, startup, train
 
     measured = {
         "train": lambda: train.measure(size, batch, masks, sets, **turns),
         "infer": lambda: infer.measure(size, masks, sets, **turns),
         "load": lambda: loading.measure(size, sets, **turns),
+        "labels": lambda: loading_formats.measure("labels", size, sets, **turns),
+        "bands": lambda: loading_formats.measure("bands", size, sets, **turns),
         "start": lambda: startup.measure(size, batch, sets, **turns),
     }[verb]()
     return facts | turns | measured

@@ -17,6 +17,8 @@ from rich.table import Table
 HERE = Path(__file__).parent
 RESULTS, README = HERE / "results.json", HERE / "README.md"
 BEGIN, END = "<!-- results: python -m benchmarks table -->\n", "<!-- end of results -->\n"
+LOADING = ("load", "labels", "bands")
+"""Benchmarks whose figures are also files per second."""
 COLUMNS = ("benchmark", "case", "measure", "baseline", "product", "ratio", "date")
 Result = Mapping[str, Any]
 
@@ -28,7 +30,7 @@ def save(result: Result) -> None:
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     kept = known["results"] if {name: known.get(name) for name in where} == where else []
     kept = [*(other for other in kept if _case(other) != _case(result)), result]
-    order = ("flops", "train", "infer", "load", "start")
+    order = ("flops", "train", "infer", *LOADING, "start")
     kept.sort(key=lambda r: (order.index(r["benchmark"]), -r["size"], r["masks"], r["batch"]))
     RESULTS.write_text(json.dumps(where | {"results": kept}, indent=1) + "\n")
 
@@ -77,7 +79,7 @@ def rows(result: Result) -> Iterator[tuple[str, ...]]:
     case += f", {result['threads']} thread{'s' * (result['threads'] > 1)}" if "threads" in result else ""
     for name, ratio in result["ratio"].items():
         baseline, product = (_figure(name, result[side][name]) for side in ("baseline", "product"))
-        if result["benchmark"] == "load":
+        if result["benchmark"] in LOADING:
             baseline, product = (
                 f"{text} ({1 / result[side][name]:.0f}/s)"
                 for text, side in ((baseline, "baseline"), (product, "product"))

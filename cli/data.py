@@ -15,11 +15,14 @@ import click
 from .common import new_table, print_json, print_tables, subcommand, with_json, with_plugins, with_sets
 
 if TYPE_CHECKING:
+    from i2i_core.data.image_folders import ImageFolders
     from i2i_core.interfaces import Dataset, RecordDataset
     from i2i_core.registry.plugins import Plugins
 
 SHOWN = 20
 """Maximum number of lines of each kind (broken, duplicate, ignored); --json lists all files."""
+LOOKED_AT, FEW_LEVELS = 10, 64
+"""Number of files of a domain that are searched for class ids, and a level that these do not reach."""
 Facts = dict[str, Any]
 
 
@@ -107,7 +110,7 @@ def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.data.pictures import SUFFIXES
 
-    facts: Facts = {"data": name, "broken": [], "duplicates": [], "ignored": []}
+    facts: Facts = {"data": name, "broken": [], "duplicates": [], "ignored": [], "notes": []}
     facts["domains"] = {domain: {"pictures": dataset.count(y), "broken": 0} for y, domain in enumerate(dataset.domains)}
     if isinstance(dataset, ImageFolders):
         for path, reason in dataset.broken.items():
@@ -115,6 +118,7 @@ def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
             for domain, folder in dataset.places.items():
                 facts["domains"][domain]["broken"] += path.is_relative_to(folder)
         paths = [*dataset.broken, *(path for paths in dataset.files for path in paths)]
+        facts["notes"] = [*_like_labels(dataset)]
         facts["duplicates"] = [[str(path) for path in sorted(same)] for same in duplicates(paths)]
         facts["ignored"] = [
             str(path)
@@ -122,6 +126,23 @@ def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
             if path.is_file() and (path.parent == dataset.root or path.suffix.lower() not in SUFFIXES)
         ]
     return facts
+
+
+def _like_labels(dataset: ImageFolders) -> Iterator[str]:
+    """Yield a sentence for each domain of RGB pictures whose files look like class ids: grey and of low levels."""
+    from i2i_core.data.formats.picture import Picture
+    from i2i_core.data.pictures import decode_file
+
+    for domain, paths in zip(dataset.domains, dataset.files, strict=True):
+        if dataset.formats[domain] != Picture() or not paths:
+            continue
+        pictures = [decode_file(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+        tops = [max(picture.convert("L").tobytes()) for picture in pictures if picture.mode == "L"]
+        if len(tops) == len(pictures) and max(tops) < FEW_LEVELS:
+            yield (
+                f"the files of {domain} are grey with levels up to {max(tops)}: if these are class ids, give the "
+                f"domain the format {{use: labels, classes: {max(tops) + 1}}}"
+            )
 
 
 def duplicates(paths: Iterable[Path]) -> list[list[Path]]:
@@ -141,10 +162,11 @@ def _print(report: Facts) -> None:
     for domain, row in report["domains"].items():
         counts.add_row(domain, str(row["pictures"]), str(row["broken"]))
     print_tables(report["data"], counts)
+    notes = [f"note: {note}" for note in report["notes"]]
     lines = [f"broken: {b['file']} ({b['reason']})" for b in report["broken"]]
     same = [f"duplicates: {' = '.join(group)}" for group in report["duplicates"]]
     other = [f"ignored: {file}" for file in report["ignored"]]
-    for found in (lines, same, other):
+    for found in (notes, lines, same, other):
         for line in found[:SHOWN]:
             click.echo(line)
         if len(found) > SHOWN:

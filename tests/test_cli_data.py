@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -157,3 +158,17 @@ def test_a_missing_folder_of_held_out_pictures_is_named_where_it_is_written(i2i,
     assert answer.err == (
         "--set data.validation.root=val: there is no folder val, which should hold one folder of pictures per domain\n"
     )
+
+
+def test_class_ids_that_would_be_read_as_dark_pictures_are_noted(i2i: Any, tmp_path: Path) -> None:
+    for domain, top in (("labels", 16), ("photos", 256)):
+        (tmp_path / domain).mkdir()
+        ids = np.random.default_rng(0).integers(top, size=(16, 16)).astype(np.uint8)
+        ids[0, 0] = top - 1
+        Image.fromarray(ids).save(tmp_path / domain / "0.png")
+    answer = i2i("data", "check", tmp_path)
+    assert answer.code == 0
+    assert [line for line in answer.out.splitlines() if line.startswith("note")] == [
+        "note: the files of labels are grey with levels up to 15: if these are class ids, give the domain the format "
+        "{use: labels, classes: 16}"
+    ]

@@ -106,7 +106,7 @@ def measured(pairs: TruePairs, run: Run) -> None:
     """A batch of it: what it holds besides are pictures in the memory of the host."""
     x = torch.zeros(32, 3, 64, 64, dtype=torch.uint8)
     pairs.run_start(run)
-    assert pairs._translate(0, 1, x, x).shape == x.shape
+    assert pairs._translate(run, 0, 1, len(x)).shape == x.shape
 
 
 def test_what_has_no_size_yet_is_not_predicted_in_one_line(plugins):

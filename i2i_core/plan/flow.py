@@ -83,7 +83,8 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
     def hint(name: str) -> str:
         field, role = role_of(name)
         if role == PAIR and in_role(field, REAL) in known:
-            return "the data set has no true pairs"
+            paired = "; if files of one name belong together, write paired: true" * (recipe.data.use == "image_folders")
+            return f"the data set has no true pairs{paired}"
         close, named = did_you_mean(name, known), name.partition("_")[0]
         if not role and in_role(named, REAL) in known and not close.startswith("did"):
             return f"the roles of the field {named} are {', '.join(ROLES)}"

@@ -66,16 +66,16 @@ class Raster:
         array = array[..., None] if array.ndim == 2 else array
         if array.ndim != 3 or array.shape[2] != self.channels:
             raise ValueError(f"its shape is {array.shape}, and it should have {self.channels} channels")
-        low, high = self.range
-        outside = ~((array >= low) & (array <= high))  # true for NaN
-        if outside.any():
-            if not self.clip:
-                raise ValueError(
-                    f"{outside.sum():,} numbers are not in the range {low:g} to {high:g} (least {array.min():g}, "
-                    f"greatest {array.max():g}); correct range, or set clip: true"
-                )
-            array = np.nan_to_num(array, nan=low).clip(low, high)
-        return array
+        (low, high), least, greatest = self.range, array.min(), array.max()
+        if low <= least and greatest <= high:  # false for NaN
+            return array
+        if self.clip:
+            return np.nan_to_num(array, nan=low).clip(low, high)
+        outside = np.count_nonzero(~((array >= low) & (array <= high)))
+        raise ValueError(
+            f"{outside:,} numbers are not in the range {low:g} to {high:g} (least {least:g}, greatest {greatest:g}); "
+            f"correct range, or set clip: true"
+        )
 
     def fit(self, value: Array, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
         """Return the numbers as float32, (channels, H, W)."""
@@ -83,17 +83,18 @@ class Raster:
         left, top, right, bottom = (round(share * side) for share, side in zip(box, (width, height) * 2, strict=True))
         left, top = min(left, width - 1), min(top, height - 1)
         part = value[top : max(bottom, top + 1), left : max(right, left + 1)].astype(np.float32)
-        fitted = torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)))
+        fitted = torch.from_numpy(part).permute(2, 0, 1)  # its channels stay innermost, which is faster to resize
         if fitted.shape[1:] != size:
             fitted = self.resize(fitted[None], size)[0]
-        return fitted.flip(2) if flip else fitted
+        return (fitted.flip(2) if flip else fitted).contiguous()
 
     def resize(self, fitted: Tensor, size: Size) -> Tensor:
         return F.interpolate(fitted, size, mode="bilinear", antialias=True)
 
     def encode(self, fitted: Tensor, dtype: torch.dtype) -> Tensor:
         low, high = self.range
-        return fitted.to(dtype, copy=True).sub_(low).mul_(2 / (high - low)).sub_(1)
+        scale = 2 / (high - low)
+        return torch.add(torch.tensor(-1 - scale * low, dtype=dtype), fitted.to(dtype), alpha=scale)
 
     def decode(self, x: Tensor) -> Array:
         low, high = self.range
