@@ -214,12 +214,13 @@ class Translator:
         domain: str | None,
         *,
         seeds: Sequence[int] = (),
-        references: Sequence[Picture] = (),
+        references: Sequence[Picture | Sources] = (),
         psi: float = 1.0,
         use: str | None = None,
     ) -> list[Style]:
         """Return styles of a domain: one for each seed, then one for each reference.
 
+        references: pictures, or what `reference_sources` made of them.
         use: the use of the model; by default the first that makes styles of seeds or references.
         """
         if not math.isfinite(psi):
@@ -241,10 +242,10 @@ class Translator:
             served = self._chosen(use, REFERENCE)
             if served is None:
                 raise UsageError("the model cannot take styles from references; leave the reference out")
-            y, layout = self.domain(domain, served), served.reference
+            y = self.domain(domain, served)
             for picture in references:  # one at a time, to limit memory
-                x_ref = self._encoded(fit(opened(picture, layout.format), layout, "stretch")[0][None], layout)
-                given = dict.fromkeys(served.references, x_ref)
+                source = picture if isinstance(picture, Sources) else self.reference_sources(picture, served.name)
+                given = dict.fromkeys(served.references, source.x)
                 codes = self._codes(served, y, given, self._draws(0, 1))
                 found.append(Style(served.name, y, codes or given))
         if psi == 1:
@@ -332,7 +333,7 @@ class Translator:
         return self._encoded(_stacked([fit(value, layout, fit_by)[0] for value in values], layout), layout)
 
     def reference_sources(self, picture: Picture, use: str) -> Sources:
-        """Return a reference of a use as a source, for example to look for a face in it."""
+        """Return a reference of a use, fitted: to take its style, or as a source, for example to look for a face."""
         served = self.use(use)
         fitted = fit(opened(picture, served.reference.format), served.reference, "stretch")[0]
         x = self._encoded(fitted[None], served.reference)

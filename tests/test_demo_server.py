@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import i2i
-from i2i.demo import page, server
+from i2i.demo import controls, server
 from i2i.demo.visit import Visit
 from i2i.translator import Translator
 
@@ -83,7 +84,7 @@ def test_a_request_cannot_name_a_file_that_is_no_upload(client, model, tmp_path)
     assert mine.exists()
     assert not [file for file in Path(get_upload_folder()).rglob("*") if file.name == mine.name]
     with pytest.raises(PermissionError):
-        page.received({"path": str(mine)}, Visit(model).bring)
+        controls.received({"path": str(mine)}, partial(Visit(model).bring, "x_real"))
 
 
 def test_who_is_told_the_address_can_open_it(model):
