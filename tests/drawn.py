@@ -52,7 +52,7 @@ class Records:
         ids[7:14, 14:22] = 2
         x = {
             "labels": lambda: Image.fromarray(ids),
-            "bands": lambda: np.stack([1000 * ids + band for band in range(4)], 2).astype(np.uint16),
+            "bands": lambda: np.stack([1000 * ids.astype(int) + band for band in range(4)], 2).astype(np.uint16),
         }.get(self.domains[domain], lambda: Image.fromarray(100 * ids).convert("RGB"))()
         record = {"x": x, "mask": Image.fromarray(255 * (ids > 0).astype(np.uint8)), "about": {"light": 0, "warmth": 0}}
         return {name: record[name] for name in wanted}

@@ -15,7 +15,6 @@ from i2i.demo.markup import figures, placeholder, translated
 from i2i.demo.picker import A_REFERENCE, Picker, guides
 from i2i.demo.visit import Choice, Visit
 from i2i_core.data.formats.labels import Labels
-from i2i_core.data.formats.numbers import Numbers
 from i2i_core.errors import I2IError
 
 FORGET = 60
@@ -51,12 +50,11 @@ class Page:
                     source = group.main.use.source
                     form = model.layouts[source].format
                     self._add(source, "Label map" if isinstance(form, Labels) else "Picture")
-                self._add_inputs(numbers=False)
             self.result = gr.HTML(placeholder(FIRST), elem_id="result")
             with gr.Column(elem_id="choices"):
                 targets, names = self.first.main.targets, guides(self.first)
                 self.domain = gr.Radio([*targets], value=targets[-1], label="Target domain", visible=len(targets) > 1)
-                self._add_inputs(numbers=True)
+                self._add_inputs()
                 style = Picker(self, 0, "Style")
                 self.psi = gr.Slider(
                     0,
@@ -88,12 +86,10 @@ class Page:
         if field not in self.controls:
             self.controls[field] = control(self, field, label, field in self.first.main.given)
 
-    def _add_inputs(self, numbers: bool) -> None:
-        """Add the controls of further inputs: those of numbers, or the others."""
+    def _add_inputs(self) -> None:
         for group in self.groups.values():
             for name, field in group.main.inputs.items():
-                if isinstance(self.model.layouts[field].format, Numbers) == numbers:
-                    self._add(field, f"Input {name}")
+                self._add(field, f"Input {name}")
 
     def _connect(self) -> None:
         chosen = [
