@@ -71,6 +71,10 @@ def x_masked(x_real, mask_real):
     return x_real * (1 - 2 * mask_real)
 
 
+def x_back(x_ref):
+    return -x_ref
+
+
 def x_tuned(x_real, about_real):
     return x_real + about_real[:, 0, None, None, None] - 0.5
 '''
@@ -86,7 +90,7 @@ uses: USES
 """
 USES = {
     "plain": "{plain: {}}",
-    "all": "{plain: {}, retouch: {show: x_masked}, tune: {show: x_tuned}}",
+    "all": "{plain: {}, retouch: {show: x_masked}, tune: {show: x_tuned}, back: {show: x_back, source: x_ref}}",
     "retouch": "{retouch: {show: x_masked}}",
 }
 

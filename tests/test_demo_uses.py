@@ -22,24 +22,9 @@ from i2i.translator import Translator
 from i2i_core.data.formats.labels import Labels
 from i2i_core.errors import DataError
 
-from .drawn import written
 from .models import untrained
 
 Made = Callable[..., Translator]
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """The model that a recipe of `drawn` starts from."""
-    folder, models = tmp_path_factory.mktemp("drawn"), {}
-
-    def model(*names: str) -> Translator:
-        if names not in models:
-            plugin, recipe = written(folder, *names)
-            models[names] = untrained(str(recipe), files=(plugin,))
-        return models[names]
-
-    return model
 
 
 @pytest.fixture
@@ -79,6 +64,7 @@ def test_uses_that_differ_in_the_source_of_the_style_alone_are_one_choice(made: 
         "plain": {},
         "retouch": {"mask": "mask_real"},
         "tune": {"about": "about_real"},
+        "back": {},
     }
     (pair,) = grouped(untrained("stargan_v2.yaml", "data.image_size=32")).values()
     assert (pair.name, [use.style for use in pair.uses]) == ("latent / reference", ["latent", "reference"])
@@ -93,17 +79,30 @@ def test_each_use_makes_what_the_translator_makes(made: Made, files: dict[str, P
         "plain": None,
         "retouch": "mask",
         "tune": None,  # sliders have a number from the start
+        "back": "",  # whose source is a picture of the other domain
     }
     visit.bring("mask_real", files["mask.png"], "mask.png")
     visit.numbers("about_real", {"light": 0.5, "warmth": -1})
     inputs = {"plain": {}, "retouch": {"mask": files["mask.png"]}, "tune": {"about": {"light": 0.5, "warmth": -1}}}
-    for name, group in groups.items():
+    for name in inputs:
+        group = groups[name]
         mine = visit.translation(group, "drawings", 1, [Choice()])
         theirs = model(files["photo.png"], use=name, inputs=inputs[name])
         assert np.abs(np.asarray(mine).astype(int) - np.asarray(theirs)).max() <= 1
     visit.numbers("about_real", {"light": -1, "warmth": -1})
     darker = visit.translation(groups["tune"], "drawings", 1, [Choice()])
     assert np.asarray(darker).mean() < np.asarray(theirs).mean() - 20
+
+
+def test_a_use_back_has_a_picture_of_its_own(made: Made, files: dict[str, Path]) -> None:
+    visit, group = first(made("photos", "drawings", "all"), "back")
+    assert group.main.targets == ("photos",)
+    visit.bring("x_real", files["photo.png"], "photo.png")
+    assert visit.missing(group) == ""
+    visit.bring("x_ref", files["photo.png"], "photo.png")
+    negative = visit.translation(group, "photos", 1, [Choice()])
+    source = np.asarray(visit.shown("x_ref")).astype(int)
+    assert np.abs(np.asarray(negative).astype(int) + source - 255).max() <= 1
 
 
 def test_a_visit_asks_for_the_picture_first(made: Made, files: dict[str, Path]) -> None:
@@ -128,10 +127,6 @@ def test_an_input_of_another_size_is_told_and_forgotten_with_its_picture(made: M
 # Painting.
 
 
-def drawn(mask: Image.Image) -> str:
-    return markup.data_uri(mask)
-
-
 def test_a_painted_mask_is_that_of_a_file(made: Made, files: dict[str, Path]) -> None:
     visit, group = first(made("photos", "drawings", "retouch"))
     visit.bring("x_real", files["photo.png"], "photo.png")
@@ -139,13 +134,13 @@ def test_a_painted_mask_is_that_of_a_file(made: Made, files: dict[str, Path]) ->
     uploaded, mask = visit.translation(group, "drawings", 1, [Choice()]), visit.shown("mask_real")
     assert np.asarray(strokes(mask))[..., 3].any()
     empty = Image.new("RGBA", mask.size, "black")
-    visit.paint("mask_real", group, drawn(empty))
+    visit.paint("mask_real", group, markup.data_uri(empty))
     assert visit.translation(group, "drawings", 1, [Choice()]).tobytes() == visit.shown("x_real").tobytes()
-    visit.paint("mask_real", group, drawn(mask.convert("RGBA")))
+    visit.paint("mask_real", group, markup.data_uri(mask.convert("RGBA")))
     assert visit.translation(group, "drawings", 1, [Choice()]).tobytes() == uploaded.tobytes()
 
 
-@pytest.mark.parametrize("sent", ["", "data:image/png;base64,AAAA", drawn(Image.new("RGB", (9000, 9)))])
+@pytest.mark.parametrize("sent", ["", "data:image/png;base64,AAAA", markup.data_uri(Image.new("RGB", (9000, 9)))])
 def test_a_request_cannot_send_another_thing_as_a_painted_mask(made: Made, files: dict[str, Path], sent: str) -> None:
     visit, group = first(made("photos", "drawings", "retouch"))
     visit.bring("x_real", files["photo.png"], "photo.png")
