@@ -38,9 +38,9 @@ def with_gradio(function: Function) -> Function:
 def demo(model: Translator, port: int | None, in_browser: bool) -> None:
     """Serve a web page that translates pictures with MODEL.
 
-    On the page you drop a picture, choose a domain and a style, blend two styles and download the translation. Only
-    this machine can open the page. No data leaves the machine, and uploads are deleted after they are read. Press
-    Ctrl-C to stop the server. Needs: pip install "i2i-gan[demo]".
+    On the page you drop a picture, add the further inputs of the model, choose a domain and a style, blend two styles
+    and download the translation. Only this machine can open the page. No data leaves the machine, and uploads are
+    deleted after they are read. Press Ctrl-C to stop the server. Needs: pip install "i2i-gan[demo]".
 
     \b
     i2i demo models/emoji --open

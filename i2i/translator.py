@@ -214,12 +214,13 @@ class Translator:
         domain: str | None,
         *,
         seeds: Sequence[int] = (),
-        references: Sequence[Picture] = (),
+        references: Sequence[Picture | Sources] = (),
         psi: float = 1.0,
         use: str | None = None,
     ) -> list[Style]:
         """Return styles of a domain: one for each seed, then one for each reference.
 
+        references: pictures, or what `reference_sources` made of them.
         use: the use of the model; by default the first that makes styles of seeds or references.
         """
         if not math.isfinite(psi):
@@ -241,10 +242,10 @@ class Translator:
             served = self._chosen(use, REFERENCE)
             if served is None:
                 raise UsageError("the model cannot take styles from references; leave the reference out")
-            y, layout = self.domain(domain, served), served.reference
+            y = self.domain(domain, served)
             for picture in references:  # one at a time, to limit memory
-                x_ref = self._encoded(fit(opened(picture, layout.format), layout, "stretch")[0][None], layout)
-                given = dict.fromkeys(served.references, x_ref)
+                source = picture if isinstance(picture, Sources) else self.reference_sources(picture, served.name)
+                given = dict.fromkeys(served.references, source.x)
                 codes = self._codes(served, y, given, self._draws(0, 1))
                 found.append(Style(served.name, y, codes or given))
         if psi == 1:
@@ -306,9 +307,9 @@ class Translator:
         if isinstance(pictures, Tensor):
             whole = (0, 0, *layout.size[::-1])
             fields = {
-                served.inputs[name]: self._encoded(of, self.layouts[served.inputs[name]]) for name, of in given.items()
+                served.inputs[name]: self._taken(of, self.layouts[served.inputs[name]]) for name, of in given.items()
             }
-            return Sources(self, served, self._encoded(pictures, layout), [whole] * len(pictures), fields)
+            return Sources(self, served, self._taken(pictures, layout), [whole] * len(pictures), fields)
         values = [opened(picture, layout.format) for picture in pictures]
         fitted = [fit(value, layout, fit_by) for value in values]
         x = self._encoded(_stacked([x for x, _ in fitted], layout), layout)
@@ -332,7 +333,7 @@ class Translator:
         return self._encoded(_stacked([fit(value, layout, fit_by)[0] for value in values], layout), layout)
 
     def reference_sources(self, picture: Picture, use: str) -> Sources:
-        """Return a reference of a use as a source, for example to look for a face in it."""
+        """Return a reference of a use, fitted: to take its style, or as a source, for example to look for a face."""
         served = self.use(use)
         fitted = fit(opened(picture, served.reference.format), served.reference, "stretch")[0]
         x = self._encoded(fitted[None], served.reference)
@@ -364,12 +365,15 @@ class Translator:
         found = torch.stack([faces(sources.x) for faces in self._face_finders]).all(0)
         return [n for n, face in enumerate(found.tolist()) if not face]
 
-    def _encoded(self, x: Tensor, layout: Layout) -> Tensor:
-        """Return pictures on the device as the networks get them; fitted ones are encoded."""
-        x = x.to(self.device)
-        if not x.is_floating_point() and x.dtype is not torch.int64:
-            return layout.format.encode(x, self.dtype)
-        return x.to(self.dtype) if x.is_floating_point() else x
+    def _encoded(self, fitted: Tensor, layout: Layout) -> Tensor:
+        """Return fitted values on the device, as the networks get them."""
+        return layout.format.encode(fitted.to(self.device), self.dtype)
+
+    def _taken(self, x: Tensor, layout: Layout) -> Tensor:
+        """Return a caller's tensor as the networks get it: floats and int64 are encoded already."""
+        if x.is_floating_point():
+            return x.to(self.device, self.dtype)
+        return x.to(self.device) if x.dtype is torch.int64 else self._encoded(x, layout)
 
     def _draws(self, seed: int, count: int, shared: bool = False) -> Draws:
         return Draws(seed, 0, 0, count, count, self.device, self.dtype, shared)

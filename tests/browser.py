@@ -26,11 +26,11 @@ from tests.chromium import chromium
 
 
 @contextmanager
-def demo(model: Path, folder: Path) -> Iterator[str]:
+def demo(model: Path, folder: Path, *arguments: object) -> Iterator[str]:
     """`i2i demo` as a process whose temporary files are in `folder`; gives its address, and ends it as Ctrl-C does."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
     with subprocess.Popen(
-        [sys.executable, "-m", "i2i_cli", "demo", str(model), "--device", "cpu"],
+        [sys.executable, "-m", "i2i_cli", "demo", str(model), "--device", "cpu", *map(str, arguments)],
         text=True,
         stdout=subprocess.PIPE,
         env=environment,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 import warnings
@@ -144,6 +145,26 @@ def tiny_model(tiny_run: Path, tmp_path_factory: pytest.TempPathFactory, call: C
     folder = tmp_path_factory.mktemp("models") / "emoji"
     assert call("export", tiny_run, "--to", folder) == Answer(0, f"{folder}\n", "")
     return folder
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the recipes of `tests.drawn`: in one process a plugin has one place."""
+    return tmp_path_factory.mktemp("drawn")
+
+
+@pytest.fixture(scope="session")
+def made(drawn: Path) -> Callable[..., Any]:
+    """The model that a recipe of `tests.drawn` starts from, by source, target and uses."""
+    from tests.drawn import written
+    from tests.models import untrained
+
+    @functools.cache
+    def model(*names: str) -> Any:
+        plugin, recipe = written(drawn, *names)
+        return untrained(str(recipe), files=(plugin,))
+
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import shutil
 import struct
 import threading
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ import torch
 from PIL import Image
 
 import i2i
-from i2i.demo import markup, page
+from i2i.demo import controls, markup, page
 from i2i.demo import visit as visit_module
+from i2i.demo.groups import Group, grouped
 from i2i.demo.visit import Choice, Visit
 from i2i.translator import Translator
+from i2i_core.data.formats.picture import Picture
 from i2i_core.errors import DataError, UsageError
 from i2i_emoji.drawings import Drawings
 
@@ -49,8 +52,15 @@ def pictures(tmp_path: Path) -> dict[str, Path]:
 @pytest.fixture
 def visit(model, pictures) -> Visit:
     visit = Visit(model)
-    visit.bring(pictures["penguin"], "penguin.png")
+    visit.bring("x_real", pictures["penguin"], "penguin.png")
     return visit
+
+
+@pytest.fixture(scope="module")
+def group(model) -> Group:
+    """The only group of uses of the quick start: styles from latents and from references."""
+    (group,) = grouped(model).values()
+    return group
 
 
 def pixels(picture: Image.Image) -> np.ndarray:
@@ -64,25 +74,25 @@ def same(one: Image.Image, other: Image.Image) -> bool:
 # What a visitor sees.
 
 
-def test_the_page_shows_what_the_model_makes_of_a_seed_or_a_reference(model, visit, pictures):
+def test_the_page_shows_what_the_model_makes_of_a_seed_or_a_reference(model, visit, group, pictures):
     asked = {"domain": "high_contrast", "psi": 0.5}
-    by_seed = visit.translation("high_contrast", 0.5, [Choice(seed=3)])
+    by_seed = visit.translation(group, "high_contrast", 0.5, [Choice(seed=3)])
     assert by_seed.size == (32, 21)
     assert same(by_seed, model(pictures["penguin"], seed=3, **asked))
-    visit.bring_reference(0, pictures["castle"])
-    by_reference = visit.translation("high_contrast", 0.5, [Choice(reference=True)])
+    visit.bring_reference(0, group, pictures["castle"], "castle.png")
+    by_reference = visit.translation(group, "high_contrast", 0.5, [Choice(reference=True)])
     assert (
         np.abs(pixels(by_reference) - pixels(model(pictures["penguin"], reference=pictures["castle"], **asked))).max()
         <= 1
     )  # the reference is kept as the 8 bits that the model reads
 
 
-def test_a_blend_goes_from_the_first_style_to_the_second_without_encoding_again(visit):
+def test_a_blend_goes_from_the_first_style_to_the_second_without_encoding_again(visit, group):
     encoded = []
     hook = visit.model.networks["generator"].encode.register_forward_hook(lambda *_: encoded.append(1))
     first, second = Choice(0, 0), Choice(1, 5)
-    alone = [visit.translation("flat", 1, [choice]) for choice in (first, second)]
-    blended = [visit.translation("flat", 1, [first, second], share) for share in (0, 0.25, 0.5, 0.75, 1)]
+    alone = [visit.translation(group, "flat", 1, [choice]) for choice in (first, second)]
+    blended = [visit.translation(group, "flat", 1, [first, second], share) for share in (0, 0.25, 0.5, 0.75, 1)]
     hook.remove()
     assert same(blended[0], alone[0])
     assert np.abs(pixels(blended[-1]) - pixels(alone[1])).max() <= 1
@@ -90,49 +100,49 @@ def test_a_blend_goes_from_the_first_style_to_the_second_without_encoding_again(
     assert len(encoded) == 1
 
 
-def test_another_reference_is_another_style(visit, pictures):
+def test_another_reference_is_another_style(visit, group, pictures):
     made = []
     for name in ("castle", "penguin"):
-        visit.bring_reference(0, pictures[name])
-        made.append(visit.translation("flat", 1, [Choice(reference=True)]))
+        visit.bring_reference(0, group, pictures[name], name)
+        made.append(visit.translation(group, "flat", 1, [Choice(reference=True)]))
     assert not same(*made)
 
 
-def test_a_reference_that_is_missing_is_asked_for(visit):
+def test_a_reference_that_is_missing_is_asked_for(visit, group):
     with pytest.raises(UsageError) as caught:
-        visit.translation("flat", 1, [Choice(reference=True)])
+        visit.translation(group, "flat", 1, [Choice(reference=True)])
     assert str(caught.value) == "Add a reference: a picture of the domain flat."
 
 
-def test_masks_are_orange_where_they_are_one(visit):
-    full, no_mouth = visit.masks()
-    grey = pixels(visit.source.convert("L"))[..., None]
+def test_masks_are_orange_where_they_are_one(visit, group):
+    full, no_mouth = visit.masks(group)
+    grey = pixels(visit.shown("x_real").convert("L"))[..., None]
     assert np.abs(pixels(full) - (0.4 * grey + 0.6 * np.array([255, 64, 0]))).max() <= 1  # the quick start's are ones
     assert same(full, no_mouth)
 
 
-def test_masks_lie_where_the_model_has_them(visit, monkeypatch):
+def test_masks_lie_where_the_model_has_them(visit, group, monkeypatch):
     left, nothing = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
     left[..., :16] = 1
     left[:, :, :5] = 0  # the mirrored edge above the picture, which is 90 x 60
-    grey = pixels(visit.source.convert("L"))[..., None]
+    grey = pixels(visit.shown("x_real").convert("L"))[..., None]
     for masks in ((left, nothing), left):
-        monkeypatch.setattr(visit.sources, "tensor", lambda name, masks=masks: masks)
-        shown, *others = visit.masks()
+        monkeypatch.setattr(visit.sources(group), "tensor", lambda name, masks=masks: masks)
+        shown, *others = visit.masks(group)
         assert np.abs(pixels(shown)[:, :16] - (0.4 * grey + 0.6 * np.array([255, 64, 0]))[:, :16]).max() <= 1
         for untouched in (pixels(shown)[:, 16:] - grey[:, 16:], *(pixels(other) - grey for other in others)):
             assert np.abs(untouched).max() == 0
 
 
-def test_a_reference_waits_for_a_translation_under_way(visit, pictures):
+def test_a_reference_waits_for_a_translation_under_way(visit, group, pictures):
     with visit_module._one_at_a_time:
-        bringing = threading.Thread(target=visit.bring_reference, args=(0, pictures["castle"]))
+        bringing = threading.Thread(target=visit.bring_reference, args=(0, group, pictures["castle"], "castle.png"))
         bringing.start()
         bringing.join(0.2)
         assert bringing.is_alive()
-        assert 0 not in visit.references
+        assert visit.reference(0, group) is None
     bringing.join()
-    assert 0 in visit.references
+    assert visit.reference(0, group) is not None
 
 
 def shown(model: Translator) -> dict[str, bool]:
@@ -142,8 +152,9 @@ def shown(model: Translator) -> dict[str, bool]:
 
 
 def test_a_model_without_styles_and_masks_has_no_parts_for_them(model, plain, pictures):
-    assert {label for label, visible in shown(model).items() if not visible} == set()
+    assert {label for label, visible in shown(model).items() if not visible} == {"Use of the model"}
     assert {label for label, visible in shown(plain).items() if not visible} == {
+        "Use of the model",
         "Target domain",
         "Style from",
         "Second style from",
@@ -151,15 +162,17 @@ def test_a_model_without_styles_and_masks_has_no_parts_for_them(model, plain, pi
         "Truncation ψ",
         "Masks",
     }  # and it knows one domain to translate into
-    visit = Visit(plain)
-    visit.bring(pictures["penguin"], "penguin.png")
-    assert same(visit.translation("high_contrast", 1, [Choice()]), plain(pictures["penguin"], domain="high_contrast"))
-    assert visit.masks() == []
+    visit, (group,) = Visit(plain), grouped(plain).values()
+    visit.bring("x_real", pictures["penguin"], "penguin.png")
+    assert same(
+        visit.translation(group, "high_contrast", 1, [Choice()]), plain(pictures["penguin"], domain="high_contrast")
+    )
+    assert visit.masks(group) == []
 
 
 def test_names_of_files_are_text_in_the_page():
     white = Image.new("RGB", (2, 2), "white")
-    shown = markup.translated(white, white, "<b>", '"><script>')
+    shown = markup.translated(white, white, Picture(), "<b>", '"><script>')
     assert "<b>" not in shown
     assert "<script>" not in shown
     assert 'download="&quot;&gt;&lt;script&gt;-&lt;b&gt;.png"' in shown
@@ -226,9 +239,9 @@ def upload(uploads: Path, name: str, write: Any) -> dict[str, str]:
 def test_pictures_of_any_kind_are_read_and_their_upload_deleted(model, uploads, name):
     write, colour = GOOD[name]
     visit = Visit(model)
-    assert page.received(upload(uploads, name, write), visit.bring) == ""
-    assert visit.source.size == ((16, 32) if name == "turned.png" else (32, 32))
-    assert np.abs(pixels(visit.source) - colour).max() <= 2
+    assert controls.received(upload(uploads, name, write), partial(visit.bring, "x_real")) == ""
+    assert visit.shown("x_real").size == ((16, 32) if name == "turned.png" else (32, 32))
+    assert np.abs(pixels(visit.shown("x_real")) - colour).max() <= 2
     assert visit.name == Path(name).stem
     assert list(uploads.iterdir()) == []
 
@@ -239,24 +252,28 @@ def test_what_shows_no_face_is_told_where_masks_need_one(tiny_model, uploads, tm
     config["tensors"]["masks"] = {"use": "fan_mask/face68", "of": "x_real"}
     (masked / "config.json").write_text(json.dumps(config))
     visit = Visit(i2i.load(masked, device="cpu"))
+    (group,) = grouped(visit.model).values()
     said = '<p role="alert">No face was found in wall.png, but the model was trained on faces.</p>'
     wall = Image.new("RGB", (40, 40), "grey")
-    assert page.received(upload(uploads, "wall.png", wall.save), visit.bring) == said
-    assert page.received(upload(uploads, "wall.png", wall.save), lambda file, _: visit.bring_reference(0, file)) == said
-    assert visit.ready and 0 in visit.references  # it is translated all the same
+    assert controls.received(upload(uploads, "wall.png", wall.save), partial(visit.bring, "x_real")) == said
+    assert controls.received(upload(uploads, "wall.png", wall.save), partial(visit.bring_reference, 0, group)) == said
+    assert visit.missing(group) is None and visit.reference(0, group) is not None  # it is translated all the same
     face = Image.open(Path(__file__).resolve().parents[1] / "plugins/fan_mask/tests/astronaut.png")
-    assert page.received(upload(uploads, "face.png", face.save), visit.bring) == ""
+    assert controls.received(upload(uploads, "face.png", face.save), partial(visit.bring, "x_real")) == ""
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_picture_is_told_and_deleted(model, uploads, name):
     write, sentence = BAD[name]
     visit = Visit(model)
-    assert page.received(upload(uploads, name, write), visit.bring) == f'<p role="alert">{sentence}</p>'
-    assert not visit.ready
+    assert (
+        controls.received(upload(uploads, name, write), partial(visit.bring, "x_real"))
+        == f'<p role="alert">{sentence}</p>'
+    )
+    assert visit.given == {}
     assert list(uploads.iterdir()) == []
 
 
 def test_a_picture_that_is_gone_is_told(model, tmp_path):
     with pytest.raises(DataError):
-        Visit(model).bring(tmp_path / "gone.png", "gone.png")
+        Visit(model).bring("x_real", tmp_path / "gone.png", "gone.png")

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from gradio.utils import get_upload_folder
 from PIL import Image
 
 import i2i
-from i2i.demo import page, server
+from i2i.demo import controls, server
 from i2i.demo.visit import Visit
 from i2i.translator import Translator
 
@@ -70,20 +71,23 @@ def test_no_file_of_the_machine_is_served(client, tiny_run):
         assert client.get(f"/gradio_api/file={path}").status_code == 403
 
 
-def test_a_request_cannot_name_a_file_that_is_no_upload(client, model, tmp_path):
+@pytest.mark.parametrize("names", [(), ("photos", "drawings", "all"), ("bands", "labels")])
+def test_a_request_cannot_name_a_file_that_is_no_upload(model, made, names, tmp_path, monkeypatch):
     mine = tmp_path / "mine" / "castle.png"
     mine.parent.mkdir()
     Image.new("RGB", (20, 20), "red").save(mine)
-    page_config = client.get("/config").json()
-    for event in page_config["dependencies"]:
-        for named in ({"path": str(mine)}, {"path": str(mine), "meta": {"_type": "gradio.FileData"}}):
-            asked = {"data": [named] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "a"}
-            client.post("/gradio_api/queue/join", json=asked).raise_for_status()
-            client.get("/gradio_api/queue/data", params={"session_hash": "a"})
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    model = made(*names) if names else model
+    with TestClient(server.application(model, PORT), f"http://127.0.0.1:{PORT}") as client:
+        for event in client.get("/config").json()["dependencies"]:
+            for named in ({"path": str(mine)}, {"path": str(mine), "meta": {"_type": "gradio.FileData"}}):
+                asked = {"data": [named] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "a"}
+                client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+                client.get("/gradio_api/queue/data", params={"session_hash": "a"})
     assert mine.exists()
     assert not [file for file in Path(get_upload_folder()).rglob("*") if file.name == mine.name]
     with pytest.raises(PermissionError):
-        page.received({"path": str(mine)}, Visit(model).bring)
+        controls.received({"path": str(mine)}, partial(Visit(model).bring, "x_real"))
 
 
 def test_who_is_told_the_address_can_open_it(model):

@@ -5,22 +5,75 @@ from __future__ import annotations
 import base64
 import html
 import io
+import mimetypes
 
+import numpy as np
 from PIL import Image
 
+from i2i_core.data.formats.labels import IN_A_PALETTE, Labels
+from i2i_core.data.sets import extent
+from i2i_core.interfaces import Format, Value
 
-def translated(source: Image.Image, made: Image.Image, domain: str, name: str) -> str:
-    """Show source and translation side by side, with a download link for `name`-`domain`.png."""
+FEW = 24
+"""Most classes of a legend that is open at first."""
+
+
+def translated(source: Image.Image, made: Value, form: Format, domain: str, name: str) -> str:
+    """Show source and result side by side, with a download link for `name`-`domain` and the suffix of the format."""
+    suffix, shown = form.suffixes[0], form.show(made)
     pair = figures(
         [
             (source, "your picture", "Your picture, resized for the model"),
-            (made, domain, f"Your picture translated into {domain}"),
+            (shown, domain, f"Your picture translated into {domain}"),
         ]
     )
-    file = html.escape(f"{name}-{domain}.png")
+    file = html.escape(f"{name}-{domain}{suffix}")
     return (
-        f'{pair}<p><a class="download" download="{file}" href="{data_uri(made)}">Download</a> '
-        f"<span>PNG, {made.width} × {made.height}</span></p>"
+        f'{pair}<p><a class="download" download="{file}" href="{file_uri(form.file(made, suffix), suffix)}">Download'
+        f"</a> <span>{_described(made, suffix)}</span></p>{legend(form)}"
+    )
+
+
+def _described(made: Value, suffix: str) -> str:
+    """Describe a file: its kind, its width and height, and for an array its channels."""
+    about = [suffix[1:].upper()]
+    if (size := extent(made)) is not None:
+        about.append(f"{size[1]} × {size[0]}")
+    if isinstance(made, np.ndarray):
+        channels = made.shape[2] if made.ndim > 2 else 1
+        about.append(f"{channels} channel{'s' * (channels != 1)} of {made.dtype}")
+    return ", ".join(about)
+
+
+def legend(form: Format) -> str:
+    """List the classes of label maps with their colours; "" for other formats, and for ids that are no classes."""
+    if not isinstance(form, Labels) or form.classes is None or form.classes > IN_A_PALETTE:
+        return ""
+    colours = np.asarray(form.show(Image.fromarray(np.arange(form.classes, dtype=np.int32)[None])))[0]
+    names = (f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in colours)
+    return (
+        f'<details class="legend"{" open" if form.classes <= FEW else ""}><summary>Classes and their colours</summary>'
+        "<ul>"
+        + "".join(
+            f'<li><span style="background: {colour}" aria-hidden="true"></span><b>{n}</b> {colour}</li>'
+            for n, colour in enumerate(names)
+        )
+        + "</ul></details>"
+    )
+
+
+def painter(picture: Image.Image, mask: Image.Image | None, label: str) -> str:
+    """Show a picture to paint a mask on with pointer or keys (paint.js); `mask`: what is painted, else transparent."""
+    name, (width, height) = html.escape(label), picture.size
+    painted = "" if mask is None else f'<img class="painted" src="{data_uri(mask)}" alt="" hidden>'
+    return (
+        f'<div class="easel">{_image(picture, "")}{painted}'
+        f'<canvas width="{width}" height="{height}" tabindex="0" role="application" aria-label="{name}: arrow keys '
+        f'move the brush, the space bar paints"></canvas><span class="brush" aria-hidden="true"></span></div>'
+        f'<div class="tools"><label>Brush <input type="range" name="size" min="1" max="50" value="12" '
+        f'aria-label="Size of the brush in percent of the picture"></label>'
+        f'<label><input type="checkbox" name="erase"> Erase</label>'
+        f'<button type="button" name="clear">Clear</button></div>'
     )
 
 
@@ -69,4 +122,9 @@ def _image(picture: Image.Image, alt: str) -> str:
 def data_uri(picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return file_uri(file.getvalue(), ".png")
+
+
+def file_uri(contents: bytes, suffix: str) -> str:
+    kind = mimetypes.guess_type(f"a{suffix}")[0] or "application/octet-stream"
+    return f"data:{kind};base64,{base64.b64encode(contents).decode()}"

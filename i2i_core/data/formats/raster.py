@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,7 +17,7 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.pictures import decode_file
+from i2i_core.data.pictures import MAX_PIXELS, decode_file
 from i2i_core.errors import PluginError
 from i2i_core.interfaces import WHOLE, Box, Size
 
@@ -133,16 +135,25 @@ def _read(path: Path) -> Array:
     """Read the numbers of a file as they are, (H, W) or (H, W, C)."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return np.asarray(np.load(path, allow_pickle=False))
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the shape against the size of the file
+        _check_size(mapped.shape[:2])
+        return np.array(mapped)
     if suffix not in (".tif", ".tiff"):
         picture = decode_file(path)
         return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
     with _tifffile().TiffFile(path) as file:
         series = file.series[0]
+        _check_size([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
         array = series.asarray()
         axes = [place for place, axis in enumerate(series.axes) if axis in "YX"]
         others = [place for place in range(array.ndim) if place not in axes]
         return np.asarray(array.transpose(*axes, *others).reshape(*(array.shape[place] for place in axes), -1))
+
+
+def _check_size(sides: Sequence[int]) -> None:
+    """Raise ValueError for more pixels than a picture may have, before they are decoded."""
+    if math.prod(sides) > MAX_PIXELS:
+        raise ValueError(f"{' x '.join(map(str, sides[::-1]))} pixels are more than {MAX_PIXELS:,}")
 
 
 def _tifffile() -> Any:
