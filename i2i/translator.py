@@ -308,9 +308,9 @@ class Translator:
         if isinstance(pictures, Tensor):
             whole = (0, 0, *layout.size[::-1])
             fields = {
-                served.inputs[name]: self._encoded(of, self.layouts[served.inputs[name]]) for name, of in given.items()
+                served.inputs[name]: self._taken(of, self.layouts[served.inputs[name]]) for name, of in given.items()
             }
-            return Sources(self, served, self._encoded(pictures, layout), [whole] * len(pictures), fields)
+            return Sources(self, served, self._taken(pictures, layout), [whole] * len(pictures), fields)
         values = [opened(picture, layout.format) for picture in pictures]
         fitted = [fit(value, layout, fit_by) for value in values]
         x = self._encoded(_stacked([x for x, _ in fitted], layout), layout)
@@ -366,12 +366,16 @@ class Translator:
         found = torch.stack([faces(sources.x) for faces in self._face_finders]).all(0)
         return [n for n, face in enumerate(found.tolist()) if not face]
 
-    def _encoded(self, x: Tensor, layout: Layout) -> Tensor:
-        """Return pictures on the device as the networks get them; fitted ones are encoded."""
+    def _encoded(self, fitted: Tensor, layout: Layout) -> Tensor:
+        """Return fitted values on the device as the networks get them."""
+        return layout.format.encode(fitted.to(self.device), self.dtype)
+
+    def _taken(self, x: Tensor, layout: Layout) -> Tensor:
+        """Return a tensor that the caller made, on the device: floats and int64 are encoded already."""
         x = x.to(self.device)
-        if not x.is_floating_point() and x.dtype is not torch.int64:
-            return layout.format.encode(x, self.dtype)
-        return x.to(self.dtype) if x.is_floating_point() else x
+        if x.is_floating_point():
+            return x.to(self.dtype)
+        return x if x.dtype is torch.int64 else self._encoded(x, layout)
 
     def _draws(self, seed: int, count: int, shared: bool = False) -> Draws:
         return Draws(seed, 0, 0, count, count, self.device, self.dtype, shared)
