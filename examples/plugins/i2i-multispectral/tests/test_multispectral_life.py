@@ -18,7 +18,10 @@ from PIL import Image
 
 import i2i
 from i2i_cli.main import main
+from i2i_core.data.sets import build_data
 from i2i_core.disk import checkpoints
+from i2i_core.plan.check import load
+from i2i_core.registry.plugins import discover
 from i2i_multispectral.land import RANGE, Land
 
 SIDE = 16
@@ -128,6 +131,14 @@ def test_onnx_makes_the_same_values(run: Path, files: Path, tmp_path: Path, caps
     (style,) = model.styles("bands", seeds=[0])
     (made,) = onnxruntime.InferenceSession(tmp_path / "onnx" / "x_fake.onnx").run(None, {"x_real": sources.x.numpy()})
     np.testing.assert_allclose(made, sources.into(style).numpy(), atol=1e-4)
+
+
+def test_the_recipe_for_satellite_images_takes_files_in_two_folders(files: Path) -> None:
+    data = build_data(
+        load("multispectral_sentinel2.yaml", [f"data.root={files}", f"data.validation.root={files}"], discover())
+    )
+    assert data.train.batch(1, [0, 1])["x"].shape == (2, 4, 256, 256)
+    assert (data.facts["source_channels"], data.facts["target_channels"]) == (3, 4)
 
 
 # The long life.
