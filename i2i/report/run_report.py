@@ -14,7 +14,6 @@ from typing import Any
 from i2i.logged import Numbers, read_numbers
 from i2i_core.errors import UsageError
 from i2i_core.interfaces import Schedule
-from i2i_core.recipe.document import Document
 from i2i_core.recipe.reading import load_recipe
 from i2i_core.recipe.sections import Recipe, schedule
 from i2i_core.registry.plugins import Plugins
@@ -90,7 +89,7 @@ class RunReport:
 
     def schedule(self, written: Any) -> Schedule | None:
         """Build a schedule of the core; returns None for a plugin's, whose import may be slow."""
-        checker = Checker(Plugins(installed=False), Document(str(self.folder / "recipe.yaml")))
+        checker = Checker(Plugins(installed=False), self.recipe.document)
         spec = checker.check("schedule", schedule(written), ())
         return build(spec, {}) if spec is not None and not checker.problems else None
 

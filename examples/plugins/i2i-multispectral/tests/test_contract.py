@@ -1,0 +1,19 @@
+"""Test of the plugin contract: components, recipes, a resumed run, two processes."""
+
+from __future__ import annotations
+
+import warnings
+
+import pytest
+
+from i2i_core.testing import check_plugin
+
+SGD = "optimizers.default={use: sgd, lr: 1e-2}"
+"""Biases that an instance norm cancels have rounding noise for gradients, which Adam makes steps of."""
+
+
+@pytest.mark.slow
+def test_the_plugin_keeps_the_contract() -> None:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* was not trained: .*")  # satellite images have to be fetched first
+        check_plugin("multispectral", sets=[SGD, "hooks.true_pairs=null"])
