@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.held_out import batch_of
+from i2i_core.data.held_out import batch_of, read_references
 from i2i_core.data.sets import directions
 from i2i_core.data.sheet import Cell, in_lines, sheet
 from i2i_core.disk.files import write_file
@@ -21,7 +21,8 @@ class SampleGrid:
     """A grid of held-out pictures after step 1 and every n steps: sources along the top, below them a row per style.
 
     All translations of a row have one target domain, one latent and one reference. The names of the domains are written
-    beside the pictures. If the tensor depends on references, they are drawn at the left of their rows.
+    beside the pictures. If the tensor depends on references, or on fields of theirs, they are drawn at the left of
+    their rows.
     show: the tensor to draw, under the aliases of `phase` if one is named. every: steps between two grids. sources,
     rows: number of columns and rows. The file is samples/step-00000500-NAME.png, with the hook's name in the recipe.
     """
@@ -85,8 +86,7 @@ class SampleGrid:
             if not rows:
                 rows.append([None, *_shown(data.format(self.origins[0]), batch["x_real"])])
             rows.append([*_shown(data.format(y), batch["x_ref"][:1]), *_shown(data.format(y), made)])
-        has_references = not {"x_ref", "x_ref2"}.isdisjoint(self.shown.fields)
-        return rows if has_references else [row[1:] for row in rows]
+        return rows if read_references(self.shown.fields) else [row[1:] for row in rows]
 
     @staticmethod
     def _place(run: RunContext, domain: int, number: int, offset: float = 0.0) -> tuple[int, int]:
