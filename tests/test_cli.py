@@ -95,7 +95,17 @@ def test_the_source_tree_runs_with_nothing_of_ours_installed():
     done = run("-S", "-m", "cli", "plugins", "--json", PYTHONPATH=libraries, I2I_REGISTRY="registry.yaml")
     assert done.returncode == 0, done.stderr
     rows = {row["name"]: row for row in json.loads(done.stdout)}
-    assert rows.keys() == {"core", "stargan_v2", "fan_mask", "emoji", "earth", "regularize", "classics"}
+    assert rows.keys() == {
+        "core",
+        "stargan_v2",
+        "fan_mask",
+        "emoji",
+        "earth",
+        "regularize",
+        "classics",
+        "inpainting",
+        "stargan_v1",
+    }
     assert all(row["components"] and not row["error"] for row in rows.values())
     hidden = run("-S", "-c", "import i2i_stargan_v2", PYTHONPATH=libraries)
     assert "No module named 'i2i_stargan_v2'" in hidden.stderr, "the test must not see installed plugins"
