@@ -74,6 +74,16 @@ def test_a_translation_is_the_picture_outside_the_hole_and_made_inside_it(run: P
     assert np.abs(np.asarray(again).astype(int) - made).max() <= 1
 
 
+def test_a_grid_takes_holes_from_a_folder_by_the_names_of_the_pictures(run: Path, tmp_path: Path) -> None:
+    photos = sorted((run.parent / "pictures" / "photos").glob("*.png"))[:2]
+    for number, photo in enumerate(photos):
+        mask = np.zeros((40, 50), np.uint8)
+        mask[10 : 20 + 10 * number, 10:20] = 255
+        Image.fromarray(mask).save(tmp_path / photo.name)
+    assert command("grid", run, *photos, "--input", f"hole={tmp_path}", "--out", tmp_path / "grid.png") == 0
+    assert Image.open(tmp_path / "grid.png").width > 2 * 32
+
+
 def test_a_translation_without_its_hole_is_refused_in_a_sentence(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

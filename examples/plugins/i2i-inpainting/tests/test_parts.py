@@ -124,6 +124,11 @@ def test_the_networks_have_the_layers_of_the_papers_tables() -> None:
     assert (D.whole[-2].in_features, D.logit.in_features) == (512 * 4 * 4, 2048)
 
 
+def test_the_recipe_with_the_papers_settings_has_no_mistakes() -> None:
+    phases = load("inpainting_places2.yaml", (), discover()).recipe.phases
+    assert [phase.after for phase in phases.values()] == [0, 90_000, 100_000]
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [

@@ -98,6 +98,11 @@ def test_the_networks_have_the_sizes_of_the_papers_tables() -> None:
     assert parameters(G) == down + blocks + up + norms
 
 
+def test_the_recipe_with_the_papers_settings_has_no_mistakes() -> None:
+    checked = load("stargan_v1_celeba.yaml", (), discover())
+    assert (checked.recipe.phases["generator"].every, checked.recipe.steps) == (5, 200_000)
+
+
 def test_target_attributes_change_the_picture() -> None:
     G, x = Generator(image_size=(16, 16), attributes=2, width=4, blocks=1), torch.rand(1, 3, 16, 16)
     made = G(x.expand(3, -1, -1, -1), torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]))
