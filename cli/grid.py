@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import subcommand, with_overwrite
-from .using import Chosen, progress, read_sources, reference_of, with_fit, with_model, with_styles
+from .using import Chosen, progress, read_sources, reference_of, with_fit, with_inputs, with_model, with_styles
 
 if TYPE_CHECKING:
     from i2i import Translator
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
+@with_inputs
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -35,6 +36,7 @@ def grid(
     model: Translator,
     choose: Callable[[Translator], list[Chosen]],
     pictures: tuple[str, ...],
+    given: tuple[str, ...],
     out: Path,
     fit_by: Fit,
     overwrite: bool,
@@ -56,7 +58,7 @@ def grid(
         refuse_existing([out])
     height, width = model.image_size
     styles = choose(model)
-    paths, sources = read_sources(model, pictures, fit_by)
+    paths, sources = read_sources(model, pictures, fit_by, styles[0].style.use, given)
     rows: list[list[Cell]] = [
         [None, None, *(shortened(path.stem, width) for path in paths)],
         [None, None, *sources.pictures()],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import subcommand, with_overwrite
-from .using import Chosen, finite, progress, read_sources, reference_of, with_fit, with_model, with_styles
+from .using import Chosen, finite, progress, read_sources, reference_of, with_fit, with_inputs, with_model, with_styles
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @with_model
 @click.argument("pictures", nargs=-1, required=True)
 @with_styles
+@with_inputs
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -47,6 +48,7 @@ def video(
     model: Translator,
     choose: Callable[[Translator], list[Chosen]],
     pictures: tuple[str, ...],
+    given: tuple[str, ...],
     out: Path,
     seconds: float,
     fps: int,
@@ -75,7 +77,7 @@ def video(
     if len(styles) < 2:
         raise UsageError("a video needs two or more styles; choose them with --styles, --domain or --reference")
     steps = max(1, round(seconds * fps))
-    _, sources = read_sources(model, pictures, fit_by)
+    _, sources = read_sources(model, pictures, fit_by, styles[0].style.use, given)
     with progress(len(styles) * steps, "filming") as advance:
         film.write(out, _frames(model, sources, styles, steps, advance), len(styles) * steps, fps)
     click.echo(out)

@@ -259,7 +259,18 @@ def test_of_two_distributions_of_one_plugin_the_one_in_use_counts(check, mistake
 
 
 def test_the_plugins_of_this_tree_are_in_the_index(plugins):
-    names = ("stargan_v2", "fan_mask", "emoji", "earth", "regularize", "classics", "spade", "multispectral")
+    names = (
+        "stargan_v2",
+        "fan_mask",
+        "emoji",
+        "earth",
+        "regularize",
+        "classics",
+        "spade",
+        "multispectral",
+        "inpainting",
+        "stargan_v1",
+    )
     assert {name: f"i2i-gan-{name.replace('_', '-')}" for name in names}.items() <= plugins.index.items()
 
 

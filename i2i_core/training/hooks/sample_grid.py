@@ -9,7 +9,7 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.held_out import batch_of
+from i2i_core.data.held_out import batch_of, read_references
 from i2i_core.data.sets import directions
 from i2i_core.data.sheet import Cell, in_lines, sheet
 from i2i_core.disk.files import write_file
@@ -21,7 +21,8 @@ class SampleGrid:
     """A grid of held-out pictures after step 1 and every n steps: sources along the top, below them a row per style.
 
     All translations of a row have one target domain, one latent and one reference. The names of the domains are written
-    beside the pictures. If the tensor depends on references, they are drawn at the left of their rows.
+    beside the pictures. If the tensor depends on references, or on fields of theirs, they are drawn at the left of
+    their rows.
     show: the tensor to draw, under the aliases of `phase` if one is named. every: steps between two grids. sources,
     rows: number of columns and rows. The file is samples/step-00000500-NAME.png, with the hook's name in the recipe.
     """
@@ -71,7 +72,7 @@ class SampleGrid:
 
         The first row contains the sources. Every other row contains the reference of a style, if any, and translations.
         """
-        has_references = not {"x_ref", "x_ref2"}.isdisjoint(self.shown.fields)
+        has_references = read_references(self.shown.fields)
         rows: list[list[Image.Image | None]] = []
         for domain, reference, pictures in self.tensors(run):
             form = run.validation.format(domain)
