@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from i2i_core.data.batches import to_tensor
+from i2i_core.data.formats.picture import Picture
 from i2i_emoji.drawings import Drawings
 
 
 def pictures(drawings: Drawings, domain: int) -> Tensor:
     """Return all pictures of a domain, (N, 3, 64, 64) in [0, 255]."""
-    tensors = [to_tensor(drawings.picture(domain, i), (64, 64)) for i in range(drawings.count(domain))]
+    tensors = [Picture().fit(drawings.picture(domain, i), (64, 64)) for i in range(drawings.count(domain))]
     return torch.stack(tensors).float()
 
 

@@ -131,7 +131,7 @@ def _translate(
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from i2i import fitting
-    from i2i.translator import opened
+    from i2i.opening import opened
     from i2i_core.errors import DataError
 
     use, failed = model.use(styles[0].style.use), 0

@@ -139,7 +139,7 @@ def choose_styles(
     references: Sequence[str],
 ) -> list[Chosen]:
     """Return the styles that the options choose, domain by domain."""
-    from i2i.translator import opened
+    from i2i.opening import opened
     from i2i_core.data.pictures import find_pictures
     from i2i_core.errors import UsageError
 
@@ -174,7 +174,7 @@ def choose_styles(
 def reference_of(model: Translator, chosen: Chosen) -> Image.Image | None:
     """Return the reference of a style as people see it, at the size of the model."""
     from i2i.fitting import shrunk
-    from i2i.translator import opened
+    from i2i.opening import opened
 
     if chosen.reference is None:
         return None

@@ -69,7 +69,7 @@ def write(
                 "inputs": model.uses[name].inputs,
                 "targets": model.uses[name].targets,
                 "gives": model.uses[name].use.show,
-                "format": model.model.config.layouts[model.uses[name].use.result].model_dump(),
+                "layout": model.model.config.layouts[model.uses[name].use.result].model_dump(),
             }
             for name, found in order.items()
         },

@@ -12,18 +12,18 @@ from typing import Any, SupportsIndex, TypeVar, get_args
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from i2i.building import parts_of, without_memory
 from i2i.fitting import Fit, PixelBox, fit, moved
+from i2i.opening import Picture, opened
 from i2i.served_uses import ServedUse, served_uses
-from i2i_core.data.pictures import why_broken
 from i2i_core.data.sets import Layout, extent, facts_of
 from i2i_core.disk.matching import match
 from i2i_core.errors import DataError, I2IError, UsageError, did_you_mean
-from i2i_core.interfaces import Format, Size, Value
+from i2i_core.interfaces import Size, Value
 from i2i_core.models.folder import Model
 from i2i_core.plan.draws import Draws
 from i2i_core.plan.fields import DOMAINS
@@ -38,8 +38,6 @@ T = TypeVar("T")
 
 MEAN_OF = 1024
 """The number of latents whose styles are averaged to the mean style of a domain."""
-Picture = Value | str | Path
-"""A path, or a value as the format of the model's pictures reads it: for RGB a PIL picture of any mode."""
 Inputs = Mapping[str, Any]
 """Further inputs by name: a value or path for all pictures, or a list with one for each picture."""
 
@@ -478,25 +476,3 @@ def _stacked(fitted: Sequence[Tensor], layout: Layout) -> Tensor:
 def _cropped(x: Tensor, box: PixelBox) -> Tensor:
     left, top, right, bottom = box
     return x[:, top:bottom, left:right] if x.dim() == 3 else x
-
-
-def opened(given: Picture, form: Format) -> Value:
-    """Read a path, or check a value, by its format. Raises DataError, and UsageError for other types."""
-    if isinstance(given, str | Path):
-        try:
-            return form.read(Path(given))
-        except I2IError:
-            raise
-        except Exception as error:  # a decoder may raise anything on a damaged file
-            raise DataError(f"{given} cannot be used as a picture: {why_broken(error)}") from error
-    if not isinstance(given, Image.Image | np.ndarray | Mapping):
-        raise UsageError(
-            f"a picture must be a path or a PIL image, not {type(given).__name__}; convert an array with "
-            f"PIL.Image.fromarray"
-        )
-    if 0 in (extent(given) or (1,)):
-        raise DataError("the picture cannot be used: it has no pixels")
-    try:
-        return form.converted(ImageOps.exif_transpose(given) if isinstance(given, Image.Image) else given)
-    except Exception as error:  # decoding may raise anything
-        raise DataError(f"the picture cannot be used: {why_broken(error)}") from error

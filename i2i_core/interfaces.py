@@ -78,6 +78,11 @@ class Format(Protocol):
     """
 
     @property
+    def kind(self) -> type:
+        """The type of its values."""
+        ...
+
+    @property
     def suffixes(self) -> Sequence[str]:
         """Suffixes of the files that it reads and writes, in lower case; results have the first by default."""
         ...

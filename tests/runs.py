@@ -26,6 +26,7 @@ from safetensors.torch import load_file
 from i2i_core.disk.checkpoints import committed
 from i2i_core.registry.plugins import Plugins, discover
 from i2i_core.training import launch
+from i2i_core.training.compute import has_bf16
 from i2i_core.training.run import Run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +56,9 @@ TINY = (
 NO_GRIDS = ("hooks.latent=null", "hooks.reference=null")
 SGD = ("optimizers.default={use: sgd, lr: 1e-4}", "optimizers.mapping_network={lr: 1e-5}")
 """Slow enough that no rounding moves a pixel of an L1 loss from one side of its kink to the other."""
+
+
+needs_bf16 = pytest.mark.skipif(not has_bf16(), reason="this CPU has no convolutions in bf16")
 
 
 @cache

@@ -16,7 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from i2i_core.data.batches import WHOLE, Samples, draw_crop, loader, to_device, to_tensor
+from i2i_core.data.batches import Samples, draw_crop, loader, to_device
+from i2i_core.data.formats.picture import Picture
+from i2i_core.data.sets import Layout, SampledRecords
+from i2i_core.interfaces import WHOLE
 from i2i_core.recipe.sections import Augment, Data
 
 from .runs import train
@@ -56,7 +59,8 @@ def batches(
     seed: int = 0,
     **data: Any,
 ) -> dict[str, torch.Tensor]:
-    samples = Samples(toy, wanted, Data(use="toy", image_size=(16, 24), batch_size=batch_size, **data), seed)
+    records = SampledRecords(toy, (16, 24))
+    samples = Samples(records, wanted, Data(use="toy", image_size=(16, 24), batch_size=batch_size, **data), seed)
     found = list(
         loader(samples, start=start, steps=steps, batch_size=batch_size, rank=rank, world=world, workers=workers)
     )
@@ -188,5 +192,6 @@ def test_crops_stay_within_the_ranges_of_the_recipe(aspect: float) -> None:
 
 def test_pixels_become_numbers_from_minus_one_to_one() -> None:
     picture = Image.new("RGB", (4, 4), (0, 255, 51))
-    found = to_device({"x": to_tensor(picture, (4, 4))}, torch.device("cpu"), torch.float64)
-    assert found["x"][:, 0, 0].tolist() == pytest.approx([-1.0, 1.0, -0.6])
+    fitted, layout = Picture().fit(picture, (4, 4)), Layout(Picture(), (4, 4))
+    found = to_device({"x": fitted[None]}, {"x": layout}, torch.device("cpu"), torch.float64)
+    assert found["x"][0, :, 0, 0].tolist() == pytest.approx([-1.0, 1.0, -0.6])

@@ -86,7 +86,7 @@ def test_a_model_translates_with_the_number_of_trained_steps_and_draws_by_seed(m
     a, b, c = (model.sources(x).into(model.styles("a", seeds=[seed])[0]) for seed in (0, 0, 1))
     assert torch.equal(a, b)
     assert not torch.equal(a, c)
-    bias = model.networks["recolour"](model._tensor(x))
+    bias = model.networks["recolour"](x)
     added = a - bias
     assert 3 <= float(added.min()) <= float(added.max()) < 4
 
@@ -94,7 +94,7 @@ def test_a_model_translates_with_the_number_of_trained_steps_and_draws_by_seed(m
 @pytest.mark.parametrize("kind", ["onnx", "torch-export"])
 def test_an_exported_part_takes_uniform_numbers_and_knows_the_step(model: Translator, kind: Any) -> None:
     (part,) = {part for found in parts(model).values() for part in found}
-    assert part.holds == {"x_real": "RGB from -1 to 1", "x_fake.uniform": "random numbers from U[0, 1)"}
+    assert part.holds == {"x_real": "picture from -1 to 1", "x_fake.uniform": "random numbers from U[0, 1)"}
     x, u = torch.zeros(3, 3, 8, 8), torch.rand(3, 3, 1, 1)
     made = part({"x_real": x, "x_fake.uniform": u})["x_fake"]
     torch.testing.assert_close(made, model.networks["recolour"](x) + u + 3)

@@ -17,11 +17,12 @@ import torch
 from PIL import Image
 
 from i2i_core.data import cache as caching
-from i2i_core.data.batches import Samples, cut, loader, to_device, to_tensor
-from i2i_core.data.cache import Cache, cached
+from i2i_core.data.batches import Samples, cut, loader, to_device
+from i2i_core.data.cache import Cache
+from i2i_core.data.formats.picture import Picture
 from i2i_core.data.image_folders import ImageFolders
+from i2i_core.data.sets import Layout, SampledRecords
 from i2i_core.errors import DataError, DiskError
-from i2i_core.interfaces import CacheableDataset
 from i2i_core.recipe.sections import Augment, Data
 
 from .runs import NO_GRIDS, SGD, assert_same_bits, largest_difference, run_forked, train
@@ -29,6 +30,15 @@ from .runs import NO_GRIDS, SGD, assert_same_bits, largest_difference, run_forke
 pytestmark = pytest.mark.filterwarnings("ignore:decoding")
 FIELDS = ("x_real", "y_org", "y_trg", "x_ref", "x_ref2", "x_pair")
 SIZE = (16, 24)
+
+
+def cached(dataset: Any, size: tuple[int, int]) -> Cache:
+    return caching.cached(SampledRecords(dataset, SIZE), size)
+
+
+def files(cache: Cache) -> list[Path]:
+    """The file of each domain."""
+    return [cache.files[domain, "x"].path for domain in range(2)]
 
 
 class Smooth:
@@ -70,7 +80,7 @@ def photos(tmp_path: Path) -> ImageFolders:
 
 
 def batches(
-    dataset: CacheableDataset,
+    dataset: Any,
     cache: Cache | None = None,
     steps: int = 3,
     batch_size: int = 4,
@@ -81,10 +91,11 @@ def batches(
     **augment: Any,
 ) -> dict[str, torch.Tensor]:
     data = Data(use="", image_size=SIZE, batch_size=batch_size, augment=Augment(**augment))
+    layouts = dict.fromkeys((name for name in FIELDS if name.startswith("x_")), Layout(Picture(), SIZE))
     found = [
-        to_device(batch, torch.device("cpu"), torch.float32, SIZE)
+        to_device(batch, layouts, torch.device("cpu"), torch.float32)
         for batch in loader(
-            Samples(dataset, FIELDS, data, 0, cache),
+            Samples(SampledRecords(dataset, SIZE), FIELDS, data, 0, cache),
             start=start,
             steps=steps,
             rank=rank,
@@ -143,10 +154,10 @@ def test_cutting_is_pillows_up_to_a_level_in_bytes_and_in_floats() -> None:
     pixels = torch.from_numpy(np.array(picture))[None]
     for left, top, right, bottom in ((0, 0, 50, 40), (3, 4, 47, 21), (10, 10, 34, 26), (7, 7, 8, 8), (0, 5, 17, 40)):
         for flip in (False, True):
-            expected = to_tensor(picture.crop((left, top, right, bottom)), SIZE, flip=flip).float()
+            expected = Picture().fit(picture.crop((left, top, right, bottom)), SIZE, flip=flip).float()
             crops = torch.tensor([[left, top, right, bottom, flip]])
             for given in (pixels, pixels.float()):
-                (found,) = cut(given, crops, SIZE)
+                (found,) = cut(given, crops, Layout(Picture(), SIZE))
                 assert (found.shape, found.dtype) == ((1, 3, *SIZE), given.dtype)
                 assert float((found[0].float() - expected).abs().max()) <= 1.0
 
@@ -155,13 +166,14 @@ def test_a_training_from_a_cache_resumes_bit_for_bit_and_two_processes_are_one(t
     sets = ("data.cache=48", "data.workers=1", *NO_GRIDS)
     said: list[str] = []
     train(tmp_path / "whole", "steps=4", "hooks.checkpoint.every=2", *sets, warn=said.append)
-    assert len(said) == 1
-    assert said[0].startswith(
-        f"decoding 2,686 pictures once, to cache them at 48 x 48 pixels (19 MB) in {tmp_path}/cache/i2i/pixels/"
-    )
+    for domain, warning in zip(("flat", "high_contrast"), said, strict=True):
+        assert warning.startswith(
+            f"decoding pictures of 1,343 records of {domain} once, to cache them at 48 x 48 pixels (9 MB) in "
+            f"{tmp_path}/cache/i2i/pixels/"
+        )
     train(tmp_path / "parts", "steps=2", "hooks.checkpoint.every=2", *sets, warn=said.append)
     train(tmp_path / "parts", "steps=4", resume=True, warn=said.append)
-    assert len(said) == 1
+    assert len(said) == 2
     assert_same_bits(tmp_path / "whole", tmp_path / "parts")
     train(tmp_path / "one", "steps=4", *sets, *SGD)
     ended = run_forked(tmp_path / "two", "steps=4", *sets, *SGD, world=2)
@@ -182,22 +194,22 @@ def test_pictures_are_decoded_once_and_again_when_one_has_changed(photos: ImageF
     Image.new("RGB", (50, 50), "red").save(path)
     path.write_bytes(path.read_bytes().ljust(before.st_size, b"\0"))
     assert path.stat().st_size == before.st_size
-    red = cached(photos, SIZE).picture(1, 2)
+    red = cached(photos, SIZE).fitted(1, 2)
     assert (red[0].float().mean((0, 1)).round().tolist(), red[1]) == ([254, 0, 0], 1.0)
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.iterdir())) == 4
     cached(photos, (20, 30))
     cached(ImageFolders(root=photos.root, domains=["1", "0"]), SIZE)
-    assert len(list(folder.iterdir())) == 4, "another size or order is another cache"
+    assert len(list(folder.iterdir())) == 8, "another size or order is another cache"
 
 
 @pytest.mark.parametrize("harm", ["empty", "short", "long", "one bit", "zeros"])
 def test_a_damaged_file_is_noticed_and_made_again(folder: Path, harm: str) -> None:
     smooth = Smooth()
-    whole = cached(smooth, SIZE)
+    path, other = files(cached(smooth, SIZE))
     assert len(smooth.asked) == 10
     cached(smooth, SIZE)
     assert len(smooth.asked) == 10
-    sound = bytearray(whole.path.read_bytes())
+    sound = bytearray(path.read_bytes())
     spoilt = {
         "empty": b"",
         "short": sound[:-1],
@@ -205,12 +217,12 @@ def test_a_damaged_file_is_noticed_and_made_again(folder: Path, harm: str) -> No
         "zeros": bytes(len(sound)),
         "one bit": sound[:5000] + bytes([sound[5000] ^ 4]) + sound[5001:],
     }[harm]
-    whole.path.unlink()  # it is still mapped
-    whole.path.write_bytes(spoilt)
+    path.unlink()  # it is still mapped
+    path.write_bytes(spoilt)
     again = cached(smooth, SIZE)
-    assert len(smooth.asked) == 20
-    assert again.path.read_bytes() == sound
-    assert [p.name for p in folder.iterdir()] == [whole.path.name]
+    assert len(smooth.asked) == 15, "only the damaged file is made again"
+    assert files(again)[0].read_bytes() == sound
+    assert {*folder.iterdir()} == {path, other}
 
 
 class Deadly(Smooth):
@@ -221,7 +233,7 @@ class Deadly(Smooth):
         self.error = error
 
     def picture(self, domain: int, index: int) -> Image.Image:
-        if (domain, index) == (1, 2):
+        if (domain, index) == (0, 2):
             time.sleep(0.5)  # so that others are written
             if self.error is None:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -236,7 +248,7 @@ def forks() -> Any:
     return multiprocessing.get_context("fork")
 
 
-def in_processes(*datasets: CacheableDataset) -> list[int | None]:
+def in_processes(*datasets: Any) -> list[int | None]:
     """Cache each in a process of its own, all at the same time; their exit codes."""
     processes = [forks().Process(target=cached, args=(dataset, SIZE)) for dataset in datasets]
     for process in processes:
@@ -248,30 +260,29 @@ def in_processes(*datasets: CacheableDataset) -> list[int | None]:
 
 def test_a_killed_process_leaves_no_cache_and_what_it_leaves_is_deleted_in_time(folder: Path) -> None:
     assert in_processes(Deadly()) == [-signal.SIGKILL]
-    (left,) = folder.iterdir()
-    assert left.name.startswith(".")
-    kept = cached(Smooth(), SIZE).path
-    assert set(folder.iterdir()) == {left, kept}, "another process may be writing it"
+    (left,) = (path for path in folder.iterdir() if path.name.startswith("."))
+    kept = files(cached(Smooth(), SIZE))
+    assert set(folder.iterdir()) == {left, *kept}, "another process may be writing it"
     month_ago = time.time() - (caching.UNUSED + 1) * 24 * 3600
-    for path in (left, kept):
+    for path in (left, *kept):
         os.utime(path, (month_ago, month_ago))
     cached(Smooth(), SIZE)
-    made = cached(Smooth(), (8, 8)).path
-    assert set(folder.iterdir()) == {kept, made}, "what is used is kept"
+    made = files(cached(Smooth(), (8, 8)))
+    assert set(folder.iterdir()) == {*kept, *made}, "what is used is kept"
 
 
 def test_processes_that_cache_the_same_do_not_meet(folder: Path) -> None:
     assert in_processes(*(Smooth() for _ in range(4))) == [0, 0, 0, 0]
-    (only,) = folder.iterdir()
-    smooth = Smooth()
-    assert cached(smooth, SIZE).path == only
+    both, smooth = {*folder.iterdir()}, Smooth()
+    assert {*files(cached(smooth, SIZE))} == both
     assert not smooth.asked
 
 
 @pytest.mark.parametrize("harm", ["a file above it", "a folder in its place"])
 def test_where_nothing_can_be_kept_one_sentence_says_what_to_do(folder: Path, harm: str) -> None:
-    path = cached(Smooth(), SIZE).path
+    path, other = files(cached(Smooth(), SIZE))
     path.unlink()
+    other.unlink()
     if harm == "a file above it":
         folder.rmdir()
         folder.touch()
@@ -301,7 +312,7 @@ def test_a_file_of_another_user_that_may_not_be_read_is_one_sentence(
     monkeypatch.chdir(tmp_path)  # whatever folders above it let others through
     tmp_path.chmod(0o755)
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
-    path = cached(Smooth(), SIZE).path
+    path, _ = files(cached(Smooth(), SIZE))
     path.chmod(0)
     said = forks().SimpleQueue()
     process = forks().Process(target=cached_without_rights, args=(said,))
@@ -317,7 +328,7 @@ def test_a_file_of_another_user_that_may_not_be_read_is_one_sentence(
 def test_an_error_while_decoding_is_told_and_leaves_nothing(folder: Path) -> None:
     with pytest.raises(DataError, match=r"^lost$"):
         cached(Deadly(DataError("lost")), SIZE)
-    assert not list(folder.iterdir())
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
 # What is refused

@@ -17,11 +17,12 @@ from i2i_core.plan.draws import Draws
 from i2i_core.plan.tensors import Node, define
 from i2i_core.plan.values import Values, freezing
 from i2i_core.recipe.reading import parse_recipe
+from i2i_core.training import compute
 from i2i_core.training.compute import make_accelerator
 from i2i_core.training.run import Run
 
 from . import runs
-from .runs import NO_GRIDS, SGD, TINY, assert_same_bits, largest_difference, run_forked, train
+from .runs import NO_GRIDS, SGD, TINY, assert_same_bits, largest_difference, needs_bf16, run_forked, train
 
 TWO = ("steps=2", *NO_GRIDS)
 EXACT = ("precision=fp64", "optimizers.default={use: sgd, lr: 0.01}", "optimizers.mapping_network={lr: 0.001}", *TWO)
@@ -262,6 +263,16 @@ def precisions() -> Iterator[None]:
     torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision = before
 
 
+def test_bf16_is_refused_where_convolutions_in_it_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compute, "has_bf16", lambda: False)
+    with pytest.raises(RecipeError) as refused:
+        train(tmp_path / "run", *TWO, "precision=bf16")
+    assert str(refused.value) == (
+        "--set precision=bf16: this CPU cannot train in bf16: PyTorch has no bf16 convolutions for it, which need "
+        "AVX-512 (use fp32)"
+    )
+
+
 @pytest.mark.parametrize(("tf32", "precision"), [("false", "ieee"), ("true", "tf32")])
 def test_tf32_is_what_the_recipe_says_for_products_and_convolutions(precisions, plugins, tf32, precision) -> None:
     Run(load("stargan_v2.yaml", [*TINY, f"tf32={tf32}"], plugins), make_accelerator("fp32"), None)
@@ -269,6 +280,7 @@ def test_tf32_is_what_the_recipe_says_for_products_and_convolutions(precisions, 
     assert torch.backends.cudnn.conv.fp32_precision == precision
 
 
+@needs_bf16
 @pytest.mark.parametrize("last", ["true", "false"])
 def test_bf16_trains_in_both_memory_formats_and_keeps_r1_in_full_precision(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], last: str

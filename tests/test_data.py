@@ -8,13 +8,17 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_core.data import image_folders
+from i2i_core.data import broken_files
 from i2i_core.data.batches import Samples, loader
+from i2i_core.data.broken_files import find_broken
+from i2i_core.data.formats.picture import Picture
 from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.pictures import picture_files
+from i2i_core.data.sets import SampledRecords
 from i2i_core.errors import DataError
 from i2i_core.recipe.sections import Data
 
@@ -60,7 +64,8 @@ def test_every_format_is_found_in_any_case_and_at_any_depth(tmp_path: Path) -> N
     assert found.domains == ("ark", "zoo")
     assert {str(p.relative_to(root / "zoo")) for p in found.files[1]} == set(names)
     assert found.count(1) == len(names)
-    assert all(found.picture(1, i).mode == "RGB" and found.picture(1, i).size == (24, 20) for i in range(len(names)))
+    pictures = [found.record(1, i, ("x",), np.random.default_rng(0))["x"] for i in range(len(names))]
+    assert all(picture.mode == "RGB" and picture.size == (24, 20) for picture in pictures)
 
 
 def test_hidden_files_and_folders_are_neither_pictures_nor_domains(root: Path) -> None:
@@ -121,7 +126,9 @@ def test_a_folder_without_domains_is_refused(tmp_path: Path) -> None:
 
 def test_one_domain_is_not_enough(tmp_path: Path) -> None:
     picture(tmp_path / "root" / "cat" / "a.png")
-    assert "image_folders has only the domain cat, and a translation needs two" in refusal(tmp_path, tmp_path / "root")
+    assert "image_folders has only the domain cat; add a second one, or write targets: {cat: cat}" in refusal(
+        tmp_path, tmp_path / "root"
+    )
 
 
 def test_an_empty_domain_is_named(tmp_path: Path, root: Path) -> None:
@@ -194,7 +201,7 @@ def test_broken_pictures_are_refused_by_name_with_the_reason(tmp_path: Path, roo
     said = refusal(tmp_path, root)
     assert f"8 broken pictures in {root}: cat/big_bomb.png (it has more than 100,000,000 pixels)" in said
     assert said.endswith(" and 3 more; repair or remove them, or set broken: skip")
-    broken = image_folders.find_broken(picture_files(root / "cat"))
+    broken = find_broken(picture_files(root / "cat"), Picture())
     found = {path.name: reason for path, reason in broken.items()}
     assert found.keys() == reasons.keys()
     assert all(found[name] == reason or not reason for name, reason in reasons.items())
@@ -228,7 +235,9 @@ def test_a_picture_that_disappears_while_training_is_named(tmp_path: Path, root:
     found = ImageFolders(root=root)
     for path in root.rglob("*.png"):
         path.unlink()
-    samples = Samples(found, {"x_real"}, Data(use="", image_size=(16, 16), batch_size=1), seed=0)
+    samples = Samples(
+        SampledRecords(found, (16, 16)), {"x_real"}, Data(use="", image_size=(16, 16), batch_size=1), seed=0
+    )
     with pytest.raises(DataError) as refused:
         next(loader(samples, start=0, steps=1, batch_size=1, rank=0, world=1, workers=workers))
     assert str(refused.value).startswith(f"the picture {root}/")
@@ -241,13 +250,13 @@ def test_a_picture_that_disappears_while_training_is_named(tmp_path: Path, root:
 
 def test_a_picture_is_decoded_once_until_it_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[str] = []
-    examine = image_folders.examine
+    examine = broken_files.examine
 
-    def counted(path: Path, min_size: int) -> str:
+    def counted(path: Path, **how: Any) -> str:
         decoded.append(str(path.relative_to(root)))
-        return examine(path, min_size)
+        return examine(path, **how)
 
-    monkeypatch.setattr(image_folders, "examine", counted)
+    monkeypatch.setattr(broken_files, "examine", counted)
     ImageFolders(root=root)
     assert len(decoded) == 6
     ImageFolders(root=root)

@@ -37,8 +37,11 @@ def test_a_model_holds_what_a_translation_needs_and_nothing_else(tiny_model):
     config = json.loads((tiny_model / "config.json").read_text())
     assert sorted(config["networks"]) == ["generator", "mapping_network", "style_encoder"]  # no discriminator
     assert config["tensors"] == {"masks": {"use": "fan_mask/everywhere", "of": "x_real"}}
-    assert config["guides"] == {"latent": {"s_trg": "s_latent"}, "reference": {"s_trg": "s_reference"}}
-    assert (config["domains"], config["image_size"], config["show"]) == (["flat", "high_contrast"], [32, 32], "x_fake")
+    where = {"latent": {"where": {"s_trg": "s_latent"}}, "reference": {"where": {"s_trg": "s_reference"}}}
+    assert config["uses"] == where
+    layout = {"format": {"use": "picture"}, "size": [32, 32]}
+    assert config["layouts"] == {"x_real": layout, "x_ref": layout}
+    assert config["domains"] == config["sources"] == config["targets"] == ["flat", "high_contrast"]
     assert config["plugins"].keys() == {"stargan_v2", "fan_mask"}
     assert config["training"]["steps"] == 2
     with safe_open(tiny_model / "model.safetensors", "pt") as file:
@@ -59,7 +62,7 @@ def test_the_card_says_how_to_use_it_and_leaves_the_licence_to_its_owner(tiny_mo
     assert card.startswith("---\nlibrary_name: i2i\npipeline_tag: image-to-image\n")
     assert "Translates pictures into flat or high_contrast." in card
     assert 'model("photo.jpg", domain="high_contrast", seed=3).save("translated.png")' in card
-    assert "| size | 32 x 32 pixels |" in card
+    assert "| pictures | picture, 32 x 32 pixels |" in card
     assert "![Translations](samples-latent.png)" in card
     assert "The licence of the weights is not stated." in card
 
@@ -142,11 +145,15 @@ def test_what_stops_in_the_middle_of_replacing_a_model_leaves_one(call, tiny_run
 
 
 def test_what_shows_no_pictures_is_not_exported(call, tiny_run, tmp_path):
-    for name in ("masks", "s_latent", "generator"):
+    for name, use, what in (
+        ("masks", "plain", "tuple"),
+        ("s_latent", "latent", "[64]"),
+        ("generator", "plain", "Generator"),
+    ):
         answer = call("export", tiny_run, "--to", tmp_path / "m", "--show", name)
         assert (answer.code, answer.err) == (
             2,
-            f"the tensor {name} is not a translation: its shape is not that of x_real\n",
+            f"the tensor {name} is not a result of the use {use}: x_ref has the shape 3 x 32 x 32, and it {what}\n",
         )
     assert not (tmp_path / "m").exists()
 

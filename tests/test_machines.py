@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from i2i_core.data.batches import Samples, loader
+from i2i_core.data.sets import SampledRecords
 from i2i_core.errors import DataError
 from i2i_core.recipe.sections import Data
 
@@ -264,7 +265,9 @@ def spawning() -> Iterator[None]:
 
 @pytest.mark.usefixtures("spawning")
 def test_a_data_set_that_cannot_be_sent_to_a_worker_is_told_in_a_sentence() -> None:
-    samples = Samples(Unsent(), {"x_real"}, Data(use="", image_size=(16, 16), batch_size=1), seed=0)
+    samples = Samples(
+        SampledRecords(Unsent(), (16, 16)), {"x_real"}, Data(use="", image_size=(16, 16), batch_size=1), seed=0
+    )
     said = (
         r"^Unsent cannot be sent to data workers: .*; keep what cannot be pickled out of its attributes, or set "
         r"data.workers to 0$"

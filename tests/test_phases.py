@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from i2i_core.plan.fields import EVERY_FIELD
 from i2i_core.plan.flow import plan_iteration, planner_of
 from i2i_core.training.peak_memory import predicted_peak
 
@@ -80,7 +79,7 @@ def test_each_set_of_phases_is_planned_once(run_of, monkeypatch: pytest.MonkeyPa
 
 def test_a_phase_computes_what_a_skipped_one_would_have_and_sees_networks_that_were_not_stepped(check_steps) -> None:
     checked = check_steps()
-    (phase,) = plan_iteration(planner_of(checked, EVERY_FIELD), checked, due=("g",))
+    (phase,) = plan_iteration(planner_of(checked, checked.fields), checked, due=("g",))
     assert phase.reuse == ()
     assert "fake" in {node.name for node in phase.compute}
     (logits,) = (argument for _, argument in phase.terms[0].arguments)

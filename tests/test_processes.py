@@ -24,6 +24,7 @@ from .runs import (
     arguments,
     largest_difference,
     logged,
+    needs_bf16,
     run_forked,
     status,
     tensors,
@@ -106,6 +107,7 @@ def test_a_process_s_share_that_has_no_such_parts_is_refused(tmp_path: Path) -> 
     assert "a process's 2 samples of a batch cannot be computed in 4 equal parts" in ended.printed[0]
 
 
+@needs_bf16
 def test_bf16_by_the_recipe_keeps_r1_in_full_precision(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run = train(tmp_path / "run", "precision=bf16", "losses.discriminator.types=trouble/types", "steps=2", *NO_GRIDS)
     assert capfd.readouterr().out.splitlines()[0] == "x_fake torch.bfloat16, real_logits torch.float32"
@@ -113,6 +115,7 @@ def test_bf16_by_the_recipe_keeps_r1_in_full_precision(tmp_path: Path, capfd: py
     assert all(tensor.isfinite().all() for tensor in tensors(tmp_path / "run").values())
 
 
+@needs_bf16
 def test_bf16_by_the_launcher_is_bf16_and_is_written_into_the_recipe(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     ended = run_forked(

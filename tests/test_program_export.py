@@ -20,7 +20,7 @@ from torch import Tensor
 from i2i.program_export import SUFFIXES, ProgramFormat, export, write
 from i2i.program_parts import parts
 from i2i.translator import Translator
-from i2i_core.data.batches import to_tensor
+from i2i_core.data.formats.picture import Picture
 from i2i_core.models.folder import write as write_model
 from i2i_emoji.drawings import Drawings
 from i2i_fan_mask.fan import FAN
@@ -76,14 +76,16 @@ def test_parts_are_named_tensors_and_share_no_weights_that_they_do_not_read(
     stargan: Translator, exported: Callable[[ProgramFormat], Path]
 ) -> None:
     about = json.loads((exported("onnx") / "model.json").read_text())
-    assert about["order"] == {
+    assert {name: use["order"] for name, use in about["uses"].items()} == {
         "latent": ["s_latent.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"],
         "reference": ["s_reference.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"],
     }
-    assert (about["domains"], about["image_size"]) == (["flat", "high_contrast"], [SIZE, SIZE])
-    assert about["gives"] == "x_fake"
+    assert about["domains"] == ["flat", "high_contrast"]
+    layout = {"format": {"use": "picture"}, "size": [SIZE, SIZE]}
+    for use in about["uses"].values():
+        assert (use["source"], use["inputs"], use["gives"], use["layout"]) == ("x_real", {}, "x_fake", layout)
     holds = {name: said.get("holds") for file in about["files"].values() for name, said in file["takes"].items()}
-    pictures, domains = "RGB from -1 to 1", "indices of `domains`, from 0"
+    pictures, domains = "picture from -1 to 1", "indices of `domains`, from 0"
     assert {name: said for name, said in holds.items() if said} == {
         "z_trg": "random numbers from N(0, 1)",
         "y_trg": domains,
@@ -115,7 +117,7 @@ def test_the_page_translates_where_there_is_no_torch_and_no_i2i(
     z_trg = torch.from_numpy(np.random.default_rng(3).standard_normal((1, 16), np.float32))
     s_trg = stargan.networks["mapping_network"](z_trg, torch.tensor([1]))
     expected = stargan.networks["generator"](
-        to_tensor(drawing, (SIZE, SIZE))[None] / 127.5 - 1, s_trg, (torch.ones(1, 1, SIZE, SIZE),) * 2
+        Picture().fit(drawing, (SIZE, SIZE))[None] / 127.5 - 1, s_trg, (torch.ones(1, 1, SIZE, SIZE),) * 2
     )
     made = np.asarray(Image.open(tmp_path / "line_art.png")).transpose(2, 0, 1)
     np.testing.assert_allclose(made, ((expected[0] + 1) * 127.5).clamp(0, 255), atol=0.6)
@@ -141,13 +143,13 @@ def test_a_translation_without_a_style_is_one_file(sets: tuple[str, ...], tmp_pa
     model = untrained(*sets)
     write(model, tmp_path / "one", "onnx")
     assert [path.name for path in (tmp_path / "one").glob("*.onnx")] == ["x_fake.onnx"]
-    (guide,) = model.guides
+    (use,) = model.uses
     for count in (1, 3):
         arrays = {"x_real": emoji(count)}
         if sets == PIX2PIX:
             arrays["z"] = torch.randn(count, model.networks["generator"].noise_size)
         expected = next(iter(model.networks.values()))(*arrays.values())
-        assert (translated(tmp_path / "one", guide, arrays)["x_fake"] - expected).abs().max() < 1e-4
+        assert (translated(tmp_path / "one", use, arrays)["x_fake"] - expected).abs().max() < 1e-4
         assert expected.std() > 0.01
 
 

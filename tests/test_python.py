@@ -13,7 +13,7 @@ import yaml
 import i2i
 from i2i_core.errors import DataError, RecipeError, UsageError
 
-from .runs import TINY, assert_same_bits, copy_of, train
+from .runs import TINY, assert_same_bits, copy_of, needs_bf16, train
 
 SETS: dict[str, Any] = {name: yaml.safe_load(value) for name, _, value in (change.partition("=") for change in TINY)}
 
@@ -54,8 +54,7 @@ def test_samples_are_the_newest_pictures_by_the_hook_that_drew_them(run: i2i.Tra
 def test_the_model_of_a_run_translates(run: i2i.TrainedRun) -> None:
     model = run.model(device="cpu")
     assert repr(model) == (
-        "Translator('run': flat, high_contrast -> flat, high_contrast; 32 x 32 pixels; "
-        "styles: latent, reference; on cpu)"
+        "Translator('run': flat, high_contrast -> flat, high_contrast; 32 x 32 pixels; uses: latent, reference; on cpu)"
     )
     (style,) = model.styles("flat", seeds=[3])
     assert repr(style) == "Style(domain=0, seed=3, codes: s_trg (64,))"
@@ -70,6 +69,7 @@ def test_a_run_is_loaded_and_resumed_by_its_folder(run: i2i.TrainedRun) -> None:
         i2i.load_run(run.folder.parent)
 
 
+@needs_bf16
 def test_a_recipe_may_be_a_mapping_and_another_precision_may_follow(run: i2i.TrainedRun, tmp_path: Path) -> None:
     recipe = yaml.safe_load((run.folder / "recipe.yaml").read_text())
     once = i2i.train({**recipe, "precision": "bf16"}, set={"steps": 1}, run_dir=tmp_path / "bf16")

@@ -17,6 +17,7 @@ from i2i_core.plan.check import check_recipe
 from i2i_core.plan.resolved import dump, resolve
 from i2i_core.recipe.reading import parse_recipe
 from i2i_core.registry.plugins import discover
+from i2i_core.registry.specs import build
 from i2i_core.training.hooks.ema import EMA
 from i2i_core.training.losses.penalties import r1
 from i2i_core.training.schedules import Linear
@@ -145,6 +146,17 @@ def test_a_number_that_may_change_stays_a_number_in_the_resolved_recipe(check):
     assert found == {"use": "linear", "ramp": [0.0, 0.9], "over": 4, "after": 0, "warmup": 0}
     again = parse_recipe(dump(ramp), "recipe.yaml", ())
     assert resolve(check_recipe(again, discover(files=(TINY,)))) == resolve(ramp)
+
+
+def test_a_parameter_that_is_a_schedule_takes_a_number_as_well(check, mistakes):
+    made = check(sets=("hooks.timed={use: tiny/timed, at: 0.5, late: 3}",)).hooks["timed"]
+    assert [build(made.params[key], {})(7) for key in ("at", "late")] == [0.5, 3.0]
+    assert (
+        check(sets=("hooks.timed={use: tiny/timed, at: {ramp: [0, 1]}, late: null}",)).hooks["timed"].params["late"]
+        is None
+    )
+    change = "hooks.timed={use: tiny/timed, at: [1]}"
+    assert mistakes(sets=(change,)) == [f"--set {change}: hooks.timed.at should be a number, not [1]"]
 
 
 @pytest.mark.parametrize(("unbiased", "first"), [(False, 7.0), (True, 0.0)])

@@ -89,7 +89,7 @@ class FromScratch:
     def losses(self, phase: str) -> Iterator[tuple[str, float, Tensor]]:
         where = self.run.recipe.phases[phase].where
         for term in (term for planned in self.run.plan if planned.name == phase for term in planned.terms):
-            made = {**self.batch, **self.networks}  # within one loss, R1 needs the leaf that the logits came from
+            made = {**self.batch, **self.networks, "step": 0}  # within one loss, R1 needs the logits' leaf
             reads = self.reads[phase, term.name]
             yield (
                 term.name,

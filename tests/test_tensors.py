@@ -12,7 +12,6 @@ import torch
 from i2i_core import detached
 from i2i_core.plan.check import check_recipe
 from i2i_core.plan.draws import Draws
-from i2i_core.plan.fields import EVERY_FIELD
 from i2i_core.plan.flow import plan_iteration, planner_of
 from i2i_core.plan.planner import PlannedPhase, Planner, Request, RequestedTerm, Unresolved
 from i2i_core.plan.tensors import Node, define, method_tensors, reached
@@ -28,7 +27,7 @@ def plan_of(plugins) -> Callable[..., Phases]:
     def planned(*sets: str) -> Phases:
         text = plugins.recipes()["stargan_v2.yaml"].read_text()
         checked = check_recipe(parse_recipe(text, "stargan_v2.yaml", sets), plugins)
-        return {phase.name: phase for phase in plan_iteration(planner_of(checked, EVERY_FIELD), checked)}
+        return {phase.name: phase for phase in plan_iteration(planner_of(checked, checked.fields), checked)}
 
     return planned
 

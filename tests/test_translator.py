@@ -13,7 +13,8 @@ import i2i
 from i2i.fitting import fit
 from i2i.style_map import style_map
 from i2i.translator import Translator
-from i2i_core.data.batches import to_picture
+from i2i_core.data.formats.picture import Picture
+from i2i_core.data.sets import Layout
 from i2i_core.errors import DataError, UsageError
 from i2i_core.plan.draws import Draws
 
@@ -65,7 +66,7 @@ def test_a_translation_is_what_the_run_computes_with_its_averages(tiny_run, draw
     latent = run.tensors(["x_fake"], batch, phase="g_latent", draws=draws)["x_fake"]
     reference = run.tensors(["x_fake"], batch, phase="g_reference")["x_fake"]
     sources = model.sources(x_real)
-    styles = model.styles("high_contrast", seeds=[5], references=[to_picture(x_ref[0] / 127.5 - 1)])
+    styles = model.styles("high_contrast", seeds=[5], references=[Picture().decode(x_ref[0] / 127.5 - 1)])
     assert torch.allclose(sources.into(styles[0]), latent, atol=1e-4)
     assert torch.allclose(sources.into(styles[1]), reference, atol=1e-4)
 
@@ -132,7 +133,7 @@ def test_the_map_of_styles_spans_the_plane_in_which_they_differ_most(model):
 def test_a_wide_picture_is_kept_whole_cropped_or_stretched(how, box):
     wide = Image.new("RGB", (200, 100), "white")
     wide.paste("black", (0, 0, 50, 100))  # its left quarter
-    x, found = fit(wide, (32, 32), how)
+    x, found = fit(wide, Layout(Picture(), (32, 32)), how)
     assert (x.shape, found) == ((3, 32, 32), box)
     black = (x[0, 16] < 128).sum()
     assert black == {"keep": 8, "crop": 0, "stretch": 8}[how]

@@ -10,7 +10,7 @@ import torch
 import i2i
 from i2i.style_map import style_map
 from i2i.translator import Translator
-from i2i_core.data.batches import to_picture
+from i2i_core.data.formats.picture import Picture
 from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.registry.plugins import discover
 
@@ -23,11 +23,11 @@ from .models import SIZE, pixels, tensor, untrained
 def test_a_method_without_styles_translates_one_way(recipe, networks, drawings):
     model = untrained(recipe, "data.image_size=32")
     assert sorted(model.domains) == ["flat", "high_contrast"]
-    assert (model.targets, model.guides, model.networks.keys()) == (("high_contrast",), {"plain": {}}, networks)
+    assert (model.targets, [*model.uses], model.networks.keys()) == (("high_contrast",), ["plain"], networks)
     picture = drawings.picture(0, 3)
     x_fake = model.sources(tensor(picture)).into(model.styles(None, seeds=[0])[0])
     assert pixels(model(picture)).shape == (32, 32, 3)
-    assert (pixels(model(picture)) == pixels(to_picture(x_fake[0]))).all()
+    assert (pixels(model(picture)) == pixels(Picture().decode(x_fake[0]))).all()
     with pytest.raises(UsageError) as error:
         model(picture, reference=picture)
     assert str(error.value) == "the model cannot take styles from references; leave the reference out"
@@ -42,7 +42,7 @@ def test_a_model_that_has_only_references_has_no_psi(tiny_run, drawings):
     model = i2i.load(tiny_run, device="cpu")
     document = replace(
         model.model.document,
-        data={**model.model.document.data, "guides": {"reference": model.model.document.data["guides"]["reference"]}},
+        data={**model.model.document.data, "uses": {"reference": model.model.document.data["uses"]["reference"]}},
     )
     alone = Translator(replace(model.model, document=document), discover(), model.device)
     picture = drawings.picture(0, 3)
@@ -76,7 +76,7 @@ def test_styles_of_one_number_lie_on_a_line():
 
 def test_a_method_that_draws_without_a_style_code_draws_by_the_seed(drawings):
     model = untrained("pix2pix.yaml", "data.image_size=32", "networks.generator.levels=4")
-    assert model.guides == {"latent": {}}
+    assert [*model.uses] == ["latent"]
     picture = drawings.picture(0, 3)
     one, same, other = (pixels(model(picture, seed=seed)) for seed in (1, 1, 2))
     assert (one == same).all()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from i2i_core import detached, hookimpl
+from i2i_core.interfaces import Schedule
 from i2i_core.recipe.names import NetworkName
 
 
@@ -25,6 +26,7 @@ def i2i_components(registry):
     registry.hook("misspelt", "tiny:Misspelt")
     registry.hook("curious", "tiny:Curious")
     registry.hook("fine", "tiny:Fine")
+    registry.hook("timed", "tiny:Timed")
 
 
 # The method's page.
@@ -174,3 +176,10 @@ class Fine:
     @torch.no_grad()
     def after_step(self, losses, run, color="red"):
         pass
+
+
+class Timed:
+    """A hook with numbers that may change."""
+
+    def __init__(self, *, at: Schedule, late: Schedule | None = None):
+        self.at, self.late = at, late

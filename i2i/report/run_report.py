@@ -90,7 +90,7 @@ class RunReport:
 
     def schedule(self, written: Any) -> Schedule | None:
         """Build a schedule of the core; returns None for a plugin's, whose import may be slow."""
-        checker = Checker(Plugins(installed=False), Document(str(self.folder / "recipe.yaml"), {}))
+        checker = Checker(Plugins(installed=False), Document(str(self.folder / "recipe.yaml")))
         spec = checker.check("schedule", schedule(written), ())
         return build(spec, {}) if spec is not None and not checker.problems else None
 

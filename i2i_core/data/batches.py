@@ -53,6 +53,21 @@ def draw_crop(augment: Augment, rng: np.random.Generator, aspect: float = 1.0) -
     return (left, top, left + width, top + height), flip
 
 
+def draw_patch(augment: Augment, rng: np.random.Generator, extent: Size, size: Size, step: int = 1) -> tuple[Box, bool]:
+    """Draw the box of a random patch of `size` pixels of a picture, and a flag for a horizontal flip.
+
+    extent: height and width of the picture. step: the patch begins at a multiple of so many pixels.
+    """
+    y, x, do_flip = rng.random(3)
+    starts, ends = [], []
+    for share, side, wanted in zip((x, y), extent[::-1], size[::-1], strict=True):
+        places = max(side - wanted, 0) // step + 1
+        start = int(share * places) * step
+        starts.append(start / side)
+        ends.append(min(start + wanted, side) / side)
+    return (starts[0], starts[1], ends[0], ends[1]), bool(do_flip < augment.flip)
+
+
 class Samples:
     """A map-style data set of unlimited length for a DataLoader: sample number -> its fields in `wanted`.
 
@@ -90,6 +105,16 @@ class Samples:
             self._add(sample, number, stream, {role: record for role, record in records.items() if self.fields[role]})
         return sample
 
+    def _drawn(self, rng: np.random.Generator, size: Size, domain: int) -> tuple[Box, bool]:
+        """Draw the crop of a record whose picture has this height and width."""
+        augment = self.data.augment
+        if not augment.patch:
+            return draw_crop(augment, rng, size[1] / size[0])
+        # Patches of pairs of other sizes, such as 64 of 256 pixels, begin at whole pixels of both.
+        sides = [self.records.layout(y).size[0] for y in range(len(self.counts))]
+        own = self.records.layout(domain).size
+        return draw_patch(augment, rng, size, own, max(1, own[0] // min(sides)))
+
     def _add(self, sample: Sample, number: int, stream: int, records: Mapping[str, tuple[int, int]]) -> None:
         """Add the wanted fields of records, by role, that share a crop."""
         crop: tuple[Box, bool] | None = None
@@ -109,8 +134,8 @@ class Samples:
                 continue
             values = self.records.values(domain, index, fields, rng(1))
             if crop is None:
-                height, width = next(filter(None, (extent(values[field]) for field in fields)), (1, 1))
-                crop = draw_crop(self.data.augment, rng(), width / height)
+                size = next(filter(None, (extent(values[field]) for field in fields)), (1, 1))
+                crop = self._drawn(rng(), size, domain)
             for field in fields:
                 layout = self.records.layout(domain, field)
                 sample[in_role(field, role)] = layout.format.fit(values[field], layout.size, *crop)

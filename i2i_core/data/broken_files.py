@@ -65,4 +65,5 @@ def _key(path: Path, min_size: int) -> str:
 def _cache_file(paths: Sequence[Path], form: Format) -> Path:
     """Return the cache file for all files of a format below their common folder."""
     root = os.path.commonpath([path.resolve().parent for path in paths]) if paths else ""
-    return user_cache("pictures") / f"{hashlib.sha256(f'{root} {form}'.encode()).hexdigest()[:32]}.json"
+    digest = hashlib.sha256(os.fsencode(f"{root} {form}")).hexdigest()
+    return user_cache("pictures") / f"{digest[:32]}.json"

@@ -69,6 +69,8 @@ def cache_of(records: SampledRecords, recipe: Recipe, wanted: Collection[str]) -
         problem = (
             f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint to detect changed pictures"
         )
+    if recipe.data.augment.patch:
+        problem = "a cache resizes pictures, and augment.patch cuts parts of them without resizing"
     for y, name in enumerate(records.domains):
         height, width = records.layout(y).size
         if size[0] < height or size[1] < width:

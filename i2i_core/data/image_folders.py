@@ -14,7 +14,7 @@ from pydantic import PositiveInt
 from i2i_core.data.broken_files import find_broken
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pictures import files_below
+from i2i_core.data.pictures import SUFFIXES, files_below
 from i2i_core.data.tables import read_table
 from i2i_core.errors import DataError, did_you_mean
 from i2i_core.interfaces import Format, Size, Value
@@ -132,8 +132,10 @@ class ImageFolders:
         names = [[name for name, paths in records.items() for _ in paths] for records in found.values()]
         self.broken: dict[Path, str] = {}
         """The files that are not usable, with the reason."""
-        for paths, form in zip(self.files, self.formats.values(), strict=True):
-            self.broken |= find_broken(paths, form, min_size)
+        forms = list(self.formats.values())
+        for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
+            same = (files for files, other in zip(self.files, forms, strict=True) if other == form)
+            self.broken |= find_broken([path for files in same for path in files], form, min_size)
         self._field_files: dict[str, list[list[Path]]] = {}
         self._rows: dict[str, list[list[Mapping[str, float]]]] = {}
         for field, source in (fields or {}).items():
@@ -154,11 +156,12 @@ class ImageFolders:
         if isinstance(form, Numbers) and not form.names:
             form = replace(form, names=source.columns)
         rows, lacking = read_table(self.root / source.table, source.key, source.columns), list[str]()
+        rows = {_without_suffix(key): row for key, row in rows.items()} | rows
         found: list[list[Mapping[str, float]]] = []
-        for paths, folder in zip(self.files, self.places.values(), strict=True):
-            keyed = {path: _row(rows, path, folder) for path in paths}
-            lacking += [path.name for path, row in keyed.items() if row is None]
-            found.append([_checked(form, row, path) for path, row in keyed.items() if row is not None])
+        for paths, of in zip(self.files, names, strict=True):
+            keyed = [_row(rows, path, name) for path, name in zip(paths, of, strict=True)]
+            lacking += [path.name for path, row in zip(paths, keyed, strict=True) if row is None]
+            found.append([_checked(form, row, path) for path, row in zip(paths, keyed, strict=True) if row is not None])
         _refuse_missing(f"row of the table {source.table}", lacking)
         self._rows[field] = found
         self.fields = {**self.fields, field: form}
@@ -255,11 +258,15 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
-def _row(rows: Mapping[str, Mapping[str, float]], path: Path, folder: Path) -> Mapping[str, float] | None:
-    """Return the row whose key is the path of a file, with or without folders and suffix."""
-    relative = path.relative_to(folder)
-    keys = (relative.as_posix(), path.name, relative.with_suffix("").as_posix(), path.stem)
+def _row(rows: Mapping[str, Mapping[str, float]], path: Path, record: str) -> Mapping[str, float] | None:
+    """Return the row whose key is a file or a record, with or without folders and suffix."""
+    keys = (path.name, record, record.rpartition("/")[2], f"{record}{path.suffix}")
     return next((rows[key] for key in keys if key in rows), None)
+
+
+def _without_suffix(key: str) -> str:
+    stem, dot, suffix = key.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else key
 
 
 def _checked(form: Format, row: Mapping[str, float], path: Path) -> Mapping[str, float]:

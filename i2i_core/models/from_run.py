@@ -118,10 +118,7 @@ def of_recipe(
     uses = recipe_uses(planner, checked, show)
     if not uses:
         hint = did_you_mean(show or "x_fake", planner.names())
-        raise UsageError(
-            f"no phase of the recipe makes the tensor {show or 'x_fake'} of what is known after training"
-            + (f" ({hint})" if hint else "")
-        )
+        raise UsageError(f"no phase of the recipe makes the tensor {show or 'x_fake'}" + (f" ({hint})" if hint else ""))
     nodes = [node for use in uses.values() for node in planner.tensors([use.show], use.where).nodes]
     used = {node.name for node in nodes}
     files: dict[str, Path] = {}

@@ -84,9 +84,10 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
         field, role = role_of(name)
         if role == PAIR and in_role(field, REAL) in known:
             return "the data set has no true pairs"
-        if not role and in_role(name.rpartition("_")[0], REAL) in known:
-            return f"the roles of the field {name.rpartition('_')[0]} are {', '.join(ROLES)}"
-        return did_you_mean(name, known)
+        close, named = did_you_mean(name, known), name.partition("_")[0]
+        if not role and in_role(named, REAL) in known and not close.startswith("did"):
+            return f"the roles of the field {named} are {', '.join(ROLES)}"
+        return close
 
     problems = [
         Problem(f"nothing makes the tensor {name}", recipe.mark(*place), hint(name)) for place, name in unknown.items()

@@ -212,6 +212,9 @@ class Augment(Section):
     """Range of the crop's aspect ratio, width / height."""
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
+    patch: bool = False
+    """Instead of `crop`, cut a random part of exactly the size that the networks get out of each picture, without
+    resizing it. Smaller pictures are enlarged."""
 
 
 _Size = tuple[PositiveInt, PositiveInt]

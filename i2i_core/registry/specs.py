@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
@@ -73,7 +74,7 @@ class Checker:
     def __init__(self, plugins: Plugins, document: Document) -> None:
         self.plugins, self.registry, self.document = plugins, plugins.registry, document
         self.problems = list(document.problems)
-        steps = document.data.get("steps")
+        steps = document.data.get("steps") if isinstance(document.data, dict) else None
         self.steps = steps if isinstance(steps, int) else 0
         """The recipe's number of steps; 0 if it has none that is valid."""
 
@@ -174,10 +175,11 @@ class Checker:
 
         others: the types that the parameter accepts besides schedules. A schedule's first and last value have to fit.
         """
-        hint: Any = typing.Union[tuple(others or [float])]  # noqa: UP007
+        numbers = [a for a in others if a is not types.NoneType]
+        hint: Any = typing.Union[(*others, *([] if numbers else [float]))]
         if not is_schedule(value):
             number = self.read(hint, value, place)
-            constant = isinstance(number, int | float) and not others
+            constant = isinstance(number, int | float) and not numbers
             return self.check("schedule", {"use": "constant", "value": number}, place) if constant else number
         spec = self.schedule(value, place)
         if spec is not None:

@@ -124,6 +124,21 @@ def require_compiler(recipe: Recipe, device: torch.device) -> None:
         raise RecipeError([Problem(message, recipe.mark("compile"), hint)]) from None
 
 
+def require_bf16(recipe: Recipe, device: torch.device) -> None:
+    """Raise RecipeError if a recipe trains in bf16 on a CPU for which oneDNN has no such convolutions."""
+    if recipe.precision == "bf16" and device.type == "cpu" and not has_bf16():
+        message = "this CPU cannot train in bf16: PyTorch has no bf16 convolutions for it, which need AVX-512"
+        raise RecipeError([Problem(message, recipe.mark("precision"), "use fp32")])
+
+
+def has_bf16() -> bool:
+    """Return whether oneDNN has convolutions in bf16 for this CPU."""
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except AttributeError:  # PyTorch without oneDNN has kernels of its own
+        return True
+
+
 def checkpoint_blocks(network: nn.Module) -> None:
     """Apply activation checkpointing to a network's blocks: they store only their inputs for the backward pass.
 

@@ -22,7 +22,7 @@ from i2i_core.plan.resolved import Change, changes, components, dump
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
 from i2i_core.training import run_folder
-from i2i_core.training.compute import launched_alone, make_accelerator
+from i2i_core.training.compute import launched_alone, make_accelerator, require_bf16
 from i2i_core.training.failures import explained, how_to_resume
 from i2i_core.training.run import Run
 from i2i_core.training.stopping import stop_signals, watch_parent
@@ -143,6 +143,7 @@ class _Launch:
             self.checkpoint = checkpoints.newest(folder / "checkpoints", self.say)
             if self.checkpoint is None:
                 self.say(f"{folder} has no checkpoint yet; starting at step 0")
+        require_bf16(self.checked.recipe, self.accelerator.device)
         with _warnings_to(self.say):
             self.run = run = Run(self.checked, self.accelerator, folder)
             run.start(self.checkpoint)

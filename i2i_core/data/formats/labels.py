@@ -63,6 +63,7 @@ class Labels(_Nearest):
     ignore: Annotated[int, Field(ge=0)] | None = None
     palette: tuple[Colour, ...] | None = None
 
+    kind: ClassVar = Image.Image
     suffixes: ClassVar = (".png", ".bmp", ".tif", ".tiff")
 
     def __post_init__(self) -> None:
@@ -161,6 +162,7 @@ class Mask(_Nearest):
     In a file, a pixel counts as 1 from half of the greatest grey level on; a file of zeros and ones is taken as it is.
     """
 
+    kind: ClassVar = Image.Image
     suffixes: ClassVar = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
     limits: ClassVar = (0.0, 1.0)
 

@@ -30,6 +30,7 @@ class Numbers:
     names: tuple[str, ...] = ()
     range: tuple[float, float] = (0.0, 1.0)
 
+    kind: ClassVar = Mapping
     suffixes: ClassVar = (".json",)
     limits: ClassVar = (0.0, 1.0)
 

@@ -23,6 +23,7 @@ class Picture:
     Transparent parts become white, 16 bits are scaled to 8, and pictures are rotated as their EXIF data says.
     """
 
+    kind: ClassVar = Image.Image
     suffixes: ClassVar = SUFFIXES
     limits: ClassVar = (-1.0, 1.0)
     mode: ClassVar = "RGB"

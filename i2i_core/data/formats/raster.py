@@ -43,6 +43,7 @@ class Raster:
     depth: Literal["uint8", "uint16", "int16", "float32"] = "uint16"
     shown: tuple[int, int, int] | tuple[int] | None = None
 
+    kind: ClassVar = np.ndarray
     suffixes: ClassVar = (".tif", ".tiff", ".npy", ".png")
     limits: ClassVar = (-1.0, 1.0)
 

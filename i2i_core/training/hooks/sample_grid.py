@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from PIL import Image
 from pydantic import PositiveInt
@@ -72,21 +72,26 @@ class SampleGrid:
 
         The first row contains the sources. Every other row contains the reference of a style, if any, and translations.
         """
-        data, sources = (
-            run.validation,
-            [self._place(run, _cycled(self.origins, i), i // len(self.origins)) for i in range(self.sources)],
-        )
-        fields = {*self.shown.fields, "x_real", "x_ref"}
+        has_references = read_references(self.shown.fields)
         rows: list[list[Image.Image | None]] = []
+        for domain, reference, pictures in self.tensors(run):
+            form = run.validation.format(domain)
+            first = [None if reference is None else _shown(form, reference)] if has_references else []
+            rows.append([*first, *(_shown(form, x) for x in pictures)])
+        return rows
+
+    def tensors(self, run: RunContext) -> Iterator[tuple[int, Tensor | None, Tensor]]:
+        """Compute the rows: the domain of each, its reference, if any, and its pictures (N, ...), encoded."""
+        data, count = run.validation, len(self.origins)
+        sources = [self._place(run, _cycled(self.origins, i), i // count) for i in range(self.sources)]
+        fields = {*self.shown.fields, "x_real", "x_ref"}
         for row in range(self.rows):
             y = _cycled(self.targets, row)
             reference = self._place(run, y, row // len(self.targets), offset=0.5)
             batch = batch_of(data, fields, sources, [reference] * self.sources)
-            made = self.shown(batch, draw=row, shared=True)
-            if not rows:
-                rows.append([None, *_shown(data.format(self.origins[0]), batch["x_real"])])
-            rows.append([*_shown(data.format(y), batch["x_ref"][:1]), *_shown(data.format(y), made)])
-        return rows if read_references(self.shown.fields) else [row[1:] for row in rows]
+            if row == 0:
+                yield self.origins[0], None, batch["x_real"]
+            yield y, batch["x_ref"][0], self.shown(batch, draw=row, shared=True)
 
     @staticmethod
     def _place(run: RunContext, domain: int, number: int, offset: float = 0.0) -> tuple[int, int]:
@@ -98,5 +103,5 @@ def _cycled(domains: Sequence[int], number: int) -> int:
     return domains[number % len(domains)]
 
 
-def _shown(form: Format, pictures: Tensor) -> list[Image.Image | None]:
-    return [form.show(form.decode(x)) for x in pictures]
+def _shown(form: Format, x: Tensor) -> Image.Image:
+    return form.show(form.decode(x))

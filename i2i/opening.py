@@ -1,0 +1,39 @@
+"""What callers give as a picture: a path, or a value that is already in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from i2i_core.data.pictures import why_broken
+from i2i_core.data.sets import extent
+from i2i_core.errors import DataError, I2IError, UsageError
+from i2i_core.interfaces import Format, Value
+
+Picture = Value | str | Path
+"""A path, or a value as the format of the model's pictures reads it: for RGB a PIL picture of any mode."""
+KINDS: Mapping[type, str] = {Image.Image: "a PIL image", np.ndarray: "a NumPy array", Mapping: "a mapping"}
+
+
+def opened(given: Picture, form: Format) -> Value:
+    """Read a path, or check a value, by its format. Raises DataError, and UsageError for other types."""
+    if isinstance(given, str | Path):
+        try:
+            return form.read(Path(given))
+        except I2IError:
+            raise
+        except Exception as error:  # a decoder may raise anything on a damaged file
+            raise DataError(f"{given} cannot be used as a picture: {why_broken(error)}") from error
+    if not isinstance(given, form.kind):
+        wish = f"must be a path or {KINDS.get(form.kind, form.kind.__name__)}, not {type(given).__name__}"
+        hint = "; convert an array with PIL.Image.fromarray" if form.kind is Image.Image else ""
+        raise UsageError(f"a picture {wish}{hint}")
+    if 0 in (extent(given) or (1,)):
+        raise DataError("the picture cannot be used: it has no pixels")
+    try:
+        return form.converted(ImageOps.exif_transpose(given) if isinstance(given, Image.Image) else given)
+    except Exception as error:  # decoding may raise anything
+        raise DataError(f"the picture cannot be used: {why_broken(error)}") from error

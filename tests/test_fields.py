@@ -1,0 +1,324 @@
+"""Domains of several formats and sizes, records with further fields, and what is loaded and cropped together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from i2i_core.data.batches import Samples, loader, to_device
+from i2i_core.data.cache import cached
+from i2i_core.data.formats.labels import Labels
+from i2i_core.data.image_folders import DomainFolder, Folder, ImageFolders, Table
+from i2i_core.data.sets import SampledRecords, directions, layouts
+from i2i_core.errors import DataError
+from i2i_core.recipe.sections import Augment, Data
+
+SIZE = (12, 16)
+TARGETS = {"labels": ["photos"]}
+
+
+def draw(root: Path, count: int = 5) -> Path:
+    """Write label maps, their photos (red = 20 · id), instance ids (id + 1000 · column) and a table."""
+    rng = np.random.default_rng(0)
+    for folder in ("gt", "photos", "instances"):
+        (root / folder).mkdir(parents=True)
+    rows = ["image_id,Smiling,Age"]
+    for n in range(count):
+        ids = np.repeat(np.repeat(rng.integers(5, size=(3, 4)), 8, 0), 8, 1).astype(np.uint8)
+        photo = np.stack([20 * ids, 0 * ids, 0 * ids], axis=2).astype(np.uint8)
+        Image.fromarray(ids).save(root / "gt" / f"{n}_ids.png")
+        Image.fromarray(photo).save(root / "photos" / f"{n}.png")
+        instances = (ids.astype(np.int32) + 1000 * (np.arange(32) // 8)).astype(np.uint16)
+        Image.fromarray(instances).save(root / "instances" / f"{n}.png")
+        rows.append(f"{n}.png,{n % 2},{n / 10}")
+    (root / "about.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return draw(tmp_path / "root")
+
+
+def folders(root: Path, **keys: Any) -> ImageFolders:
+    domains: dict[str, DomainFolder | str] = {
+        "labels": DomainFolder(folder=Path("gt"), files="*_ids.png", format=Labels(classes=5)),
+        "photos": "photos",
+    }
+    fields: dict[str, Folder | Table] = {
+        "instances": Folder(format=Labels(one_hot=False)),
+        "about": Table(table=Path("about.csv"), key="image_id", columns=("Smiling", "Age")),
+    }
+    return ImageFolders(root=root, **{"domains": domains, "fields": fields, "paired": True, **keys})
+
+
+def batch(dataset: Any, wanted: tuple[str, ...], size: tuple[int, int] = SIZE, **keys: Any) -> dict[str, torch.Tensor]:
+    """Return a batch of 32 samples as the networks get it."""
+    data = Data(use="", image_size=size, batch_size=32, targets=keys.pop("targets", TARGETS), augment=Augment(**keys))
+    records = SampledRecords(dataset, size)
+    forms = layouts(records, directions(data.targets, records.domains))
+    samples = Samples(records, wanted, data, 0)
+    (found,) = loader(samples, start=0, steps=1, batch_size=32, rank=0, world=1, workers=0)
+    return to_device(found, forms, torch.device("cpu"), torch.float32)
+
+
+CROPS = {"crop": 1.0, "scale": (0.2, 0.5), "flip": 0.5}
+
+
+def test_a_crop_and_a_mirroring_hold_for_all_fields_of_a_record(root: Path) -> None:
+    wanted = ("x_real", "x_pair", "instances_real", "instances_pair", "about_real")
+    found = batch(folders(root), wanted, (24, 32), **CROPS)
+    ids = found["x_real"].argmax(1)
+    assert found["x_real"].shape == (32, 5, 24, 32) and found["x_real"].sum(1).eq(1).all()
+    red = found["x_pair"][:, 0].add(1).mul(127.5)
+    inner = red.sub(20 * ids).abs() < 1  # pictures are resized bilinearly: at the borders of labels colours mix
+    assert inner.float().mean() > 0.7
+    assert (found["instances_real"][:, 0] % 1000).equal(ids), "fields of a source are cropped as it is"
+    assert found["instances_real"].equal(found["instances_pair"])
+    assert found["instances_real"].dtype is torch.int64
+    assert found["about_real"].shape == (32, 2)
+    assert len({tuple(row.flatten().tolist()) for row in ids}) > 20
+
+
+def test_fields_of_references_are_those_of_their_records(root: Path) -> None:
+    found = batch(folders(root), ("x_ref", "instances_ref", "about_ref", "x_ref2", "about_ref2"), (24, 32), crop=0)
+    assert found["x_ref"].shape == (32, 3, 24, 32)
+    red = found["x_ref"][:, 0, 4, 4].add(1).mul(127.5)
+    torch.testing.assert_close(red, 20.0 * (found["instances_ref"][:, 0, 4, 4] % 1000), atol=1, rtol=0)
+    assert not found["about_ref"].equal(found["about_ref2"])
+
+
+class Watched(ImageFolders):
+    def record(self, domain: int, index: int, wanted: Any, rng: Any) -> dict[str, Any]:
+        asked.append((domain, tuple(sorted(wanted))))
+        return super().record(domain, index, wanted, rng)
+
+
+asked: list[tuple[int, tuple[str, ...]]] = []
+
+
+def test_what_nothing_reads_is_not_loaded(root: Path) -> None:
+    asked.clear()
+    whole = folders(root)
+    watched = Watched.__new__(Watched)
+    watched.__dict__.update(vars(whole))
+    found = batch(watched, ("instances_real", "y_trg"))
+    assert found.keys() == {"instances_real", "y_trg"}
+    assert {*asked} == {(0, ("instances",))}
+    assert found["instances_real"].equal(batch(whole, ("instances_real", "x_real", "x_ref"))["instances_real"])
+
+
+def test_cached_fields_are_those_of_the_files(root: Path) -> None:
+    dataset = folders(root)
+    records, data = SampledRecords(dataset, SIZE), Data(use="", image_size=SIZE, batch_size=8, targets=TARGETS)
+    wanted = ("x_real", "x_pair", "instances_real", "about_real")
+    forms = layouts(records, directions(data.targets, records.domains))
+    with pytest.warns(UserWarning, match="decoding"):
+        cache = cached(records, SIZE, ("x", "instances", "about"))
+    found = []
+    for of in (None, cache):
+        plain = data.model_copy(update={"augment": Augment(crop=0)})
+        samples = Samples(records, wanted, plain, 0, of)
+        (one,) = loader(samples, start=0, steps=1, batch_size=8, rank=0, world=1, workers=0)
+        found.append(to_device(one, forms, torch.device("cpu"), torch.float32))
+    for name in wanted:
+        assert found[0][name].equal(found[1][name]), name
+
+
+def test_domains_have_sizes_of_their_own(root: Path) -> None:
+    domains: dict[str, DomainFolder | str] = {
+        "small": DomainFolder(folder=Path("photos"), size=(6, 8)),
+        "large": DomainFolder(folder=Path("photos"), size=(24, 32)),
+    }
+    dataset = ImageFolders(root=root, domains=domains, paired=True)
+    found = batch(dataset, ("x_real", "x_pair"), targets={"small": ["large"]}, **CROPS)
+    assert (found["x_real"].shape[2:], found["x_pair"].shape[2:]) == ((6, 8), (24, 32))
+    shrunk = torch.nn.functional.interpolate(found["x_pair"], (6, 8), mode="area")
+    assert (shrunk - found["x_real"]).abs().mean() < 0.02, "both show the same part"
+
+
+@pytest.mark.parametrize("direction", [("small", "large"), ("large", "small")])
+def test_patches_are_cut_without_resizing_at_the_same_place_of_a_pair(
+    tmp_path: Path, direction: tuple[str, str]
+) -> None:
+    rng = np.random.default_rng(0)
+    for n in range(3):
+        large = rng.integers(256, size=(64, 80, 3), dtype=np.uint8)
+        for name, picture in (("HR", large), ("LR", large[::4, ::4])):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(picture).save(tmp_path / name / f"{n}{'x4' if name == 'LR' else ''}.png")
+    domains: dict[str, DomainFolder | str] = {
+        "small": DomainFolder(folder=Path("LR"), files="*x4.png", size=(8, 8)),
+        "large": DomainFolder(folder=Path("HR"), size=(32, 32)),
+    }
+    dataset = ImageFolders(root=tmp_path, domains=domains, paired=True)
+    source, target = direction
+    found = batch(dataset, ("x_real", "x_pair"), targets={source: [target]}, patch=True)
+    sides = {source: found["x_real"], target: found["x_pair"]}
+    mirrored = sides["large"].flip(3)[:, :, ::4, ::4].flip(3)
+    plain = sides["large"][:, :, ::4, ::4]
+    exact = [bool(s.equal(p) or s.equal(m)) for s, p, m in zip(sides["small"], plain, mirrored, strict=True)]
+    assert all(exact)
+    assert len({x.numpy().tobytes() for x in sides["small"]}) > 20
+
+
+# In a recipe
+
+RECIPE = """
+i2i: 1
+steps: 2
+method: classics/pix2pix
+data:
+  use: image_folders
+  root: root
+  paired: true
+  domains:
+    labels: {folder: gt, files: "*_ids.png", format: {use: labels, classes: 5}}
+    photos: {folder: photos}
+  fields:
+    instances: {format: {use: labels, one_hot: false}}
+    about: {table: about.csv, key: image_id, columns: [Smiling, Age]}
+  targets: {labels: photos}
+  image_size: [16, 24]
+  batch_size: 2
+networks:
+  generator: {use: classics/unet, levels: 3, width: 4, norm: instance}
+  discriminator: {use: classics/patchgan, in_channels: 8, width: 4, levels: 1}
+losses:
+  d: {adversarial: {use: gan/bce, player: discriminator}}
+  g: {adversarial: {use: gan/bce, player: generator}, l1: {use: l1, input: x_fake, target: x_pair}}
+phases:
+  d: {train: discriminator, losses: d}
+  g: {train: generator, losses: g}
+"""
+
+
+@pytest.fixture
+def recipe(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root.parent)
+    Path("labels.yaml").write_text(RECIPE.lstrip())
+
+
+@pytest.mark.usefixtures("recipe")
+def test_label_maps_become_photos_from_the_recipe_to_the_translation(i2i: Callable[..., Any], root: Path) -> None:
+    for command in (
+        ("validate", "labels.yaml"),
+        ("data", "check", "--recipe", "labels.yaml"),
+        ("train", "--recipe", "labels.yaml", "--run-dir", "run", "--set", "hooks.samples=sample_grid"),
+        ("export", "run", "--to", "model"),
+        ("translate", "model", "root/gt", "--out", "out", "--original-size"),
+        ("train", "--recipe", "run/recipe.yaml", "--run-dir", "again"),
+    ):
+        answer = i2i(*command)
+        assert answer.code == 0, answer.err
+    with Image.open("out/0_ids-photos-0.png") as made:
+        assert (made.mode, made.size) == ("RGB", (32, 24))
+    answer = i2i("translate", "model", "root/photos")
+    assert answer.code == 3
+    assert answer.err.splitlines()[0] == (
+        "root/photos/0.png cannot be used as a picture: it is a picture of mode RGB, and class ids are grey or "
+        "indexed; name the colours of the classes as palette"
+    )
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("direction", ["photos: labels", "photos: bands"])
+def test_results_are_files_of_the_targets_format(i2i: Callable[..., Any], root: Path, direction: str) -> None:
+    (root / "bands").mkdir()
+    for path in (root / "photos").iterdir():
+        with Image.open(path) as picture:
+            numbers = np.asarray(picture).astype(np.uint16) * 30
+        np.save(root / "bands" / f"{path.stem}.npy", numbers[..., [0, 1, 2, 0]])
+    domains = (
+        "data.domains={photos: photos, labels: {folder: gt, files: '*_ids.png', format: {use: labels, classes: 5}}}"
+    )
+    if "bands" in direction:
+        domains = "data.domains={photos: photos, bands: {format: {use: raster, channels: 4, range: [0, 10000]}}}"
+    sets = ("--set", domains, "--set", f"data.targets={{{direction}}}", "--set", "networks.discriminator.in_channels=")
+    channels = "7" if "bands" in direction else "8"
+    answer = i2i("train", "--recipe", "labels.yaml", "--run-dir", "run", *sets[:-1], sets[-1] + channels)
+    assert answer.code == 0, answer.err
+    answer = i2i("translate", "run", "root/photos/0.png", "--out", "out")
+    assert answer.code == 0, answer.err
+    if "bands" in direction:
+        import tifffile
+
+        made = tifffile.imread("out/0-bands-0.tif")
+        assert (made.shape[2], made.dtype) == (4, np.uint16)
+        answer = i2i("translate", "run", "root/photos/0.png", "--out", "made.npy")
+        assert np.load("made.npy").dtype == np.uint16
+    else:
+        with Image.open("out/0-labels-0.png") as picture:
+            assert picture.mode == "P" and {*np.unique(np.asarray(picture))} <= {*range(5)}
+
+
+SAID = {
+    "data.domains.labels.format.classes=3": "5 broken pictures in root: gt/0_ids.png (",
+    "data.domains.labels.format.clases=5": "format labels has no key clases (did you mean classes?)",
+    "data.domains.labels.fromat=labels": "data.domains.labels has no key fromat (did you mean format?)",
+    "data.domains.labels.format=label": "there is no format called label (did you mean labels?)",
+    "data.domains.labels.files=ids.png": "data.domains.labels: files is ids.png; it should be the name of a file with",
+    "data.domains.labels.folder=gtt": "there is no folder root/gtt for the domain labels",
+    "data.fields.instances.folder=inst": "there is no folder root/inst for the field instances",
+    "data.fields.about.columns=[Smiling, Aeg]": "the table root/about.csv has no column Aeg (did you mean Age?)",
+    "data.fields.about.key=imag_id": "the table root/about.csv has no column imag_id (did you mean image_id?)",
+    "data.fields.about.table=abut.csv": "the table root/abut.csv cannot be read: ",
+    "data.fields.about.format={use: numbers, range: [1, 2]}": "0_ids.png: Smiling is 0, which is not in the range 1",
+    "data.domains.labels.files='*.png'": "10 records have no partner: 0 (not in labels), 1 (not in labels), ",
+    "losses.g.l1.target=instance_pair": "nothing makes the tensor instance_pair (did you mean instances_pair?)",
+    "losses.g.l1.target=about_of_background": "nothing makes the tensor about_of_background (the ",
+    "data.fields={x: {folder: instances}}": "a field cannot be called x, the name of the pictures; rename it",
+}
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("change", SAID)
+def test_a_mistake_is_a_sentence_with_its_place(i2i: Callable[..., Any], change: str) -> None:
+    answer = i2i("validate", "labels.yaml", "--set", change)
+    assert answer.code in (2, 3)
+    assert SAID[change] in answer.err
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("recipe")
+def test_two_sources_of_different_kinds_are_refused(i2i: Callable[..., Any]) -> None:
+    answer = i2i("validate", "labels.yaml", "--set", "data.targets={labels: photos, photos: labels}")
+    assert answer.code == 2
+    assert "the domains labels and photos are both sources, but their pictures differ" in answer.err
+
+
+@pytest.mark.usefixtures("recipe")
+@pytest.mark.parametrize("lost", ["root/photos/2.png", "root/instances/2.png"])
+def test_a_record_that_lacks_something_is_named(lost: str) -> None:
+    Path(lost).unlink()
+    with pytest.raises((ValueError, DataError), match=r"2 \(not in photos\)|have no field instances: 2, 2"):
+        folders(Path("root"))
+
+
+@pytest.mark.usefixtures("recipe")
+def test_a_broken_file_leaves_its_record_out_everywhere(root: Path) -> None:
+    (root / "instances" / "1.png").write_bytes(b"")
+    (root / "gt" / "3_ids.png").write_bytes(b"")
+    with pytest.warns(UserWarning, match="skipped 2 broken pictures"):
+        dataset = folders(root, broken="skip")
+    assert [dataset.count(y) for y in range(2)] == [3, 3]
+    rows = [dataset.record(1, n, ("about",), np.random.default_rng(0))["about"]["Age"] for n in range(3)]
+    assert rows == [0.0, 0.2, 0.4]
+
+
+def test_tables_are_read_as_celeba_has_them(tmp_path: Path) -> None:
+    draw(tmp_path / "root", 3)
+    (tmp_path / "root" / "list.txt").write_text("3\nSmiling Male\n0.png -1  1\n1.png  1 -1\n2.png  1  1\n")
+    from i2i_core.data.formats.numbers import Numbers
+
+    given = Table(table=Path("list.txt"), key="image_id", columns=("Male",), format=Numbers(range=(-1, 1)))
+    dataset = ImageFolders(root=tmp_path / "root", domains=["photos"], fields={"given": given})
+    assert dataset.record(0, 1, ("given",), np.random.default_rng(0))["given"] == {"Male": -1.0}
+    assert dataset.fields["given"].suffixes == (".json",)
