@@ -42,7 +42,7 @@ def draw_face(attributes: Mapping[str, bool], rng: np.random.Generator) -> Image
         face.box(-4, 11, 4, 12.6, LIPS)
     if attributes["Eyeglasses"]:
         for side in (-1, 1):
-            face.ring(side * 6.5, -1, 5.8, 2)
+            face.ring(side * 6.5, -1, 6.2, 3)
         face.box(-1.5, -2, 1.5, 0, RIMS)
     if attributes["Wearing_Hat"]:
         face.dome(-13, face.width + 3, 15)

@@ -15,9 +15,9 @@ from i2i_core.interfaces import RunContext
 from .drawing import ATTRIBUTES, BLOND, BROWN, HAT, LIPS, RIMS
 from .faces import GIVEN
 
-NEAR = 70.0
+NEAR = 80.0
 """Greatest distance of a pixel from a colour that counts, with channels from 0 to 255."""
-LEAST = {"Eyeglasses": (RIMS, 0.008), "Smiling": (LIPS, 0.009), "Wearing_Hat": (HAT, 0.06)}
+LEAST = {"Eyeglasses": (RIMS, 0.013), "Smiling": (LIPS, 0.0095), "Wearing_Hat": (HAT, 0.06)}
 """Colours of attributes, and the shares of a picture's pixels from which on they are there."""
 
 
@@ -72,7 +72,7 @@ class EditedFaces:
 def measured(x: Tensor) -> Tensor:
     """Find the attributes of drawn faces (N, 3, H, W) in [-1, 1] by colour; return (N, K), true or false.
 
-    Pictures should have at least 48 pixels: the rims of glasses are thin.
+    Pictures should have at least 32 pixels: the rims of glasses are thin.
     """
     colours = torch.tensor([BLOND, BROWN, RIMS, LIPS, HAT], dtype=x.dtype, device=x.device)
     levels = (x.clamp(-1, 1) + 1) * 127.5

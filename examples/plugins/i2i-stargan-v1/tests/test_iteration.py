@@ -19,6 +19,7 @@ SMALL = (
     "data.batch_size=2",
     "networks.generator={use: stargan_v1/generator, attributes: 4, width: 4, blocks: 1}",
     "networks.discriminator={use: stargan_v1/discriminator, attributes: 4, width: 4, levels: 3}",
+    "losses.generator.reconstruction.weight=10",
     "phases.generator.every=2",
     "optimizers.default.lr=2e-4",
     "optimizers.discriminator.lr=2e-4",

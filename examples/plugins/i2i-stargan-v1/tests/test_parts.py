@@ -44,7 +44,7 @@ def test_a_face_is_a_function_of_its_index_and_its_split() -> None:
     assert {number for face in faces for number in face["given"].values()} == {-1.0, 1.0}
 
 
-@pytest.mark.parametrize("size", [48, 64])
+@pytest.mark.parametrize("size", [32, 48, 64])
 def test_the_measurement_by_colour_is_true_of_all_drawn_faces(size: int) -> None:
     faces, form = Faces(split="val", size=150), Picture()
     records = [faces.record(0, n, ("x", "given"), RNG) for n in range(150)]
