@@ -83,3 +83,15 @@ def test_the_page_names_every_file_of_the_core_and_no_other():
         r"`((?:training|disk|registry)/[\w/]+\.py|interfaces\.py)`", page[page.index("## Four tasks") :]
     ):
         assert task in files or "my_" in task, task
+
+
+def test_only_data_and_formats_know_how_pictures_are_stored() -> None:
+    """Elsewhere, channels, values, sizes and names of fields come from formats and layouts."""
+    stored = re.compile(r'127\.5|uint8|[bB]ilinear|BILINEAR|startswith\("x_|, 3, \*')
+    core = ROOT / "i2i_core"
+    known = {
+        str(path.relative_to(core))
+        for path in core.rglob("*.py")
+        if stored.search(path.read_text(encoding="utf-8")) and path.relative_to(core).parts[0] != "data"
+    }
+    assert known == set()

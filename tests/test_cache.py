@@ -22,7 +22,7 @@ from i2i_core.data.cache import Cache
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.sets import Layout, SampledRecords
-from i2i_core.errors import DataError, DiskError
+from i2i_core.errors import DataError, DiskError, RecipeError
 from i2i_core.recipe.sections import Augment, Data
 
 from .runs import NO_GRIDS, SGD, assert_same_bits, largest_difference, run_forked, train
@@ -342,7 +342,6 @@ def test_an_error_while_decoding_is_told_and_leaves_nothing(folder: Path) -> Non
             "[16, 7]",
             "data.cache: pictures of 16 x 7 pixels would be enlarged to the image_size of 8 x 8; write 8 or more",
         ),
-        ("30_000", "data.cache: a picture of 30000 x 30000 pixels would take more than 2 GB; write a smaller size"),
         ("big", "data.cache should be a list, not 'big'"),
     ],
 )
@@ -355,5 +354,26 @@ def test_a_data_set_that_cannot_tell_when_it_has_changed_is_refused(i2i: Any, to
     assert answer.code == 2
     assert answer.err.splitlines()[-1] == (
         "--set data.cache=16: pictures of toy/noise cannot be cached: it has no method fingerprint to detect "
-        "changed pictures (leave cache out)"
+        "changed pictures (write another size, or leave cache out)"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (("data.cache=30_000",), "a picture of 30000 x 30000 pixels would take more than 2 GB"),
+        (
+            ("data.cache=32", "data.augment.patch=true"),
+            "a cache resizes pictures, and augment.patch cuts parts of them without resizing",
+        ),
+        (
+            ("data.cache=32", "data.domains={0: {size: 48}, 1: {size: 48}}"),
+            "pictures of 32 x 32 pixels would be enlarged to the 48 x 48 of domain 1",
+        ),
+    ],
+)
+def test_a_cache_that_cannot_be_is_refused(photos: ImageFolders, tmp_path: Path, changes: Any, said: str) -> None:
+    data = f"data={{use: image_folders, root: {photos.root}, image_size: 32, batch_size: 2}}"
+    with pytest.raises(RecipeError) as refused:
+        train(tmp_path / "run", data, *changes, *NO_GRIDS)
+    assert str(refused.value).endswith(f"{said} (write another size, or leave cache out)")

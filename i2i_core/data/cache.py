@@ -29,6 +29,8 @@ from i2i_core.interfaces import Cacheable, Format, Size
 from i2i_core.plan.fields import DOMAINS, PICTURE, role_of
 from i2i_core.recipe.sections import Recipe
 
+MOST_BYTES = 2_000_000_000
+"""Greatest size of a cached picture in bytes; NumPy has no larger records."""
 UNUSED = 30
 """Days without use after which a cache file is deleted; checked when a new one is written."""
 
@@ -77,8 +79,10 @@ def cache_of(records: SampledRecords, recipe: Recipe, wanted: Collection[str]) -
             problem = (
                 f"pictures of {size[0]} x {size[1]} pixels would be enlarged to the {height} x {width} of domain {name}"
             )
+        if _bytes(records.format(y), size) > MOST_BYTES:
+            problem = f"a picture of {size[0]} x {size[1]} pixels would take more than 2 GB"
     if problem:
-        raise RecipeError([Problem(problem, recipe.mark("data", "cache"), "leave cache out")])
+        raise RecipeError([Problem(problem, recipe.mark("data", "cache"), "write another size, or leave cache out")])
     return cached(records, size, {role_of(name)[0] for name in wanted if name not in DOMAINS})
 
 
@@ -112,6 +116,11 @@ def _file(records: SampledRecords, domain: int, field: str, size: Size) -> Cache
     with suppress(OSError):  # the file of another user
         os.utime(path)
     return CachedField(path, record)
+
+
+def _bytes(form: Format, size: Size) -> int:
+    """Return the size of a picture in bytes, without making one of this size."""
+    return form.example((1, 1), np.random.default_rng(0)).nbytes * size[0] * size[1]
 
 
 def _record(form: Format, size: Size) -> np.dtype[Any]:

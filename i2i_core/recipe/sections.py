@@ -261,10 +261,6 @@ class Data(Use):
                 f"pictures of {cache[0]} x {cache[1]} pixels would be enlarged to the image_size of "
                 f"{height} x {width}; write {max(height, width)} or more"
             )
-        if cache and 3 * cache[0] * cache[1] > 2_000_000_000:  # NumPy has no larger records
-            raise ValueError(
-                f"a picture of {cache[0]} x {cache[1]} pixels would take more than 2 GB; write a smaller size"
-            )
         return cache
 
 
