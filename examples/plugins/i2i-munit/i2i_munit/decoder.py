@@ -35,12 +35,9 @@ class Decoder(nn.Module):
     ) -> None:
         super().__init__()
         self.style_dim, self.shape = style_dim, (2 * blocks, 2, 4 * width)
+        last = nn.Linear(mlp_width, 2 * blocks * 2 * 4 * width)
         self.mlp = nn.Sequential(
-            nn.Linear(style_dim, mlp_width),
-            nn.ReLU(),
-            nn.Linear(mlp_width, mlp_width),
-            nn.ReLU(),
-            nn.Linear(mlp_width, 2 * blocks * 2 * 4 * width),
+            nn.Linear(style_dim, mlp_width), nn.ReLU(), nn.Linear(mlp_width, mlp_width), nn.ReLU(), last
         )
         self.blocks = nn.ModuleList(AdaINBlock(4 * width) for _ in range(blocks))
         self.up = nn.Sequential(
@@ -48,7 +45,7 @@ class Decoder(nn.Module):
         )
         self.apply(init_kaiming)
         with torch.no_grad():  # at first γ varies around 1 and β around 0
-            self.mlp[-1].bias.view(self.shape)[:, 0] = 1
+            last.bias.view(self.shape)[:, 0] = 1
 
     def forward(self, c: Tensor, s: Tensor) -> Tensor:
         """Return G(c, s), (N, `channels`, 4 h, 4 w)."""
