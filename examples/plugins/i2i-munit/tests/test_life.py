@@ -1,4 +1,4 @@
-"""The life of a model with both directions: folders, training, four uses of a model, files of ONNX; and the long life."""
+"""The life of a model with both directions: folders, training, its four uses, files of ONNX; and the long life."""
 
 from __future__ import annotations
 
