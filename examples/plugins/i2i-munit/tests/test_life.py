@@ -25,7 +25,8 @@ SMALL: dict[str, object] = {
     **{f"networks.{kind}_{d}.width": 4 for kind in ("Ec", "Es", "G", "D") for d in "ab"},
     **{f"networks.{kind}_{d}.blocks": 1 for kind in ("Ec", "G") for d in "ab"},
     "data.image_size": SIDE,
-    "hooks.true_pairs": None,
+    "hooks.a_to_b": None,
+    "hooks.b_to_a": None,
     "hooks.samples.sources": 2,
 }
 WAYS = {
