@@ -74,10 +74,11 @@ def styles(
     check_suffix(out)
     if not overwrite:
         refuse_existing([out])
-    paths, source = read_sources(model, [picture], fit_by)
+    names = domains or model.targets
+    use = model.use_of("latent", domain=names[0])
+    paths, source = read_sources(model, [picture], fit_by, use.name if use else None)
     if len(paths) > 1:
         raise UsageError(f"{picture} contains {len(paths)} pictures, but a map shows one; name a file")
-    names = domains or model.targets
     maps: list[Cell] = []
     with progress(len(names) * cells**2, "drawing") as advance:
         for name in names:

@@ -143,8 +143,9 @@ def choose_styles(
     from i2i_core.data.pictures import find_pictures
     from i2i_core.errors import UsageError
 
-    served = model.use(use) if use is not None else model.use_of("reference") if references else None
-    served = served or model.use_of("latent", "plain") or model.main_use
+    wanted = domains[0] if domains else None
+    served = model.use(use) if use is not None else model.use_of("reference", domain=wanted) if references else None
+    served = served or model.use_of("latent", "plain", domain=wanted) or model.main_use
     if references and not domains and len(served.targets) > 1:
         raise UsageError(f"name the domain of the references with --domain: {', '.join(served.targets)}")
     if served.style == "plain" and (seed is not None or count is not None):

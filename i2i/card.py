@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from i2i.served_uses import use_targets
 from i2i_core import DISTRIBUTION
 from i2i_core.models.folder import Config, Model
 from i2i_core.recipe.document import json_in_yaml
@@ -16,12 +17,13 @@ from i2i_core.recipe.document import json_in_yaml
 def card(model: Model, pictures: Iterable[str] = ()) -> str:
     """Write the README.md of a model. pictures: names of its files that show translations."""
     config = model.config
+    targets = list(dict.fromkeys(target for use in config.uses.values() for target in use_targets(config, use)))
     core = "==".join((DISTRIBUTION, *(version for name, version in config.versions.items() if name == DISTRIBUTION)))
     install = shlex.join([core, *(origin for origin in config.plugins.values() if "==" in origin)])
     shown = "".join(f"\n![Translations]({picture})\n" for picture in pictures)
     facts = {
         "domains": ", ".join(config.domains),
-        "translates into": ", ".join(config.targets),
+        "translates into": ", ".join(targets),
         "pictures": _layout(config, "x_real"),
         "results": _layout(config, "x_ref"),
         "uses": ", ".join(config.uses),
@@ -38,7 +40,7 @@ tags: {json_in_yaml(["i2i", "image-to-image", "gan", config.method.use.partition
 
 # {_text(model.name)}
 
-Translates pictures into {_text(_either(config.targets))}.
+Translates pictures into {_text(_either(targets))}.
 {shown}
 ## Use
 

@@ -103,11 +103,11 @@ def _served(model: Model, name: str, use: ModelUse, planner: Planner, layouts: M
         codes,
         inputs,
         reference_fields(planned, use.source),
-        tuple(_targets(model.config, use)),
+        tuple(use_targets(model.config, use)),
         layouts,
     )
 
 
-def _targets(config: Config, use: ModelUse) -> list[str]:
+def use_targets(config: Config, use: ModelUse) -> list[str]:
     """Return the target domains: a use of which the source is a reference translates back."""
     return config.targets if use.source.endswith("_real") else config.sources

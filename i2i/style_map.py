@@ -8,6 +8,7 @@ import torch
 
 from i2i.translator import MEAN_OF, Style, Translator
 from i2i_core.errors import UsageError
+from i2i_core.plan.uses import LATENT
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class StyleMap:
 
 def style_map(model: Translator, domain: str, cells: int, reach: float) -> StyleMap:
     """Map a domain's styles from latents along two principal components, from -reach to reach standard deviations."""
-    y = model.domain(domain)
-    if (use := next((use for use in model.uses.values() if use.has_mean), None)) is None:
+    y = model.domain(domain, model.use_of(LATENT, domain=domain))
+    if (use := model.mean_use(y)) is None:
         raise UsageError("the model has no styles from latents, so it has no map of styles")
     codes = model.sample_codes(y, MEAN_OF)
     flat = torch.cat([code.flatten(1) for code in codes.values()], dim=1).double()

@@ -148,9 +148,13 @@ class Translator:
         """The names of the target domains of the first use."""
         return self.main_use.targets
 
-    def use_of(self, *styles: str) -> ServedUse | None:
-        """Return the first use with one of these sources of styles: "latent", "reference" or "plain"."""
-        return next((use for use in self.uses.values() if use.style in styles), None)
+    def use_of(self, *styles: str, domain: str | None = None) -> ServedUse | None:
+        """Return the first use with one of these sources of styles: "latent", "reference" or "plain".
+
+        domain: prefer uses that translate into this domain.
+        """
+        found = [use for use in self.uses.values() if use.style in styles]
+        return next((use for use in found if domain in use.targets), found[0] if found else None)
 
     def use(self, name: str) -> ServedUse:
         """Return a use; raises UsageError for an unknown name."""
@@ -177,7 +181,7 @@ class Translator:
         seed: the seed of the latent from which the style is made, if there is no reference; by default 0.
         psi: truncation, from 0 (the mean style of the domain) to 1 (the style as the model makes it).
         fit_by: the way to fit pictures to the size of the networks: "keep", "crop" or "stretch".
-        use: the use of the model; by default the first that makes styles of what is given.
+        use: the use of the model; by default the first that makes styles of what is given, and for `domain`.
         inputs: further inputs of the use by name, each for all pictures, or a list with one for each picture.
 
         A translation is a value of the target's format: a PIL image, for rasters a NumPy array (H, W, C), for numbers a
@@ -221,16 +225,13 @@ class Translator:
         """Return styles of a domain: one for each seed, then one for each reference.
 
         references: pictures, or what `reference_sources` made of them.
-        use: the use of the model; by default the first that makes styles of seeds or references.
+        use: the use of the model; by default the first that makes styles of seeds or references, and for `domain`.
         """
         if not math.isfinite(psi):
             raise UsageError(f"psi is {psi}; it should be a number from 0 (the mean style) to 1 (the style as trained)")
-        mean_of = self._mean_use()
-        if psi != 1 and mean_of is None:
-            raise UsageError("psi needs the mean of styles from latents, and the model has none; leave psi out")
         found = []
         if seeds:
-            served = self._chosen(use, LATENT, PLAIN)
+            served = self._chosen(use, domain, LATENT, PLAIN)
             if served is None:
                 raise UsageError("the model cannot make styles from latents; name a reference")
             y = self.domain(domain, served)
@@ -239,7 +240,7 @@ class Translator:
                 for seed in map(_whole, seeds)
             ]
         if references:
-            served = self._chosen(use, REFERENCE)
+            served = self._chosen(use, domain, REFERENCE)
             if served is None:
                 raise UsageError("the model cannot take styles from references; leave the reference out")
             y = self.domain(domain, served)
@@ -248,27 +249,32 @@ class Translator:
                 given = dict.fromkeys(served.references, source.x)
                 codes = self._codes(served, y, given, self._draws(0, 1))
                 found.append(Style(served.name, y, codes or given))
-        if psi == 1:
-            return found
-        return [replace(self.mean_style(s.domain).towards(s, psi), use=s.use, seed=s.seed) for s in found]
+        return found if psi == 1 else [self._truncated(style, psi) for style in found]
 
-    def _chosen(self, use: str | None, *styles: str) -> ServedUse | None:
+    def _truncated(self, style: Style, psi: float) -> Style:
+        use = self.mean_use(style.domain)
+        if use is None or use.codes.keys() != style.codes.keys():
+            raise UsageError("psi needs the mean of styles from latents, and the model has none; leave psi out")
+        return replace(self.mean_style(style.domain).towards(style, psi), use=style.use, seed=style.seed)
+
+    def _chosen(self, use: str | None, domain: str | None, *styles: str) -> ServedUse | None:
         if use is None:
-            return self.use_of(*styles)
+            return self.use_of(*styles, domain=domain)
         return served if (served := self.use(use)).style in styles else None
 
-    def _mean_use(self) -> ServedUse | None:
-        return next((use for use in self.uses.values() if use.has_mean), None)
+    def mean_use(self, y: int) -> ServedUse | None:
+        """Return the use whose styles from latents have the mean style of a domain, or None."""
+        return next((use for use in self.uses.values() if use.has_mean and self.domains[y] in use.targets), None)
 
     def _mean_style(self, y: int) -> Style:
-        use, codes = self._mean_use(), self.sample_codes(y, MEAN_OF)
+        use, codes = self.mean_use(y), self.sample_codes(y, MEAN_OF)
         assert use is not None
         return Style(use.name, y, {name: code.mean(0, keepdim=True) for name, code in codes.items()})
 
     @torch.no_grad()
     def sample_codes(self, y: int, count: int) -> dict[str, Tensor]:
         """Return the codes of `count` styles of a domain from latents, each (count, ...)."""
-        use = self._mean_use()
+        use = self.mean_use(y)
         assert use is not None
         return self._codes(use, y, {}, self._draws(0, count), count)
 

@@ -105,6 +105,20 @@ def test_a_use_back_has_a_picture_of_its_own(made: Made, files: dict[str, Path])
     assert np.abs(np.asarray(negative).astype(int) + source - 255).max() <= 1
 
 
+def test_each_direction_has_its_own_styles_and_mean_style(files: dict[str, Path]) -> None:
+    model = untrained("munit.yaml", "data.image_size=32")
+    groups = grouped(model)
+    assert [*groups] == ["a_to_b / a_to_b_like", "b_to_a / b_to_a_like"]
+    for group in groups.values():
+        assert group.mean is group.main and all(group.truncates(use) for use in group.uses)
+        (target,) = group.main.targets
+        visit = Visit(model)
+        visit.bring(group.main.use.source, files["photo.png"], "photo.png")
+        mine = visit.translation(group, target, 0.5, [Choice(seed=3)])
+        theirs = model(files["photo.png"], domain=target, seed=3, psi=0.5)
+        assert np.abs(np.asarray(mine).astype(int) - np.asarray(theirs)).max() <= 1
+
+
 def test_a_visit_asks_for_the_picture_first(made: Made, files: dict[str, Path]) -> None:
     visit, group = first(made("photos", "drawings", "retouch"))
     visit.bring("mask_real", files["mask.png"], "mask.png")

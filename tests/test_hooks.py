@@ -394,6 +394,16 @@ def test_a_translation_that_is_another_picture_is_never_recognised() -> None:
     assert all(shares["translated"] == 0.0 for shares in found.values())
 
 
+def test_true_pairs_of_translations_back_have_references_as_sources() -> None:
+    run = a_run_that_translates(lambda batch: batch["x_ref"], Same())
+    run.recipe.data.targets = {"a": ["b"]}
+    for source, way, share in (("x_ref", "b -> a", 1.0), ("x_real", "a -> b", 0.0)):
+        hook = TruePairs(name="true_pairs", source=source)
+        hook.run_start(run)
+        ((name, found),) = hook.measure(run).items()
+        assert (name, found["translated"]) == (way, share)
+
+
 def test_true_pairs_are_measured_at_the_end_of_a_run(tmp_path: Path) -> None:
     train(tmp_path / "run", "steps=1", *NO_GRIDS, "hooks.true_pairs={use: true_pairs, phase: g_latent}")
     found = json.loads((tmp_path / "run" / "eval" / "true_pairs.json").read_text())

@@ -59,6 +59,24 @@ def test_a_model_that_has_only_references_has_no_psi(tiny_run, drawings):
         assert str(error.value) == said
 
 
+def test_a_domain_chooses_the_use_and_each_direction_has_a_mean_style(drawings):
+    small = (f"networks.{kind}_{d}.width=4" for kind in ("Ec", "Es", "G", "D") for d in "ab")
+    model = untrained("munit.yaml", "data.image_size=32", *small)
+    picture = drawings.picture(0, 3)
+    for domain, way, code in (("flat", "a_to_b", "s_b"), ("high_contrast", "b_to_a", "s_a")):
+        (style,), (mean,) = (model.styles(domain, seeds=[3], psi=psi) for psi in (1, 0))
+        (like,) = model.styles(domain, references=[picture])
+        assert (style.use, mean.use, like.use) == (way, way, f"{way}_like")
+        assert style.codes.keys() == mean.codes.keys() == like.codes.keys() == {code}
+        assert torch.equal(mean.codes[code], model.mean_style(model.domains.index(domain)).codes[code])
+        assert mean.codes[code].abs().max() < 0.2 < style.codes[code].abs().max()
+        named = model(picture, domain=domain, seed=3, use=way)
+        assert (pixels(model(picture, domain=domain, seed=3)) == pixels(named)).all()
+        found = style_map(model, domain, 3, 1.0)
+        assert found.styles[0][0].use == way
+        assert torch.allclose(found.styles[1][1].codes[code], mean.codes[code], atol=1e-6)
+
+
 def test_styles_of_one_number_lie_on_a_line():
     model = untrained(
         "stargan_v2.yaml",

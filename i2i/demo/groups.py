@@ -49,8 +49,8 @@ def grouped(model: Translator) -> dict[str, Group]:
             found.append([use])
         else:
             pair.append(use)
-    mean = next((use for use in model.uses.values() if use.has_mean), None)
-    groups = [Group(tuple(uses), mean if mean in uses else None) for uses in found]
+    means = [model.mean_use(model.domains.index(uses[0].targets[0])) for uses in found]
+    groups = [Group(tuple(uses), mean if mean in uses else None) for uses, mean in zip(found, means, strict=True)]
     return {group.name: group for group in groups}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,8 @@ class TruePairs:
     over the number of pictures. `error` is the mean absolute difference from the true pair, of values scaled to [0, 1],
     for the translation, for the source and for another picture of the target domain. Sources of another shape than
     translations are left out.
+    source: the batch field of the picture to translate. With x_ref, `show` translates back: pictures of a target domain
+    are translated into the source domain, and x_real is the reference.
     """
 
     def __init__(
@@ -37,10 +39,12 @@ class TruePairs:
         name: str,
         phase: PhaseName | None = None,
         show: str = "x_fake",
+        source: Literal["x_real", "x_ref"] = "x_real",
         size: PositiveInt = 16,
         batch_size: PositiveInt = 32,
     ) -> None:
         self.name, self.phase, self.show, self.size, self.batch_size = name, phase, show, size, batch_size
+        self.back = source == "x_ref"
 
     def run_start(self, run: RunContext) -> None:
         self.shown = run.tensor(self.show, self.phase)
@@ -67,7 +71,8 @@ class TruePairs:
         named = directions(run.recipe.data.targets, data.domains)
         needed = {*named, *(y for ys in named.values() for y in ys)}
         pictures = {y: data.batch(y, range(data.count(y)))["x"] for y in needed}
-        for y_org, y_trg in ((y_org, y) for y_org, ys in named.items() for y in sorted(ys) if y != y_org):
+        ways = [(y_org, y) for y_org, ys in named.items() for y in sorted(ys) if y != y_org]
+        for y_org, y_trg in [way[::-1] for way in ways] if self.back else ways:
             low, high = data.format(y_trg).limits
             sources, targets = pictures[y_org], pictures[y_trg]
             made = self._translate(run, y_org, y_trg, len(targets)).clamp(low, high)
@@ -91,7 +96,8 @@ class TruePairs:
             sources = [(y_org, index) for index in indices]
             # Neighbours are often alike, and so is the true pair.
             references = [(y_trg, (index - count // 2) % count) for index in indices]
-            batch = batch_of(run.validation, self.shown.fields, sources, references)
+            roles = (references, sources) if self.back else (sources, references)
+            batch = batch_of(run.validation, self.shown.fields, *roles)
             made.append(self.shown(batch, draw=number))
         return torch.cat(made)
 
