@@ -25,8 +25,8 @@ class VGG19(nn.Module):
         .safetensors. Its code is not executed. Tensors of further layers are ignored.
     layer: name of the convolution, convI_J for the J-th of block I; the paper: conv5_4.
 
-    Set frozen: true in the recipe. Raises ValueError for an unknown layer, and for a file that is unreadable, is refused
-    or does not fit.
+    Set frozen: true in the recipe. Raises ValueError for an unknown layer, and for a file that is unreadable, is
+    refused or does not fit.
     """
 
     mean: Tensor

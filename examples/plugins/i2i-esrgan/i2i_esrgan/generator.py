@@ -27,20 +27,22 @@ class DenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         made, features = x, list[Tensor]()
-        for number, layer in enumerate(self.layers):
+        for number, layer in enumerate(self.layers):  # the last one has no activation
             features.append(F.leaky_relu(made, SLOPE) if number else x)
             made = layer(torch.cat(features, dim=1))
         return x + BETA * made
 
 
-class RRDB(nn.Sequential):
-    """Residual-in-residual dense block: x + β f(x), where f are three dense blocks."""
+class RRDB(nn.Module):
+    """Residual-in-residual dense block: x + β f(x), where f is a sequence of three dense blocks."""
 
     def __init__(self, width: int, growth: int) -> None:
-        super().__init__(*(DenseBlock(width, growth) for _ in range(3)))
+        super().__init__()
+        self.dense = nn.Sequential(*(DenseBlock(width, growth) for _ in range(3)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + BETA * super().forward(x)
+        residual: Tensor = self.dense(x)
+        return x + BETA * residual
 
 
 class RRDBNet(nn.Module):

@@ -50,7 +50,7 @@ def test_a_dense_block_reads_all_maps_before_each_convolution_and_scales_its_res
 def test_blocks_whose_last_weights_are_zero_scale_a_picture() -> None:
     """x + β f(x), where f(x) = x if each dense block adds nothing."""
     block = RRDB(4, 2)
-    for dense in block:
+    for dense in block.dense:
         torch.nn.init.zeros_(dense.layers[-1].weight)
     x = torch.randn(1, 4, 5, 5)
     torch.testing.assert_close(block(x), 1.2 * x)

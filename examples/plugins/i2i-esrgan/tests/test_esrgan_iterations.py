@@ -134,7 +134,11 @@ def test_a_resumed_run_has_the_same_bits() -> None:
             "network esrgan/vgg19: cannot read the weights of VGG19 none.pth: No such file or directory; the README of "
             "i2i-gan-esrgan says what to fetch",
         ),
-        ("losses.generator.perceptual={use: l1, input: fake_features, target: real_features}", "features"),
+        (
+            "losses.generator.perceptual={use: l1, input: fake_features, target: real_features}",
+            "no network or tensor is called features: phase generator needs losses.generator.perceptual -> "
+            "fake_features -> features",
+        ),
     ],
 )
 def test_a_mistake_is_told_in_a_sentence(assignment: str, said: str) -> None:
