@@ -36,7 +36,7 @@ class VGG19(nn.Module):
         super().__init__()
         if layer not in NAMES:
             raise ValueError(f"VGG19 has no layer {layer}; write one of {', '.join(NAMES)}")
-        self.features = _layers(layer)
+        self.features = layers_up_to(layer)
         self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
         _fill(self, weights)
@@ -47,7 +47,7 @@ class VGG19(nn.Module):
         return found
 
 
-def _layers(last: str) -> nn.Sequential:
+def layers_up_to(last: str) -> nn.Sequential:
     """Create the layers up to a convolution, with the numbers that torchvision gives them."""
     layers, before, names = list[nn.Module](), 3, iter(NAMES)
     for channels, count in BLOCKS:

@@ -1,4 +1,4 @@
-"""The generator: residual-in-residual dense blocks, then nearest-neighbour upsampling (section 3.1, figure 4)."""
+"""The generator: residual-in-residual dense blocks, then upsampling (section 3.1, figures 3 and 4)."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from i2i_esrgan.discriminator import VGGDiscriminator
-from i2i_esrgan.features import MEAN, NAMES, STD, VGG19
+from i2i_esrgan.features import MEAN, NAMES, STD, VGG19, layers_up_to
 from i2i_esrgan.generator import RRDB, DenseBlock, RRDBNet
 from i2i_esrgan.piecewise import Piecewise
 from i2i_esrgan.psnr import psnr
@@ -97,8 +97,16 @@ def test_features_are_those_before_the_activation(weights: Path, suffix: str) ->
     assert made.min() < 0
 
 
-def test_the_last_layer_is_the_papers() -> None:
+def test_the_tensors_have_the_names_and_shapes_of_torchvisions() -> None:
+    torchvision = pytest.importorskip("torchvision")
+    with torch.device("meta"):
+        ours, theirs = layers_up_to(NAMES[-1]), torchvision.models.vgg19(weights=None).features
     assert (len(NAMES), NAMES[-1], NAMES[2]) == (16, "conv5_4", "conv2_1")
+    shapes = [{name: t.shape for name, t in network.state_dict().items()} for network in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+    assert [type(layer) for layer in ours] == [type(layer) for layer in theirs[:-2]], (
+        "without the last ReLU and pooling"
+    )
 
 
 @pytest.mark.parametrize(
