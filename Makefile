@@ -6,7 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugins/regularize \
 	examples/plugins/i2i-classics examples/plugins/i2i-spade examples/plugins/i2i-multispectral \
-	examples/plugins/i2i-inpainting examples/plugins/i2i-stargan-v1 examples/plugins/i2i-munit
+	examples/plugins/i2i-inpainting examples/plugins/i2i-stargan-v1 examples/plugins/i2i-munit \
+	examples/plugins/i2i-esrgan
 STAMP := $(VENV)/installed
 DOCS := $(VENV)/installed-docs
 

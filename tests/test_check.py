@@ -271,6 +271,7 @@ def test_the_plugins_of_this_tree_are_in_the_index(plugins):
         "inpainting",
         "stargan_v1",
         "munit",
+        "esrgan",
     )
     assert {name: f"i2i-gan-{name.replace('_', '-')}" for name in names}.items() <= plugins.index.items()
 

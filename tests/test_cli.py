@@ -108,6 +108,7 @@ def test_the_source_tree_runs_with_nothing_of_ours_installed():
         "inpainting",
         "stargan_v1",
         "munit",
+        "esrgan",
     }
     assert all(row["components"] and not row["error"] for row in rows.values())
     hidden = run("-S", "-c", "import i2i_stargan_v2", PYTHONPATH=libraries)
