@@ -24,7 +24,19 @@ def run(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, env=kept | env)
 
 
-def test_help_takes_less_than_three_tenths_of_a_second_and_imports_nothing_heavy():
+def seconds(*arguments: str) -> tuple[float, str]:
+    """CPU seconds of Python and the system, and the output; the best of three."""
+    found = []
+    for _ in range(3):
+        before = os.times()
+        done = run(*arguments)
+        after = os.times()
+        assert done.returncode == 0, done.stderr
+        found.append((sum(after[2:4]) - sum(before[2:4]), done.stdout))
+    return min(found)
+
+
+def test_help_takes_less_than_ten_starts_of_python_and_imports_nothing_heavy():
     script = f"""
 import sys
 from i2i_cli.main import main
@@ -33,12 +45,9 @@ try:
 finally:
     print([m for m in {HEAVY} if m in sys.modules])
 """
-    before = os.times()
-    done = run("-c", script)
-    after = os.times()
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "[]"
-    assert sum(after[2:4]) - sum(before[2:4]) < 0.3  # of children: in Python and in the system
+    took, printed = seconds("-c", script)
+    assert printed.splitlines()[-1] == "[]"
+    assert took < 10 * seconds("-c", "pass")[0]  # a ratio, since machines and their load differ
 
 
 def test_help_teaches_every_subcommand(i2i):

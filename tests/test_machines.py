@@ -168,7 +168,7 @@ def test_a_run_needs_nothing_of_linux(toy_elsewhere: Path) -> None:
     )
     assert codes(done) == [0, 0, 0, 0], done.stderr
     assert [path.name for path in (toy_elsewhere / "run" / "checkpoints").iterdir()] == ["step-00000004"]
-    assert len(list((toy_elsewhere / "cache" / "i2i" / "pixels").iterdir())) == 1
+    assert len(list((toy_elsewhere / "cache" / "i2i" / "pixels").iterdir())) == 2
     speed = [json.loads(line) for line in (toy_elsewhere / "run" / "speed.jsonl").read_text().splitlines()]
     assert all(line["memory"] > 50e6 for line in speed), "what the process holds is told, if not its peak"
 

@@ -157,6 +157,7 @@ def test_messages_carry_nothing_that_a_terminal_or_a_shell_obeys(model, call):
 def test_names_are_text_in_a_card(model):
     domains = ["flat", '"; rm -rf ~ | <b> `x` [y](z)']
     change(model, "domains", to=domains)
+    change(model, "sources", to=domains)
     change(model, "targets", to=domains)
     told = card(read(model))
     assert "--domain '\"; rm -rf ~ | <b> `x` [y](z)'\n" in told
