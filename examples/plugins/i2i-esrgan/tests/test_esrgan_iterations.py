@@ -65,7 +65,7 @@ def test_the_two_stages_are_iterations_by_hand(perceptual: bool, features: tuple
     networks = copy.deepcopy(start.networks)
     G, C = networks["generator"], networks["discriminator"]
     step_g = torch.optim.Adam(G.parameters(), lr=2e-3, betas=(0.9, 0.999))
-    step_c = torch.optim.Adam(C.parameters(), lr=2e-4, betas=(0.9, 0.999))
+    step_c = torch.optim.Adam(C.parameters(), lr=1e-4, betas=(0.9, 0.999))
     for step, batch in enumerate(start.batches()):
         x, large = batch["x_real"], batch["x_pair"]
         assert (x.shape, large.shape) == ((2, 3, 8, 8), (2, 3, 32, 32))
@@ -76,7 +76,7 @@ def test_the_two_stages_are_iterations_by_hand(perceptual: bool, features: tuple
             continue
         minimise(relativistic(C(large), C(made.detach())), step_c)
         C.requires_grad_(False)
-        loss = 0.005 * relativistic(C(made), C(large)) + (made - large).abs().mean()
+        loss = 0.002 * relativistic(C(made), C(large)) + (made - large).abs().mean()
         if perceptual:
             phi = networks["features"]
             loss = loss + 0.5 * (phi(made) - phi(large)).abs().mean()
@@ -99,7 +99,7 @@ def assert_agree(run: Run, networks: dict[str, nn.Module], start: Run) -> None:
                 continue
             torch.testing.assert_close(found[key], p, rtol=0, atol=1e-9, msg=lambda said, at=key: f"{at}: {said}")
             moved = max(moved, float((p - first[key]).abs().max().detach()))
-        assert moved == 0 if name == "features" else moved > 1e-4
+        assert moved == 0 if name == "features" else moved > 5e-5
 
 
 def test_a_resumed_run_has_the_same_bits() -> None:
