@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Union
 
 from pydantic import PydanticUserError
 from pydantic.json_schema import GenerateJsonSchema
@@ -19,7 +19,19 @@ from i2i_core.errors import PluginError
 from i2i_core.recipe.sections import DEFAULT_HOOKS, DEFAULT_OPTIMIZER, OPTIMIZER_KEYS, Recipe, without_nulls
 from i2i_core.registry.entries import KINDS, Entry
 from i2i_core.registry.plugins import Plugins
-from i2i_core.registry.signatures import TENSOR_KINDS, facts_for, key_model, nested_kind, signature_of, written_keys
+from i2i_core.registry.signatures import (
+    TENSOR_KINDS,
+    alternatives_of,
+    facts_for,
+    inner_hint,
+    is_section,
+    key_model,
+    nested_kind,
+    sections_of,
+    signature_of,
+    written_keys,
+)
+from i2i_core.registry.specs import SECTION
 
 from .catalogue import describe
 
@@ -121,6 +133,41 @@ def _component(entry: Entry, definitions: Schema) -> Schema:
 
 def _typed(owner: str, hint: object, definitions: Schema) -> Schema:
     """Make the schema of values for a type hint; it accepts any value if it cannot express the type."""
+    branches = [
+        {"type": kind, key: _typed(owner, inner, definitions)}
+        for container, kind, key in ((dict, "object", "additionalProperties"), (list, "array", "items"))
+        if (inner := inner_hint(hint, container)) is not None
+    ]
+    branches += [_section(owner, section, definitions) for section in sections_of(hint)]
+    if not branches:
+        return _plain(owner, hint, definitions)
+    others = tuple(a for a in alternatives_of(hint) if not is_section(a) and not _holds_components(a))
+    if others:
+        plain = _plain(owner, Union[others], definitions)  # noqa: UP007
+        branches += plain.get("anyOf", [plain])
+    return {"anyOf": branches}
+
+
+def _holds_components(hint: object) -> bool:
+    return any(inner_hint(hint, container) is not None for container in (dict, list))
+
+
+def _section(owner: str, section: type, definitions: Schema) -> Schema:
+    """Make the schema of a section of keys, which is declared by a dataclass."""
+    signature = signature_of(section, SECTION)
+    return {
+        "type": "object",
+        "properties": {
+            name: {**_typed(owner, signature.hints.get(name, Any), definitions), **_default(parameter)}
+            for name, parameter in signature.params.items()
+        },
+        "required": [name for name, p in signature.params.items() if p.default is p.empty],
+        "additionalProperties": False,
+    }
+
+
+def _plain(owner: str, hint: object, definitions: Schema) -> Schema:
+    """Make the schema of values for a type hint without containers of components and sections."""
     prefix = re.sub(r"\W+", ".", owner)
     try:
         made = key_model(hint).model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}", schema_generator=_Generator)

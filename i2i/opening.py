@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,7 +23,8 @@ def opened(given: Picture, form: Format) -> Value:
     """Read a path, or check a value, by its format. Raises DataError, and UsageError for other types."""
     if isinstance(given, str | Path):
         try:
-            return form.read(Path(given))
+            with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # see MAX_PIXELS
+                return form.read(Path(given))
         except I2IError:
             raise
         except Exception as error:  # a decoder may raise anything on a damaged file

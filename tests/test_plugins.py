@@ -200,7 +200,7 @@ def test_a_registry_file_is_the_allow_list(site, tmp_path):
     )
     plugins = discover(file)
     assert [r.name for r in plugins.rows] == ["core", "flowers"]
-    assert plugins.registry.names("loss")[-1:] == ["r1"]
+    assert plugins.registry.names("loss")[-1:] == ["r2"]
     assert "flowers/rose" in plugins.registry.names("loss")
 
 

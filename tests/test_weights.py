@@ -132,7 +132,7 @@ def test_what_is_no_model_and_a_model_of_other_networks_are_said(model: Path, tm
 
 def test_other_domains_are_warned_of(model: Path, tmp_path: Path) -> None:
     found = read(model)
-    found.document.data["domains"] = found.document.data["targets"] = ["line", "colour"]
+    found.document.data |= dict.fromkeys(("domains", "sources", "targets"), ["line", "colour"])
     write(found, tmp_path / "other", {})
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")

@@ -10,7 +10,7 @@ import torch
 from i2i_core.errors import RecipeError
 from i2i_core.training.run import Run
 from i2i_regularize.controller import overfitting
-from tests.runs import NO_GRIDS, assert_same_bits, logged, run_forked, tensors, train
+from tests.runs import NO_GRIDS, assert_same_bits, logged, needs_bf16, run_forked, tensors, train
 
 SLIM = "use: stargan_v2/discriminator, channel_base: 64, max_channels: 8"
 ADA = f"networks.discriminator={{use: regularize/ada, network: {{{SLIM}}}}}"
@@ -128,7 +128,10 @@ def test_two_processes_have_the_same_p_and_the_same_singular_vectors(tmp_path: P
     assert len({line for line in one if line.startswith("buffer p ")}) > 1, "p never moved"
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.float32), ("fp64", torch.float64)])
+BF16 = pytest.param("bf16", torch.float32, marks=needs_bf16)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [BF16, ("fp64", torch.float64)])
 def test_they_train_in_every_precision(tmp_path: Path, precision: str, dtype: torch.dtype) -> None:
     run = train(
         tmp_path / "run",

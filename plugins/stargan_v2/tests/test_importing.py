@@ -70,7 +70,7 @@ def assert_golden(folder: Path, name: str) -> None:
     sources = model.sources(given["x_real"])
     found = {"mapping_network": codes["latent"], "style_encoder": codes["reference"]}
     found |= {
-        f"generator.{guide}": sources.into(Style(0, {"s_trg": s}))[..., ::stride, ::stride]
+        f"generator.{guide}": sources.into(Style(guide, 0, {"s_trg": s}))[..., ::stride, ::stride]
         for guide, s in codes.items()
     }
     wrong = {key: _relative(value, case.arrays[key]) for key, value in found.items()}
