@@ -112,6 +112,7 @@ def test_styles_come_from_the_encoder_of_the_target_domain(model: Path, files: P
         torch.testing.assert_close(style.codes[code], expected)
 
 
+@pytest.mark.slow
 def test_files_of_onnx_translate_in_both_directions(model: Path, files: Path, tmp_path: Path) -> None:
     command("export", model, "--to", tmp_path / "onnx", "--as", "onnx")
     about = json.loads((tmp_path / "onnx" / "model.json").read_text())

@@ -105,6 +105,7 @@ def test_a_label_map_with_an_unknown_class_is_refused(
     assert "256 pixels have ids beyond the 6 classes 0 to 5, for example 6" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_onnx_makes_the_same_pictures(
     run: Path, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
