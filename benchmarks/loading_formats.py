@@ -28,7 +28,7 @@ LOADED = 64
 """Files of a block."""
 SIDES = {"labels": 512, "bands": 256}
 Given = tuple[str, int, str, Sequence[str]]
-"""What both sides load, its size, the folder of the files, and changes to the data of the product."""
+"""The kind of files, their size, their folder, and changes to the data of the product."""
 
 
 def measure(kind: str, size: int, sets: Sequence[str] = (), *, blocks: int, threads: int) -> Figures:

@@ -1,4 +1,4 @@
-"""What callers give as a picture: a path, or a value that is already in memory."""
+"""Pictures as callers give them: a path, or a value in memory."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Translator:
             self.networks[name] = self._placed(network)
         steps = config.training.get("steps")
         self._constants: dict[str, Any] = {**self.networks, "step": steps if isinstance(steps, int) else 0}
-        """What tensors read besides the fields of a batch; for them, training has just ended."""
+        """Inputs of tensors besides the fields of a batch; for them, training has just ended."""
         calls = {name: self._placed(build(spec, facts)) for name, spec in parts.tensors.items()}
         made = definitions(method_tensors(parts.method.target), parts.tensors, calls)
         self._planner = Planner(made, self.networks, (*DOMAINS, *self.layouts))

@@ -31,7 +31,7 @@ PAINT = Path(__file__).with_name("paint.js").read_text(encoding="utf-8")
 
 
 class Host(Protocol):
-    """What controls use of the page."""
+    """The parts of the page that controls use."""
 
     model: Translator
     groups: dict[str, Group]

@@ -1,4 +1,4 @@
-"""What a visitor gives, and its translations, independent of the page."""
+"""Pictures and other inputs of a visitor, and their translations, independent of the page."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Given:
 
 
 class Visit:
-    """What is given for each batch field, at the size of the model; the uploaded files are not kept."""
+    """The values given for each batch field, at the size of the model; the uploaded files are not kept."""
 
     def __init__(self, model: Translator) -> None:
         self.model = model

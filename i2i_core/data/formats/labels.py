@@ -34,7 +34,7 @@ def sampled(ids: Ids, size: Size, box: Box = WHOLE, flip: bool = False) -> Ids:
 
 
 class _Nearest:
-    """What formats share whose fitted tensors are resized by the nearest pixel."""
+    """Resizing by the nearest pixel."""
 
     def resize(self, fitted: Tensor, size: Size) -> Tensor:
         return F.interpolate(fitted.float(), size, mode="nearest-exact").to(fitted.dtype)

@@ -14,7 +14,7 @@ Levels = Annotated[int, Field(ge=1, le=6)]
 
 
 class Judgement(NamedTuple):
-    """What a discriminator says of a batch."""
+    """Judgement of a batch by a discriminator."""
 
     logits: list[Tensor]
     """A tensor of logits for each scale, (N, 1, h, w)."""

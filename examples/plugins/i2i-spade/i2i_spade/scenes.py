@@ -31,7 +31,7 @@ WALLS = ((225, 205, 170), (205, 120, 95), (235, 235, 230), (240, 200, 90))
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are in a scene."""
+    """Places of the things in a scene."""
 
     labels: Array
     """Classes, (H, W)."""
