@@ -64,7 +64,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom as fractions of a picture's width or height, in [0, 1]."""
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 Value = Any
-"""What a file holds, as its format reads it: a PIL picture, an array (H, W, ...), or a mapping of names to numbers."""
+"""The contents of a file as its format reads them: a PIL picture, an array (H, W, ...), or a mapping to numbers."""
 
 
 @runtime_checkable

@@ -118,12 +118,12 @@ class Recolour(nn.Module):
 
 
 def critic(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """What the critic minimises."""
+    """The objective of the critic."""
     return (fake_logits - real_logits).mean() + 0.1 * real_logits.square().mean()
 
 
 def wish(fake_logits: Tensor) -> Tensor:
-    """What the generator minimises."""
+    """The objective of the generator."""
     return -fake_logits.mean()
 
 

@@ -1,4 +1,4 @@
-"""Whether a sample grid shows the pictures of references: if its tensor reads any field of theirs."""
+"""References in sample grids: shown if the tensor reads any field of theirs."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class LeCam:
         self.averages: Tensor | None = None
         """Moving averages (tensors, 2) that start at zero, of real and fake logits."""
         self.share: Tensor | None = None
-        """What an average of ones would be, (1,): the share of the batches so far in `averages`."""
+        """The average of ones, (1,): the share of the batches so far in `averages`."""
 
     def __call__(self, real_logits: Nested, fake_logits: Nested) -> Tensor:
         pairs = paired(real_logits, fake_logits)

@@ -57,7 +57,7 @@ def test_blocks_whose_last_weights_are_zero_scale_a_picture() -> None:
 
 
 def test_the_papers_generator_has_its_number_of_parameters() -> None:
-    """By hand: 23 blocks of three dense blocks, width 64, growth 32, and six convolutions."""
+    """A count by hand: 23 blocks of three dense blocks, width 64, growth 32, and six convolutions."""
     network = RRDBNet(source_size=(32, 32), target_size=(128, 128), source_channels=3, target_channels=3)
     dense = 9 * (64 * 32 + 96 * 32 + 128 * 32 + 160 * 32 + 192 * 64) + 4 * 32 + 64
     others = 2 * (9 * 3 * 64) + 64 + 3 + 4 * (9 * 64 * 64 + 64)

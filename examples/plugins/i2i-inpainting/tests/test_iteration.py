@@ -92,7 +92,7 @@ def test_the_three_phases_are_iterations_by_hand() -> None:
 
 
 def cancelled(network: nn.Module, key: str) -> bool:
-    """Whether a batch norm behind a bias cancels it: its gradient is rounding noise, of which Adam makes steps."""
+    """Return True if a batch norm cancels a bias: its gradient is rounding noise, of which Adam makes steps."""
     module, _, parameter = key.rpartition(".")
     following = f"{module.rpartition('.')[0]}.{int(module.rpartition('.')[2]) + 1}" if module[-1:].isdigit() else ""
     modules = dict(network.named_modules())

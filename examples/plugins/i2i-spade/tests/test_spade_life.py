@@ -34,7 +34,7 @@ SMALL: dict[str, object] = {
 
 
 def command(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """What a command printed; it has to succeed."""
+    """Run a command, which has to succeed, and return what it printed."""
     with pytest.raises(SystemExit) as exit:
         main([str(word) for word in words])
     printed = capsys.readouterr()
