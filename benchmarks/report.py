@@ -19,20 +19,25 @@ RESULTS, README = HERE / "results.json", HERE / "README.md"
 BEGIN, END = "<!-- results: python -m benchmarks table -->\n", "<!-- end of results -->\n"
 LOADING = ("load", "labels", "bands")
 """Benchmarks whose figures are also files per second."""
+LIBRARIES = ("torch", "torchvision", "pillow", "numpy")
 COLUMNS = ("benchmark", "case", "measure", "baseline", "product", "ratio", "date")
 Result = Mapping[str, Any]
 
 
 def save(result: Result) -> None:
-    """Save a result, replacing the previous one of its case; results of other machines or versions are removed."""
+    """Save a result, replacing the previous one of its case on this machine with these versions."""
     where = {"machine": machine(), "cores": os.cpu_count(), "python": platform.python_version()}
-    where |= {name: version(name) for name in ("torch", "torchvision", "pillow", "numpy")}
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    kept = known["results"] if {name: known.get(name) for name in where} == where else []
-    kept = [*(other for other in kept if _case(other) != _case(result)), result]
+    where |= {name: version(name) for name in LIBRARIES}
+    tables = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    table = next((table for table in tables if table | where == table), None)
+    if table is None:
+        tables.append(table := where | {"results": []})
+    kept = [*(other for other in table["results"] if _case(other) != _case(result)), result]
     order = ("flops", "train", "infer", *LOADING, "start")
-    kept.sort(key=lambda r: (order.index(r["benchmark"]), -r["size"], r["masks"], r["batch"]))
-    RESULTS.write_text(json.dumps(where | {"results": kept}, indent=1) + "\n")
+    table["results"] = sorted(
+        kept, key=lambda r: (order.index(r["benchmark"]), -r["size"], r["masks"], r["batch"], r["sets"])
+    )
+    RESULTS.write_text(json.dumps(tables, indent=1) + "\n")
 
 
 def machine() -> str:
@@ -53,21 +58,22 @@ def show(results: Sequence[Result]) -> None:
 
 
 def readme() -> str:
-    """Return README.md with the table of results.json between its two markers."""
-    known = json.loads(RESULTS.read_text())
-    lines = [
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---" * len(COLUMNS) + "|",
-        *("| " + " | ".join(row) + " |" for result in known["results"] for row in rows(result)),
-    ]
-    where = (
-        f"{known['machine']}, {known['cores']} cores; Python {known['python']}, "
-        + ", ".join(f"{name} {known[name]}" for name in ("torch", "torchvision", "pillow", "numpy"))
-        + "."
-    )
+    """Return README.md with a table for each machine of results.json between its two markers."""
     text = README.read_text()
     before, after = text[: text.index(BEGIN) + len(BEGIN)], text[text.index(END) :]
-    return f"{before}\n{where}\n\n" + "\n".join(lines) + f"\n\n{after}"
+    return before + "".join(f"\n{_markdown(table)}\n" for table in json.loads(RESULTS.read_text())) + "\n" + after
+
+
+def _markdown(table: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {table[name]}" for name in LIBRARIES)
+    return "\n".join(
+        (
+            f"{table['machine']}, {table['cores']} cores; Python {table['python']}, {versions}.\n",
+            "| " + " | ".join(COLUMNS) + " |",
+            "|---" * len(COLUMNS) + "|",
+            *("| " + " | ".join(row) + " |" for result in table["results"] for row in rows(result)),
+        )
+    )
 
 
 def rows(result: Result) -> Iterator[tuple[str, ...]]:
