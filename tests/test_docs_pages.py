@@ -3,8 +3,9 @@
 A page needs one convention: a block below a line that ends in a file's name and a colon (`light.py`:) is that file.
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
 is executed, a page in one namespace. Lines of `sh` blocks are commands, and a `text` block is what the command above it
-prints, but for `...`. Training is cut to two steps (three when resumed) of small networks. A launcher's command runs in
-one process. What is imported is a checkpoint of such networks, as the original of StarGAN v2 saves them.
+prints, but for `...`. Training is cut to two steps (three when resumed) of small networks, and a dry run predicts the
+memory of one switch. A launcher's command runs in one process. What is imported is a checkpoint of such networks, as
+the original of StarGAN v2 saves them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from PIL import Image
 
 from i2i import runs
 from i2i.runs import TrainedRun
+from i2i_cli import memory_advice
 from i2i_cli.main import cli
 from i2i_core.plan.check import check_recipe, load
 from i2i_core.recipe.document import load_text
@@ -100,6 +102,7 @@ class Session:
     def __init__(self, folder: Path, i2i: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.i2i, self.printed, self.names = folder, i2i, "", dict[str, Any]()
         monkeypatch.setattr(runs, "train", partial(self.train, runs.train))
+        monkeypatch.setattr(memory_advice, "switches", lambda _: [("precision=bf16",)])
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(folder / "site-packages")
         monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files are rewritten within a second
