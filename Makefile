@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip install -q --no-compile  # modules are compiled when they are first imported
 PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugins/regularize \
 	examples/plugins/i2i-classics examples/plugins/i2i-spade examples/plugins/i2i-multispectral \
 	examples/plugins/i2i-inpainting examples/plugins/i2i-stargan-v1 examples/plugins/i2i-munit \
@@ -17,12 +18,13 @@ install: $(STAMP)
 
 $(STAMP): pyproject.toml requirements-torch.txt $(PLUGINS:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -c "import torch, torchvision" 2>/dev/null || $(BIN)/pip install -q -r requirements-torch.txt
-	$(BIN)/pip install -q -e ".[dev]" $(PLUGINS:%=-e %)
+	$(BIN)/python -c "import torch, torchvision" 2>/dev/null || $(PIP) -r requirements-torch.txt
+	$(PIP) "setuptools>=77"
+	$(PIP) --no-build-isolation -e ".[dev]" $(PLUGINS:%=-e %)
 	touch $@
 
 $(DOCS): $(STAMP)
-	$(BIN)/pip install -q -e ".[docs]"
+	$(PIP) --no-build-isolation -e ".[docs]"
 	touch $@
 
 demo: install
