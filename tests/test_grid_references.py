@@ -30,7 +30,7 @@ class Shades:
         return {name: values[name] for name in fields}
 
 
-def cells(fields: Collection[str]) -> list[list[Any]]:
+def cells(fields: Collection[str], **keys: Any) -> list[list[Any]]:
     def shown(batch: dict[str, torch.Tensor], **how: Any) -> torch.Tensor:
         assert {*fields} <= batch.keys()
         return batch["x_real"]
@@ -38,7 +38,7 @@ def cells(fields: Collection[str]) -> list[list[Any]]:
     shown.fields = fields  # type: ignore[attr-defined]
     recipe = SimpleNamespace(data=SimpleNamespace(targets={"a": ["a"]}))
     run: Any = SimpleNamespace(validation=Shades(), recipe=recipe, tensor=lambda *_: shown)
-    grid = SampleGrid(name="grid", sources=3, rows=2)
+    grid = SampleGrid(name="grid", sources=3, rows=2, **keys)
     grid.run_start(run)
     return grid.cells(run)
 
@@ -57,3 +57,14 @@ def test_references_stand_at_the_left_of_rows_that_read_a_field_of_theirs(fields
     found = cells(fields)
     assert [len(row) for row in found] == [columns] * 3
     assert (found[0][0] is None) == (columns == 4), "the corner is empty"
+
+
+def test_on_the_way_back_x_real_is_the_reference() -> None:
+    back = cells({"x_ref"}, source="x_ref")
+    assert [len(row) for row in back] == [3] * 3
+    back = cells({"x_ref", "x_real"}, source="x_ref")
+    assert [len(row) for row in back] == [4] * 3
+    sources, *rows = back
+    for reference, *made in rows:  # the tensor is x_real
+        assert [picture.tobytes() for picture in made] == [reference.tobytes()] * 3
+    assert {picture.tobytes() for picture in sources[1:]}.isdisjoint(row[0].tobytes() for row in rows)

@@ -33,8 +33,3 @@ def batch_of(
             found = {(domain, index): records.batch(domain, [index], wanted) for domain, index in {*chosen}}
             batch |= {in_role(field, role): torch.cat([found[place][field] for place in chosen]) for field in wanted}
     return batch
-
-
-def read_references(fields: Collection[str]) -> bool:
-    """Return True if one of the batch fields is a picture or another field of a reference."""
-    return any(role_of(field)[1] in REFERENCES for field in fields)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
 from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.held_out import batch_of, read_references
+from i2i_core.data.held_out import batch_of
 from i2i_core.data.sets import directions
 from i2i_core.data.sheet import Cell, in_lines, sheet
 from i2i_core.disk.files import write_file
 from i2i_core.interfaces import Format, RunContext
+from i2i_core.plan.fields import REAL, REFERENCES, role_of
 from i2i_core.recipe.names import PhaseName
 
 
@@ -23,7 +25,9 @@ class SampleGrid:
     All translations of a row have one target domain, one latent and one reference. The names of the domains are written
     beside the pictures. If the tensor depends on references, or on fields of theirs, they are drawn at the left of
     their rows.
-    show: the tensor to draw, under the aliases of `phase` if one is named. every: steps between two grids. sources,
+    show: the tensor to draw, under the aliases of `phase` if one is named. source: the batch field of the pictures
+    along the top. With x_ref, `show` translates back: pictures of a target domain are translated into the source
+    domain, and x_real is the reference. every: steps between two grids. sources,
     rows: number of columns and rows. The file is samples/step-00000500-NAME.png, with the hook's name in the recipe.
     """
 
@@ -33,17 +37,20 @@ class SampleGrid:
         name: str,
         phase: PhaseName | None = None,
         show: str = "x_fake",
+        source: Literal["x_real", "x_ref"] = "x_real",
         every: PositiveInt = 500,
         sources: PositiveInt = 8,
         rows: PositiveInt = 6,
     ) -> None:
         self.name, self.phase, self.show = name, phase, show
+        self.source, self.reference = (source, "x_ref" if source == "x_real" else "x_real")
         self.every, self.sources, self.rows = every, sources, rows
 
     def run_start(self, run: RunContext) -> None:
         self.shown = run.tensor(self.show, self.phase)
         ways = directions(run.recipe.data.targets, run.validation.domains)
-        self.origins, self.targets = list(ways), sorted({y for ys in ways.values() for y in ys})
+        ends = list(ways), sorted({y for ys in ways.values() for y in ys})
+        self.origins, self.targets = ends[::-1] if self.source == "x_ref" else ends
 
     def after_step(self, run: RunContext) -> None:
         if run.step % self.every == 0 or run.step in (1, run.recipe.steps):
@@ -72,7 +79,8 @@ class SampleGrid:
 
         The first row contains the sources. Every other row contains the reference of a style, if any, and translations.
         """
-        has_references = read_references(self.shown.fields)
+        roles = (REAL,) if self.reference == "x_real" else REFERENCES
+        has_references = any(role_of(field)[1] in roles for field in self.shown.fields)
         rows: list[list[Image.Image | None]] = []
         for domain, reference, pictures in self.tensors(run):
             form = run.validation.format(domain)
@@ -88,10 +96,11 @@ class SampleGrid:
         for row in range(self.rows):
             y = _cycled(self.targets, row)
             reference = self._place(run, y, row // len(self.targets), offset=0.5)
-            batch = batch_of(data, fields, sources, [reference] * self.sources)
+            ends = sources, [reference] * self.sources
+            batch = batch_of(data, fields, *(ends[::-1] if self.source == "x_ref" else ends))
             if row == 0:
-                yield self.origins[0], None, batch["x_real"]
-            yield y, batch["x_ref"][0], self.shown(batch, draw=row, shared=True)
+                yield self.origins[0], None, batch[self.source]
+            yield y, batch[self.reference][0], self.shown(batch, draw=row, shared=True)
 
     @staticmethod
     def _place(run: RunContext, domain: int, number: int, offset: float = 0.0) -> tuple[int, int]:

@@ -13,6 +13,7 @@ QUICK = (
     *(f"networks.{kind}_{d}.width=4" for kind in ("Ec", "Es", "G", "D") for d in "ab"),
     *(f"networks.{kind}_{d}.blocks=1" for kind in ("Ec", "G") for d in "ab"),
     "hooks.samples=null",
+    "hooks.samples_back=null",
     "hooks.a_to_b=null",
     "hooks.b_to_a=null",
 )

@@ -27,7 +27,7 @@ SMALL = (
     "losses.generators.cycle_a={use: l1, weight: 10, input: x_aba, target: x_real}",
     "losses.generators.cycle_b={use: l1, weight: 10, input: x_bab, target: x_ref}",
     "optimizers.default.lr=2e-4",
-    *(f"hooks.{name}=null" for name in ("samples", "a_to_b", "b_to_a", "progress")),
+    *(f"hooks.{name}=null" for name in ("samples", "samples_back", "a_to_b", "b_to_a", "progress")),
 )
 
 

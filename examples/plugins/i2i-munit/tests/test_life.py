@@ -28,6 +28,7 @@ SMALL: dict[str, object] = {
     "hooks.a_to_b": None,
     "hooks.b_to_a": None,
     "hooks.samples.sources": 2,
+    "hooks.samples_back.sources": 2,
 }
 WAYS = {
     "a_to_b": ("edges", "shoes", "s_b"),
