@@ -375,8 +375,14 @@ def test_rows_are_found_by_the_most_of_a_path_and_belong_to_one_record(root: Pat
     dataset = ImageFolders(root=root, domains=["more"], fields={"about": table})
     rows = [dataset.record(0, n, ("about",), np.random.default_rng(0))["about"]["a"] for n in range(2)]
     assert rows == [0.1, 0.2], "s0/0 has two rows that are not its own, so its bare name counts"
+    (root / "t.csv").write_text("file,a\nmore/s0/0.png,0.5\nmore/s1/0.png,0.6\n0.png,0.1\n")
+    dataset = ImageFolders(root=root, domains=["more"], fields={"about": table})
+    assert dataset.record(0, 1, ("about",), np.random.default_rng(0))["about"] == {"a": 0.6}
+    (root / "t.csv").write_text("file,a\n9.png,0.1\n")
+    with pytest.raises(ValueError, match="no row in the table t.csv, whose column file begins with 9.png: 0.png;"):
+        ImageFolders(root=root, domains=["more"], fields={"about": table})
     (root / "t.csv").write_text("file,a\n0.png,0.1\n")
-    with pytest.raises(ValueError, match="the row 0.png of the table t.csv would belong to s0/0 and s1/0; write the"):
+    with pytest.raises(ValueError, match="the row 0.png of the table t.csv would belong to more/s0/0 and more/s1/0; "):
         ImageFolders(root=root, domains=["more"], fields={"about": table})
 
 

@@ -182,17 +182,22 @@ class ImageFolders:
         form = source.format
         if not isinstance(form, Numbers):
             raise ValueError(f"the field {field} is a table of numbers, so its format is numbers; correct format")
-        rows, lacking = read_table(self.root / source.table, source.key, source.columns), list[str]()
+        table, lacking = read_table(self.root / source.table, source.key, source.columns), list[str]()
         form = form if form.names else replace(form, names=source.columns)
-        stems = Counter(map(_without_suffix, rows))
-        rows = {stem: row for key, row in rows.items() if stems[stem := _without_suffix(key)] == 1} | rows
+        stems = Counter(map(_without_suffix, table))
+        rows = {stem: row for key, row in table.items() if stems[stem := _without_suffix(key)] == 1} | table
         found: list[list[Mapping[str, float]]] = []
-        for paths, of in zip(self.files, names, strict=True):
-            keys = [_key(rows, path, name) for path, name in zip(paths, of, strict=True)]
+        owners: list[tuple[str, str]] = []
+        for domain, paths, of in zip(self.domains, self.files, names, strict=True):
+            keys = [_key(rows, path, name, self.root) for path, name in zip(paths, of, strict=True)]
             lacking += [path.name for path, key in zip(paths, keys, strict=True) if key is None]
-            _refuse_shared(source, [(key, name) for key, name in zip(keys, of, strict=True) if key is not None])
+            owners += [
+                (key, name if self.paired else f"{domain}/{name}") for key, name in zip(keys, of, strict=True) if key
+            ]
             found.append([_checked(form, rows[key], key, source) for key in keys if key is not None])
-        _refuse_missing(f"row in the table {source.table}", lacking)
+        what = f"row in the table {source.table}, whose column {source.key} begins with {next(iter(table))}"
+        _refuse_missing(what, lacking)
+        _refuse_shared(source, owners)
         self._tables.append(self.root / source.table)
         self._rows[field] = found
         self.fields = {**self.fields, field: form}
@@ -309,7 +314,7 @@ def _refuse_missing(what: str, names: Sequence[str]) -> None:
 
 
 def _refuse_shared(source: Table, keyed: Iterable[tuple[str, str]]) -> None:
-    """Raise ValueError if two records of a domain have one row. keyed: the key of the row of each record, by name."""
+    """Raise ValueError if two records have one row. keyed: the key of each record's row, and the record's name."""
     owners: dict[str, str] = {}
     for key, record in keyed:
         if (other := owners.setdefault(key, record)) != record:
@@ -328,11 +333,11 @@ def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
-def _key(rows: Collection[str], path: Path, record: str) -> str | None:
+def _key(rows: Collection[str], path: Path, record: str, root: Path) -> str | None:
     """Return the key of the row of a file or a record, with or without folders and suffix."""
     folder, slash, name = record.rpartition("/")
-    keys = (f"{folder}{slash}{path.name}", f"{record}{path.suffix}", record, path.name, name)
-    return next((key for key in keys if key in rows), None)
+    own = (_below(path, root).as_posix(), f"{folder}{slash}{path.name}", f"{record}{path.suffix}", record)
+    return next((key for key in (*own, path.name, name) if key in rows), None)
 
 
 def _without_suffix(key: str) -> str:
