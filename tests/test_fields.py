@@ -302,6 +302,13 @@ def test_a_mistake_is_a_sentence_with_its_place(i2i: Callable[..., Any], change:
 
 
 @pytest.mark.usefixtures("recipe")
+def test_files_of_fields_and_tables_are_not_listed_as_ignored(i2i: Callable[..., Any]) -> None:
+    Path("root/readme.txt").write_text("")
+    found = i2i("data", "check", "--recipe", "labels.yaml").out
+    assert [line for line in found.splitlines() if line.startswith("ignored")] == ["ignored: root/readme.txt"]
+
+
+@pytest.mark.usefixtures("recipe")
 def test_two_sources_of_different_kinds_are_refused(i2i: Callable[..., Any]) -> None:
     answer = i2i("validate", "labels.yaml", "--set", "data.targets={labels: photos, photos: labels}")
     assert answer.code == 2
