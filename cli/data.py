@@ -90,6 +90,7 @@ def look_at_folder(folder: Path) -> Iterator[Facts]:
 
 def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterator[Facts]:
     """Yield reports on the training and held-out pictures of a recipe; then raise DataError if training would."""
+    from i2i_core.data.cache import refuse_cache
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.data.sets import build_data
     from i2i_core.plan.check import load
@@ -102,7 +103,7 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
                 spec = replace(spec, params={**spec.params, "broken": "skip"})
             dataset = build(spec, {"image_size": checked.recipe.data.image_size})
             yield report_on(dataset, str(getattr(dataset, "root", f"{spec.entry.name}, {use}")))
-    build_data(checked)
+    refuse_cache(build_data(checked).train, checked.recipe)
 
 
 def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
@@ -122,7 +123,7 @@ def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
         facts["duplicates"] = [[str(path) for path in sorted(same)] for same in duplicates(paths)]
         facts["ignored"] = [
             str(path)
-            for path in sorted(dataset.root.rglob("[!.]*"))
+            for path in sorted({*dataset.root.rglob("[!.]*")} - dataset.used())
             if path.is_file() and (path.parent == dataset.root or path.suffix.lower() not in SUFFIXES)
         ]
     return facts
@@ -130,14 +131,16 @@ def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
 
 def _like_labels(dataset: ImageFolders) -> Iterator[str]:
     """Yield a sentence for each domain of RGB pictures whose files look like class ids: grey and of low levels."""
+    import numpy as np
+
     from i2i_core.data.formats.picture import Picture
-    from i2i_core.data.pictures import decode_file
+    from i2i_core.data.pictures import decode_numbers
 
     for domain, paths in zip(dataset.domains, dataset.files, strict=True):
         if dataset.formats[domain] != Picture() or not paths:
             continue
-        pictures = [decode_file(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
-        tops = [max(picture.convert("L").tobytes()) for picture in pictures if picture.mode == "L"]
+        pictures = [decode_numbers(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+        tops = [int(np.asarray(picture).max()) for picture in pictures if picture.mode in ("L", "I;16")]
         if len(tops) == len(pictures) and max(tops) < FEW_LEVELS:
             yield (
                 f"the files of {domain} are grey with levels up to {max(tops)}: if these are class ids, give the "

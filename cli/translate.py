@@ -145,6 +145,8 @@ def _translate(
     def write(path: Path, made: Value, size: Size) -> None:
         write_value(path, use.result.format.scale(made, size) if original_size else made, use.result.format)
 
+    inputs = read_inputs(use, given, list(targets))  # of all pictures, so that a missing one is known at once
+    places = {path: number for number, path in enumerate(targets)}
     writing: list[Future[None]] = []
     with progress(len(targets) * len(styles), "translating") as advance, ThreadPoolExecutor(THREADS) as pool:
 
@@ -162,8 +164,11 @@ def _translate(
                     del values[path]
             if not values:
                 continue
-            inputs = read_inputs(use, given, list(values))
-            sources = model.sources(list(values.values()), fit_by, use=use.name, inputs=inputs)
+            theirs = {
+                name: [of[places[path]] for path in values] if isinstance(of, list) else of
+                for name, of in inputs.items()
+            }
+            sources = model.sources(list(values.values()), fit_by, use=use.name, inputs=theirs)
             sizes = [fitting.original_size(value, use.source.size, fit_by) for value in values.values()]
             warn_of_faces(model, list(values), sources)
             for number, chosen in enumerate(styles):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -209,16 +210,20 @@ def read_inputs(use: ServedUse, given: Sequence[str], paths: Sequence[Path]) -> 
         if not equals or name not in use.inputs:
             known = ", ".join(f"{known}=..." for known in use.inputs) or "none"
             raise UsageError(f"--input {option} names no input of the use {use.name}; its inputs are {known}")
+        if name in found:
+            raise UsageError(f"--input {name} is given twice; name each input once")
+        if not text:
+            raise UsageError(f"--input {name}= has no value; name a file, a folder or numbers")
         form = use.layouts[use.inputs[name]].format
-        if parse := getattr(form, "parse", None):
+        if os.path.isdir(text):  # unlike those of Path, these functions accept long texts
+            found[name] = [_beside(Path(text), path, form.suffixes) for path in paths]
+        elif (parse := getattr(form, "parse", None)) and not os.path.isfile(text):
             try:
-                found[name] = parse(text) if not Path(text).is_file() else form.read(Path(text))
-            except (ValueError, OSError) as error:
+                found[name] = parse(text)
+            except ValueError as error:
                 raise UsageError(f"--input {name}: {error}") from None
-        elif (folder := Path(text)).is_dir():
-            found[name] = [_beside(folder, path, form.suffixes) for path in paths]
         else:
-            found[name] = folder
+            found[name] = Path(text)
     return found
 
 

@@ -57,6 +57,7 @@ def build_nothing(checked: Checked) -> None:
 
     import torch
 
+    from i2i_core.data.cache import refuse_cache
     from i2i_core.data.sets import build_data
     from i2i_core.errors import RecipeError
     from i2i_core.plan.fields import DOMAINS
@@ -77,6 +78,7 @@ def build_nothing(checked: Checked) -> None:
                 divided(name, network, checked.optimizers[name])
 
     attempts: list[Callable[[], object]] = [
+        partial(refuse_cache, data.train, recipe),
         networks,
         *(partial(build, spec, {**data.facts, "name": ""}) for spec in others if spec is not None),
         partial(plan_iteration, planner, checked),

@@ -18,11 +18,11 @@ from torch.nn.parameter import is_lazy
 
 from i2i.building import parts_of, without_memory
 from i2i.fitting import Fit, PixelBox, fit, moved
-from i2i.opening import Picture, opened
+from i2i.opening import Picture, opened, refuse_other_extent
 from i2i.served_uses import ServedUse, served_uses
 from i2i_core.data.sets import Layout, extent, facts_of
 from i2i_core.disk.matching import match
-from i2i_core.errors import DataError, I2IError, UsageError, did_you_mean
+from i2i_core.errors import I2IError, UsageError, did_you_mean
 from i2i_core.interfaces import Size, Value
 from i2i_core.models.folder import Model
 from i2i_core.plan.draws import Draws
@@ -301,6 +301,8 @@ class Translator:
         if fit_by not in get_args(Fit):
             raise UsageError(f"fit_by cannot be {fit_by} ({did_you_mean(str(fit_by), get_args(Fit))})")
         served = self.main_use if use is None else self.use(use)
+        if not isinstance(inputs or {}, Mapping):
+            raise UsageError(f"inputs must be a mapping from names to values, not {type(inputs).__name__}")
         layout, given = served.source, {**(inputs or {})}
         for name in [*served.inputs, *given]:
             if name not in given or name not in served.inputs:
@@ -313,9 +315,10 @@ class Translator:
         if isinstance(pictures, Tensor):
             whole = (0, 0, *layout.size[::-1])
             fields = {
-                served.inputs[name]: self._taken(of, self.layouts[served.inputs[name]]) for name, of in given.items()
+                served.inputs[name]: self._taken(of, self.layouts[served.inputs[name]], len(pictures))
+                for name, of in given.items()
             }
-            return Sources(self, served, self._taken(pictures, layout), [whole] * len(pictures), fields)
+            return Sources(self, served, self._taken(pictures, layout, len(pictures)), [whole] * len(pictures), fields)
         values = [opened(picture, layout.format) for picture in pictures]
         fitted = [fit(value, layout, fit_by) for value in values]
         x = self._encoded(_stacked([x for x, _ in fitted], layout), layout)
@@ -328,14 +331,11 @@ class Translator:
         each = list(given) if isinstance(given, list | tuple) else [given] * len(pictures)
         if len(each) != len(pictures):
             raise UsageError(f"the input {name} has {len(each)} values for {len(pictures)} pictures")
-        values = [opened(value, layout.format) for value in each]
-        for value, picture in zip(values, pictures, strict=True):
-            if extent(value) not in (None, extent(picture)):
-                (height, width), (rows, columns) = extent(value) or (0, 0), extent(picture) or (0, 0)
-                raise DataError(
-                    f"the input {name} has {width} x {height} pixels, and the picture {columns} x {rows}; "
-                    f"make them equal"
-                )
+        values = [opened(value, layout.format, f"the input {name}") for value in each]
+        for one, value, picture in zip(each, values, pictures, strict=True):
+            refuse_other_extent(
+                f"{name} {one}" if isinstance(one, str | Path) else name, extent(value), extent(picture)
+            )
         return self._encoded(_stacked([fit(value, layout, fit_by)[0] for value in values], layout), layout)
 
     def reference_sources(self, picture: Picture, use: str) -> Sources:
@@ -375,11 +375,21 @@ class Translator:
         """Return fitted values on the device, as the networks get them."""
         return layout.format.encode(fitted.to(self.device), self.dtype)
 
-    def _taken(self, x: Tensor, layout: Layout) -> Tensor:
-        """Return a caller's tensor as the networks get it: floats and int64 are encoded already."""
+    def _taken(self, given: Any, layout: Layout, count: int) -> Tensor:
+        """Return a caller's tensor of `count` values as the networks get it: floats and int64 are encoded already.
+
+        Raises UsageError for other values and shapes.
+        """
+        if not isinstance(given, Tensor):
+            raise UsageError(f"to pictures in a tensor belong further inputs in tensors, not {type(given).__name__}")
+        x: Tensor = given
         if x.is_floating_point():
-            return x.to(self.device, self.dtype)
-        return x.to(self.device) if x.dtype is torch.int64 else self._encoded(x, layout)
+            x = x.to(self.device, self.dtype)
+        else:
+            x = x.to(self.device) if x.dtype is torch.int64 else self._encoded(x, layout)
+        if tuple(x.shape) != (wanted := (count, *layout.shape)):
+            raise UsageError(f"the tensor has the shape {tuple(x.shape)}, and the model needs {wanted}")
+        return x
 
     def _draws(self, seed: int, count: int, shared: bool = False) -> Draws:
         return Draws(seed, 0, 0, count, count, self.device, self.dtype, shared)

@@ -60,12 +60,12 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     assert lines[2:4] == ["cat     2         2", "dog     3         1"]
     assert lines[4:] == [
         "broken: photos/cat/short.jpg (cut short)",
-        "broken: photos/cat/tiny.png (1 x 1 pixels)",
+        "broken: photos/cat/tiny.png (1 x 1 pixels, and each side needs 8)",
         "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)",
         "duplicates: photos/cat/0.jpg = photos/dog/again.jpg",
     ]
     assert answer.err == (
-        "3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels), "
+        "3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels, and each side needs 8), "
         "dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF); repair or remove them, or set broken: "
         "skip\n"
     )

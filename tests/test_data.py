@@ -187,7 +187,7 @@ def spoil(cat: Path) -> dict[str, str]:
     return {
         "truncated.jpg": "cut short",
         "cut.png": "",
-        "dot.png": "1 x 1 pixels",
+        "dot.png": "1 x 1 pixels, and each side needs 8",
         "text.jpg": none,
         "nothing.png": none,
         "moving.png": none,
@@ -215,7 +215,7 @@ def test_broken_pictures_are_skipped_with_a_warning_that_names_them(tmp_path: Pa
     data = f"data={{use: image_folders, root: {root}, image_size: 32, batch_size: 2, broken: skip}}"
     run = train(tmp_path / "run", data, "steps=1", *NO_GRIDS, warn=said.append)
     assert said == [
-        f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels), "
+        f"skipped 2 broken pictures in {root}: cat/dot.png (1 x 1 pixels, and each side needs 8), "
         f"dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)"
     ]
     assert [run.data.train.count(y) for y in range(2)] == [3, 3]
@@ -252,7 +252,7 @@ def test_a_picture_is_decoded_once_until_it_changes(root: Path, monkeypatch: pyt
     decoded: list[str] = []
     examine = broken_files.examine
 
-    def counted(path: Path, **how: Any) -> str:
+    def counted(path: Path, **how: Any) -> broken_files.Look:
         decoded.append(str(path.relative_to(root)))
         return examine(path, **how)
 

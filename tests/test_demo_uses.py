@@ -212,7 +212,7 @@ def downloaded(visit: Visit, group: Group, domain: str) -> tuple[tuple[str, str,
 
 BAD = {
     ("labels", "photos", "photo.png"): "photo.png cannot be used as a picture: 1,5",
-    ("bands", "labels", "map.png"): "map.png cannot be used as a picture: its shape is (32, 48, 1), and it should have",
+    ("bands", "labels", "map.png"): "map.png cannot be used as a picture: its shape is (32, 48, 1), and it should be",
     ("bands", "labels", "notes.txt"): "notes.txt cannot be used: its name should end in .tif or .tiff or .npy or .png",
     ("bands", "labels", "large.npy"): "large.npy cannot be used as a picture: 20000 x 20000 pixels are more than",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from i2i_core.data.cache import cached
 from i2i_core.data.formats.labels import Labels
 from i2i_core.data.image_folders import DomainFolder, Folder, ImageFolders, Table
 from i2i_core.data.sets import SampledRecords, directions, layouts
+from i2i_core.data.tables import read_table
 from i2i_core.errors import DataError
 from i2i_core.recipe.sections import Augment, Data
 
@@ -270,11 +272,23 @@ SAID = {
     "data.fields.about.columns=[Smiling, Aeg]": "the table root/about.csv has no column Aeg (did you mean Age?)",
     "data.fields.about.key=imag_id": "the table root/about.csv has no column imag_id (did you mean image_id?)",
     "data.fields.about.table=abut.csv": "the table root/abut.csv cannot be read: ",
-    "data.fields.about.format={use: numbers, range: [1, 2]}": "0_ids.png: Smiling is 0, which is not in the range 1",
+    "data.fields.about.format={use: numbers, range: [1, 2]}": "the row 0.png of the table about.csv: Smiling is 0, ",
     "data.domains.labels.files='*.png'": "10 records have no partner: 0 (not in labels), 1 (not in labels), ",
     "losses.g.l1.target=instance_pair": "nothing makes the tensor instance_pair (did you mean instances_pair?)",
     "losses.g.l1.target=about_of_background": "nothing makes the tensor about_of_background (the ",
+    "data.fields.instances=instances": "data.fields.instances should be a mapping, not 'instances'",
+    "uses={a: {inputs: {i: instances_real}}}": "the input i of use a stands for instances_real, which is no further",
+    "uses={a: {inputs: {i=j: x_real}}}": "the input i=j of use a has an =, which separates a name from its value",
     "data.fields={x: {folder: instances}}": "a field cannot be called x, the name of the pictures; rename it",
+    "data.fields={a b: {folder: instances}}": "a field cannot be called a b, which no tensor could read; rename it",
+    "data.fields.about.columns=[Age, Age]": "the column Age is named twice; name each column once",
+    "data.fields.about.columns=[]": "no column of the table root/about.csv is named; name some in columns",
+    "data.fields.about.format={use: labels, classes: 2}": "the field about is a table of numbers, so its format is",
+    "data.domains.labels.files='*_id.png'": "the folder root/gt of the domain labels has no file *_id.png that ends in",
+    "data.domains=[photos, photos]": "domains names photos twice; name each domain once",
+    "data.domains=[]": "domains names no folder; name some, or leave it out to take all folders",
+    "data.validation={fields: {}}": "the held-out records have the field instances not at all, and those of",
+    "data.validation={fields: {instances: {format: mask}}}": "the field instances as Mask() of 16 x 24 pixels, and",
 }
 
 
@@ -288,6 +302,13 @@ def test_a_mistake_is_a_sentence_with_its_place(i2i: Callable[..., Any], change:
 
 
 @pytest.mark.usefixtures("recipe")
+def test_files_of_fields_and_tables_are_not_listed_as_ignored(i2i: Callable[..., Any]) -> None:
+    Path("root/readme.txt").write_text("")
+    found = i2i("data", "check", "--recipe", "labels.yaml").out
+    assert [line for line in found.splitlines() if line.startswith("ignored")] == ["ignored: root/readme.txt"]
+
+
+@pytest.mark.usefixtures("recipe")
 def test_two_sources_of_different_kinds_are_refused(i2i: Callable[..., Any]) -> None:
     answer = i2i("validate", "labels.yaml", "--set", "data.targets={labels: photos, photos: labels}")
     assert answer.code == 2
@@ -298,8 +319,78 @@ def test_two_sources_of_different_kinds_are_refused(i2i: Callable[..., Any]) -> 
 @pytest.mark.parametrize("lost", ["root/photos/2.png", "root/instances/2.png"])
 def test_a_record_that_lacks_something_is_named(lost: str) -> None:
     Path(lost).unlink()
-    with pytest.raises((ValueError, DataError), match=r"2 \(not in photos\)|have no field instances: 2, 2"):
+    with pytest.raises(
+        (ValueError, DataError), match=r"2 \(not in photos\)|has no file in root/instances, the field instances: 2;"
+    ):
         folders(Path("root"))
+
+
+@pytest.mark.usefixtures("recipe")
+def test_a_field_that_does_not_fit_its_picture_is_named() -> None:
+    Image.new("L", (32, 12)).save("root/instances/2.png")
+    said = r"1 broken picture in root: instances/2.png \(32 x 12 pixels, and photos/2.png has 32 x 24\)"
+    with pytest.raises(ValueError, match=said):
+        folders(Path("root"))
+    Image.new("L", (64, 48)).save("root/instances/2.png")  # the same picture at another resolution
+    folders(Path("root"))
+    Image.new("L", (32, 24)).save("root/instances/2.bmp")
+    with pytest.raises(ValueError, match="instances/2.bmp and root/instances/2.png are the same record; remove one"):
+        folders(Path("root"))
+
+
+def test_patches_need_pairs_in_the_ratio_of_their_sizes(i2i: Callable[..., Any], recipe: None) -> None:
+    del recipe
+    sizes = "{small: {folder: photos, size: 4}, large: {folder: large, size: 16}}"
+    Path("root/large").mkdir()
+    for n in range(5):
+        Image.new("RGB", (128, 96)).save(f"root/large/{n}.png")
+    sets = (f"data.domains={sizes}", "data.fields={}", "data.targets={small: large}", "data.augment.patch=true")
+    options = [part for one in sets for part in ("--set", one)]
+    assert i2i("data", "check", "--recipe", "labels.yaml", *options).code == 0
+    answer = i2i("data", "check", "--recipe", "labels.yaml", *options, "--set", "data.cache=32")
+    assert answer.code == 2 and "a cache resizes pictures" in answer.err
+    Image.new("RGB", (96, 72)).save("root/large/3.png")
+    answer = i2i("data", "check", "--recipe", "labels.yaml", *options)
+    assert answer.code == 3
+    assert (
+        "root/photos/3.png has 32 x 24 pixels and root/large/3.png 96 x 72, which is not the ratio of the patches, "
+        "4 x 4 and 16 x 16; correct the files or the sizes"
+    ) in answer.err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("file;a;b\n0.png;1;0\n", "has only the column 'file;a;b'; separate its columns by commas"),
+        ("file,a,b,a\n0.png,1,0,0\n", "has 2 columns a; rename all but one"),
+        ("file,a,b\n0.png,1,0,\n", "t.csv:2: 4 columns, and the header has 3"),
+        ("file,a,b\n0.png,1,\xe9\n", "is not text in UTF-8; save it as that"),
+    ],
+)
+def test_a_table_of_another_form_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read_table(tmp_path / "t.csv", "file", ("a", "b"))
+
+
+def test_rows_are_found_by_the_most_of_a_path_and_belong_to_one_record(root: Path) -> None:
+    for folder in ("s0", "s1"):
+        (root / "more" / folder).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(root / "more" / folder / "0.png")
+    table = Table(table=Path("t.csv"), key="file", columns=("a",))
+    (root / "t.csv").write_text("file,a\n0.png,0.1\ns1/0.png,0.2\ns0/0.jpg,0.3\ns0/0.webp,0.4\n")
+    dataset = ImageFolders(root=root, domains=["more"], fields={"about": table})
+    rows = [dataset.record(0, n, ("about",), np.random.default_rng(0))["about"]["a"] for n in range(2)]
+    assert rows == [0.1, 0.2], "s0/0 has two rows that are not its own, so its bare name counts"
+    (root / "t.csv").write_text("file,a\nmore/s0/0.png,0.5\nmore/s1/0.png,0.6\n0.png,0.1\n")
+    dataset = ImageFolders(root=root, domains=["more"], fields={"about": table})
+    assert dataset.record(0, 1, ("about",), np.random.default_rng(0))["about"] == {"a": 0.6}
+    (root / "t.csv").write_text("file,a\n9.png,0.1\n")
+    with pytest.raises(ValueError, match="no row in the table t.csv, whose column file begins with 9.png: 0.png;"):
+        ImageFolders(root=root, domains=["more"], fields={"about": table})
+    (root / "t.csv").write_text("file,a\n0.png,0.1\n")
+    with pytest.raises(ValueError, match="the row 0.png of the table t.csv would belong to more/s0/0 and more/s1/0; "):
+        ImageFolders(root=root, domains=["more"], fields={"about": table})
 
 
 @pytest.mark.usefixtures("recipe")

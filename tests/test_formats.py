@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +122,7 @@ def test_ids_that_are_no_classes_are_counted(tmp_path: Path, form: Labels, array
         form.read(tmp_path / "ids.png")
 
 
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
 @pytest.mark.parametrize("suffix", [".tif", ".npy"])
 @pytest.mark.parametrize(
     ("depth", "span"),
@@ -130,12 +134,14 @@ def test_ids_that_are_no_classes_are_counted(tmp_path: Path, form: Labels, array
         ("float32", (-1, 3)),
     ],
 )
-def test_numbers_of_a_raster_survive_at_their_depth(tmp_path: Path, depth: Any, span: Any, suffix: str) -> None:
-    form = Raster(channels=4, range=span, depth=depth)
-    numbers = RNG.uniform(*span, size=(8, 10, 4))
+def test_numbers_of_a_raster_survive_at_their_depth(
+    tmp_path: Path, depth: Any, span: Any, suffix: str, channels: int
+) -> None:
+    form = Raster(channels=channels, range=span, depth=depth)
+    numbers = RNG.uniform(*span, size=(8, 10, channels))
     numbers = (numbers if depth == "float32" else numbers.round()).astype(depth)
     found = round_trip(form, numbers, (8, 10), tmp_path, suffix)
-    assert (found.shape, found.dtype) == ((8, 10, 4), np.dtype(depth))
+    assert (found.shape, found.dtype) == ((8, 10, channels), np.dtype(depth))
     if depth == "float32":
         np.testing.assert_allclose(found, numbers, atol=1e-6)
     else:
@@ -167,19 +173,22 @@ def test_grey_pngs_of_16_bits_are_rasters_of_one_channel(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("array", "said"),
     [
-        (np.zeros((4, 4, 3), np.uint16), r"its shape is \(4, 4, 3\), and it should have 13 channels"),
+        (np.zeros((4, 4, 3), np.uint16), r"its shape is \(4, 4, 3\), and it should be \(height, width, 13\)"),
         (
             np.full((2, 2, 13), 10_001, np.uint16),
-            r"52 numbers are not in the range 0 to 10000 \(least 10001, greatest 10001\); correct range, or set clip",
+            r"52 numbers are not in the range 0 to 10000 \(least 10001, greatest 10001\); correct them or the",
         ),
-        (np.full((1, 1, 13), np.nan, np.float32), "13 numbers are not in the range 0 to 10000"),
+        (np.full((1, 1, 13), np.nan, np.float32), r"13 numbers are not in the range 0 to 10000 \(13 of them NaN\)"),
+        (np.zeros((13, 4, 4)), r"its shape is \(13, 4, 4\), and it should be"),
+        (np.zeros((0, 4, 13)), r"its shape is \(0, 4, 13\), and it should be"),
+        (np.zeros((4, 4, 13), np.complex64), "its numbers have the type complex64; save whole numbers or floats"),
     ],
 )
 def test_other_channels_and_numbers_are_refused(tmp_path: Path, array: Any, said: str) -> None:
     np.save(tmp_path / "bands.npy", array)
     with pytest.raises(ValueError, match=said):
         BANDS.read(tmp_path / "bands.npy")
-    if array.shape[2] == 13:
+    if array.size and array.shape[2] == 13 and array.dtype.kind != "c":
         clipped = Raster(channels=13, range=(0, 10_000), clip=True).read(tmp_path / "bands.npy")
         assert clipped.min() >= 0 and clipped.max() <= 10_000
 
@@ -205,6 +214,67 @@ def test_masks_are_zeros_and_ones_whatever_the_levels_of_their_files(tmp_path: P
     assert (np.asarray(again) == 255 * hole).all()
 
 
+def write_png(path: Path, rows: bytes, bits: int, kind: int) -> None:
+    """Write a PNG of 8 x 8 pixels as Pillow cannot. rows: the bits of each row. kind: 0 for grey, 2 for colours."""
+    length = len(rows) // 8
+    lines = b"".join(b"\0" + rows[n * length : (n + 1) * length] for n in range(8))
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    head = struct.pack(">IIBBBBB", 8, 8, bits, kind, 0, 0, 0)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + parts)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_levels_of_grey_files_of_few_bits_are_those_of_the_file(tmp_path: Path, bits: int) -> None:
+    ids = RNG.integers(2**bits, size=(8, 8)).astype(np.uint8)
+    packed = np.packbits(np.unpackbits(ids[..., None], axis=2)[..., 8 - bits :].reshape(8, -1), axis=1)
+    write_png(tmp_path / "ids.png", packed.tobytes(), bits, 0)
+    assert (np.asarray(Labels(classes=256).read(tmp_path / "ids.png")) == ids).all()
+    assert (Raster(channels=1, range=(0, 255)).read(tmp_path / "ids.png")[..., 0] == ids).all()
+
+
+def test_a_png_whose_colours_would_lose_bits_is_no_raster(tmp_path: Path) -> None:
+    write_png(tmp_path / "colours.png", RNG.bytes(8 * 8 * 3 * 2), 16, 2)
+    with pytest.raises(ValueError, match="colours of 16 bits, of which only 8 would be read; save them as .tif or"):
+        Raster(channels=3, range=(0, 65535)).read(tmp_path / "colours.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("a.tif", "not a TIFF, or a damaged one"), ("a.npy", "not a NumPy array of one .npy")]
+)
+def test_a_raster_of_another_kind_than_its_name_is_refused(tmp_path: Path, name: str, said: str) -> None:
+    (tmp_path / name).write_bytes(b"\x89PNG and more")
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        BANDS.read(tmp_path / name)
+
+
+def test_a_tiff_of_many_bands_is_no_picture_and_the_message_names_the_format(tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.zeros((8, 8, 13), np.uint16), photometric="minisblack", planarconfig="contig"
+    )
+    with pytest.raises(ValueError, match="a TIFF whose bands or numbers no picture has; the format raster reads it"):
+        Picture().read(tmp_path / "a.tif")
+
+
+def test_a_label_map_has_one_page(tmp_path: Path) -> None:
+    pages = [Image.new("L", size) for size in ((8, 8), (8, 8), (4, 4))]
+    pages[0].save(tmp_path / "several.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "overview.tif", save_all=True, append_images=pages[2:])
+    with pytest.raises(ValueError, match="it has several pages; save one in each file"):
+        Labels(classes=2).read(tmp_path / "several.tif")
+    assert Labels(classes=2).read(tmp_path / "overview.tif").size == (8, 8)
+
+
+def test_fractions_of_a_small_range_survive_without_a_depth() -> None:
+    form = Raster(channels=1, range=(0, 1))
+    assert form.depth == "float32"
+    np.testing.assert_allclose(form.decode(torch.full((1, 2, 2), -0.4)), 0.3, atol=1e-6)
+    assert Raster(channels=1, range=(0, 255)).depth == "uint16"
+
+
 def test_numbers_are_scaled_read_from_texts_and_written() -> None:
     form = Numbers(names=("Smiling", "Male"), range=(-1, 1))
     value = form.parse("Male=-1, Smiling=0.5")
@@ -215,18 +285,59 @@ def test_numbers_are_scaled_read_from_texts_and_written() -> None:
         ("Smile=1,Male=0", "there is no number Smile (did you mean Smiling?)"),
         ("Male=0", "the number Smiling is missing; name all of Smiling, Male"),
         ("Smiling=2,Male=0", "Smiling is 2, which is not in the range -1 to 1"),
-        ("Smiling", "Smiling should be written as Smiling=NUMBER,Male=NUMBER"),
+        ("Smiling", "'Smiling' should be written as Smiling=NUMBER,Male=NUMBER"),
+        ("Male=1,Smiling=1,Male=0", "'Male=1,Smiling=1,Male=0' should be written as Smiling=NUMBER,Male=NUMBER"),
     ):
         with pytest.raises(ValueError) as error:
             form.parse(text)
         assert str(error.value) == said
 
 
-def test_a_file_that_would_change_ids_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1]", "it should be a mapping from a to numbers"),
+        ('{"a": "1"}', "a is '1', which is not a number"),
+        ('{"a": 1', "not JSON: "),
+        ("\xff", "not JSON: "),
+    ],
+)
+def test_json_of_other_values_is_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "a.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}"):
+        Numbers(names=("a",)).read(tmp_path / "a.json")
+
+
+def test_a_file_that_would_change_ids_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "ids.jpg")
+    with pytest.raises(ValueError, match="a JPEG has changed the ids of its pixels; save label maps as .png"):
+        Labels(classes=2).read(tmp_path / "ids.jpg")
+    many = Labels(one_hot=False)
+    with pytest.raises(ValueError, match="a .png cannot hold ids beyond 65535; name a .tif"):
+        many.file(many.decode(torch.full((1, 2, 2), 70_000.0)), ".png")
+    with pytest.raises(ValueError, match="a .bmp cannot hold ids beyond 255; name a .tif"):
+        many.file(many.decode(torch.full((1, 2, 2), 300.0)), ".bmp")
     with pytest.raises(ValueError, match="a .jpg would change ids; name a .png"):
         Labels(classes=2).file(Image.new("P", (2, 2)), ".jpg")
     with pytest.raises(ValueError, match="a .png cannot hold 13 channels of uint16; name a .tif or .npy"):
         BANDS.file(np.zeros((2, 2, 13), np.uint16), ".png")
+
+
+def test_masks_in_other_files_are_those_of_their_pixels() -> None:
+    hole = RNG.integers(2, size=(6, 6)).astype(np.uint8)
+    swapped, dark = Image.fromarray(1 - hole, "L"), Image.fromarray(hole, "L")
+    swapped.putpalette([255, 255, 255, 0, 0, 0])
+    dark.putpalette([0, 0, 0, 128, 0, 0])
+    files = [swapped, dark, *(Image.fromarray(level * hole.astype(np.uint16)) for level in (1, 255, 65535))]
+    for file in files:
+        assert (np.asarray(Mask().converted(file)) == 255 * hole).all(), file
+    with pytest.raises(ValueError, match="it has colours; a mask is black and white"):
+        Mask().converted(Image.new("RGB", (4, 4), "red"))
+
+
+def test_large_ids_are_resized_exactly() -> None:
+    ids = torch.full((1, 1, 4, 4), 2**24 + 1, dtype=torch.int32)
+    assert Labels(one_hot=False).resize(ids, (2, 2)).unique().tolist() == [2**24 + 1]
 
 
 @pytest.mark.parametrize(
@@ -235,7 +346,25 @@ def test_a_file_that_would_change_ids_is_refused() -> None:
         (lambda: Labels(), "one-hot labels need the number of classes; write classes: N, or one_hot: false for ids"),
         (lambda: Labels(classes=2, palette=((0, 0, 0),)), "the palette has 1 colours for 2 classes"),
         (lambda: Raster(channels=1, range=(1, 1)), "the range 1 to 1 is empty; write the smaller number first"),
-        (lambda: Raster(channels=1, range=(-1, 1)), "uint16 cannot hold the range -1 to 1; choose another depth"),
+        (lambda: Labels(classes=2, ignore=1), "ignore is 1, which is one of the 2 classes; name an id beyond"),
+        (
+            lambda: Labels(classes=2, palette=((1, 2, 3),) * 2),
+            "the palette has the colour [1, 2, 3] twice; each class needs its own",
+        ),
+        (lambda: Raster(channels=1, range=(0, float("inf"))), "the range 0 to inf is not finite; write numbers"),
+        (lambda: Numbers(names=("a",), range=(0, float("inf"))), "the range 0 to inf is not finite; write numbers"),
+        (
+            lambda: Raster(channels=1, range=(0, 0.5), depth="uint8"),
+            "uint8 cannot hold the range 0 to 0.5; choose another depth",
+        ),
+        (
+            lambda: Raster(channels=1, range=(-1, 1), depth="uint16"),
+            "uint16 cannot hold the range -1 to 1; choose another depth",
+        ),
+        (
+            lambda: Raster(channels=2, range=(0, 1), shown=(0, 1)),
+            "shown names 2 channels; name one, or three for red, green and blue",
+        ),
         (lambda: Raster(channels=2, range=(0, 1), shown=(2,)), "shown names 2; the channels are 0 to 1"),
     ],
 )

@@ -17,7 +17,7 @@ from PIL import Image
 from i2i import Sources, Style, Translator
 from i2i.demo.groups import Group
 from i2i.fitting import PixelBox, fit
-from i2i.opening import opened
+from i2i.opening import opened, refuse_other_extent
 from i2i_core.data.formats.labels import Mask
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.sets import extent
@@ -117,12 +117,7 @@ class Visit:
         """Set a field to a value of a file of (H, W). Inputs that belong to a picture of another size are forgotten."""
         layout = self.model.layouts[field]
         for name, source in self._belongs_to(field):
-            theirs = self.given[source].extent if source in self.given else None
-            if size and theirs and size != theirs:
-                raise DataError(
-                    f"the input {name} has {size[1]} x {size[0]} pixels, and the picture {theirs[1]} x {theirs[0]}; "
-                    f"make them equal"
-                )
+            refuse_other_extent(name, size, self.given[source].extent if source in self.given else None)
         x, box = fit(value, layout, "keep")
         with _one_at_a_time:
             self.given[field] = Given(layout.format.encode(x[None].to(self.model.device), self.model.dtype), box, size)

@@ -11,49 +11,65 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from i2i_core.data.pictures import why_broken
 from i2i_core.data.sets import extent
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import I2IError
-from i2i_core.interfaces import Format
+from i2i_core.interfaces import Format, Size
+
+
+class Look(NamedTuple):
+    """What was found in a file."""
+
+    reason: str
+    """The reason why it cannot be used, or ""."""
+    size: Size | None = None
+    """The height and width of its picture; None for other values and for broken files."""
 
 
 def find_broken(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, str]:
     """Return the files that the format cannot read, with the reason. Results are cached by file."""
-    known: dict[str, str] = {}
+    return {path: look.reason for path, look in looks(paths, form, min_size).items() if look.reason}
+
+
+def looks(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, Look]:
+    """Decode each file once, and return what was found. Results are cached by file."""
+    known: dict[str, Look] = {}
     with suppress(OSError, ValueError, TypeError):  # no cache yet, or a damaged one
-        known = dict(json.loads(_cache_file(paths, form).read_text(encoding="utf-8")))
-    broken = {
-        path: "not a regular file" if path.exists() else "a broken symbolic link"
+        cached = dict(json.loads(_cache_file(paths, form).read_text(encoding="utf-8")))
+        known = {key: Look(reason, size and tuple(size)) for key, (reason, size) in cached.items()}
+    missing = {
+        path: Look("not a regular file" if path.exists() else "a broken symbolic link")
         for path in paths
         if not path.is_file()
     }
-    keys = {path: _key(path, min_size) for path in paths if path not in broken}
+    keys = {path: _key(path, min_size) for path in paths if path not in missing}
     new = [path for path, key in keys.items() if key not in known]
     with warnings.catch_warnings(), ThreadPoolExecutor() as threads:  # decoding releases the GIL
         warnings.simplefilter("ignore")
         look = partial(examine, form=form, min_size=min_size)
-        known |= {keys[path]: why for path, why in zip(new, threads.map(look, new), strict=True)}
-    reasons = {key: known[key] for key in keys.values()}
-    broken |= {path: reasons[key] for path, key in keys.items() if reasons[key]}
+        known |= {keys[path]: found for path, found in zip(new, threads.map(look, new), strict=True)}
     if new:
         with suppress(OSError):  # without a writable cache, files are decoded again next time
             cache = _cache_file(paths, form)
             cache.parent.mkdir(parents=True, exist_ok=True)
-            cache.write_text(json.dumps(reasons), encoding="utf-8")
-    return {path: broken[path] for path in paths if path in broken}
+            cache.write_text(json.dumps({key: known[key] for key in keys.values()}), encoding="utf-8")
+    return {path: missing[path] if path in missing else known[keys[path]] for path in paths}
 
 
-def examine(path: Path, form: Format, min_size: int) -> str:
-    """Return the reason why `path` cannot be used, or ""."""
+def examine(path: Path, form: Format, min_size: int) -> Look:
+    """Decode a file, and return what was found."""
     try:
         size = extent(form.read(path))
     except I2IError:  # a library that is missing
         raise
     except Exception as error:  # a decoder may raise anything on a damaged file
-        return why_broken(error)
-    return f"{size[1]} x {size[0]} pixels" if size and min(size) < min_size else ""
+        return Look(why_broken(error))
+    if size and min(size) < min_size:
+        return Look(f"{size[1]} x {size[0]} pixels, and each side needs {min_size}")
+    return Look("", size)
 
 
 def _key(path: Path, min_size: int) -> str:

@@ -66,6 +66,14 @@ def cache_of(records: SampledRecords, recipe: Recipe, wanted: Collection[str]) -
     """Return the `wanted` batch fields cached at the size `data.cache`, or None if the recipe has no cache."""
     if (size := recipe.data.cache) is None:
         return None
+    refuse_cache(records, recipe)
+    return cached(records, size, {role_of(name)[0] for name in wanted if name not in DOMAINS})
+
+
+def refuse_cache(records: SampledRecords, recipe: Recipe) -> None:
+    """Raise RecipeError if the recipe has a cache that its data cannot have."""
+    if (size := recipe.data.cache) is None:
+        return
     problem = ""
     if not isinstance(records.dataset, Cacheable):
         problem = (
@@ -83,7 +91,6 @@ def cache_of(records: SampledRecords, recipe: Recipe, wanted: Collection[str]) -
             problem = f"a picture of {size[0]} x {size[1]} pixels would take more than 2 GB"
     if problem:
         raise RecipeError([Problem(problem, recipe.mark("data", "cache"), "write another size, or leave cache out")])
-    return cached(records, size, {role_of(name)[0] for name in wanted if name not in DOMAINS})
 
 
 def cached(records: SampledRecords, size: Size, fields: Collection[str] = (PICTURE,)) -> Cache:

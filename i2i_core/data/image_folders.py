@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Literal, TypeVar
 import numpy as np
 from pydantic import PositiveInt
 
-from i2i_core.data.broken_files import find_broken
+from i2i_core.data.broken_files import Look, looks
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import SUFFIXES, files_below
@@ -114,6 +115,8 @@ class ImageFolders:
         self.root, self.paired = root, paired
         folders = _domain_folders(root, domains, fields or {})
         self.domains: Sequence[str] = tuple(folders)
+        if domains is not None and not domains:
+            raise ValueError("domains names no folder; name some, or leave it out to take all folders")
         if not self.domains:
             raise ValueError(f"{root} holds no folders; put the pictures of each domain into a folder of its own")
         self.formats: Mapping[str, Format] = {name: folder.format for name, folder in folders.items()}
@@ -125,6 +128,8 @@ class ImageFolders:
         """The folder of each domain."""
         found = {name: folder.records(self.places[name]) for name, folder in folders.items()}
         if paired:
+            for name, folder in folders.items():
+                _refuse_empty(folder, self.places[name], found[name], f"domain {name}")
             _refuse_lonely(found)
         # Without pairs, two files may share a name, as a.png and a.jpg: both are pictures.
         self.files = [[path for paths in records.values() for path in paths] for records in found.values()]
@@ -132,39 +137,80 @@ class ImageFolders:
         names = [[name for name, paths in records.items() for _ in paths] for records in found.values()]
         self.broken: dict[Path, str] = {}
         """The files that are not usable, with the reason."""
-        forms = list(self.formats.values())
-        for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
-            same = (files for files, other in zip(self.files, forms, strict=True) if other == form)
-            self.broken |= find_broken([path for files in same for path in files], form, min_size)
+        self._min_size = min_size
+        self._sizes: list[list[Size | None]] = self._look_at(self.files, list(self.formats.values()))
         self._field_files: dict[str, list[list[Path]]] = {}
         self._rows: dict[str, list[list[Mapping[str, float]]]] = {}
+        self._tables: list[Path] = []
         for field, source in (fields or {}).items():
-            self._add_field(field, source, names, min_size)
+            if field == PICTURE or not field.isidentifier():
+                what = "the name of the pictures" if field == PICTURE else "which no tensor could read"
+                raise ValueError(f"a field cannot be called {field or repr(field)}, {what}; rename it")
+            if isinstance(source, Folder):
+                self._add_files(field, source, names)
+            else:
+                self._add_rows(field, source, names)
         self._leave_out_broken(broken)
+        del self._sizes  # which data workers do not need
 
-    def _add_field(self, field: str, source: Folder | Table, names: list[list[str]], min_size: int) -> None:
-        if field == PICTURE:
-            raise ValueError(f"a field cannot be called {PICTURE}, the name of the pictures; rename it")
-        if isinstance(source, Folder):
-            records = source.records(_existing(self.root, source, field, "field"))
-            _refuse_missing(f"field {field}", [n for of in names for n in of if n not in records])
-            self._field_files[field] = [[records[name][0] for name in of] for of in names]
-            self.broken |= find_broken([p for of in self._field_files[field] for p in of], source.format, min_size)
-            self.fields = {**self.fields, field: source.format}
-            return
+    def _look_at(self, files: list[list[Path]], forms: Sequence[Format]) -> list[list[Size | None]]:
+        """Decode the files of each domain, note the broken ones, and return the heights and widths of pictures."""
+        found: dict[Path, Look] = {}
+        for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
+            same = (of for of, other in zip(files, forms, strict=True) if other == form)
+            found |= looks([path for of in same for path in of], form, self._min_size)
+        self.broken |= {path: look.reason for path, look in found.items() if look.reason}
+        return [[found[path].size for path in of] for of in files]
+
+    def _add_files(self, field: str, source: Folder, names: list[list[str]]) -> None:
+        place = _existing(self.root, source, field, "field")
+        records = source.records(place)
+        _refuse_empty(source, place, records, f"field {field}")
+        _refuse_missing(f"file in {place}, the field {field}", [n for of in names for n in of if n not in records])
+        _refuse_twice([records[name] for of in names for name in of])
+        files = self._field_files[field] = [[records[name][0] for name in of] for of in names]
+        sizes = self._look_at(files, [source.format] * len(files))
+        for paths, theirs, pictures, ours in zip(files, sizes, self.files, self._sizes, strict=True):
+            for path, its, picture, size in zip(paths, theirs, pictures, ours, strict=True):
+                if its and size and not _of_one_shape(its, size):
+                    self.broken[path] = (
+                        f"{its[1]} x {its[0]} pixels, and {_below(picture, self.root)} has {size[1]} x {size[0]}"
+                    )
+        self.fields = {**self.fields, field: source.format}
+
+    def _add_rows(self, field: str, source: Table, names: list[list[str]]) -> None:
         form = source.format
-        if isinstance(form, Numbers) and not form.names:
-            form = replace(form, names=source.columns)
-        rows, lacking = read_table(self.root / source.table, source.key, source.columns), list[str]()
-        rows = {_without_suffix(key): row for key, row in rows.items()} | rows
+        if not isinstance(form, Numbers):
+            raise ValueError(f"the field {field} is a table of numbers, so its format is numbers; correct format")
+        table, lacking = read_table(self.root / source.table, source.key, source.columns), list[str]()
+        form = form if form.names else replace(form, names=source.columns)
+        stems = Counter(map(_without_suffix, table))
+        rows = {stem: row for key, row in table.items() if stems[stem := _without_suffix(key)] == 1} | table
         found: list[list[Mapping[str, float]]] = []
-        for paths, of in zip(self.files, names, strict=True):
-            keyed = [_row(rows, path, name) for path, name in zip(paths, of, strict=True)]
-            lacking += [path.name for path, row in zip(paths, keyed, strict=True) if row is None]
-            found.append([_checked(form, row, path) for path, row in zip(paths, keyed, strict=True) if row is not None])
-        _refuse_missing(f"row of the table {source.table}", lacking)
+        owners: list[tuple[str, str]] = []
+        for domain, paths, of in zip(self.domains, self.files, names, strict=True):
+            keys = [_key(rows, path, name, self.root) for path, name in zip(paths, of, strict=True)]
+            lacking += [path.name for path, key in zip(paths, keys, strict=True) if key is None]
+            owners += [
+                (key, name if self.paired else f"{domain}/{name}") for key, name in zip(keys, of, strict=True) if key
+            ]
+            found.append([_checked(form, rows[key], key, source) for key in keys if key is not None])
+        what = f"row in the table {source.table}, whose column {source.key} begins with {next(iter(table))}"
+        _refuse_missing(what, lacking)
+        _refuse_shared(source, owners)
+        self._tables.append(self.root / source.table)
         self._rows[field] = found
         self.fields = {**self.fields, field: form}
+
+    def extents(self, domain: int) -> dict[Path, Size | None]:
+        """Return the height and width in pixels of each picture of a domain, as the user's cache keeps them."""
+        found = looks(self.files[domain], self.formats[self.domains[domain]], self._min_size)
+        return {path: look.size for path, look in found.items()}
+
+    def used(self) -> set[Path]:
+        """Return the files of all records and tables, the broken ones included."""
+        columns = [*self.files, *(paths for of in self._field_files.values() for paths in of)]
+        return {*self.broken, *self._tables, *(path for paths in columns for path in paths)}
 
     def _leave_out_broken(self, broken: Literal["refuse", "skip"]) -> None:
         """Raise ValueError for broken files, or leave their records out with a warning."""
@@ -219,7 +265,9 @@ def _domain_folders(
     found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in taken)
     if isinstance(domains, Mapping):
         return {name: DomainFolder(folder=Path(of)) if isinstance(of, str) else of for name, of in domains.items()}
-    for name in domains or ():
+    for n, name in enumerate(domains or ()):
+        if name in (domains or ())[:n]:
+            raise ValueError(f"domains names {name} twice; name each domain once")
         if not (root / name).is_dir():
             hint = did_you_mean(name, found)
             raise ValueError(f"there is no domain {name} in {root}" + (f"; {hint}" if hint else ""))
@@ -237,9 +285,7 @@ def _refuse_lonely(found: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
     """Raise ValueError if a record of a paired data set is not in each domain, or twice in one."""
     everywhere = set[str]().union(*found.values())
     lonely = [f"{name} (not in {domain})" for domain, of in found.items() for name in sorted(everywhere - of.keys())]
-    twice = [paths for of in found.values() for paths in of.values() if len(paths) > 1]
-    if twice:
-        raise ValueError(f"{twice[0][0]} and {twice[0][1]} are the same record; remove one")
+    _refuse_twice([paths for of in found.values() for paths in of.values()])
     if lonely:
         plural = "s have" if len(lonely) > 1 else " has"
         raise ValueError(
@@ -248,20 +294,50 @@ def _refuse_lonely(found: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
         )
 
 
+def _refuse_empty(source: Folder, place: Path, records: Collection[str], what: str) -> None:
+    if not records:
+        raise ValueError(
+            f"the folder {place} of the {what} has no file {source.files} that ends in "
+            f"{', '.join(source.format.suffixes)}; correct its folder, files or format"
+        )
+
+
+def _refuse_twice(records: Iterable[Sequence[Path]]) -> None:
+    if twice := next((paths for paths in records if len(paths) > 1), None):
+        raise ValueError(f"{twice[0]} and {twice[1]} are the same record; remove one")
+
+
 def _refuse_missing(what: str, names: Sequence[str]) -> None:
-    if names:
+    if names := [*dict.fromkeys(names)]:
         plural = "s have" if len(names) > 1 else " has"
-        raise ValueError(f"{len(names)} picture{plural} no {what}: {_list(names)}; add what is missing, or remove them")
+        raise ValueError(f"{len(names)} record{plural} no {what}: {_list(names)}; add what is missing, or remove them")
+
+
+def _refuse_shared(source: Table, keyed: Iterable[tuple[str, str]]) -> None:
+    """Raise ValueError if two records have one row. keyed: the key of each record's row, and the record's name."""
+    owners: dict[str, str] = {}
+    for key, record in keyed:
+        if (other := owners.setdefault(key, record)) != record:
+            raise ValueError(
+                f"the row {key} of the table {source.table} would belong to {other} and {record}; write the folders "
+                f"of files in the column {source.key}"
+            )
+
+
+def _of_one_shape(one: Size, other: Size) -> bool:
+    """Return True if two sizes have the same aspect ratio, up to a pixel of the smaller one."""
+    return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
 
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
-def _row(rows: Mapping[str, Mapping[str, float]], path: Path, record: str) -> Mapping[str, float] | None:
-    """Return the row whose key is a file or a record, with or without folders and suffix."""
-    keys = (path.name, record, record.rpartition("/")[2], f"{record}{path.suffix}")
-    return next((rows[key] for key in keys if key in rows), None)
+def _key(rows: Collection[str], path: Path, record: str, root: Path) -> str | None:
+    """Return the key of the row of a file or a record, with or without folders and suffix."""
+    folder, slash, name = record.rpartition("/")
+    own = (_below(path, root).as_posix(), f"{folder}{slash}{path.name}", f"{record}{path.suffix}", record)
+    return next((key for key in (*own, path.name, name) if key in rows), None)
 
 
 def _without_suffix(key: str) -> str:
@@ -269,11 +345,11 @@ def _without_suffix(key: str) -> str:
     return stem if dot and f".{suffix.lower()}" in SUFFIXES else key
 
 
-def _checked(form: Format, row: Mapping[str, float], path: Path) -> Mapping[str, float]:
+def _checked(form: Numbers, row: Mapping[str, float], key: str, source: Table) -> Mapping[str, float]:
     try:
-        return form.converted(row) if isinstance(form, Numbers) else row
+        return form.converted(row)
     except ValueError as error:
-        raise ValueError(f"the row of {path.name}: {error}") from None
+        raise ValueError(f"the row {key} of the table {source.table}: {error}") from None
 
 
 def _chosen(columns: list[list[T]], indices: Iterable[Sequence[int]]) -> list[list[T]]:

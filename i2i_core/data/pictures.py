@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import logging
 import math
 import os
 import warnings
@@ -25,7 +26,12 @@ MAX_PIXELS = 100_000_000
 """Limit of a picture's pixels, checked against its header before decoding."""
 MOST_SIDE = {".webp": 16383, ".jpg": 65500, ".jpeg": 65500}
 """Greatest width and height in pixels, by suffix of a format with a limit."""
+STRETCHED = {"L;2": 85, "L;4": 17}
+"""Factors by which Pillow multiplies the levels of grey files with 2 and 4 bits, by its name of their pixels."""
 SAVING: dict[str, dict[str, Any]] = {".jpg": {"quality": 95}, ".jpeg": {"quality": 95}, ".webp": {"lossless": True}}
+
+for _library in ("PIL", "tifffile"):  # which would print a line besides the error that they raise
+    logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -66,11 +72,44 @@ def decode_file(path: Path) -> Image.Image:
 
     Raises OSError or ValueError if the file is not a picture.
     """
-    with Image.open(path, formats=FORMATS) as file:
+    with _opened(path) as file:
         if file.width * file.height > MAX_PIXELS:
             raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
         ImageOps.exif_transpose(file, in_place=True)
     return file
+
+
+def _opened(path: Path) -> Image.Image:
+    try:
+        return Image.open(path, formats=FORMATS)
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            if file.read(4) in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+                raise ValueError("a TIFF whose bands or numbers no picture has; the format raster reads it") from None
+        raise
+
+
+def decode_numbers(path: Path) -> Image.Image:
+    """Decode a picture whose levels are numbers, such as ids: as `decode_file`, with the grey levels of the file.
+
+    Raises ValueError for several pages, of which smaller ones are ignored.
+    """
+    picture = decode_file(path)
+    with Image.open(path, formats=FORMATS) as file:
+        stretch = STRETCHED.get(pixels_of(file)[:3], 1)
+        if getattr(file, "n_frames", 1) > 1:
+            size = file.size
+            file.seek(1)
+            if file.size == size:
+                raise ValueError("it has several pages; save one in each file")
+    return picture.point([level // stretch for level in range(256)]) if picture.mode == "L" and stretch > 1 else picture
+
+
+def pixels_of(file: Image.Image) -> str:
+    """Return Pillow's name of the pixels in a file that is not decoded yet: "L;4" for 4 bits; or "" if it has none."""
+    for *_, pixels in getattr(file, "tile", ()):
+        return str(pixels[0] if isinstance(pixels, tuple) else pixels)
+    return ""
 
 
 def as_rgb(picture: Image.Image) -> Image.Image:
@@ -98,7 +137,9 @@ def why_broken(error: Exception) -> str:
         return f"it has more than {MAX_PIXELS:,} pixels"
     if isinstance(error, OSError) and error.strerror:  # whose text would repeat the path
         return error.strerror.lower()
-    return "cut short" if "truncated" in str(error) else str(error) or type(error).__name__
+    if any(said in str(error) for said in ("truncated", "failed to read", "mmap length is greater")):
+        return "cut short"
+    return str(error) or type(error).__name__
 
 
 def find_pictures(named: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> dict[Path, Path]:

@@ -16,7 +16,7 @@ from i2i_core.data.formats.picture import Picture
 from i2i_core.errors import DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import Dataset, Format, RecordDataset, Size, Value
 from i2i_core.plan.checked import Checked
-from i2i_core.plan.fields import DOMAINS, PICTURE, REAL, batch_fields, role_of
+from i2i_core.plan.fields import DOMAINS, PAIR, PICTURE, REAL, batch_fields, role_of
 from i2i_core.recipe.names import file_name
 from i2i_core.recipe.sections import Recipe
 from i2i_core.registry.specs import Spec, build
@@ -153,6 +153,10 @@ def build_data(checked: Checked) -> DataSets:
     ways = directions(recipe.data.targets, train.domains)
     _of_one_kind(recipe, train, ways)
     found = layouts(train, ways)
+    if checked.validation is not None:
+        _like_training(checked.validation, found, layouts(validation, ways))
+    for records in {id(records): records for records in (train, validation)}.values():
+        _patches(recipe, records, ways)
     facts = facts_of(recipe.data.image_size, train.domains, found)
     for layout in found.values():
         written_format(layout.format, checked.format_names)  # whether that is possible is known before training
@@ -193,6 +197,37 @@ def _of_one_kind(recipe: Recipe, records: SampledRecords, ways: Directions) -> N
                             f"name the direction, such as targets: {{{first[0]}: {name}}}",
                         )
                     ]
+                )
+
+
+def _like_training(spec: Spec, ours: Mapping[str, Layout], theirs: Mapping[str, Layout]) -> None:
+    """Raise DataError if held-out records lack fields, or have them in another format or size; pairs may be missing."""
+    for name, layout in ours.items():
+        if name not in theirs and role_of(name)[1] == PAIR:
+            continue
+        held = theirs.get(name)
+        if held is None or (held.format, held.size) != (layout.format, layout.size):
+            found = "not at all" if held is None else f"as {_kind(held)}"
+            raise DataError(
+                f"{spec.mark}: the held-out records have the field {role_of(name)[0]} {found}, and those of training "
+                f"as {_kind(layout)}; make them alike"
+            )
+
+
+def _patches(recipe: Recipe, records: SampledRecords, ways: Directions) -> None:
+    """Raise DataError if the pictures of a pair do not have the ratio of their sizes, which patches of both need."""
+    extents = getattr(records.dataset, "extents", None)
+    if not recipe.data.augment.patch or not records.paired or extents is None:
+        return
+    for one, other in sorted({tuple(sorted((y, target))) for y, targets in ways.items() for target in targets}):
+        sizes = records.layout(one).size, records.layout(other).size
+        for (path, a), (its, b) in zip(extents(one).items(), extents(other).items(), strict=True):
+            if a and b and any(p * s != q * r for p, q, r, s in zip(a, b, *sizes, strict=True)):
+                (h, w), (height, width) = sizes
+                raise DataError(
+                    f"{recipe.mark('data', 'augment', 'patch')}: {path} has {a[1]} x {a[0]} pixels and {its} "
+                    f"{b[1]} x {b[0]}, which is not the ratio of the patches, {w} x {h} and {width} x {height}; "
+                    f"correct the files or the sizes"
                 )
 
 

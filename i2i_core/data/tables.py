@@ -18,10 +18,17 @@ def read_table(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[s
     A first line that is only the number of rows is skipped. If the header lacks a name for the first column, that
     column is the key. Raises ValueError for a table that cannot be read so.
     """
+    for n, name in enumerate(columns):
+        if name in columns[:n]:
+            raise ValueError(f"the column {name} is named twice; name each column once")
+    if not columns:
+        raise ValueError(f"no column of the table {path} is named; name some in columns")
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"the table {path} cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"the table {path} is not text in UTF-8; save it as that") from None
+    except OSError as error:
+        raise ValueError(f"the table {path} cannot be read: {(error.strerror or str(error)).lower()}") from None
     separator = SEPARATORS.get(path.suffix.lower())
     rows = [
         (number, row)
@@ -33,11 +40,16 @@ def read_table(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[s
     if len(rows) < 2:
         raise ValueError(f"the table {path} has no rows")
     header = [name.strip() for name in rows[0][1]]
-    if len(rows[1][1]) == len(header) + 1:
+    if len(rows[1][1]) == len(header) + 1 and key not in header:
         header = [key, *header]
+    if len(header) == 1:
+        wanted = {",": "commas", "\t": "tabs"}.get(separator or "", "spaces")
+        raise ValueError(f"the table {path} has only the column {header[0]!r}; separate its columns by {wanted}")
     for name in (key, *columns):
         if name not in header:
             raise ValueError(f"the table {path} has no column {name} ({did_you_mean(name, header)})")
+        if header.count(name) > 1:
+            raise ValueError(f"the table {path} has {header.count(name)} columns {name}; rename all but one")
     found: dict[str, dict[str, float]] = {}
     for number, row in rows[1:]:
         if len(row) != len(header):

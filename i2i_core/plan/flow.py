@@ -9,7 +9,7 @@ from typing import Any
 
 from i2i_core.errors import Problem, RecipeError, did_you_mean
 from i2i_core.plan.checked import Checked
-from i2i_core.plan.fields import PAIR, REAL, ROLES, in_role, role_of
+from i2i_core.plan.fields import PAIR, PICTURE, REAL, ROLES, in_role, role_of
 from i2i_core.plan.planner import PlannedPhase, Planner, Request, RequestedTerm, Unresolved
 from i2i_core.plan.tensors import BUILTIN, Definition, define_component, define_unknown, definitions, reached
 from i2i_core.plan.uses import use_problems
@@ -138,6 +138,10 @@ def check_flow(checked: Checked, checker: Checker) -> None:
     for name in {*planner.definitions, *checked.fields, *BUILTIN} & {*networks}:
         what = "tensor" if name in planner.definitions else "batch field"
         checker.report(f"{name} is both a {what} and a network", ("networks", name), "rename the network", key=True)
+    for name in sorted((planner.definitions.keys() - checked.recipe.tensors.keys()) & {*checked.fields}):
+        if (named := role_of(name)[0]) != PICTURE:
+            what = f"{name} is both a tensor of the method and the field {named} in a batch"
+            checker.report(what, ("data", "fields", named), "rename the field", key=True)
     try:
         planned = plan_iteration(planner, checked)
     except RecipeError as error:

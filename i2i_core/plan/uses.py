@@ -79,6 +79,20 @@ def use_problems(planner: Planner, checked: Checked) -> Iterator[Problem]:
             )
             continue
         yield from (Problem(what, recipe.mark("uses", name)) for what in _unserved(name, use, planned.fields))
+        for given, why in _useless(use, {*checked.fields} - {*further_inputs(planned, use).values()}):
+            yield Problem(f"the input {given} of use {name} {why}", recipe.mark("uses", name, "inputs", given))
+
+
+def _useless(use: ModelUse, others: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Yield each input that nobody could give, or to no effect, with the reason. others: fields that are no inputs."""
+    stood_for = list(use.inputs.values())
+    for n, (given, field) in enumerate(use.inputs.items()):
+        if "=" in given:
+            yield given, "has an =, which separates a name from its value; rename it"
+        elif field in stood_for[:n]:
+            yield given, f"stands for {field}, and another one does, too; remove one"
+        elif field in others:
+            yield given, f"stands for {field}, which is no further input of {use.show}; remove it"
 
 
 def _unserved(name: str, use: ModelUse, fields: Collection[str]) -> Iterator[str]:

@@ -96,7 +96,9 @@ def key_model(hint: Any, alias: str | None = None) -> Any:
 
 
 def _checkable(hint: Any) -> Any:
-    alternatives = tuple(_NO_COMPONENT if _takes_component(a) or is_section(a) else a for a in alternatives_of(hint))
+    alternatives = tuple(
+        _NO_COMPONENT if _takes_component(a) else _NO_SECTION if is_section(a) else a for a in alternatives_of(hint)
+    )
     return typing.Union[alternatives]  # noqa: UP007
 
 
@@ -140,5 +142,9 @@ def _refuse(value: object) -> NoReturn:
     raise PydanticCustomError("is_instance_of", "Input should be a component")
 
 
-_NO_COMPONENT = Annotated[Any, AfterValidator(_refuse)]
-"""Replacement for a component's type, which pydantic cannot check. Components are checked before."""
+def _refuse_section(value: object) -> NoReturn:
+    raise PydanticCustomError("dict_type", "Input should be a mapping")
+
+
+_NO_COMPONENT, _NO_SECTION = Annotated[Any, AfterValidator(_refuse)], Annotated[Any, AfterValidator(_refuse_section)]
+"""Replacements for the types of components and sections, which pydantic cannot check. They are checked before."""

@@ -15,13 +15,17 @@ from PIL import Image
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from i2i_core.data.pictures import as_rgb, decode_file
+from i2i_core.data.pictures import as_rgb, decode_numbers
 from i2i_core.interfaces import WHOLE, Box, Size
 
-Colour = tuple[int, int, int]
+_Level = Annotated[int, Field(ge=0, le=255)]
+Colour = tuple[_Level, _Level, _Level]
 Ids = np.ndarray[Any, Any]
 IN_A_PALETTE = 256
 """Most classes that an indexed PNG has colours for."""
+
+COLOURFUL = 64
+"""Greatest difference between the channels of a grey picture; lossy files have some."""
 
 
 def sampled(ids: Ids, size: Size, box: Box = WHOLE, flip: bool = False) -> Ids:
@@ -37,7 +41,7 @@ class _Nearest:
     """Resizing by the nearest pixel."""
 
     def resize(self, fitted: Tensor, size: Size) -> Tensor:
-        return F.interpolate(fitted.float(), size, mode="nearest-exact").to(fitted.dtype)
+        return F.interpolate(fitted.double(), size, mode="nearest-exact").to(fitted.dtype)
 
     def scale(self, value: Image.Image, size: Size) -> Image.Image:
         return value.resize(size[::-1], Image.Resampling.NEAREST)
@@ -69,8 +73,13 @@ class Labels(_Nearest):
     def __post_init__(self) -> None:
         if self.one_hot and self.classes is None:
             raise ValueError("one-hot labels need the number of classes; write classes: N, or one_hot: false for ids")
-        if self.palette is not None and len(self.palette) < (self.classes or 0):
-            raise ValueError(f"the palette has {len(self.palette)} colours for {self.classes} classes")
+        if self.ignore is not None and self.ignore < (self.classes or 0):
+            raise ValueError(f"ignore is {self.ignore}, which is one of the {self.classes} classes; name an id beyond")
+        colours = self.palette or ()
+        if self.palette is not None and len(colours) < (self.classes or 0):
+            raise ValueError(f"the palette has {len(colours)} colours for {self.classes} classes")
+        if twice := [colour for n, colour in enumerate(colours) if colour in colours[:n]]:
+            raise ValueError(f"the palette has the colour {[*twice[0]]} twice; each class needs its own")
 
     @property
     def limits(self) -> tuple[float, float]:
@@ -78,7 +87,10 @@ class Labels(_Nearest):
 
     def read(self, path: Path) -> Image.Image:
         """Read a label map as a picture whose numbers are ids. Raises ValueError for ids that are not classes."""
-        return self.converted(decode_file(path))
+        picture = decode_numbers(path)
+        if picture.format == "JPEG":
+            raise ValueError("a JPEG has changed the ids of its pixels; save label maps as .png")
+        return self.converted(picture)
 
     def converted(self, picture: Image.Image) -> Image.Image:
         """Check the ids of a decoded picture; look the colours of an RGB picture up in the palette."""
@@ -92,9 +104,11 @@ class Labels(_Nearest):
             wrong &= ids != self.ignore
         wrong |= ids.astype(np.int64) < 0
         if wrong.any():
+            if self.classes is None:
+                raise ValueError(f"{wrong.sum():,} pixels have negative ids, for example {ids[wrong].min()}")
             raise ValueError(
-                f"{wrong.sum():,} pixels have ids beyond the {self.classes} classes 0 to {(self.classes or 0) - 1}, "
-                f"for example {ids[wrong].max()}"
+                f"{wrong.sum():,} pixels have ids beyond the {self.classes} classes 0 to {self.classes - 1}, "
+                f"for example {ids[wrong].max()}; correct the ids, or classes in the recipe"
             )
         return picture
 
@@ -159,7 +173,8 @@ class Labels(_Nearest):
 class Mask(_Nearest):
     """Masks of 0 and 1, (1, H, W); resized by the nearest pixel.
 
-    In a file, a pixel counts as 1 from half of the greatest grey level on; a file of zeros and ones is taken as it is.
+    In a file, a pixel counts as 1 from half of the greatest grey level on, which is 255, or 65535 for larger numbers. A
+    file of zeros and ones is taken as it is, and so is an indexed one if its colour 1 is the lighter one.
     """
 
     kind: ClassVar = Image.Image
@@ -167,15 +182,23 @@ class Mask(_Nearest):
     limits: ClassVar = (0.0, 1.0)
 
     def read(self, path: Path) -> Image.Image:
-        return self.converted(decode_file(path))
+        return self.converted(decode_numbers(path))
 
     def converted(self, picture: Image.Image) -> Image.Image:
-        """Convert a decoded picture of any mode to black and white."""
-        if picture.mode in ("L", "P") and np.asarray(picture).max(initial=0) <= 1:
-            levels = np.asarray(picture) * np.uint8(255)
+        """Convert a decoded picture to black and white. Raises ValueError for colours."""
+        levels = np.asarray(picture)
+        greatest = levels.max(initial=0) if picture.mode in ("L", "P") or picture.mode.startswith("I") else 2**16
+        colours = picture.getpalette() or [0] * 3 + [255] * 3
+        if greatest <= 1 and sum(colours[3:6]) > sum(colours[:3]):
+            ones = levels == 1
+        elif greatest < 256 and picture.mode.startswith("I"):
+            ones = levels >= 128
         else:
-            levels = np.asarray(as_rgb(picture).convert("L"))
-        return Image.fromarray(np.where(levels >= 128, 255, 0).astype(np.uint8))
+            grey = np.asarray(as_rgb(picture))
+            if (grey.max(2) - grey.min(2)).max(initial=0) > COLOURFUL:
+                raise ValueError("it has colours; a mask is black and white")
+            ones = grey[..., 1] >= 128
+        return Image.fromarray(np.where(ones, 255, 0).astype(np.uint8))
 
     def fit(self, value: Image.Image, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
         return torch.from_numpy((sampled(np.asarray(value), size, box, flip) >= 128).astype(np.uint8)[None])
@@ -208,6 +231,8 @@ def _distinct(number: int) -> Colour:
 def _without_loss(value: Image.Image, suffix: str) -> bytes:
     if suffix in (".jpg", ".jpeg", ".webp"):
         raise ValueError(f"a {suffix} would change ids; name a .png")
+    if value.mode.startswith("I") and (suffix == ".bmp" or (suffix == ".png" and np.asarray(value).max() > 65535)):
+        raise ValueError(f"a {suffix} cannot hold ids beyond {255 if suffix == '.bmp' else 65535}; name a .tif")
     file = io.BytesIO()
     value.save(file, Image.registered_extensions()[suffix])
     return file.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,33 +36,43 @@ class Numbers:
     limits: ClassVar = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        low, high = self.range
-        if not low < high:
-            raise ValueError(f"the range {low:g} to {high:g} is empty; write the smaller number first")
+        check_range(*self.range)
+        if twice := [name for n, name in enumerate(self.names) if name in self.names[:n]]:
+            raise ValueError(f"{twice[0]} is named twice; name each number once")
 
     def read(self, path: Path) -> Given:
-        return self.converted(json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return self.converted(json.loads(path.read_text(encoding="utf-8")))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ValueError(f"not JSON: {error}") from None
 
     def parse(self, text: str) -> Given:
         """Read numbers from a text such as "Smiling=1,Male=0". Raises ValueError."""
         pairs = [pair.partition("=")[::2] for pair in text.split(",")]
         try:
-            return self.converted({name.strip(): float(number) for name, number in pairs})
-        except ValueError as error:
-            if "could not convert" not in str(error):
-                raise
+            numbers = {name.strip(): float(number) for name, number in pairs}
+        except ValueError:
+            numbers = {}
+        if len(numbers) < len(pairs):
             written = ",".join(f"{name}=NUMBER" for name in self.names)
-            raise ValueError(f"{text} should be written as {written}") from None
+            raise ValueError(f"{text!r} should be written as {written}")
+        return self.converted(numbers)
 
     def converted(self, numbers: Given) -> Given:
         """Check that each name has a number in the range."""
         low, high = self.range
-        for name in numbers:
+        if not isinstance(numbers, Mapping):
+            raise ValueError(f"it should be a mapping from {', '.join(self.names)} to numbers")
+        for name in map(str, numbers):
             if name not in self.names:
-                raise ValueError(f"there is no number {name} ({did_you_mean(name, self.names)})")
+                raise ValueError(
+                    f"there is no number {name} ({did_you_mean(name, self.names) or 'the format names none'})"
+                )
         if lacking := [name for name in self.names if name not in numbers]:
             raise ValueError(f"the number {lacking[0]} is missing; name all of {', '.join(self.names)}")
         for name, number in numbers.items():
+            if not isinstance(number, int | float | np.number):
+                raise ValueError(f"{name} is {number!r}, which is not a number")
             if not low <= number <= high:
                 raise ValueError(f"{name} is {number:g}, which is not in the range {low:g} to {high:g}")
         return {name: float(numbers[name]) for name in self.names}
@@ -97,3 +108,11 @@ class Numbers:
 
     def example(self, size: Size, rng: np.random.Generator) -> Tensor:
         return torch.from_numpy(rng.uniform(*self.range, size=len(self.names)).astype(np.float32))
+
+
+def check_range(low: float, high: float) -> None:
+    """Raise ValueError unless two finite numbers are in order."""
+    if not low < high:
+        raise ValueError(f"the range {low:g} to {high:g} is empty; write the smaller number first")
+    if not math.isfinite(high - low):
+        raise ValueError(f"the range {low:g} to {high:g} is not finite; write numbers")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -17,7 +18,8 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.pictures import MAX_PIXELS, decode_file
+from i2i_core.data.formats.numbers import check_range
+from i2i_core.data.pictures import FORMATS, MAX_PIXELS, decode_numbers, pixels_of
 from i2i_core.errors import PluginError
 from i2i_core.interfaces import WHOLE, Box, Size
 
@@ -35,15 +37,16 @@ class Raster:
     channels: number of channels.
     range: least and greatest number of the whole data set. Files with other numbers are refused.
     clip: clip other numbers to the range instead.
-    depth: type of the numbers in the files of results.
+    depth: type of the numbers in the files of results; auto is uint16 if that has 256 or more numbers of the range,
+        else float32.
     shown: the channels, from 0, that people see as red, green and blue, or one channel; default: the first three.
     """
 
     channels: PositiveInt
     range: tuple[float, float]
     clip: bool = False
-    depth: Literal["uint8", "uint16", "int16", "float32"] = "uint16"
-    shown: tuple[int, int, int] | tuple[int] | None = None
+    depth: Literal["auto", "uint8", "uint16", "int16", "float32"] = "auto"
+    shown: tuple[int, ...] | None = None
 
     kind: ClassVar = np.ndarray
     suffixes: ClassVar = (".tif", ".tiff", ".npy", ".png")
@@ -51,14 +54,16 @@ class Raster:
 
     def __post_init__(self) -> None:
         low, high = self.range
-        if not low < high:
-            raise ValueError(f"the range {low:g} to {high:g} is empty; write the smaller number first")
-        if not self.depth.startswith("float") and not (
-            np.iinfo(self.depth).min <= low and high <= np.iinfo(self.depth).max
-        ):
+        check_range(low, high)
+        if self.depth == "auto":
+            fits = _holds("uint16", low, high) and high - low >= 255
+            object.__setattr__(self, "depth", "uint16" if fits else "float32")
+        elif not _holds(self.depth, low, high):
             raise ValueError(f"{self.depth} cannot hold the range {low:g} to {high:g}; choose another depth")
-        if self.shown is not None and not all(0 <= channel < self.channels for channel in self.shown):
-            raise ValueError(f"shown names {max(self.shown)}; the channels are 0 to {self.channels - 1}")
+        if self.shown is not None and len(self.shown) not in (1, 3):
+            raise ValueError(f"shown names {len(self.shown)} channels; name one, or three for red, green and blue")
+        if wrong := [channel for channel in self.shown or () if not 0 <= channel < self.channels]:
+            raise ValueError(f"shown names {wrong[0]}; the channels are 0 to {self.channels - 1}")
 
     def read(self, path: Path) -> Array:
         return self.converted(_read(path))
@@ -66,17 +71,23 @@ class Raster:
     def converted(self, array: Array) -> Array:
         """Check the channels and numbers of an array (H, W) or (H, W, C)."""
         array = array[..., None] if array.ndim == 2 else array
-        if array.ndim != 3 or array.shape[2] != self.channels:
-            raise ValueError(f"its shape is {array.shape}, and it should have {self.channels} channels")
+        if array.ndim != 3 or array.shape[2] != self.channels or not array.size:
+            raise ValueError(f"its shape is {array.shape}, and it should be (height, width, {self.channels})")
+        if array.dtype.kind not in "buif":
+            raise ValueError(f"its numbers have the type {array.dtype}; save whole numbers or floats")
+        array = array.astype(np.float32) if array.dtype == np.float16 else array  # which may not hold the range
         (low, high), least, greatest = self.range, array.min(), array.max()
         if low <= least and greatest <= high:  # false for NaN
             return array
         if self.clip:
             return np.nan_to_num(array, nan=low).clip(low, high)
         outside = np.count_nonzero(~((array >= low) & (array <= high)))
+        found = f"least {least:g}, greatest {greatest:g}"
+        if lacking := np.count_nonzero(array != array):
+            found = f"{lacking:,} of them NaN"
         raise ValueError(
-            f"{outside:,} numbers are not in the range {low:g} to {high:g} (least {least:g}, greatest {greatest:g}); "
-            f"correct range, or set clip: true"
+            f"{outside:,} numbers are not in the range {low:g} to {high:g} ({found}); correct them or the recipe's "
+            f"range, or set clip: true there"
         )
 
     def fit(self, value: Array, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
@@ -124,7 +135,9 @@ class Raster:
                 raise ValueError(f"a .png cannot hold {self.channels} channels of {self.depth}; name a .tif or .npy")
             Image.fromarray(value[..., 0]).save(file, "PNG")
         else:
-            _tifffile().imwrite(file, value, photometric="minisblack", planarconfig="contig")
+            one = self.channels == 1  # which has no order of channels
+            plane = value[..., 0] if one else value
+            _tifffile().imwrite(file, plane, photometric="minisblack", planarconfig=None if one else "contig")
         return file.getvalue()
 
     def example(self, size: Size, rng: np.random.Generator) -> Tensor:
@@ -135,13 +148,19 @@ def _read(path: Path) -> Array:
     """Read the numbers of a file as they are, (H, W) or (H, W, C)."""
     suffix = path.suffix.lower()
     if suffix == ".npy":
+        with open(path, "rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise ValueError("not a NumPy array of one .npy")
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the shape against the size of the file
         _check_size(mapped.shape[:2])
         return np.array(mapped)
     if suffix not in (".tif", ".tiff"):
-        picture = decode_file(path)
+        picture = decode_numbers(path)
+        with Image.open(path, formats=FORMATS) as file:
+            if picture.mode != "I;16" and ";16" in pixels_of(file):
+                raise ValueError("colours of 16 bits, of which only 8 would be read; save them as .tif or .npy")
         return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
-    with _tifffile().TiffFile(path) as file:
+    with _tiff(path) as file:
         series = file.series[0]
         _check_size([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
         array = series.asarray()
@@ -154,6 +173,27 @@ def _check_size(sides: Sequence[int]) -> None:
     """Raise ValueError for more pixels than a picture may have, before they are decoded."""
     if math.prod(sides) > MAX_PIXELS:
         raise ValueError(f"{' x '.join(map(str, sides[::-1]))} pixels are more than {MAX_PIXELS:,}")
+
+
+def _holds(depth: str, low: float, high: float) -> bool:
+    """Return True if a type of numbers has both limits of a range."""
+    if depth == "float32":
+        return True
+    kind = np.iinfo(depth)
+    return kind.min <= low and high <= kind.max and float(low).is_integer() and float(high).is_integer()
+
+
+def _tiff(path: Path) -> Any:
+    """Open a TIFF, and find its pages. Raises ValueError if that fails."""
+    library = _tifffile()
+    try:
+        file = library.TiffFile(path)
+    except (library.TiffFileError, struct.error):
+        raise ValueError("not a TIFF, or a damaged one") from None
+    if not file.series:
+        file.close()
+        raise ValueError("a TIFF without a page")
+    return file
 
 
 def _tifffile() -> Any:

@@ -115,7 +115,7 @@ def test_tiffs_become_pictures_and_their_values_reach_the_network(
     kept = model.main_use.source.format.decode(sources.x[0])
     assert (kept == tifffile.imread(files / "bands" / "1.tif")).all()
     for name, array, said in (
-        ("three.tif", np.zeros((8, 8, 3), np.uint16), "its shape is (8, 8, 3), and it should have 4 channels"),
+        ("three.tif", np.zeros((8, 8, 3), np.uint16), "its shape is (8, 8, 3), and it should be (height, width, 4)"),
         ("bright.tif", np.full((8, 8, 4), 6001, np.uint16), "256 numbers are not in the range 0 to 6000"),
     ):
         tifffile.imwrite(tmp_path / name, array, photometric="minisblack", planarconfig="contig")

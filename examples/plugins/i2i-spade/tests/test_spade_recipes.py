@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from i2i_core.data.sets import build_data
+from i2i_core.errors import RecipeError
 from i2i_core.plan.check import load
 from i2i_core.registry.plugins import discover
 from i2i_spade.edges import edges
@@ -50,3 +52,8 @@ def test_ade20k(tmp_path: Path) -> None:
     data = build_data(load("spade_ade20k.yaml", [f"data.root={tmp_path}"], discover()))
     assert data.train.batch(0, [0])["x"].shape == (1, 151, 256, 256)
     assert data.facts["source_channels"] == 151 and data.facts["target_channels"] == 3
+
+
+def test_a_field_called_like_a_tensor_of_the_method_is_refused() -> None:
+    with pytest.raises(RecipeError, match="z_pair is both a tensor of the method and the field z in a batch"):
+        load("spade_cityscapes.yaml", ["data.fields.z.format=mask"], discover())
