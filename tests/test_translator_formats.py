@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 import torch
+
+from i2i.card import card
+from i2i.translator import Translator
+from i2i_cli.data import report_on
+from i2i_cli.using import read_inputs
+from i2i_core.data.formats.numbers import Numbers
+from i2i_core.data.formats.raster import Raster
+from i2i_core.data.image_folders import DomainFolder, ImageFolders, Table
+from i2i_core.errors import UsageError
 
 from .models import untrained
 
@@ -49,18 +61,55 @@ hooks: {progress: null, checkpoint: null, metrics: null}
 """
 
 
-def test_rasters_and_numbers_are_encoded_as_in_training(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "shifted.py").write_text(PLUGIN)
-    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("ROOT", str(tmp_path)))
-    (tmp_path / "heights.csv").write_text("name,low,high\none,-100,300\n")
-    array = np.random.default_rng(0).integers(0, 6001, (8, 8, 2)).astype(np.uint16)
-    np.save(tmp_path / "a" / "one.npy", array)
-    model = untrained(str(tmp_path / "recipe.yaml"), files=(tmp_path / "shifted.py",))
-    sources = model.sources([tmp_path / "a" / "one.npy"], inputs={"height": {"low": -100, "high": 300}})
-    expected = torch.from_numpy(array.astype(np.float32).transpose(2, 0, 1))[None] / 3000 - 1
+ARRAY = np.random.default_rng(0).integers(0, 6001, (8, 8, 2)).astype(np.uint16)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shifted")
+    (root / "a").mkdir()
+    (root / "shifted.py").write_text(PLUGIN)
+    (root / "recipe.yaml").write_text(RECIPE.replace("ROOT", str(root)))
+    (root / "heights.csv").write_text("name,low,high\none,-100,300\n")
+    np.save(root / "a" / "one.npy", ARRAY)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Translator:
+    return untrained(str(folder / "recipe.yaml"), files=(folder / "shifted.py",))
+
+
+def test_rasters_and_numbers_are_encoded_as_in_training(model, folder):
+    sources = model.sources([folder / "a" / "one.npy"], inputs={"height": {"low": -100, "high": 300}})
+    expected = torch.from_numpy(ARRAY.astype(np.float32).transpose(2, 0, 1))[None] / 3000 - 1
     torch.testing.assert_close(sources.x, expected)
     (style,) = model.styles(None, seeds=[0])
     torch.testing.assert_close(sources.into(style), model.networks["shift"](expected + 0.5).detach())
     same = model.sources(expected, inputs={"height": torch.tensor([[0.0, 1.0]])})
     torch.testing.assert_close(same.into(style), sources.into(style))
+
+
+def test_the_card_shows_how_to_give_inputs_and_what_results_are(model):
+    told = card(model)
+    assert "\ni2i translate . source.tif --domain a --input height=low=-100,high=-100\n" in told
+    call = 'model("source.tif", domain="a", inputs={"height": {"low": -100.0, "high": -100.0}})  # ndarray'
+    assert f"\n{call}\n" in told
+    assert "| uses | plain (with height: numbers) |" in told
+    assert "| weights | shift 6 |" in told
+
+
+def test_a_missing_input_is_told_as_the_option_that_gives_it(model):
+    with pytest.raises(UsageError) as error:
+        read_inputs(model.main_use, [], [])
+    assert str(error.value) == "the use plain needs --input height=low=NUMBER,high=NUMBER"
+
+
+def test_a_data_check_ignores_neither_arrays_nor_tables(folder):
+    (folder / "a" / "notes.txt").write_text("read by nothing")
+    arrays = DomainFolder(format=Raster(channels=2, range=(0, 6000)))
+    heights = Table(
+        table=Path("heights.csv"), key="name", columns=("low", "high"), format=Numbers(range=(-100.0, 300.0))
+    )
+    found = report_on(ImageFolders(root=folder, domains={"a": arrays}, fields={"height": heights}), "")
+    assert [Path(file).name for file in found["ignored"]] == ["notes.txt", "recipe.yaml", "shifted.py"]

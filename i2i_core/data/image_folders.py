@@ -136,6 +136,7 @@ class ImageFolders:
         for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
             same = (files for files, other in zip(self.files, forms, strict=True) if other == form)
             self.broken |= find_broken([path for files in same for path in files], form, min_size)
+        self.tables = [root / source.table for source in (fields or {}).values() if isinstance(source, Table)]
         self._field_files: dict[str, list[list[Path]]] = {}
         self._rows: dict[str, list[list[Mapping[str, float]]]] = {}
         for field, source in (fields or {}).items():

@@ -72,13 +72,22 @@ def use_problems(planner: Planner, checked: Checked) -> Iterator[Problem]:
         try:
             planned = planner.tensors([use.show], use.where)
         except Unresolved as error:
+            chain = f": {' -> '.join(error.chain)}" if len(error.chain) > 1 else ""
             yield Problem(
-                f"use {name} needs {error.chain[-1]}, which nothing makes: {' -> '.join(error.chain)}",
+                f"use {name} needs {error.chain[-1]}, which nothing makes{chain}",
                 recipe.mark("uses", name),
                 did_you_mean(error.chain[-1], planner.names()),
             )
             continue
         yield from (Problem(what, recipe.mark("uses", name)) for what in _unserved(name, use, planned.fields))
+        for given, field in use.inputs.items():
+            if field in checked.fields and field not in planned.fields:
+                read = sorted(n for n in planned.fields if n not in DOMAINS and n != use.source)
+                yield Problem(
+                    f"use {name} has the input {given}, but {use.show} does not depend on {field}",
+                    recipe.mark("uses", name, "inputs", given),
+                    did_you_mean(field, read),
+                )
 
 
 def _unserved(name: str, use: ModelUse, fields: Collection[str]) -> Iterator[str]:
