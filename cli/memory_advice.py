@@ -78,7 +78,7 @@ class Forecast:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             why = f"a component reads the values of tensors, not only their shapes ({reason})"
             if "UninitializedParameter" in reason:
-                why = "a network has lazy layers; write their sizes, if a prediction is needed"
+                why = "a network has lazy layers, whose sizes are not known yet"
             raise NotPredicted(f"not predicted, because {why}") from error
         finally:
             logging.disable(logging.NOTSET)
