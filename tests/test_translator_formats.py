@@ -11,7 +11,7 @@ import torch
 from i2i.card import card
 from i2i.translator import Translator
 from i2i_cli.data import report_on
-from i2i_cli.using import read_inputs
+from i2i_cli.using import read_inputs, refuse_other_directions
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.raster import Raster
 from i2i_core.data.image_folders import DomainFolder, ImageFolders, Table
@@ -113,3 +113,12 @@ def test_a_data_check_ignores_neither_arrays_nor_tables(folder):
     )
     found = report_on(ImageFolders(root=folder, domains={"a": arrays}, fields={"height": heights}), "")
     assert [Path(file).name for file in found["ignored"]] == ["notes.txt", "recipe.yaml", "shifted.py"]
+
+
+def test_domains_of_two_directions_are_refused():
+    model = untrained("munit.yaml", "data.image_size=32")
+    with pytest.raises(UsageError) as error:
+        refuse_other_directions(model, model.main_use, ["flat", "high_contrast"])
+    said = "the use a_to_b translates into flat, and b_to_a into high_contrast; name domains of one use"
+    assert str(error.value) == said
+    refuse_other_directions(model, model.main_use, ["flat"])
