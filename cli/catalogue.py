@@ -74,24 +74,25 @@ def describe(entry: Entry) -> dict[str, Any]:
         return found | {"tensors": {n: list(tensors[n].reads.values()) for n in vars(target) if n in tensors}}
     signature = signature_of(target, entry.kind)
     found["params"] = {
-        name: _parameter(p, signature.hints.get(name)) for name, p in written_keys(signature, entry.kind).items()
+        name: _parameter(p, signature.hints.get(name), entry.kind)
+        for name, p in written_keys(signature, entry.kind).items()
     }
     found["reads"] = list(signature.wants) or _reads_of_products(entry, target)
     return {key: value for key, value in found.items() if value}
 
 
-def _parameter(parameter: inspect.Parameter, hint: object) -> str:
+def _parameter(parameter: inspect.Parameter, hint: object, kind: str) -> str:
     """Describe a key: its type as in the signature (the choices of a Literal), its default as in a recipe."""
-    from i2i_core.registry.signatures import FACTS
+    from i2i_core.registry.signatures import facts_for
 
     written = parameter.annotation
     if typing.get_origin(hint) is typing.Literal:
         written = " | ".join(map(str, typing.get_args(hint)))
     elif not isinstance(written, str):
         written = re.sub(r"(\w+\.)+", "", inspect.formatannotation(written))
-    if parameter.default is not parameter.empty:
-        return f"{written} = {_inline(parameter.default)}"
-    return f"{written}, from the data" if parameter.name in FACTS else str(written)
+    if parameter.name in facts_for(kind):
+        return f"{written}, from the data"
+    return str(written) if parameter.default is parameter.empty else f"{written} = {_inline(parameter.default)}"
 
 
 def _inline(value: object) -> str:

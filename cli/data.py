@@ -109,7 +109,6 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
 def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
     """Count the pictures of each domain; for image folders, also list broken, duplicate and ignored files."""
     from i2i_core.data.image_folders import ImageFolders
-    from i2i_core.data.pictures import SUFFIXES
 
     facts: Facts = {"data": name, "broken": [], "duplicates": [], "ignored": [], "notes": []}
     facts["domains"] = {domain: {"pictures": dataset.count(y), "broken": 0} for y, domain in enumerate(dataset.domains)}
@@ -121,12 +120,16 @@ def report_on(dataset: Dataset | RecordDataset, name: str) -> Facts:
         paths = [*dataset.broken, *(path for paths in dataset.files for path in paths)]
         facts["notes"] = [*_like_labels(dataset)]
         facts["duplicates"] = [[str(path) for path in sorted(same)] for same in duplicates(paths)]
-        facts["ignored"] = [
-            str(path)
-            for path in sorted({*dataset.root.rglob("[!.]*")} - dataset.used())
-            if path.is_file() and (path.parent == dataset.root or path.suffix.lower() not in SUFFIXES)
-        ]
+        facts["ignored"] = [str(path) for path in _ignored(dataset)]
     return facts
+
+
+def _ignored(dataset: ImageFolders) -> Iterator[Path]:
+    """Yield the files that no format of the data set reads, and those beside its folders."""
+    suffixes = {suffix for form in (*dataset.formats.values(), *dataset.fields.values()) for suffix in form.suffixes}
+    for path in sorted({*dataset.root.rglob("[!.]*")} - dataset.used()):
+        if path.is_file() and (path.suffix.lower() not in suffixes or path.parent == dataset.root):
+            yield path
 
 
 def _like_labels(dataset: ImageFolders) -> Iterator[str]:

@@ -71,14 +71,15 @@ def export(
     if (run / CONFIG).is_file():
         raise UsageError(f"{run} is already a model; copy its folder, or choose another format with --as")
     model = replace(of_run(run, plugins, step, show), name=to.resolve().name)
-    Translator(model, plugins, torch.device("cpu")).try_out()
+    translator = Translator(model, plugins, torch.device("cpu"))
+    translator.try_out()
     steps = model.config.training["steps"]
     pictures = {
         path.name.replace(f"step-{steps:08d}", "samples"): path.read_bytes()
         for path in sorted((run / "samples").glob(f"step-{steps:08d}-*.png"))
     }
     recipe = (run / "recipe.yaml").read_bytes()
-    write(model, to, {"README.md": card(model, pictures).encode(), "recipe.yaml": recipe, **pictures}, overwrite)
+    write(model, to, {"README.md": card(translator, pictures).encode(), "recipe.yaml": recipe, **pictures}, overwrite)
     click.echo(to)
 
 

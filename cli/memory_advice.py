@@ -76,9 +76,10 @@ class Forecast:
             raise
         except Exception as error:
             reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise NotPredicted(
-                f"not predicted, because a component reads the values of tensors, not only their shapes ({reason})"
-            ) from error
+            why = f"a component reads the values of tensors, not only their shapes ({reason})"
+            if "UninitializedParameter" in reason:
+                why = "a network has lazy layers, whose sizes are not known yet"
+            raise NotPredicted(f"not predicted, because {why}") from error
         finally:
             logging.disable(logging.NOTSET)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import subcommand, with_overwrite
-from .using import finite, progress, read_sources, with_fit, with_model
+from .using import finite, progress, read_sources, refuse_other_directions, with_fit, with_inputs, with_model
 
 if TYPE_CHECKING:
     from i2i import Translator
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @subcommand
 @with_model
 @click.argument("picture")
+@with_inputs
 @click.option(
     "--domain",
     "domains",
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 def styles(
     model: Translator,
     picture: str,
+    given: tuple[str, ...],
     domains: tuple[str, ...],
     cells: int,
     reach: float,
@@ -75,8 +77,10 @@ def styles(
     if not overwrite:
         refuse_existing([out])
     names = domains or model.targets
-    use = model.use_of("latent", domain=names[0])
-    paths, source = read_sources(model, [picture], fit_by, use.name if use else None)
+    if (use := model.use_of("latent", domain=names[0])) is None or not use.codes:
+        raise UsageError("the model has no styles from latents, so it has no map of styles")
+    refuse_other_directions(model, use, names)
+    paths, source = read_sources(model, [picture], fit_by, use.name, given)
     if len(paths) > 1:
         raise UsageError(f"{picture} contains {len(paths)} pictures, but a map shows one; name a file")
     maps: list[Cell] = []

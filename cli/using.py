@@ -151,6 +151,7 @@ def choose_styles(
         raise UsageError(f"name the domain of the references with --domain: {', '.join(served.targets)}")
     if served.style == "plain" and (seed is not None or count is not None):
         raise UsageError("the model has only one style for each domain; leave --seed and --styles out")
+    refuse_other_directions(model, served, domains)
     seeds = range(seed or 0, (seed or 0) + (count or 1))
     if references and not served.references:
         raise UsageError("the model cannot take styles from references; leave the reference out")
@@ -171,6 +172,19 @@ def choose_styles(
                 Chosen(f"{domain}{name}", label, style) for (name, label), style in zip(named, styles, strict=True)
             ]
     return found
+
+
+def refuse_other_directions(model: Translator, use: ServedUse, domains: Sequence[str]) -> None:
+    """Raise UsageError for a domain into which another use translates, of pictures of another domain."""
+    from i2i_core.errors import UsageError
+
+    for domain in domains:
+        others = [other for other in model.uses.values() if domain in other.targets]
+        if others and domain not in use.targets:
+            raise UsageError(
+                f"the use {use.name} translates into {' and '.join(use.targets)}, and {others[0].name} into {domain}; "
+                f"name domains of one use"
+            )
 
 
 def reference_of(model: Translator, chosen: Chosen) -> Image.Image | None:
@@ -208,7 +222,7 @@ def read_inputs(use: ServedUse, given: Sequence[str], paths: Sequence[Path]) -> 
     for option in given:
         name, equals, text = option.partition("=")
         if not equals or name not in use.inputs:
-            known = ", ".join(f"{known}=..." for known in use.inputs) or "none"
+            known = ", ".join(_written(use, known) for known in use.inputs) or "none"
             raise UsageError(f"--input {option} names no input of the use {use.name}; its inputs are {known}")
         if name in found:
             raise UsageError(f"--input {name} is given twice; name each input once")
@@ -224,7 +238,15 @@ def read_inputs(use: ServedUse, given: Sequence[str], paths: Sequence[Path]) -> 
                 raise UsageError(f"--input {name}: {error}") from None
         else:
             found[name] = Path(text)
+    if lacking := [_written(use, name) for name in use.inputs if name not in found]:
+        raise UsageError(f"the use {use.name} needs --input {' --input '.join(lacking)}")
     return found
+
+
+def _written(use: ServedUse, name: str) -> str:
+    """Return how an option names an input."""
+    names = getattr(use.layouts[use.inputs[name]].format, "names", ())
+    return f"{name}={','.join(f'{number}=NUMBER' for number in names) or 'FILE'}"
 
 
 def write_value(path: Path, value: Value, form: Format) -> None:

@@ -164,15 +164,16 @@ def kind_list() -> Iterator[str]:
         yield f"- `registry.{kind}(name, target)`: {doc}"
 
 
-def run_members() -> Iterator[str]:
-    """Yield the members of `RunContext`: attributes by their names, methods as calls."""
-    context = _class((CORE / "interfaces.py").read_text(encoding="utf-8"), "RunContext")
-    for name, doc in _attribute_docs(context):
-        yield f"- `run.{name}`: {doc}"
-    for node in (node for node in context.body if isinstance(node, ast.FunctionDef)):
-        is_property = any(ast.unparse(decorator) == "property" for decorator in node.decorator_list)
-        call = "" if is_property else f"({ast.unparse(node.args).removeprefix('self').lstrip(', ')})"
-        yield f"- `run.{node.name}{call}`: {(ast.get_docstring(node) or '').partition(chr(10))[0]}"
+def members(protocol: str, prefix: str = "") -> Iterator[str]:
+    """Yield the members of a protocol of `i2i_core.interfaces`: attributes by their names, methods as calls."""
+    node = _class((CORE / "interfaces.py").read_text(encoding="utf-8"), protocol)
+    for name, doc in _attribute_docs(node):
+        yield f"- `{prefix}{name}`: {' '.join(doc.split())}"
+    for method in (method for method in node.body if isinstance(method, ast.FunctionDef)):
+        is_property = any(ast.unparse(decorator) == "property" for decorator in method.decorator_list)
+        call = "" if is_property else f"({ast.unparse(method.args).removeprefix('self').lstrip(', ')})"
+        if (said := ast.get_docstring(method)) is not None:
+            yield f"- `{prefix}{method.name}{call}`: {' '.join(said.split())}"
 
 
 # Python, from the source of `i2i`, since importing it would import torch.
@@ -197,7 +198,8 @@ def python_api() -> Iterator[str]:
         yield f"### {name}\n\n{ast.get_docstring(node)}\n"
         parts: list[ast.ClassDef | ast.FunctionDef] = [node, *(m for m in methods if m.name == "__init__")]
         for part in parts:
-            yield from (f"- `{attribute}`: {doc}" for attribute, doc in _attribute_docs(part))
+            shown = ((name, doc) for name, doc in _attribute_docs(part) if not name.startswith("_"))
+            yield from (f"- `{attribute}`: {doc}" for attribute, doc in shown)
         yield ""
         for method in methods:
             if method.name == "__call__" or not method.name.startswith("_"):
@@ -239,6 +241,9 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "hookspecs": hookspec_list,
     "events": event_list,
     "kinds": kind_list,
-    "run": run_members,
+    "run": lambda: members("RunContext", "run."),
+    "dataset": lambda: members("Dataset"),
+    "records": lambda: members("RecordDataset"),
+    "format": lambda: members("Format"),
     "python": python_api,
 }

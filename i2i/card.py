@@ -8,16 +8,25 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from i2i.served_uses import use_targets
+from PIL import Image
+from torch import Tensor
+
+from i2i.served_uses import ServedUse
+from i2i.translator import Translator
 from i2i_core import DISTRIBUTION
-from i2i_core.models.folder import Config, Model
+from i2i_core.data.formats.numbers import Numbers
+from i2i_core.data.formats.picture import Picture
+from i2i_core.interfaces import Format
+from i2i_core.models.folder import Config
+from i2i_core.plan.uses import LATENT, PLAIN, REFERENCE
 from i2i_core.recipe.document import json_in_yaml
 
 
-def card(model: Model, pictures: Iterable[str] = ()) -> str:
+def card(model: Translator, pictures: Iterable[str] = ()) -> str:
     """Write the README.md of a model. pictures: names of its files that show translations."""
-    config = model.config
-    targets = list(dict.fromkeys(target for use in config.uses.values() for target in use_targets(config, use)))
+    config, uses = model.model.config, model.uses.values()
+    targets = list(dict.fromkeys(target for use in uses for target in use.targets))
+    translated = "pictures" if {*config.sources} <= {*targets} else _text(_either(config.sources))
     core = "==".join((DISTRIBUTION, *(version for name, version in config.versions.items() if name == DISTRIBUTION)))
     install = shlex.join([core, *(origin for origin in config.plugins.values() if "==" in origin)])
     shown = "".join(f"\n![Translations]({picture})\n" for picture in pictures)
@@ -26,9 +35,9 @@ def card(model: Model, pictures: Iterable[str] = ()) -> str:
         "translates into": ", ".join(targets),
         "pictures": _layout(config, "x_real"),
         "results": _layout(config, "x_ref"),
-        "uses": ", ".join(config.uses),
+        "uses": ", ".join(_with_inputs(config, use) for use in uses),
         "method": config.method.use,
-        "weights": _millions(model),
+        "weights": ", ".join(f"{name} {_size(tensors)}" for name, tensors in model.model.networks.items()),
         **_training(config),
     }
     rows = "".join(f"| {name} | {_text(value)} |\n" for name, value in facts.items())
@@ -38,22 +47,22 @@ pipeline_tag: image-to-image
 tags: {json_in_yaml(["i2i", "image-to-image", "gan", config.method.use.partition("/")[0]])}
 ---
 
-# {_text(model.name)}
+# {_text(model.model.name)}
 
-Translates pictures into {_text(_either(targets))}.
+Translates {translated} into {_text(_either(targets))}.
 {shown}
 ## Use
 
 ```sh
 pip install {install}
-i2i translate . photo.jpg --domain {shlex.quote(config.targets[-1])}
+{chr(10).join(_command(model, use) for use in uses)}
 ```
 
 ```python
 import i2i
 
 model = i2i.load(".")  # this folder
-model("photo.jpg", {_call(config)}).save("translated.png")
+{chr(10).join(_call(model, use) for use in uses)}
 ```
 
 ## Properties
@@ -70,10 +79,66 @@ trained on.
 """
 
 
-def _call(config: Config) -> str:
-    domain = f"domain={json.dumps(config.targets[-1], ensure_ascii=False)}"
-    guided = {"latent": ", seed=3", "reference": ', reference="other.jpg"'}
-    return domain + guided.get(next(iter(config.uses)), "")
+def _command(model: Translator, use: ServedUse) -> str:
+    """Return the command line of a use."""
+    options = ["--domain", use.targets[-1]]
+    if not _is_default(model, use):
+        options += ["--use", use.name]
+    if use.style == REFERENCE:
+        options += ["--reference", _file("other", use.reference.format)]
+    for name, form in _inputs(use).items():
+        value = _file(name, form)
+        if isinstance(form, Numbers):
+            value = ",".join(f"{number}={least:g}" for number, least in _numbers_of(form).items())
+        options += ["--input", f"{name}={value}"]
+    return shlex.join(["i2i", "translate", ".", _source(use), *options])
+
+
+def _call(model: Translator, use: ServedUse) -> str:
+    """Return a line of Python that runs a use."""
+    keys: dict[str, object] = {"domain": use.targets[-1]}
+    if not _is_default(model, use):
+        keys["use"] = use.name
+    if use.style == REFERENCE:
+        keys["reference"] = _file("other", use.reference.format)
+    elif use.style == LATENT:
+        keys["seed"] = 3
+    if inputs := _inputs(use):
+        keys["inputs"] = {
+            name: _numbers_of(form) if isinstance(form, Numbers) else _file(name, form) for name, form in inputs.items()
+        }
+    given = "".join(f", {key}={json.dumps(value, ensure_ascii=False)}" for key, value in keys.items())
+    call, kind = f'model("{_source(use)}"{given})', use.result.format.kind
+    return f'{call}.save("translated.png")' if issubclass(kind, Image.Image) else f"{call}  # {kind.__name__}"
+
+
+def _is_default(model: Translator, use: ServedUse) -> bool:
+    """Return True if the use need not be named, because it is the one that is found."""
+    styles = (REFERENCE,) if use.style == REFERENCE else (LATENT, PLAIN)
+    return model.use_of(*styles, domain=use.targets[-1]) is use
+
+
+def _inputs(use: ServedUse) -> Mapping[str, Format]:
+    return {name: use.layouts[field].format for name, field in use.inputs.items()}
+
+
+def _with_inputs(config: Config, use: ServedUse) -> str:
+    inputs = ", ".join(f"{name}: {config.layouts[field].format.use}" for name, field in use.inputs.items())
+    return f"{use.name} (with {inputs})" if inputs else use.name
+
+
+def _numbers_of(form: Numbers) -> dict[str, float]:
+    """Return an example: the least of each number."""
+    return dict.fromkeys(form.names, form.range[0])
+
+
+def _source(use: ServedUse) -> str:
+    form = use.source.format
+    return _file("photo" if isinstance(form, Picture) else "source", form)
+
+
+def _file(stem: str, form: Format) -> str:
+    return f"{stem}{'.jpg' if isinstance(form, Picture) else form.suffixes[0]}"
 
 
 def _layout(config: Config, field: str) -> str:
@@ -91,10 +156,10 @@ def _either(names: list[str]) -> str:
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _millions(model: Model) -> str:
-    return ", ".join(
-        f"{name} {sum(t.numel() for t in tensors.values()) / 1e6:.1f} M" for name, tensors in model.networks.items()
-    )
+def _size(tensors: Mapping[str, Tensor]) -> str:
+    """Return the number of numbers, in millions if it is large."""
+    count = sum(tensor.numel() for tensor in tensors.values())
+    return f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
 
 
 def _training(config: Config) -> dict[str, Any]:

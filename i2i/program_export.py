@@ -73,6 +73,7 @@ def write(
             }
             for name, found in order.items()
         },
+        "layouts": {field: layout.model_dump() for field, layout in model.model.config.layouts.items()},
         "files": {part.file + SUFFIXES[kind]: _about(part) for part in every},
     }
     with staged(folder) as stage:

@@ -310,7 +310,7 @@ class Translator:
                 raise UsageError(
                     f"the use {served.name} has no input {name} ({hint})"
                     if name in given
-                    else f"the use {served.name} needs the input {name}"
+                    else f"the use {served.name} needs the input {name}; give it in inputs"
                 )
         if isinstance(pictures, Tensor):
             whole = (0, 0, *layout.size[::-1])

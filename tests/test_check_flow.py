@@ -324,3 +324,19 @@ def test_null_takes_a_loss_or_a_tensor_away_and_stands_for_an_empty_section(plug
     assert not checked.tensors
     assert {name for group, name in checked.losses if group == "generator"} == {"adversarial", "style", "cycle"}
     assert set(checked.hooks) == {"progress", "metrics", "checkpoint"}
+
+
+@pytest.mark.parametrize(
+    ("use", "problem"),
+    [
+        ("{show: x_fak}", "9: use edit needs x_fak, which nothing makes (did you mean x_fake?)"),
+        ("{show: grey, source: x_ref}", "9: use edit shows grey, which does not depend on its source x_ref"),
+        (
+            "{show: grey, inputs: {other: x_ref}}",
+            "38: the input other of use edit stands for x_ref, which is no further input of grey; remove it",
+        ),
+        ("{show: grey, inputs: {other: x_rel}}", "38: there is no batch field x_rel (did you mean x_real?)"),
+    ],
+)
+def test_a_use_that_cannot_be_is_reported_at_its_place(mistakes, use, problem):
+    assert mistakes(("losses: g}", f"losses: g}}\nuses:\n  edit: {use}")) == [f"tiny.yaml:21:{problem}"]

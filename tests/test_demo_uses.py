@@ -241,6 +241,14 @@ def test_an_upload_of_another_format_is_told_and_deleted(
 # The page.
 
 
+def test_only_styles_with_codes_can_be_blended() -> None:
+    small = ("data={use: emoji/drawings, image_size: 32, batch_size: 2, targets: {flat: high_contrast}}",)
+    noise = untrained("pix2pix.yaml", *small, "networks.generator={use: classics/unet, levels: 3, width: 4}")
+    assert noise.main_use.style == "latent" and not noise.main_use.codes
+    assert not shown(noise)["Blend with a second style"]
+    assert shown(untrained("munit.yaml", "data.image_size=32"))["Blend with a second style"]
+
+
 def test_the_page_has_a_control_for_each_input(made: Made) -> None:
     assert shown(made("photos", "drawings", "all"))["Use of the model"]
     labels = shown(made("photos", "drawings", "retouch"))

@@ -45,6 +45,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / folder / "README.md" for folder in ("", "plugins/regularize", "examples/plugins/i2i-classics")]
 PAGES = [*DOCS, *READMES]
+METHODS = sorted(set((ROOT / "examples/plugins").glob("*/README.md")) - {*READMES})
+"""Pages whose files come from long trainings; their plugins' own tests run the commands."""
 NOT_RUN = (
     "git clone",
     "make ",
@@ -246,19 +248,36 @@ def test_the_tutorials_package_passes_its_own_tests(
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", [*PAGES, *METHODS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_in_the_text_have_subcommands_and_options_that_there_are(page: Path) -> None:
     for inline in re.findall(r"`(i2i [^`\n]+)`", page.read_text(encoding="utf-8")):
-        words, command = shlex.split(inline)[1:], cli
-        while isinstance(command, click.Group) and words:
-            command = command.get_command(click.Context(command), words.pop(0))
-        assert command is not None, f"there is no such subcommand: {inline}"
-        try:
-            command.make_context("i2i", words)
-        except click.NoSuchOption as error:
-            raise AssertionError(f"{inline}: {error}") from error
-        except click.UsageError:  # NAME and the like are nobody's name
-            pass
+        understood(inline)
+
+
+@pytest.mark.parametrize("page", METHODS, ids=lambda page: page.parent.name)
+def test_commands_of_a_method_have_options_and_recipes_that_there_are(page: Path) -> None:
+    shown = [block.text for block in blocks(page) if block.language == "sh"]
+    lines = [line for text in shown for line in text.splitlines() if line.startswith("i2i ")]
+    assert {"train", "translate"} <= {line.split()[1] for line in lines}
+    for line in lines:
+        understood(line)
+        words = shlex.split(line, comments=True)
+        if "--recipe" in words:
+            assert words[words.index("--recipe") + 1] in discover().recipes()
+
+
+def understood(line: str) -> None:
+    """Parse a command; fails for a subcommand or an option that there is not."""
+    words, command = shlex.split(line, comments=True)[1:], cli
+    while isinstance(command, click.Group) and words:
+        command = command.get_command(click.Context(command), words.pop(0))
+    assert command is not None, f"there is no such subcommand: {line}"
+    try:
+        command.make_context("i2i", words)
+    except click.NoSuchOption as error:
+        raise AssertionError(f"{line}: {error}") from error
+    except click.UsageError:  # NAME and the like are nobody's name
+        pass
 
 
 def test_every_flag_of_the_original_has_a_key_that_the_page_tries() -> None:
@@ -296,7 +315,16 @@ def test_the_documentation_loads_nothing_from_elsewhere(site: Path) -> None:
 def test_generated_parts_are_filled_in(site: Path) -> None:
     events, reference = (site / "events.html").read_text(), (site / "reference.html").read_text()
     assert "<!-- generated" not in events + reference
-    for name in ("i2i_components", "i2i_check", "run_start", "run_end", "registry.dataset", "run.eval_networks"):
+    for name in (
+        "i2i_components",
+        "i2i_check",
+        "run_start",
+        "run_end",
+        "registry.dataset",
+        "run.eval_networks",
+        "record(domain: int",
+        "encode(fitted",
+    ):
         assert name in events
     for name in (
         "batch_size",

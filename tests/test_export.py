@@ -189,6 +189,9 @@ def test_what_is_no_run_and_a_tensor_that_nothing_makes(call, tiny_run, tmp_path
     assert (answer.code, answer.err) == (2, f"{tmp_path} is not a run folder: it has no recipe.yaml\n")
     answer = call("export", tiny_run, "--to", tmp_path / "m", "--show", "x_fakee")
     assert (answer.code, answer.err) == (2, "no phase of the recipe makes the tensor x_fakee (did you mean x_fake?)\n")
+    answer = call("export", tiny_run, "--to", tmp_path / "m", "--show", "x_pair")
+    reason = "the tensor x_pair needs the true translation, which is not known after training; show another\n"
+    assert (answer.code, answer.err) == (2, reason)
 
 
 def test_a_model_is_no_run(call, model, tmp_path):

@@ -159,7 +159,7 @@ def test_names_are_text_in_a_card(model):
     change(model, "domains", to=domains)
     change(model, "sources", to=domains)
     change(model, "targets", to=domains)
-    told = card(read(model))
+    told = card(i2i.load(model, device="cpu"))
     assert "--domain '\"; rm -rf ~ | <b> `x` [y](z)'\n" in told
     assert 'domain="\\"; rm -rf ~ | <b> `x` [y](z)"' in told
     assert '| domains | flat, "; rm -rf ~ \\| \\<b\\> \\`x\\` \\[y\\](z) |\n' in told
@@ -167,9 +167,9 @@ def test_names_are_text_in_a_card(model):
 
 def test_a_card_says_how_to_install_what_the_model_was_trained_with(model):
     plugins = "i2i-gan-fan-mask==0.1.0 i2i-gan-stargan-v2==0.1.0"
-    assert f"\npip install i2i-gan==0.1.0 {plugins}\n" in card(read(model))
+    assert f"\npip install i2i-gan==0.1.0 {plugins}\n" in card(i2i.load(model, device="cpu"))
     change(model, "versions", to={})
-    assert f"\npip install i2i-gan {plugins}\n" in card(read(model))
+    assert f"\npip install i2i-gan {plugins}\n" in card(i2i.load(model, device="cpu"))
 
 
 def test_a_model_names_no_file_outside_of_its_folder(model):

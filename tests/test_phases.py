@@ -142,11 +142,18 @@ def test_keys_that_no_phase_can_have_are_refused(step_mistakes, sets: list[str],
 
 
 @pytest.mark.parametrize(
-    ("keys", "first", "end"), [("after: 12", 12, 12), ("every: 5, after: 6, until: 9", 10, 9), ("after: 20", 20, 12)]
+    ("keys", "first", "end", "hint"),
+    [
+        ("after: 12", 12, 12, "raise steps, or lower after"),
+        ("every: 5, after: 6, until: 9", 10, 9, "raise until, or lower after"),
+    ],
 )
-def test_a_phase_that_never_runs_is_reported_at_its_line(step_mistakes, keys: str, first: int, end: int) -> None:
+def test_a_phase_that_never_runs_is_reported_at_its_line(
+    step_mistakes, keys: str, first: int, end: int, hint: str
+) -> None:
     (found,) = step_mistakes(edits=[("losses: g}", f"losses: g, {keys}}}")])
-    assert found == f"steps.yaml:15:3: phase g never runs: its first step would be {first}, and it ends at step {end}"
+    what = f"phase g never runs: its first step would be {first}, and it ends at step {end} ({hint})"
+    assert found == f"steps.yaml:15:3: {what}"
 
 
 def test_explain_says_when_a_phase_runs(i2i) -> None:

@@ -82,6 +82,7 @@ def test_parts_are_named_tensors_and_share_no_weights_that_they_do_not_read(
     }
     assert about["domains"] == ["flat", "high_contrast"]
     layout = {"format": {"use": "picture"}, "size": [SIZE, SIZE]}
+    assert about["layouts"] == {"x_real": layout, "x_ref": layout}
     for use in about["uses"].values():
         assert (use["source"], use["inputs"], use["gives"], use["layout"]) == ("x_real", {}, "x_fake", layout)
     holds = {name: said.get("holds") for file in about["files"].values() for name, said in file["takes"].items()}

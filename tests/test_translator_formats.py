@@ -11,6 +11,13 @@ import tifffile
 import torch
 from PIL import Image
 
+from i2i.card import card
+from i2i.translator import Translator
+from i2i_cli.data import report_on
+from i2i_cli.using import read_inputs, refuse_other_directions
+from i2i_core.data.formats.numbers import Numbers
+from i2i_core.data.formats.raster import Raster
+from i2i_core.data.image_folders import DomainFolder, ImageFolders, Table
 from i2i_core.errors import UsageError
 
 from .models import untrained
@@ -62,22 +69,33 @@ hooks: {progress: null, checkpoint: null, metrics: null}
 """
 
 
+ARRAY = np.random.default_rng(0).integers(0, 6001, (8, 8, 2)).astype(np.uint16)
+
+
 @pytest.fixture(scope="module")
-def plugin(tmp_path_factory):
-    file = tmp_path_factory.mktemp("plugin") / "shifted.py"
-    file.write_text(PLUGIN)
-    return file
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("shifted")
+    (root / "a").mkdir()
+    (root / "shifted.py").write_text(PLUGIN)
+    (root / "recipe.yaml").write_text(RECIPE.replace("ROOT", str(root)))
+    (root / "heights.csv").write_text("name,low,high\none,-100,300\n")
+    np.save(root / "a" / "one.npy", ARRAY)
+    return root
 
 
-def test_rasters_and_numbers_are_encoded_as_in_training(tmp_path, plugin):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("ROOT", str(tmp_path)))
-    (tmp_path / "heights.csv").write_text("name,low,high\none,-100,300\n")
-    array = np.random.default_rng(0).integers(0, 6001, (8, 8, 2)).astype(np.uint16)
-    np.save(tmp_path / "a" / "one.npy", array)
-    model = untrained(str(tmp_path / "recipe.yaml"), files=(plugin,))
-    sources = model.sources([tmp_path / "a" / "one.npy"], inputs={"height": {"low": -100, "high": 300}})
-    expected = torch.from_numpy(array.astype(np.float32).transpose(2, 0, 1))[None] / 3000 - 1
+@pytest.fixture(scope="module")
+def plugin(folder: Path) -> Path:
+    return folder / "shifted.py"
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path, plugin: Path) -> Translator:
+    return untrained(str(folder / "recipe.yaml"), files=(plugin,))
+
+
+def test_rasters_and_numbers_are_encoded_as_in_training(model, folder):
+    sources = model.sources([folder / "a" / "one.npy"], inputs={"height": {"low": -100, "high": 300}})
+    expected = torch.from_numpy(ARRAY.astype(np.float32).transpose(2, 0, 1))[None] / 3000 - 1
     torch.testing.assert_close(sources.x, expected)
     (style,) = model.styles(None, seeds=[0])
     torch.testing.assert_close(sources.into(style), model.networks["shift"](expected + 0.5).detach())
@@ -134,8 +152,8 @@ def test_all_values_survive_from_the_training_to_the_file(i2i, tmp_path, monkeyp
 
 
 @pytest.fixture
-def model(i2i, tmp_path, monkeypatch, plugin):
-    """The model of heights, untrained, and a raster with its numbers in a file."""
+def command(i2i, tmp_path, monkeypatch, plugin):
+    """A command that translates with the model of heights, a raster, and its numbers in a file."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     Path("a").mkdir()
@@ -150,9 +168,9 @@ def model(i2i, tmp_path, monkeypatch, plugin):
     return ("translate", "run", "a/one.npy", "--plugin", plugin, "--overwrite")
 
 
-def test_inputs_are_given_once_and_whole(i2i, model):
+def test_inputs_are_given_once_and_whole(i2i, command):
     for good in ("low=0,high=1", "numbers", "numbers/one.json"):
-        answer = i2i(*model, "--input", f"height={good}")
+        answer = i2i(*command, "--input", f"height={good}")
         assert answer.code == 0, answer.err
     one = "height=low=0,high=1"
     for given, code, said in (
@@ -163,33 +181,28 @@ def test_inputs_are_given_once_and_whole(i2i, model):
         (["height=list.json"], 3, "list.json cannot be used: it should be a mapping from low, high to numbers"),
         (["height=a"], 3, "a has no file one with one of the suffixes .json"),
     ):
-        answer = i2i(*model, *(part for value in given for part in ("--input", value)))
+        answer = i2i(*command, *(part for value in given for part in ("--input", value)))
         assert (answer.code, answer.err.count("\n")) == (code, 1)
         assert answer.err.startswith(said)
 
 
-def test_two_inputs_for_one_field_are_refused(i2i, model):
+def test_two_inputs_for_one_field_are_refused(i2i, command):
     twice = "uses={a: {inputs: {one: height_real, two: height_real}}}"
-    answer = i2i("validate", "recipe.yaml", *model[3:5], "--set", twice)
+    answer = i2i("validate", "recipe.yaml", *command[3:5], "--set", twice)
     assert (answer.code, answer.err) == (
         2,
         f"--set {twice}: the input two of use a stands for height_real, and another one does, too; remove one\n",
     )
 
 
-def test_a_missing_input_is_known_before_anything_is_written(i2i, model):
+def test_a_missing_input_is_known_before_anything_is_written(i2i, command):
     np.save("a/two.npy", np.zeros((8, 8, 2), np.uint16))
-    answer = i2i(*model, "a/two.npy", "--input", "height=numbers", "--batch", "1", "--out", "made")
+    answer = i2i(*command, "a/two.npy", "--input", "height=numbers", "--batch", "1", "--out", "made")
     assert answer.code == 3 and "numbers has no file two with one of" in answer.err
     assert not Path("made").exists()
 
 
-def test_tensors_of_another_shape_are_refused(tmp_path, plugin):
-    (tmp_path / "a").mkdir()
-    np.save(tmp_path / "a" / "one.npy", np.zeros((8, 8, 2), np.uint16))
-    (tmp_path / "recipe.yaml").write_text(RECIPE.replace("ROOT", str(tmp_path)))
-    (tmp_path / "heights.csv").write_text("name,low,high\none,-100,300\n")
-    model = untrained(str(tmp_path / "recipe.yaml"), files=(plugin,))
+def test_tensors_of_another_shape_are_refused(model):
     x, height = torch.zeros(1, 2, 8, 8), torch.zeros(1, 2)
     for pictures, inputs, said in (
         (x[:, :1], {"height": height}, r"the tensor has the shape \(1, 1, 8, 8\), and the model needs \(1, 2, 8, 8\)"),
@@ -199,3 +212,37 @@ def test_tensors_of_another_shape_are_refused(tmp_path, plugin):
     ):
         with pytest.raises(UsageError, match=said):
             model.sources(pictures, inputs=inputs)
+
+
+def test_the_card_shows_how_to_give_inputs_and_what_results_are(model):
+    told = card(model)
+    assert "\ni2i translate . source.tif --domain a --input height=low=-100,high=-100\n" in told
+    call = 'model("source.tif", domain="a", inputs={"height": {"low": -100.0, "high": -100.0}})  # ndarray'
+    assert f"\n{call}\n" in told
+    assert "| uses | plain (with height: numbers) |" in told
+    assert "| weights | shift 6 |" in told
+
+
+def test_a_missing_input_is_told_as_the_option_that_gives_it(model):
+    with pytest.raises(UsageError) as error:
+        read_inputs(model.main_use, [], [])
+    assert str(error.value) == "the use plain needs --input height=low=NUMBER,high=NUMBER"
+
+
+def test_a_data_check_ignores_neither_arrays_nor_tables(folder):
+    (folder / "a" / "notes.txt").write_text("read by nothing")
+    arrays = DomainFolder(format=Raster(channels=2, range=(0, 6000)))
+    heights = Table(
+        table=Path("heights.csv"), key="name", columns=("low", "high"), format=Numbers(range=(-100.0, 300.0))
+    )
+    found = report_on(ImageFolders(root=folder, domains={"a": arrays}, fields={"height": heights}), "")
+    assert [Path(file).name for file in found["ignored"]] == ["notes.txt", "recipe.yaml", "shifted.py"]
+
+
+def test_domains_of_two_directions_are_refused():
+    model = untrained("munit.yaml", "data.image_size=32")
+    with pytest.raises(UsageError) as error:
+        refuse_other_directions(model, model.main_use, ["flat", "high_contrast"])
+    said = "the use a_to_b translates into flat, and b_to_a into high_contrast; name domains of one use"
+    assert str(error.value) == said
+    refuse_other_directions(model, model.main_use, ["flat"])

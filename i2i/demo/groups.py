@@ -35,6 +35,11 @@ class Group:
         """Return the use with one of these sources of styles."""
         return next((use for use in self.uses if use.style in styles), None)
 
+    @property
+    def blends(self) -> bool:
+        """True if styles have codes, which can be interpolated."""
+        return all(use.codes for use in self.uses)
+
     def truncates(self, use: ServedUse) -> bool:
         """Return True if styles of a use can be moved towards the mean style."""
         return self.mean is not None and self.mean.codes.keys() == use.codes.keys()

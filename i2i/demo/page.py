@@ -12,7 +12,7 @@ from i2i import Translator
 from i2i.demo.controls import BUSY, LIVE, QUIET, Control, Upload, control
 from i2i.demo.groups import Group, grouped
 from i2i.demo.markup import figures, placeholder, translated
-from i2i.demo.picker import A_REFERENCE, Picker, guides
+from i2i.demo.picker import A_REFERENCE, Picker
 from i2i.demo.visit import Choice, Visit
 from i2i_core.data.formats.labels import Labels
 from i2i_core.errors import I2IError
@@ -52,7 +52,7 @@ class Page:
                     self._add(source, "Label map" if isinstance(form, Labels) else "Picture")
             self.result = gr.HTML(placeholder(FIRST), elem_id="result")
             with gr.Column(elem_id="choices"):
-                targets, names = self.first.main.targets, guides(self.first)
+                targets = self.first.main.targets
                 self.domain = gr.Radio([*targets], value=targets[-1], label="Target domain", visible=len(targets) > 1)
                 self._add_inputs()
                 style = Picker(self, 0, "Style")
@@ -65,7 +65,7 @@ class Page:
                     info="0: the mean style of the domain. 1: the style as the model makes it.",
                     visible=self.first.mean is not None,
                 )
-                self.blend = gr.Checkbox(label="Blend with a second style", visible=bool(names))
+                self.blend = gr.Checkbox(label="Blend with a second style", visible=self.first.blends)
                 with gr.Column(visible=False, elem_classes="parts") as self.second:
                     self.share = gr.Slider(
                         0, 1, 0.5, step=0.01, label="Blend", info="0: the first style. 1: the second style."
@@ -135,7 +135,7 @@ class Page:
             self._about(group),
             gr.Radio([*targets], value=targets[-1], visible=len(targets) > 1),
             gr.Slider(visible=group.mean is not None),
-            gr.Checkbox(value=False, visible=bool(guides(group))),
+            gr.Checkbox(value=False, visible=group.blends),
             gr.Column(visible=False),
             gr.Accordion(visible=group.masked),
             *(gr.Column(visible=field in group.main.given) for field in self.controls),

@@ -33,3 +33,12 @@ def batch_of(
             found = {(domain, index): records.batch(domain, [index], wanted) for domain, index in {*chosen}}
             batch |= {in_role(field, role): torch.cat([found[place][field] for place in chosen]) for field in wanted}
     return batch
+
+
+def read_references(fields: Collection[str], source: str) -> bool:
+    """Return True if one of the batch fields is a picture or another field of a reference.
+
+    source: the batch field of the picture to translate; if it has the role of a reference, x_real is the reference.
+    """
+    roles = REFERENCES if role_of(source)[1] == REAL else (REAL,)
+    return any(role_of(field)[1] in roles for field in fields)

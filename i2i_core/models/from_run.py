@@ -17,6 +17,7 @@ from i2i_core.models.folder import CONFIG, WEIGHTS, Model
 from i2i_core.plan.check import load_again
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.flow import planner_of
+from i2i_core.plan.planner import Planner, Unresolved
 from i2i_core.plan.uses import recipe_uses
 from i2i_core.recipe.document import json_in_yaml, load_text
 from i2i_core.registry import environment
@@ -97,6 +98,18 @@ def _averages(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return found
 
 
+def _why_no_use(planner: Planner, checked: Checked, show: str) -> str:
+    """Return the reason why no use was found that shows a tensor."""
+    for where in ({}, *(phase.where for phase in checked.recipe.phases.values())):
+        try:
+            planner.tensors([show], where)
+        except Unresolved:
+            continue
+        return f"the tensor {show} needs the true translation, which is not known after training; show another"
+    hint = did_you_mean(show, planner.names() - {show})
+    return f"no phase of the recipe makes the tensor {show}" + (f" ({hint})" if hint else "")
+
+
 def of_recipe(
     checked: Checked,
     domains: list[str],
@@ -117,8 +130,7 @@ def of_recipe(
     planner = planner_of(checked, checked.fields)
     uses = recipe_uses(planner, checked, show)
     if not uses:
-        hint = did_you_mean(show or "x_fake", planner.names())
-        raise UsageError(f"no phase of the recipe makes the tensor {show or 'x_fake'}" + (f" ({hint})" if hint else ""))
+        raise UsageError(_why_no_use(planner, checked, show or "x_fake"))
     nodes = [node for use in uses.values() for node in planner.tensors([use.show], use.where).nodes]
     used = {node.name for node in nodes}
     files: dict[str, Path] = {}

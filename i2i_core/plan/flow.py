@@ -167,7 +167,8 @@ def _of_training(recipe: Recipe, checker: Checker) -> None:
                 checker.report(f"phase {name} trains {network}, which is frozen", place, "remove one of the two")
         if phase.first >= (end := min(recipe.steps, phase.until or recipe.steps)):
             what = f"phase {name} never runs: its first step would be {phase.first:,}, and it ends at step {end:,}"
-            checker.report(what, ("phases", name), key=True)
+            longer = "raise steps" if end == recipe.steps else "raise until"
+            checker.report(what, ("phases", name), f"{longer}, or lower after" if phase.after else longer, key=True)
 
 
 def _of_use(checked: Checked, checker: Checker, planned: Sequence[PlannedPhase]) -> None:

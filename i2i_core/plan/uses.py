@@ -72,8 +72,9 @@ def use_problems(planner: Planner, checked: Checked) -> Iterator[Problem]:
         try:
             planned = planner.tensors([use.show], use.where)
         except Unresolved as error:
+            chain = f": {' -> '.join(error.chain)}" if len(error.chain) > 1 else ""
             yield Problem(
-                f"use {name} needs {error.chain[-1]}, which nothing makes: {' -> '.join(error.chain)}",
+                f"use {name} needs {error.chain[-1]}, which nothing makes{chain}",
                 recipe.mark("uses", name),
                 did_you_mean(error.chain[-1], planner.names()),
             )

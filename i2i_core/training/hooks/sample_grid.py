@@ -10,12 +10,11 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.held_out import batch_of
+from i2i_core.data.held_out import batch_of, read_references
 from i2i_core.data.sets import directions
 from i2i_core.data.sheet import Cell, in_lines, sheet
 from i2i_core.disk.files import write_file
 from i2i_core.interfaces import Format, RunContext
-from i2i_core.plan.fields import REAL, REFERENCES, role_of
 from i2i_core.recipe.names import PhaseName
 
 
@@ -79,8 +78,7 @@ class SampleGrid:
 
         The first row contains the sources. Every other row contains the reference of a style, if any, and translations.
         """
-        roles = (REAL,) if self.reference == "x_real" else REFERENCES
-        has_references = any(role_of(field)[1] in roles for field in self.shown.fields)
+        has_references = read_references(self.shown.fields, self.source)
         rows: list[list[Image.Image | None]] = []
         for domain, reference, pictures in self.tensors(run):
             form = run.validation.format(domain)

@@ -19,7 +19,8 @@ def r1(real_logits: Nested, x_real_leaf: Tensor, step: int = 0, *, gamma: float 
     """Gradient penalty on real pictures, γ/2 · E‖∇ₓ D(x)‖² (Mescheder et al. 2018, equation 9).
 
     real_logits: logits computed from `x_real_leaf`, (N, ...) or nested lists. D(x) is the sum of all logits of x.
-    x_real_leaf: real pictures (N, C, H, W), a leaf tensor that requires a gradient.
+    x_real_leaf: real pictures (N, C, H, W), a leaf tensor that requires a gradient. If the method has none, the recipe
+        makes it: the tensor {use: leaf, of: x_real}, and this loss has `where: {x_real: x_real_leaf}`.
     gamma: weight γ of the penalty, a number or a schedule of `step`.
 
     Raises ValueError if the logits were not computed from the leaf.

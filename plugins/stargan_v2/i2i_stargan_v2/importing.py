@@ -57,7 +57,10 @@ def command(
     i2i import stargan-v2 100000_nets_ema.ckpt --to models/celeba_hq
     i2i translate models/celeba_hq photo.jpg --domain female
     """
+    import torch
+
     from i2i.card import card
+    from i2i.translator import Translator
     from i2i_core.disk.sandbox import read_apart
     from i2i_core.errors import UsageError
     from i2i_core.models.folder import CONFIG, refuse, write
@@ -83,7 +86,8 @@ def command(
         height, width = original.image_size
         what = f"{height} x {width} pixels, domains {', '.join(names)}, w_hpf {original.w_hpf:g}"
         text = HOW_TO_TRAIN.format(file=checkpoint.name, what=what, to=to) + _text(recipe, to)
-        write(model, to, {"README.md": card(model).encode(), "recipe.yaml": text.encode()}, overwrite)
+        told = card(Translator(model, plugins, torch.device("cpu")))
+        write(model, to, {"README.md": told.encode(), "recipe.yaml": text.encode()}, overwrite)
     click.echo(to)
     click.echo(what, err=True)
 

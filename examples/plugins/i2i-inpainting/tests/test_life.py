@@ -89,7 +89,7 @@ def test_a_translation_without_its_hole_is_refused_in_a_sentence(
 ) -> None:
     photo = run.parent / "pictures" / "photos" / "0.png"
     assert command("translate", run, photo, "--out", tmp_path / "x.png") == 2
-    assert "the use fill needs the input hole" in capsys.readouterr().err
+    assert "the use fill needs --input hole=FILE" in capsys.readouterr().err
 
 
 def test_the_exported_program_fills_holes_as_the_model_does(run: Path, tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ def test_label_maps_become_a_model_that_translates_their_files(
         made = [np.asarray(Image.open(path)) for path in sorted((tmp_path / name).glob("*.png"))]
         assert [picture.shape for picture in made] == [(SIDE, SIDE, 3)] * 4
         assert (made[0] != made[1]).any()
+    one = (files / "labels" / "1.png", *edges, "--cells", 2, "--out", tmp_path / "styles.png")
+    command(capsys, "styles", tmp_path / "model", *one)
+    assert Image.open(tmp_path / "styles.png").width >= 2 * SIDE
     model = i2i.load(tmp_path / "model", device="cpu")
     assert {name: use.style for name, use in model.uses.items()} == {"latent": "latent", "reference": "reference"}
     assert dict(model.main_use.inputs) == {"instance": "instance_real"}

@@ -78,7 +78,7 @@ def test_several_attributes_are_changed_at_once(run: Path, tmp_path: Path) -> No
         ("given=Smiling=1", "the number Blond_Hair is missing"),
         ("given=Smilng=1", "there is no number Smilng (did you mean Smiling?)"),
         (given(Smiling=3), "Smiling is 3, which is not in the range -1 to 1"),
-        ("give=Smiling=1", "--input give=Smiling=1 names no input of the use edit; its inputs are given=..."),
+        ("give=Smiling=1", "names no input of the use edit; its inputs are given=Blond_Hair=NUMBER,Eyeglasses=NUMBER,"),
     ],
 )
 def test_attributes_that_cannot_be_are_told(
