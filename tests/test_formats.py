@@ -331,6 +331,8 @@ def test_masks_in_other_files_are_those_of_their_pixels() -> None:
     files = [swapped, dark, *(Image.fromarray(level * hole.astype(np.uint16)) for level in (1, 255, 65535))]
     for file in files:
         assert (np.asarray(Mask().converted(file)) == 255 * hole).all(), file
+    with pytest.raises(ValueError, match="its levels end at 5; a mask has 0 and 1, or 0 and 255"):
+        Mask().converted(Image.fromarray(5 * hole))  # class ids, which would all be 0
     with pytest.raises(ValueError, match="it has colours; a mask is black and white"):
         Mask().converted(Image.new("RGB", (4, 4), "red"))
 

@@ -185,7 +185,7 @@ class Mask(_Nearest):
         return self.converted(decode_numbers(path))
 
     def converted(self, picture: Image.Image) -> Image.Image:
-        """Convert a decoded picture to black and white. Raises ValueError for colours."""
+        """Convert a decoded picture to black and white. Raises ValueError for colours and for levels of 2 to 127 only."""
         levels = np.asarray(picture)
         greatest = levels.max(initial=0) if picture.mode in ("L", "P") or picture.mode.startswith("I") else 2**16
         colours = picture.getpalette() or [0] * 3 + [255] * 3
@@ -197,6 +197,8 @@ class Mask(_Nearest):
             grey = np.asarray(as_rgb(picture))
             if (grey.max(2) - grey.min(2)).max(initial=0) > COLOURFUL:
                 raise ValueError("it has colours; a mask is black and white")
+            if 1 < (top := grey.max(initial=0)) < 128:
+                raise ValueError(f"its levels end at {top}; a mask has 0 and 1, or 0 and 255")
             ones = grey[..., 1] >= 128
         return Image.fromarray(np.where(ones, 255, 0).astype(np.uint8))
 
