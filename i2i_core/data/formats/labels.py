@@ -185,7 +185,7 @@ class Mask(_Nearest):
         return self.converted(decode_numbers(path))
 
     def converted(self, picture: Image.Image) -> Image.Image:
-        """Convert a decoded picture to black and white. Raises ValueError for colours and for levels of 2 to 127 only."""
+        """Convert a decoded picture to black and white. Raises ValueError for colours, and if all levels are low."""
         levels = np.asarray(picture)
         greatest = levels.max(initial=0) if picture.mode in ("L", "P") or picture.mode.startswith("I") else 2**16
         colours = picture.getpalette() or [0] * 3 + [255] * 3
