@@ -31,14 +31,14 @@ def test_the_baseline_and_the_product_train_the_same(case: Case, steps: int) -> 
 
 def test_flops_are_printed_as_json_and_the_product_needs_fewer() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "flops", "--size", "64", "--batch", "1", "--json"],
+        [sys.executable, "-m", "benchmarks", "flops", "--size", "32", "--batch", "1", "--json"],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
     found = json.loads(done.stdout)
-    assert (found["benchmark"], found["size"], found["batch"], found["masks"]) == ("flops", 64, 1, False)
+    assert (found["benchmark"], found["size"], found["batch"], found["masks"]) == ("flops", 32, 1, False)
     assert found["product"]["flops"] < found["baseline"]["flops"]
     assert found["ratio"]["flops"] == found["product"]["flops"] / found["baseline"]["flops"]
 

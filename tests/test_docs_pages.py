@@ -4,7 +4,7 @@ A page needs one convention: a block below a line that ends in a file's name and
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
 is executed, a page in one namespace. Lines of `sh` blocks are commands, and a `text` block is what the command above it
 prints, but for `...`. Training is cut to two steps (three when resumed) of small networks, and a dry run predicts the
-memory of one switch. A launcher's command runs in one process. What is imported is a checkpoint of such networks, as
+memory without switches. A launcher's command runs in one process. What is imported is a checkpoint of such networks, as
 the original of StarGAN v2 saves them.
 """
 
@@ -104,7 +104,7 @@ class Session:
     def __init__(self, folder: Path, i2i: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder, self.i2i, self.printed, self.names = folder, i2i, "", dict[str, Any]()
         monkeypatch.setattr(runs, "train", partial(self.train, runs.train))
-        monkeypatch.setattr(memory_advice, "switches", lambda _: [("precision=bf16",)])
+        monkeypatch.setattr(memory_advice, "switches", lambda _: [])
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(folder / "site-packages")
         monkeypatch.setattr(sys, "dont_write_bytecode", True)  # files are rewritten within a second

@@ -288,7 +288,7 @@ SAID = {
     "data.domains=[photos, photos]": "domains names photos twice; name each domain once",
     "data.domains=[]": "domains names no folder; name some, or leave it out to take all folders",
     "data.validation={fields: {}}": "the held-out records have the field instances not at all, and those of",
-    "data.validation={fields: {instances: {format: mask}}}": "the field instances as Mask() of 16 x 24 pixels, and",
+    "data.validation={fields: {instances: {format: grey}}}": "the field instances as Grey() of 16 x 24 pixels, and",
 }
 
 

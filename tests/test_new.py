@@ -168,6 +168,7 @@ def run(*command: object, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_what_the_installed_command_writes_is_built_installed_tested_and_learns(here):
     python = make_venv(here / "venv")
     pip(python, "install", "--no-deps", build_wheel(ROOT, here))

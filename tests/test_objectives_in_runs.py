@@ -102,6 +102,7 @@ def test_other_objectives_train_and_resume(tmp_path: Path, sets: tuple[str, ...]
     assert a.keys() == b.keys() and all(a[name].equal(b[name]) for name in a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sets", [WGAN_GP, R3GAN, LECAM], ids=["wgan-gp", "r3gan", "lecam"])
 def test_two_processes_train_as_one(tmp_path: Path, sets: tuple[str, ...]) -> None:
     train(tmp_path / "one", *sets, FP64, *NO_GRIDS)
@@ -110,6 +111,7 @@ def test_two_processes_train_as_one(tmp_path: Path, sets: tuple[str, ...]) -> No
     assert largest_difference(tmp_path / "one", tmp_path / "two") < 1e-6
 
 
+@pytest.mark.slow
 def test_lecam_is_resumed_bit_for_bit_and_its_averages_are_of_the_whole_batch(tmp_path: Path) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "run"
     kill = "hooks.kill={use: trouble/signal, step: 4}"

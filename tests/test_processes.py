@@ -177,7 +177,7 @@ use_cpu: true
 """
 
 
-@pytest.mark.parametrize("asked", ["2", "1", "MULTI_CPU"])
+@pytest.mark.parametrize("asked", ["2", pytest.param("1", marks=pytest.mark.slow), "MULTI_CPU"])
 def test_accelerates_launcher_that_starts_one_process_for_two_is_told(tmp_path: Path, asked: str) -> None:
     options = ["--cpu", "--num_processes", asked]
     if asked == "MULTI_CPU":

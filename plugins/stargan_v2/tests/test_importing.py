@@ -355,6 +355,7 @@ def test_training_goes_on_from_an_imported_checkpoint(small: dict[str, Path], pi
     assert json.loads((tmp_path / "imported" / "status.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_the_memory_of_training_on_is_predicted(small: dict[str, Path], pictures: Path, tmp_path: Path) -> None:
     for ours, theirs in (("female", "cat"), ("male", "dog")):
         shutil.copytree(pictures / theirs, tmp_path / ours)
