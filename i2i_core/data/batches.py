@@ -10,7 +10,7 @@ import math
 import pickle
 import traceback
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,7 @@ from i2i_core.data.cache import Cache
 from i2i_core.data.sets import Layout, SampledRecords, directions, extent
 from i2i_core.data.workers import begin_work, signals_wait, start_method
 from i2i_core.errors import DataError
-from i2i_core.interfaces import WHOLE, Box, Format, Size
+from i2i_core.interfaces import WHOLE, Box, Size
 from i2i_core.plan.fields import ROLES, in_role
 from i2i_core.recipe.sections import Augment, Data
 from i2i_core.registry.plugins import LoadedFiles
@@ -206,12 +206,8 @@ def to_device(
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items() if not name.endswith(CROP)}
     for name in moved.keys() & layouts.keys():
         layout, crops = layouts[name], batch.get(name + CROP)
-        if crops is None:
-            moved[name] = layout.format.encode(moved[name], dtype)
-        elif device.type == "cpu":
-            moved[name] = _encoded_one_by_one(cut(moved[name], crops, layout), len(crops), layout.format, dtype)
-        else:
-            moved[name] = layout.format.encode(torch.cat([*cut(moved[name], crops, layout)]), dtype)
+        fitted = moved[name] if crops is None else torch.cat([*cut(moved[name], crops, layout)])
+        moved[name] = layout.format.encode(fitted, dtype)
     return moved
 
 
@@ -228,18 +224,6 @@ def cut(fitted: Tensor, crops: Tensor, layout: Layout) -> Iterator[Tensor]:
                 part = layout.format.resize(part, layout.size)
             part = part.flip(3) if flip else part
         yield part
-
-
-def _encoded_one_by_one(parts: Iterable[Tensor], count: int, form: Format, dtype: torch.dtype) -> Tensor:
-    """Encode `count` parts of a batch and join them. Small parts stay in the CPU's cache meanwhile."""
-    made = None
-    for n, part in enumerate(parts):
-        encoded = form.encode(part, dtype)
-        if made is None:
-            made = torch.empty(count, *encoded.shape[1:], dtype=encoded.dtype)
-        made[n : n + 1] = encoded
-    assert made is not None
-    return made
 
 
 def _pixels(box: Box, size: Size) -> Box:
