@@ -21,7 +21,7 @@ from i2i_core.interfaces import Format, Size
 
 
 class Look(NamedTuple):
-    """What was found in a file."""
+    """Result of decoding a file."""
 
     reason: str
     """The reason why it cannot be used, or ""."""
@@ -35,7 +35,7 @@ def find_broken(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[
 
 
 def looks(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, Look]:
-    """Decode each file once, and return what was found. Results are cached by file."""
+    """Decode each file once, and return the results, which are cached by file."""
     known: dict[str, Look] = {}
     with suppress(OSError, ValueError, TypeError):  # no cache yet, or a damaged one
         cached = dict(json.loads(_cache_file(paths, form).read_text(encoding="utf-8")))
@@ -60,7 +60,7 @@ def looks(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, 
 
 
 def examine(path: Path, form: Format, min_size: int) -> Look:
-    """Decode a file, and return what was found."""
+    """Decode a file, and return the result."""
     try:
         size = extent(form.read(path))
     except I2IError:  # a library that is missing

@@ -26,8 +26,8 @@ class SampleGrid:
     their rows.
     show: the tensor to draw, under the aliases of `phase` if one is named. source: the batch field of the pictures
     along the top. With x_ref, `show` translates back: pictures of a target domain are translated into the source
-    domain, and x_real is the reference. every: steps between two grids. sources,
-    rows: number of columns and rows. The file is samples/step-00000500-NAME.png, with the hook's name in the recipe.
+    domain, and x_real is the reference. every: steps between two grids. sources, rows: number of columns and rows. The
+    file is samples/step-00000500-NAME.png, with the hook's name in the recipe.
     """
 
     def __init__(
