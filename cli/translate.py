@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .common import subcommand, with_overwrite
+from .tiling import tiff_of_tiff, translate_in_tiles
 from .using import (
     Chosen,
     progress,
@@ -44,6 +45,12 @@ THREADS = 4
     help="The folder to write, or a file for a single translation.",
 )
 @with_fit
+@click.option(
+    "--tiles/--no-tiles",
+    default=None,
+    help="Translate pictures of any size at their own resolution, in overlapping windows. The default for models that "
+    "were trained on patches.",
+)
 @click.option("--original-size", is_flag=True, help="Resize each translation to the size of its source.")
 @click.option(
     "--batch",
@@ -60,6 +67,7 @@ def translate(
     given: tuple[str, ...],
     out: Path,
     fit_by: Fit | None,
+    tiles: bool | None,
     original_size: bool,
     batch: int,
     overwrite: bool,
@@ -85,6 +93,9 @@ def translate(
     styles = choose(model)
     use = model.use(styles[0].style.use)
     suffixes = use.result.format.suffixes
+    if tiles and fit_by is not None:
+        raise UsageError("--tiles translates pictures at their own size; leave --fit out")
+    tiles = fit_by is None and use.source.fit == "patch" if tiles is None else tiles
     one_file, found = is_one_file(out, suffixes), find_pictures(pictures, use.source.format.suffixes)
     if one_file:
         if len(found) * len(styles) != 1:
@@ -98,6 +109,8 @@ def translate(
             path: [out / f"{place}-{chosen.name}{suffixes[0]}" for chosen in styles]
             for path, place in without_suffixes(found).items()
         }
+    if tiles and not one_file:
+        targets = {path: [tiff_of_tiff(path, file) for file in files] for path, files in targets.items()}
     written: dict[Path, Path] = {}
     for source, files in targets.items():
         for file in files:
@@ -108,7 +121,10 @@ def translate(
                 )
     if not overwrite:
         refuse_existing(written)
-    failed = _translate(model, styles, targets, given, fit_by, original_size, batch)
+    if tiles:
+        failed = translate_in_tiles(model, styles, targets, given, original_size, batch)
+    else:
+        failed = _translate(model, styles, targets, given, fit_by, original_size, batch)
     done = len(written) - failed * len(styles)
     click.echo(f"{out}: {done} translation{'s' * (done != 1)}")
     if failed:
