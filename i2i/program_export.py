@@ -73,7 +73,9 @@ def write(
             }
             for name, found in order.items()
         },
-        "layouts": {field: layout.model_dump(exclude_none=True) for field, layout in model.model.config.layouts.items()},
+        "layouts": {
+            field: layout.model_dump(exclude_none=True) for field, layout in model.model.config.layouts.items()
+        },
         "files": {part.file + SUFFIXES[kind]: _about(part) for part in every},
     }
     with staged(folder) as stage:

@@ -95,7 +95,7 @@ class Tiled:
         self.scale = _scale(use)
         self.size: Size = (picture.size[0] * self.scale, picture.size[1] * self.scale)
         """Height and width of the translation."""
-        if model.finds_faces:
+        if model.face_finders:
             raise UsageError("the model looks for faces, which windows would cut; leave tiles out")
         self._tops, self._lefts = (starts(side, own) for side, own in zip(picture.size, self.window, strict=True))
         self._norms = SharedNorms()

@@ -122,10 +122,8 @@ def test_batch_norms_with_running_statistics_are_left_alone() -> None:
     assert shared.remembered == []
 
 
-def test_models_whose_results_are_no_multiple_cannot_work_in_tiles(
-    model: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(type(model), "finds_faces", True)
+def test_models_that_look_for_faces_cannot_work_in_tiles(model: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model, "face_finders", [lambda x: x])
     with pytest.raises(UsageError, match="looks for faces, which windows would cut"):
         Tiled(model, model.main_use, InMemory(picture(40, 40)), [])
 
