@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from torch import Tensor
 
 from i2i_core.data.formats.picture import Picture
+from i2i_core.data.walking import by_suffix
 from i2i_core.errors import DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import Dataset, Format, RecordDataset, Size, Value
 from i2i_core.plan.checked import Checked
@@ -274,6 +275,12 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
         raise RecipeError(problems)
 
 
+def no_pictures(dataset: Any, domain: str) -> str:
+    """Return the phrase "no pictures", with the files of the domain that are not read, if the data set knows them."""
+    unread = by_suffix(getattr(dataset, "unread", {}).get(domain, ()))
+    return f"no pictures that can be read: {unread}" if unread else "no pictures"
+
+
 def _records(spec: Spec, recipe: Recipe) -> SampledRecords:
     dataset: Any = build(spec, {"image_size": recipe.data.image_size})
     for y, domain in enumerate(dataset.domains):
@@ -282,5 +289,5 @@ def _records(spec: Spec, recipe: Recipe) -> SampledRecords:
         except ValueError as error:
             raise DataError(f"{spec.mark}: the domain {error}; rename it") from None
         if dataset.count(y) == 0:
-            raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
+            raise DataError(f"{spec.mark}: domain {domain} has {no_pictures(dataset, domain)}; fill it or remove it")
     return SampledRecords(dataset, recipe.data.image_size)

@@ -15,10 +15,12 @@ CLUTTER = (
     "__pycache__",
 )
 """Names, in lower case, of files and folders that systems put beside pictures."""
-PICTURES = frozenset(
-    ".apng .arw .avif .bmp .cr2 .cr3 .dcm .dds .dib .dng .exr .gif .hdr .heic .heif .ico .j2k .jfif .jp2 .jpe .jpeg "
-    ".jpg .jpx .jxl .mpo .nef .npy .orf .pbm .pcx .pfm .pgm .png .pnm .ppm .psd .qoi .raf .raw .rw2 .sgi .svg .tga "
-    ".tif .tiff .webp .xcf".split()
+PICTURES = (
+    *(".apng", ".avif", ".bmp", ".dds", ".dib", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jfif"),
+    *(".jp2", ".jpe", ".jpeg", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pcx", ".pfm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".psd", ".qoi", ".sgi", ".svg", ".tga", ".tif", ".tiff", ".webp", ".xcf"),
+    *(".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".raw", ".rw2"),  # of cameras
+    *(".dcm", ".npy"),
 )
 """Suffixes of files that a person would call pictures, read or not."""
 
