@@ -53,6 +53,8 @@ class FileRecords:
         self.fields: Mapping[str, Format] = {}
         self.broken: dict[Path, str] = {}
         """The files that are not usable, with the reason."""
+        self.broken_pictures: Sequence[int] = ()
+        """Number of pictures of each domain that are not usable."""
         self._min_size = min_size
         self._sizes: list[list[Size | None]] = self._look_at(files, list(formats.values()))
         self._field_files: dict[str, list[list[Path]]] = {}
@@ -99,6 +101,7 @@ class FileRecords:
     def _leave_out_broken(self, broken: Literal["refuse", "skip"]) -> None:
         """Raise ValueError for broken files, or leave their records out with a warning."""
         del self._sizes  # which data workers do not need
+        self.broken_pictures = [sum(path in self.broken for path in of) for of in self.files]
         if not self.broken:
             return
         named = [f"{below(path, self.root)} ({reason})" for path, reason in self.broken.items()]
