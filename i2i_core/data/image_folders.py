@@ -15,6 +15,7 @@ from i2i_core.data.file_records import FileRecords, below, check_field_name, lis
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import SUFFIXES
+from i2i_core.data.splits import as_yaml, split_advice
 from i2i_core.data.tables import read_table
 from i2i_core.data.walking import all_files, by_suffix, folders_in, unread_pictures
 from i2i_core.errors import did_you_mean
@@ -140,6 +141,8 @@ class ImageFolders(FileRecords):
             else:
                 self._read_rows(field, source, names)
         self._leave_out_broken(broken)
+        if domains is None and (advice := split_advice(root, [*folders])):
+            warnings.warn(f"{advice.says}; write data: {as_yaml(advice.write, flow=True)}", stacklevel=2)
         for name, unread in self.unread.items():
             if unread:
                 warnings.warn(f"{by_suffix(unread)} files in {self.places[name]} are not read", stacklevel=2)

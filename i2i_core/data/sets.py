@@ -13,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from torch import Tensor
 
 from i2i_core.data.formats.picture import Picture
+from i2i_core.data.splits import naming_advice
 from i2i_core.data.walking import by_suffix
 from i2i_core.errors import DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import Dataset, Format, RecordDataset, Size, Value
@@ -148,7 +149,8 @@ def build_data(checked: Checked) -> DataSets:
         if validation.domains != train.domains:
             raise DataError(
                 f"{checked.validation.mark}: the held-out pictures have the domains "
-                f"{', '.join(validation.domains)}, the training pictures {', '.join(train.domains)}"
+                f"{', '.join(validation.domains)}, the training pictures {', '.join(train.domains)}; name the same "
+                f"domains, for example {naming_advice(train.domains, validation.domains)}"
             )
     _targets(recipe, train.domains)
     ways = directions(recipe.data.targets, train.domains)
