@@ -17,7 +17,7 @@ from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import SUFFIXES
 from i2i_core.data.splits import as_yaml, split_advice
 from i2i_core.data.tables import read_table
-from i2i_core.data.walking import all_files, by_suffix, folders_in, unread_pictures
+from i2i_core.data.walking import all_files, folders_in, not_read, unread_pictures
 from i2i_core.errors import did_you_mean
 from i2i_core.interfaces import Format
 
@@ -145,7 +145,7 @@ class ImageFolders(FileRecords):
             warnings.warn(f"{advice.says}; write data: {as_yaml(advice.write, flow=True)}", stacklevel=2)
         for name, unread in self.unread.items():
             if unread:
-                warnings.warn(f"{by_suffix(unread)} files in {self.places[name]} are not read", stacklevel=2)
+                warnings.warn(not_read(unread, self.places[name]), stacklevel=2)
 
     def _read_folder(self, field: str, source: Folder, names: list[list[str]]) -> None:
         place = _existing(self.root, source, field, "field")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from i2i_core.errors import DataError
@@ -60,6 +60,11 @@ def by_suffix(files: Iterable[Path]) -> str:
     """Describe files by their suffixes, such as "20 .heic and 3 .gif", the most frequent first."""
     named = [f"{count} {suffix}" for suffix, count in Counter(path.suffix.lower() for path in files).most_common()]
     return ", ".join(named[:-1]) + f" and {named[-1]}" if len(named) > 1 else "".join(named)
+
+
+def not_read(files: Sequence[Path], where: object) -> str:
+    """Return the sentence that files are not read, such as "20 .heic files in photos/cat are not read"."""
+    return f"{by_suffix(files)} file{'s' * (len(files) > 1)} in {where} {'are' if len(files) > 1 else 'is'} not read"
 
 
 def _unreadable(error: OSError) -> None:
