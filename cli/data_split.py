@@ -10,28 +10,30 @@ import click
 from .common import new_table, print_tables, subcommand, with_overwrite
 
 
-class Part(click.ParamType):
-    """A share such as 10%, or a number of pictures."""
-
-    name = "share"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        text = str(value)
-        try:
-            part = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(int(text))
-        except ValueError:
-            part = 0
-        if not part > 0 or (text.endswith("%") and part >= 1):
-            self.fail(f"{text} should be a share such as 10%, or a number of pictures.", param, ctx)
-        return part
+def part(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Read a share such as 10%, or a number of pictures; a callback for options."""
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%")) / 100 if text.endswith("%") else float(int(text))
+    except ValueError:
+        value = 0
+    if value <= 0 or (text.endswith("%") and value >= 1):
+        raise click.BadParameter(f"{text} should be a share such as 10%, or a number of pictures.")
+    return value
 
 
 @subcommand
 @click.argument("root", type=click.Path(path_type=Path))
 @click.option(
-    "--val", type=Part(), default="10%", show_default=True, help="Part of each domain to hold out: 10% or 50."
+    "--val",
+    callback=part,
+    default="10%",
+    show_default=True,
+    metavar="PART",
+    help="The pictures of each domain to hold out: a share such as 10%, or a number.",
 )
-@click.option("--test", type=Part(), help="Part of each domain for a further split, called test.")
+@click.option("--test", callback=part, metavar="PART", help="The same for a further split, called test.")
 @click.option("--seed", type=int, default=0, show_default=True, help="The seed of the choice.")
 @click.option("--paired", is_flag=True, help="Files of one name are pairs.")
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import subcommand, with_overwrite
+from .common import subcommand, warn, with_overwrite
 from .using import (
     Chosen,
     progress,
@@ -24,6 +24,7 @@ from .using import (
 if TYPE_CHECKING:
     from i2i import Translator
     from i2i.fitting import Fit
+    from i2i.opening import Side
     from i2i_core.interfaces import Size, Value
 
 THREADS = 4
@@ -44,6 +45,11 @@ THREADS = 4
     help="The folder to write, or a file for a single translation.",
 )
 @with_fit
+@click.option(
+    "--half",
+    type=click.Choice(["left", "right"]),
+    help="Translate this half of each picture, for files that hold a pair side by side.",
+)
 @click.option("--original-size", is_flag=True, help="Resize each translation to the size of its source.")
 @click.option(
     "--batch",
@@ -60,6 +66,7 @@ def translate(
     given: tuple[str, ...],
     out: Path,
     fit_by: Fit,
+    half: Side | None,
     original_size: bool,
     batch: int,
     overwrite: bool,
@@ -78,6 +85,7 @@ def translate(
     i2i translate models/emoji photo.jpg
     i2i translate models/emoji photos/ --domain flat --styles 4 --psi 0.7
     i2i translate models/emoji photo.jpg --domain flat --reference other.png --out flat.png
+    i2i translate models/maps maps/val --half left
     """
     from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
     from i2i_core.errors import DataError, UsageError
@@ -108,7 +116,7 @@ def translate(
                 )
     if not overwrite:
         refuse_existing(written)
-    failed = _translate(model, styles, targets, given, fit_by, original_size, batch)
+    failed = _translate(model, styles, targets, given, fit_by, half, original_size, batch)
     done = len(written) - failed * len(styles)
     click.echo(f"{out}: {done} translation{'s' * (done != 1)}")
     if failed:
@@ -121,6 +129,7 @@ def _translate(
     targets: dict[Path, list[Path]],
     given: tuple[str, ...],
     fit_by: Fit,
+    half: Side | None,
     original_size: bool,
     batch: int,
 ) -> int:
@@ -131,14 +140,15 @@ def _translate(
     from concurrent.futures import Future, ThreadPoolExecutor
 
     from i2i import fitting
-    from i2i.opening import opened
+    from i2i.opening import half_of, is_double, opened
     from i2i_core.errors import DataError
 
-    use, failed = model.use(styles[0].style.use), 0
+    use, failed, noticed = model.use(styles[0].style.use), 0, False
 
     def read(path: Path) -> Value | DataError:
         try:
-            return opened(path, use.source.format)
+            value = opened(path, use.source.format)
+            return half_of(value, half) if half else value
         except DataError as error:
             return error
 
@@ -171,6 +181,13 @@ def _translate(
             sources = model.sources(list(values.values()), fit_by, use=use.name, inputs=theirs)
             sizes = [fitting.original_size(value, use.source.size, fit_by) for value in values.values()]
             warn_of_faces(model, list(values), sources)
+            double = [path for path in values if is_double(values[path], use.source.size)]
+            if double and not half and not noticed:
+                noticed = True
+                warn(
+                    f"{double[0]} is twice as wide as what the model was trained on; if it holds two pictures side by "
+                    f"side, translate one of them with --half left or --half right"
+                )
             for number, chosen in enumerate(styles):
                 made = sources.into(chosen.style)
                 written()  # of the style before, so that at most one batch waits

@@ -140,7 +140,7 @@ def _look(path: Path) -> Look | None:
     """Return how a picture looks, or None if it cannot be decoded."""
     try:
         picture = _decoded(path)
-        clear = picture.has_transparency_data and picture.convert("RGBA").getextrema()[3][0] < 255  # type: ignore[index]
+        clear = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
         small = as_rgb(picture).resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     except Exception:  # a decoder may raise anything on a damaged file, which is reported as broken
         return None

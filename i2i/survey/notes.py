@@ -59,10 +59,8 @@ def _folders(dataset: ImageFolders) -> Iterator[Note]:
         yield Note("folders", f"the pictures of {name} lie in {len(folders)} folders: {said}{more}")
     chosen = next((name for name in IMAGES if several and all(name in folders for folders in several.values())), None)
     if chosen is not None:
-        folders = {
-            name: f"{_below(dataset, name)}/{chosen}" if name in several else _below(dataset, name) for name in inside
-        }
-        yield Note("folders", f"to take only {chosen}, write", as_yaml(_keys(dataset, folders)))
+        chosen_folders = {name: f"{_below(dataset, name)}{f'/{chosen}' * (name in several)}" for name in inside}
+        yield Note("folders", f"to take only {chosen}, write", as_yaml(_keys(dataset, chosen_folders)))
 
 
 def folders_inside(dataset: ImageFolders, y: int) -> dict[str, int]:

@@ -111,7 +111,7 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 def _flat(cells: Cells) -> Cells:
     """Return the values with those of nested mappings beside them."""
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in cells.items():
         flat |= value if isinstance(value, Mapping) else {name: value}
     return flat

@@ -48,9 +48,8 @@ def split_advice(root: Path, folders: Sequence[str]) -> Advice | None:
     train, held_out = splits.get(TRAIN), next((splits[name] for name in HELD_OUT if name in splits), None)
     if train is None or (held_out is None and [*train] != [""]):
         return None if splits else _of_splits_inside(root, folders)
-    called = (
-        f"the folders {' and '.join([*train.values(), *(held_out or {}).values()])} of {root} are called like splits"
-    )
+    names = _some([*train.values(), *(held_out or {}).values()])
+    called = f"the folders {names} of {root} are called like splits"
     if [*train] == [""]:
         return _of_whole_splits(root, train[""], (held_out or {}).get(""), called)
     keys: dict[str, Any] = {"use": "image_folders", "root": str(root), "domains": train}
