@@ -59,6 +59,7 @@ def split(
     from i2i_core.data.image_folders import ImageFolders
     from i2i_core.data.pictures import refuse_existing
     from i2i_core.data.splits import as_yaml, split_advice
+    from i2i_core.data.walking import folders_in
     from i2i_core.disk.files import write_file
     from i2i_core.errors import DataError, UsageError
 
@@ -67,12 +68,12 @@ def split(
         raise UsageError(f"{file} should end in .csv")
     if not overwrite:
         refuse_existing([file])
+    if root.is_dir() and (advice := split_advice(root, folders_in(root))):
+        raise DataError(f"{advice.says}, so there is a split already; write\n{as_yaml(advice.write)}")
     try:
         dataset = ImageFolders(root=root, broken="skip", paired=paired)
     except ValueError as error:
         raise DataError(str(error)) from None
-    if advice := split_advice(root, dataset.domains):
-        raise DataError(f"{advice.says}, so there is a split already; write\n{as_yaml(advice.write)}")
     parts = {"val": val} if test is None else {"val": val, "test": test}
     splits = split_pictures(dataset, parts, seed)
     write_file(file, list_of(dataset, splits, file))

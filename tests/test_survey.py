@@ -258,7 +258,7 @@ def test_a_split_keeps_pairs_together(i2i: Any) -> None:
 def test_what_a_split_cannot_do_is_said(i2i: Any) -> None:
     save("set/a/0.png", "set/a/1.png", "set/b/2.png", "splits/train/a/0.png", "splits/val/a/0.png")
     answer = i2i("data", "split", "set")
-    assert answer.code == 3 and "the split val would have no picture of a, which has 2" in answer.err
+    assert answer.code == 3 and "the split train would have no picture of b, which has 1" in answer.err
     answer = i2i("data", "split", "splits")
     assert answer.code == 3 and "root: splits/train" in answer.err
     assert i2i("data", "split", "set", "--val", "120%").code == 2

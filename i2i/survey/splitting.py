@@ -32,7 +32,7 @@ def split_pictures(dataset: ImageFolders, parts: Mapping[str, float], seed: int 
     groups = [[path for path in group if path in domain_of] for group in together] + [[path] for path in alone]
     found = dict.fromkeys(domain_of, TRAIN)
     room = {
-        (split, y): round(share * len(of)) if share < 1 else round(share)
+        (split, y): max(1, round(share * len(of))) if share < 1 else round(share)
         for split, share in parts.items()
         for y, of in enumerate(dataset.files)
     }
