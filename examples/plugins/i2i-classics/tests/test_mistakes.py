@@ -56,6 +56,5 @@ def test_pairs_that_a_data_set_does_not_have_are_told() -> None:
     with pytest.raises(RecipeError) as error:
         trained("pix2pix.yaml", "data.paired=false", "networks.generator.levels=5")
     assert str(error.value).endswith(
-        ": nothing makes the tensor x_pair (the data set has no true pairs; image_folders with paired: true has them, "
-        "and classics/side_by_side those of one file)"
+        ": nothing makes the tensor x_pair (the data set has no true pairs; leave out paired: false)"
     )
