@@ -136,13 +136,16 @@ def _like_labels(dataset: ImageFolders) -> Iterator[str]:
     """Yield a sentence for each domain of RGB pictures whose files look like class ids: grey and of low levels."""
     import numpy as np
 
+    from i2i_core.data.decoding import decode_numbers
     from i2i_core.data.formats.picture import Picture
-    from i2i_core.data.pictures import decode_numbers
 
     for domain, paths in zip(dataset.domains, dataset.files, strict=True):
         if dataset.formats[domain] != Picture() or not paths:
             continue
-        pictures = [decode_numbers(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+        try:
+            pictures = [decode_numbers(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+        except ValueError:  # several pages, or floats: pictures, and no class ids
+            continue
         tops = [int(np.asarray(picture).max()) for picture in pictures if picture.mode in ("L", "I;16")]
         if len(tops) == len(pictures) and max(tops) < FEW_LEVELS:
             yield (

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from i2i_core.data.pictures import why_broken
+from i2i_core.data.decoding import why_broken
 from i2i_core.data.sets import extent
 from i2i_core.errors import DataError, I2IError, UsageError
 from i2i_core.interfaces import Format, Size, Value
@@ -26,8 +25,7 @@ def opened(given: Picture, form: Format, what: str = "") -> Value:
     """
     if isinstance(given, str | Path):
         try:
-            with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # see MAX_PIXELS
-                return form.read(Path(given))
+            return form.read(Path(given))
         except I2IError:
             raise
         except Exception as error:  # a decoder may raise anything on a damaged file

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i_core.data.pictures import why_broken
+from i2i_core.data.decoding import why_broken
 from i2i_core.data.sets import extent
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import I2IError

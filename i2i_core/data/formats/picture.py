@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from i2i_core.data.pictures import SUFFIXES, as_rgb, open_picture, picture_file
+from i2i_core.data.colours import as_rgb
+from i2i_core.data.decoding import open_picture
+from i2i_core.data.pictures import SUFFIXES, picture_file
 from i2i_core.interfaces import WHOLE, Box, Size
 
 
