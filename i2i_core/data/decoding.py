@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import struct
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +24,8 @@ from PIL import (
     features,
 )
 
-from i2i_core.data.colours import as_rgb, strips
+from i2i_core.data.bitmaps import RLE4, unroll
+from i2i_core.data.colours import as_rgb, scaled, strips
 from i2i_core.data.jpegs import complete
 from i2i_core.data.kinds import MAX_PIXELS, kind_of
 from i2i_core.data.tiffs import ORIENTATION, WHITE_IS_ZERO, Kind, kind_of_tiff, tiff_numbers, tiff_picture
@@ -85,19 +87,12 @@ def decode_numbers(path: Path) -> Image.Image:
 
 
 def deep_colours(path: Path) -> Array | None:
-    """Return the numbers of a PNG with colours of 16 bits, (H, W, C); None for other files.
-
-    Raises ValueError for grey with an alpha channel.
-    """
+    """Return the numbers of a PNG with colours of 16 bits, (H, W, C); None for other files."""
     with open(path, "rb") as stream:
         kind = kind_of(stream)
-        if kind != "PNG" or not is_deep(high := _opened(stream, path, kind)):
+        if kind != "PNG" or not is_deep(_opened(stream, path, kind)):
             return None
-        if high.mode == "LA":
-            raise ValueError("grey of 16 bits with an alpha channel; save it as .tif or .npy")
-        low = _low_bytes(stream, path, kind)
-        high.load()
-    return (np.asarray(high).astype(np.uint16) << 8) + np.asarray(low)
+        return np.concatenate([*_deep(stream, path, kind)[1]])
 
 
 def why_broken(error: Exception) -> str:
@@ -129,8 +124,10 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
     pixels = pixels_of(file)
     if numbers:
         _refuse_pages(file)
-    if is_deep(file) and file.mode != "LA":
-        return _rounded(file, _low_bytes(stream, path, kind))
+    if is_deep(file):
+        return _rounded(*_deep(stream, path, kind))
+    if kind == "BMP" and file.info.get("compression") == RLE4:
+        unroll(file, stream)
     picture: Image.Image = file
     try:
         file.load()
@@ -153,7 +150,8 @@ def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     try:
         file = _opener(kind)(stream, str(path))
     except (SyntaxError, EOFError) as error:
-        cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        ended = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error)
+        cut = ended or "truncated" in str(error).lower()
         raise ValueError("cut short" if cut else f"a damaged {kind}: {error}") from error
     if file.width * file.height > MAX_PIXELS:
         raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
@@ -185,31 +183,45 @@ def is_deep(file: Image.Image) -> bool:
     return ";16" in pixels_of(file) and not pixels_of(file).startswith(("I;", "BGR;"))
 
 
-def _low_bytes(stream: BinaryIO, path: Path, kind: str) -> Image.Image:
-    """Decode the low bytes of colours with 16 bits: in the other byte order, Pillow takes them for the high ones."""
-    file = _opened(stream, path, kind)
-    pixels = pixels_of(file)
-    other = pixels[:-1] + OTHER_BYTES[pixels[-1]]
+def _deep(stream: BinaryIO, path: Path, kind: str) -> tuple[Image.Image, Iterator[Array]]:
+    """Decode colours of 16 bits: a picture of their high bytes, and strips of all numbers, (rows, W, C)."""
+    high = _opened(stream, path, kind)
+    pixels = pixels_of(high)
+    if pixels.startswith("LA"):  # four bytes, as those of RGBA
+        both = _loaded_as("RGBA", _opened(stream, path, kind))
+        high.load()
+        boxes = ((0, rows.start, high.width, rows.stop) for rows in strips(high.height))
+        return high, (np.asarray(both.crop(box)).view(">u2") for box in boxes)
+    low = _loaded_as(pixels[:-1] + OTHER_BYTES[pixels[-1]], _opened(stream, path, kind))
+    high.load()
+    boxes = ((0, rows.start, high.width, rows.stop) for rows in strips(high.height))
+    return high, ((np.asarray(high.crop(box)).astype(np.uint16) << 8) + np.asarray(low.crop(box)) for box in boxes)
+
+
+def _loaded_as(pixels: str, file: ImageFile.ImageFile) -> Image.Image:
+    """Decode a file as if it had other pixels of the same size, by Pillow's name of them."""
     file.tile = [
-        tile._replace(args=(other, *tile.args[1:]) if isinstance(tile.args, tuple) else other) for tile in file.tile
+        tile._replace(args=(pixels, *tile.args[1:]) if isinstance(tile.args, tuple) else pixels) for tile in file.tile
     ]
     file.load()
     return file
 
 
-def _rounded(high: Image.Image, low: Image.Image) -> Image.Image:
+def _rounded(high: Image.Image, strips_of_16: Iterator[Array]) -> Image.Image:
     """Round colours of 16 bits to 8, and make the colour that is transparent an alpha channel."""
-    high.load()
     clear = high.info.pop("transparency", None)
-    made = Image.new("RGBA" if clear else high.mode, high.size)
-    for rows in strips(high.height):
-        box = (0, rows.start, high.width, rows.stop)
-        upper, lower = (np.asarray(picture.crop(box)).astype(np.int16) for picture in (high, low))
-        strip = (upper + (lower - upper > 128) - (upper - lower > 128)).astype(np.uint8)  # nearest to n / 257
+    made: Image.Image | None = None
+    top = 0
+    for numbers in strips_of_16:
+        strip = scaled(numbers, 65535)
         if clear:
-            opaque = ((upper << 8) + lower != np.array(clear, np.uint16).astype(np.int16)).any(2)
-            strip = np.dstack([strip, np.where(opaque, 255, 0).astype(np.uint8)])
-        made.paste(Image.fromarray(strip), box)
+            hidden = (numbers == np.array(clear)).all(2)
+            strip = np.dstack([strip, np.where(hidden, 0, 255).astype(np.uint8)])
+        part = Image.fromarray(strip)
+        made = made or Image.new(part.mode, high.size)
+        made.paste(part, (0, top))
+        top += part.height
+    assert made
     made.info = high.info
     made.getexif()[ORIENTATION] = high.getexif().get(ORIENTATION, 1)
     return made

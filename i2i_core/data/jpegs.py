@@ -8,6 +8,8 @@ import re
 from PIL import Image, JpegImagePlugin
 
 END = b"\xff\xd9"
+RESTARTS = range(0xD0, 0xD8)
+"""The markers that begin a new interval of a scan, in turn."""
 COEFFICIENTS = range(64)
 
 
@@ -25,7 +27,8 @@ def complete(data: bytes) -> Image.Image | None:
         return None
     picture = _decoded(ended(data))
     for bits in (b"\x5a", b"\xa5"):  # begin with 0 and with 1
-        if _decoded(ended(data.rstrip(b"\xff") + bits * 256)).tobytes() != picture.tobytes():
+        more = b"".join(bits * 64 + bytes([0xFF, restart]) for restart in (*RESTARTS, *RESTARTS))
+        if _decoded(data.rstrip(b"\xff") + more + END).tobytes() != picture.tobytes():
             return None
     return picture
 

@@ -24,6 +24,8 @@ MODELS = {
 }  # fmt: skip
 NUMBERS = {1: "unsigned", 2: "signed", 3: "float", 4: "untyped", 5: "complex", 6: "complex"}
 """What the tag SampleFormat says of numbers."""
+BY_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
+"""The compressions of each Pillow: none, fax, LZW, JPEG, deflate and packbits."""
 DNG_VERSION, ORIENTATION, PROFILE = 50706, 274, 34675
 NEEDED = 'pip install "i2i-gan[raster]"'
 
@@ -59,10 +61,10 @@ class Kind(NamedTuple):
     @property
     def by_pillow(self) -> bool:
         """True if Pillow decodes all numbers of the picture rightly."""
-        if not self.known:
+        if not self.known or self.compression not in BY_PILLOW:
             return False
         if self.numbers == "unsigned" and self.bits[0] <= 8:
-            return True
+            return not (self.planar and self.extra)
         if self.numbers == "float":  # which it reads wrongly if they are compressed in the other byte order
             return self.bits == (32,) and self.model == GREY and (self.little or self.compression == 1)
         colours = () if self.planar else {GREY: (1,), WHITE_IS_ZERO: (1,), RGB: (3, 4)}.get(self.model, ())
