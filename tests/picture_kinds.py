@@ -266,8 +266,9 @@ def other_tiffs() -> Iterator[Made]:
         tifffile.imwrite(file, luminance, photometric="ycbcr", compression="jpeg", **how)
         yield made(f"ycbcr{subsampling}.tif", file.getvalue(), large, off=3, lossy=True)
     for order in "<>":
-        file = tiff(luminance, 8, 6, order=order, tags=[(530, 3, [1, 1])])
-        yield made(f"ycbcr{order}.tif", file, large, off=3, lossy=True)
+        for compression in (1, 5, 8):
+            file = tiff(luminance, 8, 6, order=order, compression=compression, tags=[(530, 3, [1, 1])])
+            yield made(f"ycbcr{order}{compression}.tif", file, large, off=3, lossy=True)
     inks = levels(8, 4)
     for bits in (8, 16):
         numbers = levels(bits, 4)
@@ -434,7 +435,7 @@ def other_kinds() -> Iterator[Made]:
             file = saved(picture, kind, quality=95, exif=exif)
             yield made(f"turned{orientation}.{kind.lower()}", file, turned(colours, orientation))
         file = saved(picture, kind, quality=95)
-        yield Made("cut short", f"cut.{kind.lower()}", file[: len(file) * 6 // 10], None, reason=".")
+        yield Made("cut short", f"cut.{kind.lower()}", file[: len(file) * 6 // 10], None, reason="cut short")
     yield Made("WEBP", "lossless.webp", saved(clear, "WEBP", lossless=True, exact=True), shown, off=1)
     indexed = Image.fromarray(colours).quantize(64, dither=Image.Dither.NONE)
     drawn = np.asarray(indexed.convert("RGB"))
@@ -451,10 +452,8 @@ def other_kinds() -> Iterator[Made]:
     for name, given, what in (("plain", picture, colours), ("clear", clear, shown)):
         yield Made("HEIC", f"{name}.heic", saved(given, "HEIF", quality=95), what, off=6, lossy=True)
     exif = Image.Exif()
-    exif[274] = 6
-    yield Made(
-        "HEIC", "phone.jpg", saved(picture, "HEIF", quality=95, exif=exif), turned(colours, 6), off=6, lossy=True
-    )
+    exif[274] = 6  # which its standard tells readers to ignore
+    yield Made("HEIC", "phone.jpg", saved(picture, "HEIF", quality=95, exif=exif), colours, off=6, lossy=True)
 
 
 # BMP
@@ -674,10 +673,10 @@ def no_pictures() -> Iterator[Made]:
     large = Image.fromarray(np.tile(colours, (8, 8, 1)))
     for kind in ("PNG", "WEBP", "BMP", "GIF", "TIFF"):
         file = saved(large, kind)
-        yield Made("cut short", f"cut-{kind}", file[: len(file) * 6 // 10], None, reason=".")
+        yield Made("cut short", f"cut-{kind}", file[: len(file) * 6 // 10], None, reason="cut short")
     for planar in (False, True):
         file = tiff(levels(16, 3), 16, 2, planar=planar)
-        yield Made("cut short", f"cut-{planar}.tif", file[: len(file) * 6 // 10], None, reason=".")
+        yield Made("cut short", f"cut-{planar}.tif", file[: len(file) * 6 // 10], None, reason="cut short")
     for size in (20_000, 60_000):
         header = struct.pack(">IIBBBBB", size, 20_000, 8, 2, 0, 0, 0)
         bomb = (

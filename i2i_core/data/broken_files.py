@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i_core.data.decoding import why_broken
+from i2i_core.data.decoding import libraries, why_broken
 from i2i_core.data.sets import extent
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import I2IError
@@ -81,5 +81,5 @@ def _key(path: Path, min_size: int) -> str:
 def _cache_file(paths: Sequence[Path], form: Format) -> Path:
     """Return the cache file for all files of a format below their common folder."""
     root = os.path.commonpath([path.resolve().parent for path in paths]) if paths else ""
-    digest = hashlib.sha256(os.fsencode(f"{root} {form}")).hexdigest()
+    digest = hashlib.sha256(os.fsencode(f"{root} {form} {libraries()}")).hexdigest()
     return user_cache("pictures") / f"{digest[:32]}.json"

@@ -6,6 +6,8 @@ import logging
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +29,7 @@ from PIL import (
 from i2i_core.data.bitmaps import RLE4, unroll
 from i2i_core.data.colours import as_rgb, scaled, strips
 from i2i_core.data.jpegs import complete
-from i2i_core.data.kinds import MAX_PIXELS, kind_of
+from i2i_core.data.kinds import MAX_PIXELS, is_cut, kind_of
 from i2i_core.data.tiffs import ORIENTATION, WHITE_IS_ZERO, Kind, kind_of_tiff, tiff_numbers, tiff_picture
 from i2i_core.errors import DataError
 
@@ -42,6 +44,10 @@ OPENERS: Mapping[str, Callable[[BinaryIO, str], ImageFile.ImageFile]] = {
     "AVIF": AvifImagePlugin.AvifImageFile,
 }
 """Pillow's readers. `Image.open` would choose one of them, and refuse pictures of more than 179 megapixels."""
+LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
+"""The distributions of the extras that decode pictures."""
+DECODED = 1
+"""The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
 STRETCHED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow multiplies the levels of grey files with 2 and 4 bits, by its name of their pixels."""
 OTHER_BYTES = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
@@ -95,11 +101,20 @@ def deep_colours(path: Path) -> Array | None:
         return np.concatenate([*_deep(stream, path, kind)[1]])
 
 
+def libraries() -> str:
+    """Return the versions of all that decodes, as a text. With others, other files may be read."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return f"{DECODED} {features.version('pil')} {found}"
+
+
 def why_broken(error: Exception) -> str:
     """Return an error of `open_picture` as a phrase for users."""
     if isinstance(error, OSError) and error.strerror:  # whose text would repeat the path
         return error.strerror.lower()
-    if any(said in str(error) for said in ("truncated", "Truncated", "failed to read", "mmap length is greater")):
+    if any(said in str(error) for said in ("runcated", "failed to read", "mmap length is greater", "end of file")):
         return "cut short"
     return str(error) or type(error).__name__
 
@@ -114,7 +129,12 @@ def _decode(path: Path, numbers: bool) -> Image.Image:
             picture = (tiff_numbers if numbers else tiff_picture)(path, tiff, MAX_PIXELS)
             picture.getexif()[ORIENTATION] = tiff.orientation
         else:
-            picture = _by_pillow(stream, path, kind, numbers)
+            try:
+                picture = _by_pillow(stream, path, kind, numbers)
+            except Exception as error:  # a decoder may raise anything on a damaged file
+                if is_cut(stream, kind):
+                    raise ValueError("cut short") from error
+                raise
     ImageOps.exif_transpose(picture, in_place=True)
     return _upright(picture, tiff) if tiff else picture
 

@@ -16,6 +16,7 @@ from i2i_core.data.broken_files import Look, looks
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import SUFFIXES, files_below
+from i2i_core.data.repairs import repaired
 from i2i_core.data.tables import read_table
 from i2i_core.errors import DataError, did_you_mean
 from i2i_core.interfaces import Format, Size, Value
@@ -96,7 +97,8 @@ class ImageFolders:
     fields: what else belongs to a record, by name: files of the same record's name in another folder, or columns of a
         table.
     paired: pictures of the same record's name are translations of each other.
-    broken: "refuse" raises an error for broken files, "skip" leaves out their records with a warning.
+    broken: "refuse" raises an error for broken files, "skip" leaves out their records with a warning, and "repair" does
+        so too, but takes pictures of which a part is there, such as a JPEG that is cut short.
     min_size: least number of pixels of the shorter side; smaller pictures count as broken.
     """
 
@@ -107,7 +109,7 @@ class ImageFolders:
         domains: dict[str, DomainFolder | str] | list[str] | None = None,
         fields: dict[str, Folder | Table] | None = None,
         paired: bool = False,
-        broken: Literal["refuse", "skip"] = "refuse",
+        broken: Literal["refuse", "skip", "repair"] = "refuse",
         min_size: int = 8,
     ) -> None:
         if not root.is_dir():
@@ -137,6 +139,9 @@ class ImageFolders:
         names = [[name for name, paths in records.items() for _ in paths] for records in found.values()]
         self.broken: dict[Path, str] = {}
         """The files that are not usable, with the reason."""
+        self._copies: dict[Path, Path] = {}
+        """Repaired copies of broken files."""
+        self._reasons: dict[Path, str] | None = {} if broken == "repair" else None
         self._min_size = min_size
         self._sizes: list[list[Size | None]] = self._look_at(self.files, list(self.formats.values()))
         self._field_files: dict[str, list[list[Path]]] = {}
@@ -159,8 +164,20 @@ class ImageFolders:
         for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
             same = (of for of, other in zip(files, forms, strict=True) if other == form)
             found |= looks([path for of in same for path in of], form, self._min_size)
+            if self._reasons is not None:
+                found |= self._repair({path: look.reason for path, look in found.items() if look.reason}, form)
         self.broken |= {path: look.reason for path, look in found.items() if look.reason}
         return [[found[path].size for path in of] for of in files]
+
+    def _repair(self, broken: Mapping[Path, str], form: Format) -> dict[Path, Look]:
+        """Repair files of a format where that is possible, and return what is seen then."""
+        assert self._reasons is not None
+        copies = {path: copy for path in broken if path.is_file() and (copy := repaired(path))}
+        seen = looks([*copies.values()], form, self._min_size)
+        taken = {path: seen[copy] for path, copy in copies.items() if not seen[copy].reason}
+        self._copies |= {path: copies[path] for path in taken}
+        self._reasons |= {path: broken[path] for path in taken}
+        return taken
 
     def _add_files(self, field: str, source: Folder, names: list[list[str]]) -> None:
         place = _existing(self.root, source, field, "field")
@@ -204,22 +221,28 @@ class ImageFolders:
 
     def extents(self, domain: int) -> dict[Path, Size | None]:
         """Return the height and width in pixels of each picture of a domain, as the user's cache keeps them."""
-        found = looks(self.files[domain], self.formats[self.domains[domain]], self._min_size)
-        return {path: look.size for path, look in found.items()}
+        copies = {path: self._copies.get(path, path) for path in self.files[domain]}
+        found = looks([*copies.values()], self.formats[self.domains[domain]], self._min_size)
+        return {path: found[copy].size for path, copy in copies.items()}
 
     def used(self) -> set[Path]:
         """Return the files of all records and tables, the broken ones included."""
         columns = [*self.files, *(paths for of in self._field_files.values() for paths in of)]
         return {*self.broken, *self._tables, *(path for paths in columns for path in paths)}
 
-    def _leave_out_broken(self, broken: Literal["refuse", "skip"]) -> None:
-        """Raise ValueError for broken files, or leave their records out with a warning."""
-        if not self.broken:
-            return
-        named = [f"{_below(path, self.root)} ({reason})" for path, reason in self.broken.items()]
+    def _listed(self, broken: Mapping[Path, str]) -> str:
+        named = [f"{_below(path, self.root)} ({reason})" for path, reason in broken.items()]
         more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
         plural = "s" if len(named) > 1 else ""
-        listed = f"{len(named)} broken picture{plural} in {self.root}: {', '.join(named[:LISTED])}{more}"
+        return f"{len(named)} broken picture{plural} in {self.root}: {', '.join(named[:LISTED])}{more}"
+
+    def _leave_out_broken(self, broken: Literal["refuse", "skip", "repair"]) -> None:
+        """Raise ValueError for broken files, or leave their records out; name these and repaired ones in warnings."""
+        if self._reasons:
+            warnings.warn(f"took what is left of {self._listed(self._reasons)}", stacklevel=3)
+        if not self.broken:
+            return
+        listed = self._listed(self.broken)
         if broken == "refuse":
             raise ValueError(f"{listed}; repair or remove them, or set broken: skip")
         warnings.warn(f"skipped {listed}", stacklevel=3)
@@ -246,7 +269,7 @@ class ImageFolders:
         form = self.formats[self.domains[domain]] if field == PICTURE else self.fields[field]
         path = (self.files if field == PICTURE else self._field_files[field])[domain][index]
         try:
-            return form.read(path)
+            return form.read(self._copies.get(path, path))
         except (OSError, ValueError) as error:
             raise DataError(f"the picture {path} cannot be read any more: {error}") from error
 

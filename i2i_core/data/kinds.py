@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import BinaryIO
 
@@ -54,6 +55,23 @@ def kind_of(file: BinaryIO) -> str:
     if found in READ:
         return found
     raise ValueError(_why_not(head, found))
+
+
+def is_cut(file: BinaryIO, kind: str) -> bool:
+    """Return True if an open file is shorter than it says itself; False if its kind does not say that."""
+    size = file.seek(0, os.SEEK_END)
+    if kind == "PNG":
+        file.seek(-min(size, 12), os.SEEK_END)
+        return b"IEND" not in file.read()
+    file.seek(4)
+    if kind == "WEBP":
+        return size < 8 + int.from_bytes(file.read(4), "little")
+    end, length = 0, 8
+    while kind in ("AVIF", "HEIC") and length >= 8 and end < size:  # the boxes of which it consists
+        file.seek(end)
+        length = int.from_bytes(file.read(4))
+        end += length
+    return end > size
 
 
 def _why_not(head: bytes, found: str) -> str:

@@ -18,6 +18,8 @@ from i2i_core.disk.files import write_file
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of an interlaced PNG: first column and row, and the steps between them."""
+KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"eXIf")
+"""The chunks of a PNG besides its pixels that say how they are shown."""
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel by the colour type of a PNG."""
 
@@ -54,7 +56,7 @@ def _png(data: bytes) -> bytes:
                 break
     if not rows:
         raise ValueError("no row of pixels is there")
-    kept = [(name, body) for name, body in chunks if name in (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"gAMA", b"sRGB")]
+    kept = [(name, body) for name, body in chunks if name in KEPT]
     kept += [(b"IDAT", zlib.compress(bytes(rows[:size].ljust(size, b"\0")), 1)), (b"IEND", b"")]
     return SIGNATURE + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in kept

@@ -26,7 +26,8 @@ NUMBERS = {1: "unsigned", 2: "signed", 3: "float", 4: "untyped", 5: "complex", 6
 """What the tag SampleFormat says of numbers."""
 BY_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 """The compressions of each Pillow: none, fax, LZW, JPEG, deflate and packbits."""
-DNG_VERSION, ORIENTATION, PROFILE = 50706, 274, 34675
+JPEG = (6, 7)
+DNG_VERSION, ORIENTATION, COLOUR_MAP, PROFILE = 50706, 274, 320, 34675
 NEEDED = 'pip install "i2i-gan[raster]"'
 
 
@@ -64,7 +65,7 @@ class Kind(NamedTuple):
         if not self.known or self.compression not in BY_PILLOW:
             return False
         if self.numbers == "unsigned" and self.bits[0] <= 8:
-            return not (self.planar and self.extra)
+            return not (self.planar and self.extra) and (self.model != YCBCR or self.compression in JPEG)
         if self.numbers == "float":  # which it reads wrongly if they are compressed in the other byte order
             return self.bits == (32,) and self.model == GREY and (self.little or self.compression == 1)
         colours = () if self.planar else {GREY: (1,), WHITE_IS_ZERO: (1,), RGB: (3, 4)}.get(self.model, ())
@@ -108,21 +109,28 @@ def tiff_picture(path: Path, kind: Kind, most: int) -> Image.Image:
 
     most: limit of its pixels. Raises ValueError for numbers without a fixed range, and for unknown colours.
     """
+    _refuse_others(kind)
+    array, tags = _array(path, kind, most)
+    made = _Converter(kind, tags.get(COLOUR_MAP)).picture(array)
+    if PROFILE in tags:
+        made.info["icc_profile"] = bytes(tags[PROFILE])
+    return made
+
+
+def _refuse_others(kind: Kind) -> None:
+    """Raise ValueError for numbers without a fixed range, for bands and for unknown colours."""
     if kind.numbers not in ("unsigned", "float"):
         raise ValueError(
             f"a TIFF of {kind} numbers, which have no fixed range as a picture; the format raster reads them, with "
             f"one range for all files"
         )
-    colours = COLOURS.get(kind.model)
-    if colours is None or kind.model in (YCBCR, LAB) or len(kind.bits) < colours or len({*kind.bits}) > 1:
+    bits = {*kind.bits}
+    plain = kind.model in COLOURS and len(bits) == 1 and len(kind.bits) >= COLOURS[kind.model]
+    luminance = kind.model == YCBCR and (bits != {8} or kind.compression not in BY_PILLOW)
+    if not plain or luminance or kind.model == LAB:
         raise ValueError(f"a TIFF of a kind that is not read: {kind}")
-    if kind.model in (WHITE_IS_ZERO, GREY) and len(kind.bits) > 1 and not {*kind.extra[:1]} & {1, 2}:
+    if COLOURS[kind.model] == 1 and len(kind.bits) > 1 and not {*kind.extra[:1]} & {1, 2}:
         raise ValueError(f"a TIFF of {kind}, which is no picture; the format raster reads it")
-    array, tags = _array(path, kind, most)
-    made = _Converter(kind, colours, tags.get(320)).picture(array)
-    if PROFILE in tags:
-        made.info["icc_profile"] = bytes(tags[PROFILE])
-    return made
 
 
 def tiff_numbers(path: Path, kind: Kind, most: int) -> Image.Image:
@@ -150,8 +158,8 @@ def turned(array: Array, orientation: int) -> Array:
 class _Converter:
     """Conversion of the samples of a TIFF to 8 bits."""
 
-    def __init__(self, kind: Kind, colours: int, palette: Sequence[int] | None) -> None:
-        self.kind, self.colours = kind, colours
+    def __init__(self, kind: Kind, palette: Sequence[int] | None) -> None:
+        self.kind, self.colours = kind, COLOURS[kind.model]
         self.top = 1.0 if kind.numbers == "float" else float(2 ** kind.bits[0] - 1)
         """The number of full light."""
         self.palette = None if palette is None else np.array(palette, np.uint16).reshape(3, -1).T
@@ -167,7 +175,9 @@ class _Converter:
             if self.alpha:
                 made[rows, :, shown] = scaled(array[rows, :, self.colours], self.top)
         if self.kind.model == CMYK:
-            return Image.frombytes("CMYK", array.shape[1::-1], np.ascontiguousarray(made[..., :4]))
+            return Image.frombytes("CMYK", array.shape[1::-1], made[..., :4].tobytes())
+        if self.kind.model == YCBCR:
+            return Image.frombytes("YCbCr", array.shape[1::-1], made.tobytes()).convert("RGB")
         return Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
 
     def _shown(self, strip: Array) -> Array:
@@ -192,14 +202,12 @@ def _array(path: Path, kind: Kind, most: int) -> tuple[Array, dict[int, Any]]:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
-            if page.imagewidth * page.imagelength > most:
-                raise ValueError(f"{page.imagewidth} x {page.imagelength} pixels are more than {most:,}")
-            array = page.asarray().reshape(page.shaped)[:, 0]
-            tags = {tag.code: tag.value for tag in page.tags if tag.code in (320, PROFILE)}
-    except ImportError as error:
-        raise ValueError(f"a TIFF of {kind}, whose compression needs imagecodecs: {NEEDED}") from error
+            small = page.imagewidth * page.imagelength <= most
+            array = page.asarray().reshape(page.shaped)[:, 0] if small else None
+            tags = {tag.code: tag.value for tag in page.tags if tag.code in (COLOUR_MAP, PROFILE)}
     except Exception as error:  # a decoder may raise anything on a damaged file
-        if "imagecodecs" in str(error):
-            raise ValueError(f"a TIFF of {kind}, whose compression needs imagecodecs: {NEEDED}") from error
-        raise ValueError(f"a TIFF of {kind} that cannot be decoded: {error}") from error
+        lacking = f", whose compression needs imagecodecs: {NEEDED}" if "imagecodecs" in str(error) else ""
+        raise ValueError(f"a TIFF of {kind}{lacking or f' that cannot be decoded: {error}'}") from error
+    if array is None:
+        raise ValueError(f"{page.imagewidth} x {page.imagelength} pixels are more than {most:,}")
     return array.transpose(1, 2, 0, 3).reshape(*array.shape[1:3], -1), tags
