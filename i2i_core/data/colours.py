@@ -34,16 +34,16 @@ def as_rgb(picture: Image.Image) -> Image.Image:
         picture = _in_8_bits(picture)
     if not picture.has_transparency_data:
         return _in_srgb(picture)
-    layer = picture.convert("RGBA")
-    colours = _in_srgb(layer.convert("RGB"), picture.info)
-    white = Image.new("RGB", layer.size, "white")
-    white.paste(colours, mask=layer.getchannel("A"))
+    white = Image.new("RGB", picture.size, "white")
+    for box in boxes(picture.size):
+        layer = picture.crop(box).convert("RGBA")
+        white.paste(_in_srgb(layer.convert("RGB"), picture.info), box, layer.getchannel("A"))
     return white
 
 
-def strips(height: int) -> Iterator[slice]:
-    """Return slices of at most `ROWS` rows."""
-    return (slice(top, min(top + ROWS, height)) for top in range(0, height, ROWS))
+def boxes(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
+    """Return strips of at most `ROWS` rows of a picture of a width and height: left, top, right and bottom."""
+    return ((0, top, size[0], min(top + ROWS, size[1])) for top in range(0, size[1], ROWS))
 
 
 def scaled(numbers: Array, top: float) -> Array:
@@ -67,8 +67,8 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
     """Convert grey numbers to 8 bits, and their transparent level to an alpha channel."""
     floats, clear = picture.mode == "F", picture.info.get("transparency")
     made = Image.new("L" if clear is None else "LA", picture.size)
-    for rows in strips(picture.height):
-        numbers = np.asarray(picture.crop((0, rows.start, picture.width, rows.stop)))
+    for box in boxes(picture.size):
+        numbers = np.asarray(picture.crop(box))
         if not floats and not (numbers.min(initial=0) >= 0 and numbers.max(initial=0) <= 65535):
             raise ValueError(
                 "its numbers are not in the range 0 to 65535; the format raster reads them, with one range for all "
@@ -77,7 +77,7 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
         strip = scaled(numbers, 1.0 if floats else 65535.0)
         if clear is not None:
             strip = np.dstack([strip, np.where(numbers == clear, 0, 255).astype(np.uint8)])
-        made.paste(Image.fromarray(strip), (0, rows.start))
+        made.paste(Image.fromarray(strip), box)
     made.info = {key: value for key, value in picture.info.items() if key != "transparency"}
     return made
 

@@ -27,7 +27,7 @@ from PIL import (
 )
 
 from i2i_core.data.bitmaps import RLE4, unroll
-from i2i_core.data.colours import as_rgb, scaled, strips
+from i2i_core.data.colours import as_rgb, boxes, scaled
 from i2i_core.data.jpegs import complete
 from i2i_core.data.kinds import MAX_PIXELS, is_cut, kind_of
 from i2i_core.data.tiffs import ORIENTATION, WHITE_IS_ZERO, Kind, kind_of_tiff, tiff_numbers, tiff_picture
@@ -204,18 +204,17 @@ def is_deep(file: Image.Image) -> bool:
 
 
 def _deep(stream: BinaryIO, path: Path, kind: str) -> tuple[Image.Image, Iterator[Array]]:
-    """Decode colours of 16 bits: a picture of their high bytes, and strips of all numbers, (rows, W, C)."""
+    """Decode colours of 16 bits: a picture of their high bytes, and all numbers in strips (rows, W, C)."""
     high = _opened(stream, path, kind)
     pixels = pixels_of(high)
     if pixels.startswith("LA"):  # four bytes, as those of RGBA
         both = _loaded_as("RGBA", _opened(stream, path, kind))
         high.load()
-        boxes = ((0, rows.start, high.width, rows.stop) for rows in strips(high.height))
-        return high, (np.asarray(both.crop(box)).view(">u2") for box in boxes)
+        return high, (np.asarray(both.crop(box)).view(">u2") for box in boxes(high.size))
     low = _loaded_as(pixels[:-1] + OTHER_BYTES[pixels[-1]], _opened(stream, path, kind))
     high.load()
-    boxes = ((0, rows.start, high.width, rows.stop) for rows in strips(high.height))
-    return high, ((np.asarray(high.crop(box)).astype(np.uint16) << 8) + np.asarray(low.crop(box)) for box in boxes)
+    pairs = ((np.asarray(picture.crop(box)) for picture in (high, low)) for box in boxes(high.size))
+    return high, ((upper.astype(np.uint16) << 8) + lower for upper, lower in pairs)
 
 
 def _loaded_as(pixels: str, file: ImageFile.ImageFile) -> Image.Image:
@@ -227,24 +226,19 @@ def _loaded_as(pixels: str, file: ImageFile.ImageFile) -> Image.Image:
     return file
 
 
-def _rounded(high: Image.Image, strips_of_16: Iterator[Array]) -> Image.Image:
-    """Round colours of 16 bits to 8, and make the colour that is transparent an alpha channel."""
-    clear = high.info.pop("transparency", None)
-    made: Image.Image | None = None
-    top = 0
-    for numbers in strips_of_16:
-        strip = scaled(numbers, 65535)
+def _rounded(picture: Image.Image, numbers: Iterator[Array]) -> Image.Image:
+    """Replace the high bytes of colours by their 16 bits rounded to 8; make what is transparent an alpha channel."""
+    clear = picture.info.pop("transparency", None)
+    alpha = Image.new("L", picture.size)
+    for strip, box in zip(numbers, boxes(picture.size), strict=True):
         if clear:
-            hidden = (numbers == np.array(clear)).all(2)
-            strip = np.dstack([strip, np.where(hidden, 0, 255).astype(np.uint8)])
-        part = Image.fromarray(strip)
-        made = made or Image.new(part.mode, high.size)
-        made.paste(part, (0, top))
-        top += part.height
-    assert made
-    made.info = high.info
-    made.getexif()[ORIENTATION] = high.getexif().get(ORIENTATION, 1)
-    return made
+            hidden = (strip == np.array(clear)).all(2)
+            alpha.paste(Image.fromarray(np.where(hidden, 0, 255).astype(np.uint8)), box)
+        rounded = scaled(strip, 65535)
+        picture.paste(Image.fromarray(rounded).convert(picture.mode), box)
+    if clear:
+        picture.putalpha(alpha)
+    return picture
 
 
 def _refuse_pages(file: ImageFile.ImageFile) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from PIL.TiffImagePlugin import OPEN_INFO, ImageFileDirectory_v2
 
-from i2i_core.data.colours import scaled, strips
+from i2i_core.data.colours import boxes, scaled
 
 Array = np.ndarray[Any, Any]
 WHITE_IS_ZERO, GREY, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
@@ -168,17 +168,21 @@ class _Converter:
 
     def picture(self, array: Array) -> Image.Image:
         """Convert an array (H, W, samples)."""
-        shown = 3 if self.kind.model == PALETTE else self.colours
-        made = np.empty((*array.shape[:2], shown + bool(self.alpha)), np.uint8)
-        for rows in strips(len(array)):
-            made[rows, :, :shown] = self._shown(array[rows])
-            if self.alpha:
-                made[rows, :, shown] = scaled(array[rows, :, self.colours], self.top)
-        if self.kind.model == CMYK:
-            return Image.frombytes("CMYK", array.shape[1::-1], made[..., :4].tobytes())
-        if self.kind.model == YCBCR:
-            return Image.frombytes("YCbCr", array.shape[1::-1], made.tobytes()).convert("RGB")
-        return Image.fromarray(made[..., 0] if made.shape[2] == 1 else made)
+        made = Image.new(self._mode(), array.shape[1::-1])
+        for box in boxes(made.size):
+            strip = array[box[1] : box[3]]
+            shown = self._shown(strip)
+            if self.alpha and self.kind.model != CMYK:
+                shown = np.dstack([shown, scaled(strip[..., self.colours], self.top)])
+            made.paste(Image.frombytes(made.mode, strip.shape[1::-1], shown.tobytes()), box)
+        return made.convert("RGB") if made.mode == "YCbCr" else made
+
+    def _mode(self) -> str:
+        """Return Pillow's mode for the colours and the alpha channel."""
+        if self.kind.model in (CMYK, YCBCR):
+            return "CMYK" if self.kind.model == CMYK else "YCbCr"
+        grey = self.kind.model in (WHITE_IS_ZERO, GREY)
+        return ("L" if grey else "RGB") + ("A" if self.alpha else "")
 
     def _shown(self, strip: Array) -> Array:
         colours = strip[..., : self.colours]
@@ -210,4 +214,4 @@ def _array(path: Path, kind: Kind, most: int) -> tuple[Array, dict[int, Any]]:
         raise ValueError(f"a TIFF of {kind}{lacking or f' that cannot be decoded: {error}'}") from error
     if array is None:
         raise ValueError(f"{page.imagewidth} x {page.imagelength} pixels are more than {most:,}")
-    return array.transpose(1, 2, 0, 3).reshape(*array.shape[1:3], -1), tags
+    return array[0] if len(array) == 1 else array[..., 0].transpose(1, 2, 0), tags
