@@ -129,12 +129,7 @@ def _decode(path: Path, numbers: bool) -> Image.Image:
             picture = (tiff_numbers if numbers else tiff_picture)(path, tiff, MAX_PIXELS)
             picture.getexif()[ORIENTATION] = tiff.orientation
         else:
-            try:
-                picture = _by_pillow(stream, path, kind, numbers)
-            except Exception as error:  # a decoder may raise anything on a damaged file
-                if is_cut(stream, kind):
-                    raise ValueError("cut short") from error
-                raise
+            picture = _by_pillow(stream, path, kind, numbers)
     ImageOps.exif_transpose(picture, in_place=True)
     return _upright(picture, tiff) if tiff else picture
 
@@ -148,14 +143,7 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
         return _rounded(*_deep(stream, path, kind))
     if kind == "BMP" and file.info.get("compression") == RLE4:
         unroll(file, stream)
-    picture: Image.Image = file
-    try:
-        file.load()
-    except OSError as error:
-        stream.seek(0)
-        if kind != "JPEG" or "truncated" not in str(error) or (whole := complete(stream.read())) is None:
-            raise
-        picture = whole
+    picture = _loaded(file, stream, kind)
     if factor := STRETCHED.get(pixels[:3]):
         if numbers:
             return picture.point([level // factor for level in range(256)])
@@ -164,14 +152,29 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
     return picture
 
 
+def _loaded(file: ImageFile.ImageFile, stream: BinaryIO, kind: str) -> Image.Image:
+    """Decode the pixels. A JPEG may lack its end marker."""
+    try:
+        file.load()
+    except Exception as error:  # a decoder may raise anything on a damaged file
+        if is_cut(stream, kind):
+            raise ValueError("cut short") from error
+        stream.seek(0)
+        whole = complete(stream.read()) if kind == "JPEG" and "truncated" in str(error) else None
+        if whole is None:
+            raise
+        return whole
+    return file
+
+
 def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     """Read the header of a picture. Raises ValueError for a damaged one, for too many pixels or a missing library."""
     stream.seek(0)
     try:
         file = _opener(kind)(stream, str(path))
-    except (SyntaxError, EOFError) as error:
+    except (SyntaxError, EOFError, OSError) as error:
         ended = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error)
-        cut = ended or "truncated" in str(error).lower()
+        cut = ended or "truncated" in str(error).lower() or is_cut(stream, kind)
         raise ValueError("cut short" if cut else f"a damaged {kind}: {error}") from error
     if file.width * file.height > MAX_PIXELS:
         raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")

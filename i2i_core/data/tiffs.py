@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -78,6 +79,8 @@ def kind_of_tiff(file: BinaryIO) -> Kind:
         head = file.read(8)
         head += file.read(8) if 43 in head[2:4] else b""
         tags = ImageFileDirectory_v2(head)
+        if tags.next >= file.seek(0, os.SEEK_END):
+            raise ValueError("cut short")
         file.seek(tags.next)
         tags.load(file)
         samples = int(tags.get(277, 1))
