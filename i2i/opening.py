@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from i2i_core.data.decoding import why_broken
+from i2i_core.data.pngs import refuse_damaged
 from i2i_core.data.sets import extent
 from i2i_core.errors import DataError, I2IError, UsageError
 from i2i_core.interfaces import Format, Size, Value
@@ -25,6 +26,7 @@ def opened(given: Picture, form: Format, what: str = "") -> Value:
     """
     if isinstance(given, str | Path):
         try:
+            refuse_damaged(Path(given))
             return form.read(Path(given))
         except I2IError:
             raise

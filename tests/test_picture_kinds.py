@@ -26,23 +26,8 @@ from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.pictures import READ_ONLY, check_suffix, find_pictures, is_one_file
 from i2i_core.errors import UsageError
 
-from .picture_kinds import (
-    MAKERS,
-    P3,
-    Made,
-    chunk,
-    eight,
-    levels,
-    made_by,
-    outcome,
-    place,
-    png,
-    rgb,
-    saved,
-    smooth,
-    tiff,
-    unit,
-)
+from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, smooth
+from .tiff_kinds import Made, eight, levels, rgb, saved, tiff, unit
 
 Maker = Callable[[], Iterator[Made]]
 
@@ -295,8 +280,10 @@ def spoiled(root: Path) -> Image.Image:
         whole = (root / "b" / name).read_bytes()
         (root / "a" / name).write_bytes(whole[: len(whole) * 6 // 10])
     numbers = np.asarray(picture).astype(np.uint64)
-    file = png(numbers * np.uint64(257), 16, 2, interlaced=True)
-    (root / "a" / "g.png").write_bytes(file[:2000] + b"\xff" + file[2001:])
+    for name, interlaced in (("g.png", False), ("i.png", True)):
+        file = png(numbers * np.uint64(257), 16, 2, interlaced)
+        middle = len(file) * 6 // 10
+        (root / "a" / name).write_bytes(file[:middle] + bytes([file[middle] ^ 255]) + file[middle + 1 :])
     (root / "a" / "h.jpg").write_text("nothing to repair")
     return picture
 
@@ -306,25 +293,25 @@ def test_what_is_left_of_broken_pictures_is_taken(tmp_path: Path) -> None:
     with warnings.catch_warnings(record=True) as said:
         dataset = ImageFolders(root=tmp_path, broken="repair")
     assert [str(warning.message) for warning in said] == [
-        f"took what is left of 5 broken pictures in {tmp_path}: a/a.jpg (cut short), a/b.jpg (cut short), a/c.png "
-        f"(cut short), a/d.bmp (cut short), a/g.png (broken data stream when reading image file)",
+        f"took what is left of 6 broken pictures in {tmp_path}: a/a.jpg (cut short), a/b.jpg (cut short), a/c.png "
+        f"(cut short), a/d.bmp (cut short), a/g.png (damaged: a checksum of its pixels is wrong) and 1 more",
         f"skipped 3 broken pictures in {tmp_path}: a/e.webp (cut short), a/f.tif (cut short), a/h.jpg (it is text, not "
         f"a picture)",
     ]
-    assert [path.name for path in dataset.files[0]] == ["a.jpg", "b.jpg", "c.png", "d.bmp", "g.png"]
+    assert [path.name for path in dataset.files[0]] == ["a.jpg", "b.jpg", "c.png", "d.bmp", "g.png", "i.png"]
     assert {*dataset.extents(0).values()} == {(200, 200)}
     rng = np.random.default_rng(0)
     for index, path in enumerate(dataset.files[0]):
         found = np.asarray(dataset.record(0, index, ["x"], rng)["x"]).astype(int)
         off = np.abs(found - np.asarray(picture)).max(2)
-        there = slice(100, 200) if path.suffix == ".bmp" else slice(0, 8 if path.name == "g.png" else 80)
+        there = {"d.bmp": np.s_[100:], "i.png": np.s_[::8, ::8]}.get(path.name, np.s_[:80])
         assert off[there].mean() < 6, f"the part of {path.name} that is there"
         assert path.name == "b.jpg" or off.max() > 90, f"the rest of {path.name} is blank"
 
 
 def test_broken_pictures_are_refused_unless_told_otherwise(tmp_path: Path) -> None:
     spoiled(tmp_path)
-    with pytest.raises(ValueError, match=r"8 broken pictures in .*; repair or remove them, or set broken: skip$"):
+    with pytest.raises(ValueError, match=r"9 broken pictures in .*; repair or remove them, or set broken: skip$"):
         ImageFolders(root=tmp_path)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from i2i_core.data.decoding import libraries, why_broken
+from i2i_core.data.pngs import refuse_damaged
 from i2i_core.data.sets import extent
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import I2IError
@@ -62,6 +63,7 @@ def looks(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, 
 def examine(path: Path, form: Format, min_size: int) -> Look:
     """Decode a file, and return the result."""
     try:
+        refuse_damaged(path)
         size = extent(form.read(path))
     except I2IError:  # a library that is missing
         raise

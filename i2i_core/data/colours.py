@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,8 @@ except ImportError:  # a Pillow that was built without LittleCMS
     ImageCms = None  # type: ignore[assignment]
 
 Array = np.ndarray[Any, Any]
+Info = dict[str | tuple[int, int], Any]
+"""What Pillow found in a file besides its pixels."""
 ROWS = 256
 """Number of rows that are converted at once, so that large pictures need no large copies."""
 SAME = 2
@@ -82,9 +84,9 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
     return made
 
 
-def _in_srgb(picture: Image.Image, info: Mapping[str, Any] | None = None) -> Image.Image:
+def _in_srgb(picture: Image.Image, info: Info | None = None) -> Image.Image:
     """Convert a picture without transparency to RGB, and the colours of its profile to sRGB."""
-    info = picture.info if info is None else info
+    info = info or picture.info
     profile, gamma = info.get("icc_profile"), profile_of_gamma(info)
     if picture.mode in ("P", "PA", "1") or gamma:
         picture = picture.convert("RGB")
@@ -94,7 +96,7 @@ def _in_srgb(picture: Image.Image, info: Mapping[str, Any] | None = None) -> Ima
         transform = _transform(profile if picture.mode != "LAB" else None, picture.mode)
     if transform is None:
         return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
-    made = transform.apply(picture)
+    made: Image.Image = transform.apply(picture)
     made.info = {key: value for key, value in made.info.items() if key not in ("icc_profile", "gamma")}
     return made
 

@@ -19,7 +19,7 @@ D50 = np.array([0.9642, 1.0, 0.8249])
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
-def profile_of_gamma(info: Mapping[str, Any]) -> bytes | None:
+def profile_of_gamma(info: Mapping[Any, Any]) -> bytes | None:
     """Return a profile for a PNG without one that names a gamma or primaries; None if they are those of sRGB.
 
     info: what Pillow found in the file.
