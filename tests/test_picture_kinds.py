@@ -26,7 +26,7 @@ from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.pictures import READ_ONLY, check_suffix, find_pictures, is_one_file
 from i2i_core.errors import UsageError
 
-from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, smooth
+from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, smooth, table
 from .tiff_kinds import Made, eight, levels, rgb, saved, tiff, unit
 
 Maker = Callable[[], Iterator[Made]]
@@ -38,6 +38,13 @@ def test_files_are_right_or_refused_with_the_true_reason(tmp_path: Path, maker: 
     found = {made.name: outcome(made, tmp_path) for made in made_by(maker)}
     assert {name: said for name, (how, said) in found.items() if how == "wrong"} == {}
     assert len(found) == len(made_by(maker)), "each file has its own name"
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
+def test_the_table_of_the_docs_is_what_was_measured() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    for kind, right, refused, wrong in table():
+        assert f"| {kind} | {right} | {refused} | {wrong} |" in page and wrong == 0
 
 
 OTHERWISE = re.compile(
