@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_core.data.pictures import open_picture, picture_files
+from i2i_core.data.decoding import open_picture
+from i2i_core.data.pictures import picture_files
 from i2i_core.errors import DataError
 
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from i2i_core.data.colours import as_rgb
+from i2i_core.data.decoding import decode_file
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pictures import FORMATS, as_rgb, decode_file
 from i2i_core.data.user_cache import user_cache
 from i2i_core.disk.files import write_file
 from i2i_core.errors import DiskError
@@ -150,10 +151,9 @@ def _look(path: Path) -> Look | None:
 
 
 def _decoded(path: Path) -> Image.Image:
-    with Image.open(path, formats=FORMATS) as file:
-        if file.format == "JPEG":  # which can be decoded at an eighth of its size
-            file.draft("RGB", (4 * SIDE, 4 * SIDE))
-            return ImageOps.exif_transpose(file)
+    with suppress(UnidentifiedImageError), Image.open(path, formats=("JPEG",)) as file:
+        file.draft("RGB", (4 * SIDE, 4 * SIDE))  # decodes an eighth of its size
+        return ImageOps.exif_transpose(file)
     return decode_file(path)
 
 
