@@ -146,7 +146,8 @@ class Session:
     def train(self, real: Callable[..., TrainedRun], *recipe: Any, set: Mapping[str, Any], **how: Any) -> TrainedRun:
         """i2i.train, cut short as the command is."""
         small = {name: yaml.safe_load(value) for name, _, value in (change.partition("=") for change in SMALL)}
-        steps = {"steps": 3} if how.get("resume") else {**small, "steps": 2}
+        begun = "resume" in how or "start_from" in how  # of a small recipe
+        steps = {"steps": 3} if begun else {**small, "steps": 2}
         return real(*recipe, set={**set, **steps}, **how)
 
     def check(self, text: str) -> None:
@@ -212,6 +213,8 @@ class Session:
     def shortened(self, words: list[str]) -> list[str]:
         if "--resume" in words:
             return [*words, "--set", "steps=3"]
+        if "--from" in words and "--recipe" not in words:
+            return [*words, "--set", "steps=2"]
         recipe = find_recipe(words[words.index("--recipe") + 1], discover().recipes()).read_text()
         sets = SMALL if "stargan_v2/generator" in recipe else ("hooks.true_pairs=null",)
         return ["train", *(word for value in sets for word in ("--set", value)), *words[1:], "--set", "steps=2"]
