@@ -153,7 +153,8 @@ def _short(keys: Sequence[str]) -> list[str]:
 
 def _as_file(name: str) -> str:
     """Return a name that every file system accepts."""
-    return re.sub(r'[\s/\\:*?"<>|{}\[\]]+', "_", name)[:150]
+    plain = re.sub(r'[\s/\\:*?"\'<>|{}\[\]]+', "_", name)
+    return re.sub(r"_*([,=])_*", r"\1", plain).strip("_")[:150]
 
 
 def _is_done(trial: Trial, recipe: str, sets: Sequence[str], plugins: Plugins) -> bool:

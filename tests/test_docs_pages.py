@@ -4,7 +4,8 @@ A page needs one convention: a block below a line that ends in a file's name and
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
 is executed, a page in one namespace. Lines of `sh` blocks are commands, and a `text` block is what the command above it
 prints, but for `...`. Training is cut to two steps (three when resumed) of small networks, and a dry run predicts the
-memory without switches. A launcher's command runs in one process. What is imported is a checkpoint of such networks, as
+memory without switches. A launcher's command runs in one process. A sweep prints
+its commands. What is imported is a checkpoint of such networks, as
 the original of StarGAN v2 saves them.
 """
 
@@ -184,6 +185,8 @@ class Session:
         assert words[0] == "i2i", f"run this, or say in NOT_RUN why not: {line}"
         AcceleratorState._reset_state(True)
         GradientState._reset_state()
+        if words[1] == "sweep":
+            words.append("--print")
         answer = self.i2i(*(self.shortened(words[1:]) if words[1] == "train" else words[1:]))
         self.printed = answer.err + answer.out
         assert answer.code == 0, f"{line}\n{self.printed}"
