@@ -11,6 +11,8 @@ import click
 from .common import new_table, print_json, print_tables, subcommand, warn, with_json, with_overwrite
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from i2i.report.comparison import Comparison, Rows
 
 
@@ -70,7 +72,7 @@ def show(compared: Comparison, to: Path) -> None:
     click.echo(f"\n{to}")
 
 
-def _table(heading: str, names: Sequence[str], rows: Rows) -> object:
+def _table(heading: str, names: Sequence[str], rows: Rows) -> Table:
     from i2i.report.comparison import text
 
     table = new_table(heading, *names)

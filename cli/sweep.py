@@ -102,7 +102,7 @@ class _Stopped(click.ClickException):
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
-        self.exit_code = code
+        self.exit_code = code  # type: ignore[misc]
 
     def show(self, file: object = None) -> None:
         click.echo(self.message, err=True)

@@ -312,10 +312,10 @@ def test_the_tracker_gets_the_sample_grids(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("to", ["wandb", "trackio"])
 def test_other_trackers_get_pictures_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str) -> None:
-    pytest.importorskip(to)
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))  # read by the import
+    pytest.importorskip(to)
     grid = "hooks.latent={use: sample_grid, phase: g_latent, every: 2, sources: 2, rows: 2}"
     train(tmp_path / "run", "steps=2", grid, "hooks.reference=null", f"hooks.tracker={{use: tracker, to: {to}}}")
     assert len([file for file in tmp_path.rglob("*.png") if file.parent != tmp_path / "run" / "samples"]) >= 2
