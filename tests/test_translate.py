@@ -149,14 +149,44 @@ def test_pictures_that_differ_by_their_suffix_alone_keep_it(i2i, tiny_model, pic
     assert files("translated") == ["a.jpg-flat-0.png", "a.png-flat-0.png", "b.webp-flat-0.png", "more/c.jpg-flat-0.png"]
 
 
-def test_pictures_that_would_share_a_file_are_told(i2i, tiny_model, pictures):
-    Image.open("pictures/a.png").save("pictures/more/a.png")
-    answer = i2i("translate", tiny_model, "pictures/a.png", "pictures/more/a.png", "--domain", "flat")
+def test_pictures_of_one_name_are_saved_in_the_folders_in_which_they_differ(i2i, tiny_model, pictures):
+    for folder in ("cat", "dog"):
+        Path("val", folder).mkdir(parents=True)
+        Image.open("pictures/a.png").save(Path("val", folder, "0.png"))
+    Image.open("pictures/a.png").save("val/dog/1.png")
+    options = ("--domain", "flat", "--out")
+    assert i2i("translate", tiny_model, "val/cat/0.png", "val/dog/0.png", "val/dog/1.png", *options, "files").code == 0
+    assert files("files") == ["1-flat-0.png", "cat/0-flat-0.png", "dog/0-flat-0.png"]
+    assert i2i("translate", tiny_model, "val/cat", "val/dog", *options, "folders").code == 0
+    assert files("folders") == files("files")
+    Path("x/val/cat").mkdir(parents=True)
+    Image.open("pictures/a.png").save("x/val/cat/0.png")
+    answer = i2i("translate", tiny_model, "val/cat/0.png", "val/dog/0.png", "x/val", *options, "more")
     assert (answer.code, answer.err) == (
         2,
-        "pictures/a.png and pictures/more/a.png would both be saved as translated/a-flat-0.png; translate them "
-        "separately, each with its own --out\n",
+        "val/cat/0.png and x/val/cat/0.png would both be saved as more/cat/0-flat-0.png; translate them separately, "
+        "each with its own --out\n",
     )
+
+
+def test_a_rerun_makes_what_is_missing_and_leaves_the_rest(i2i, tiny_model, pictures):
+    options = ("translate", tiny_model, pictures, "--domain", "flat")
+    assert i2i(*options).code == 0
+    made = {name: Path("translated", name).read_bytes() for name in files("translated")}
+    Path("translated/b-flat-0.png").unlink()
+    Path("translated/a-flat-0.png").write_text("mine")
+    Path("pictures/d.png").write_text("no picture")
+    answer = i2i(*options, "--resume")
+    assert (answer.code, answer.out) == (3, "translated: 1 translation, 2 already there\n")
+    assert Path("translated/b-flat-0.png").read_bytes() == made["b-flat-0.png"]
+    assert Path("translated/a-flat-0.png").read_text() == "mine"
+    Path("pictures/d.png").unlink()
+    assert i2i(*options, "--styles", 2, "--resume").out == "translated: 3 translations, 3 already there\n"
+    assert Path("translated/a-flat-0.png").read_text() == "mine"
+    assert i2i(*options, "--styles", 2, "--resume").out == "translated: 0 translations, 6 already there\n"
+    answer = i2i(*options, "--resume", "--overwrite")
+    assert answer.code == 2
+    assert answer.err.endswith("Error: --resume keeps translations that exist, and --overwrite replaces them\n")
 
 
 def test_a_file_for_out_takes_one_translation(i2i, tiny_model, pictures):

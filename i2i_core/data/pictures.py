@@ -7,6 +7,7 @@ import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,8 @@ def find_pictures(named: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> d
     """Return the pictures that files, folders (at any depth) and globs name, each with its relative output path.
 
     The output path is relative to the named folder, or to the fixed part of a glob. A glob may match folders. A file
-    that is named itself may have any suffix. Raises DataError for a name without pictures.
+    that is named itself may have any suffix. Where output paths would be equal, they keep the folders in which the
+    pictures differ. Raises DataError for a name without pictures.
     """
     found: dict[Path, Path] = {}
     for name in named:
@@ -57,7 +59,22 @@ def find_pictures(named: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> d
             raise DataError(f"there are no {what}; known are {', '.join(sorted(suffixes))}")
         for path in pictures:
             found.setdefault(path, path.relative_to(base))
-    return found
+    return _apart(found)
+
+
+def _apart(places: Mapping[Path, Path]) -> dict[Path, Path]:
+    """Return output paths of which equal ones are replaced by the paths below the folder that these pictures share."""
+    alike: dict[Path, list[Path]] = {}
+    for path, place in places.items():
+        alike.setdefault(place, []).append(path)
+    apart = dict(places)
+    for paths in alike.values():
+        if len(paths) > 1:
+            full = {path: Path(os.path.abspath(path)) for path in paths}
+            with suppress(ValueError):  # on several drives
+                shared = os.path.commonpath([path.parent for path in full.values()])
+                apart |= {path: place.relative_to(shared) for path, place in full.items()}
+    return apart
 
 
 def _files_of(name: str) -> tuple[Path, list[Path]]:
