@@ -191,6 +191,9 @@ def test_duplicates_and_pictures_that_look_the_same_are_found_and_no_others(i2i:
         found = report(i2i, "set")
         assert found["duplicates"] == [[one, same[0]]]
         assert found["near_duplicates"] == [[one, *same[1:]]]
+        assert found["notes"][0]["text"].startswith(
+            "2 files in 1 group have the same bytes and 4 files in 1 group look the same or nearly so;"
+        )
 
 
 def test_pictures_in_training_and_held_out_are_named(i2i: Any, toy: Any) -> None:
