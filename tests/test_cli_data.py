@@ -72,6 +72,7 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     lines = answer.out.splitlines()
     assert [line.split()[:3] for line in lines[2:4]] == [["cat", "2", "2"], ["dog", "3", "1"]]
     assert lines[4:] == [
+        "note: 2 files in 1 group have the same bytes; remove what is too much; i2i data split keeps groups together",
         "broken: photos/cat/short.jpg (cut short)",
         "broken: photos/cat/tiny.png (1 x 1 pixels, and each side needs 8)",
         "broken: photos/dog/text.jpg (it is text, not a picture)",

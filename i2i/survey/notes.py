@@ -28,7 +28,7 @@ class Note:
     """Something unusual about a data set."""
 
     about: str
-    """Its kind: splits, folders, labels, pairs or unread."""
+    """Its kind: splits, folders, pairs, labels, unread or likeness."""
     text: str
     write: str = ""
     """What to write in the recipe, as YAML, or ""."""
