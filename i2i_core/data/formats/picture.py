@@ -22,8 +22,8 @@ from i2i_core.interfaces import WHOLE, Box, Size
 class Picture:
     """RGB pictures with values in [-1, 1], (3, H, W); resized bilinearly.
 
-    Transparent parts become white, more than 8 bits are scaled to 8, colour profiles are converted to sRGB, and pictures
-    are rotated as their EXIF data says. Of several pages or frames, the first is read.
+    Transparent parts become white, more than 8 bits are scaled to 8, colour profiles are converted to sRGB, and
+    pictures are rotated as their EXIF data says. Of several pages or frames, the first is read.
     """
 
     kind: ClassVar = Image.Image
