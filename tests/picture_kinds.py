@@ -290,13 +290,7 @@ def bmps() -> Iterator[Made]:
         file = bmp(WIDTH, HEIGHT, 16, bmp_rows([row.tobytes() for row in word]), compression=compression, masks=masks)
         yield made(f"16-{name}.bmp", file, shown, off=1)
     odd = bmp(WIDTH, HEIGHT, 16, b"\0" * 2 * HEIGHT * 28, compression=3, masks=(0xF00, 0xF0, 0xF))
-    yield Made(
-        "BMP, odd bits",
-        "444.bmp",
-        odd,
-        None,
-        reason="a BMP of a kind that is not read: ",
-    )
+    yield Made("BMP, odd bits", "444.bmp", odd, None, reason="a BMP of a kind that is not read: ")
 
 
 # Colour profiles
