@@ -129,6 +129,8 @@ def jpegs() -> Iterator[Made]:
                 yield made(f"after{name}", file + b"\0" * 99, colours)
                 yield Made("cut short", f"cut{name}", file[: len(file) * 6 // 10], None, reason="cut short")
                 yield Made("cut short", f"cut9{name}", file[:-40], None, reason="cut short")
+                zeros = file[: len(file) // 2].ljust(len(file), b"\0")
+                yield Made("cut short", f"zeros{name}", zeros, None, reason="cut short")
     yield made("grey.jpg", saved(Image.fromarray(grey[..., 0]), "JPEG", quality=98), rgb(grey))
     yield made("rgb.jpg", saved(picture, "JPEG", quality=98, keep_rgb=True), colours)
     yield made("named.png", saved(picture, "JPEG", quality=98), colours)
@@ -288,7 +290,7 @@ def bmps() -> Iterator[Made]:
         file = bmp(WIDTH, HEIGHT, 16, bmp_rows([row.tobytes() for row in word]), compression=compression, masks=masks)
         yield made(f"16-{name}.bmp", file, shown, off=1)
     odd = bmp(WIDTH, HEIGHT, 16, b"\0" * 2 * HEIGHT * 28, compression=3, masks=(0xF00, 0xF0, 0xF))
-    yield Made("BMP, odd bits", "444.bmp", odd, None, reason=".*bitfields")
+    yield Made("BMP, odd bits", "444.bmp", odd, None, reason="a BMP of a kind that is not read: ")
 
 
 # Colour profiles

@@ -262,7 +262,8 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
         (
             (tiny_model, "empty"),
             3,
-            "there are no pictures in empty; known are .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp",
+            "there are no pictures in empty; known are .avif, .bmp, .gif, .heic, .heif, .jfif, .jpe, .jpeg, .jpg, .png, "
+            ".tif, .tiff, .webp",
         ),
         (
             (tiny_model, "pictures", "--domain", "flta"),
@@ -294,7 +295,7 @@ def bomb(path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 12_000, 10_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", 20_000, 15_000, 8, 2, 0, 0, 0)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -310,16 +311,16 @@ def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, tiny_mod
     answer = i2i("translate", tiny_model, pictures, "--domain", "flat", "--batch", 2)
     assert (answer.code, answer.out) == (3, "translated: 3 translations\n")
     assert answer.err.splitlines() == [
-        "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000",
+        "pictures/bomb.png cannot be used as a picture: 20000 x 15000 pixels are more than 250,000,000",
         "pictures/cut.png cannot be used as a picture: cut short",
-        "pictures/letter.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
+        "pictures/letter.png cannot be used as a picture: it is text, not a picture",
         "3 of 6 pictures could not be read and were skipped",
     ]
     assert files("translated") == ["a-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
     answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "pictures/letter.png")
     assert (answer.code, answer.err) == (
         3,
-        "pictures/letter.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF\n",
+        "pictures/letter.png cannot be used as a picture: it is text, not a picture\n",
     )
 
 

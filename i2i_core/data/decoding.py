@@ -175,7 +175,8 @@ def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     except (SyntaxError, EOFError, OSError) as error:
         ended = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error)
         cut = ended or "truncated" in str(error).lower() or is_cut(stream, kind)
-        raise ValueError("cut short" if cut else f"a damaged {kind}: {error}") from error
+        what = f"a {kind} of a kind that is not read" if "nsupported" in str(error) else f"a damaged {kind}"
+        raise ValueError("cut short" if cut else f"{what}: {error}") from error
     if file.width * file.height > MAX_PIXELS:
         raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
     return file

@@ -21,8 +21,12 @@ def ended(data: bytes) -> bytes:
 def complete(data: bytes) -> Image.Image | None:
     """Decode a JPEG that ends too soon, if it has all of its pixels; else return None.
 
-    They are there if they do not depend on what follows the last byte, and if no scan is missing.
+    They are there if they do not depend on what follows the last byte, and if no scan is missing. Zeros at the end are
+    no pixels: a copy that failed leaves them.
     """
+    stored = data.rstrip(b"\0")
+    if len(data) - len(stored) > 1:
+        data = stored + (b"\0" if stored.endswith(b"\xff") else b"")  # a stuffed byte
     if not _has_all_scans(data):
         return None
     picture = _decoded(ended(data))
