@@ -160,7 +160,8 @@ class HuggingFace:
 
     def _only(self, kind: str, key: str, what: str) -> str:
         """Return the only column whose feature is of a kind."""
-        found = [name for name, feature in self._table.features.items() if type(feature).__name__ == kind]
+        features: Mapping[str, object] = self._table.features
+        found = [name for name, feature in features.items() if type(feature).__name__ == kind]
         if len(found) == 1:
             return found[0]
         several = f"the columns {', '.join(found)} {what}" if found else f"no column {what}"

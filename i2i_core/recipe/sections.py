@@ -215,6 +215,9 @@ class Augment(Section):
     patch: bool = False
     """Instead of `crop`, cut a random part of exactly the size that the networks get out of each picture, without
     resizing it. Smaller pictures are enlarged."""
+    also: list[Named] = []
+    """Further [augmentations](data.md#augmentations) by the names of `torchvision.transforms.v2`, in order, such as
+    {use: ColorJitter, brightness: 0.2}. Each changes all fields of a record, and its pair, in the same way."""
 
 
 _Size = tuple[PositiveInt, PositiveInt]
