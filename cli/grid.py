@@ -13,8 +13,8 @@ from .using import Chosen, progress, read_sources, reference_of, with_fit, with_
 
 if TYPE_CHECKING:
     from i2i import Translator
-    from i2i.fitting import Fit
     from i2i_core.data.sheet import Cell
+    from i2i_core.recipe.sections import Fit
 
 
 @subcommand
@@ -38,7 +38,7 @@ def grid(
     pictures: tuple[str, ...],
     given: tuple[str, ...],
     out: Path,
-    fit_by: Fit,
+    fit_by: Fit | None,
     overwrite: bool,
 ) -> None:
     """Draw translations of PICTURES as a grid.

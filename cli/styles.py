@@ -12,8 +12,8 @@ from .using import finite, progress, read_sources, refuse_other_directions, with
 
 if TYPE_CHECKING:
     from i2i import Translator
-    from i2i.fitting import Fit
     from i2i_core.data.sheet import Cell
+    from i2i_core.recipe.sections import Fit
 
 
 @subcommand
@@ -56,7 +56,7 @@ def styles(
     cells: int,
     reach: float,
     out: Path,
-    fit_by: Fit,
+    fit_by: Fit | None,
     overwrite: bool,
 ) -> None:
     """Draw a map of the styles of each domain.

@@ -13,7 +13,7 @@ from .using import (
     Chosen,
     progress,
     read_inputs,
-    warn_of_faces,
+    warn_of_pictures,
     with_fit,
     with_inputs,
     with_model,
@@ -23,8 +23,8 @@ from .using import (
 
 if TYPE_CHECKING:
     from i2i import Translator
-    from i2i.fitting import Fit
     from i2i_core.interfaces import Size, Value
+    from i2i_core.recipe.sections import Fit
 
 THREADS = 4
 """Number of threads that read and write pictures; each keeps at most one in memory."""
@@ -59,7 +59,7 @@ def translate(
     pictures: tuple[str, ...],
     given: tuple[str, ...],
     out: Path,
-    fit_by: Fit,
+    fit_by: Fit | None,
     original_size: bool,
     batch: int,
     overwrite: bool,
@@ -120,7 +120,7 @@ def _translate(
     styles: list[Chosen],
     targets: dict[Path, list[Path]],
     given: tuple[str, ...],
-    fit_by: Fit,
+    fit_by: Fit | None,
     original_size: bool,
     batch: int,
 ) -> int:
@@ -130,8 +130,8 @@ def _translate(
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from i2i import fitting
     from i2i.opening import opened
+    from i2i_core.data.fitting import original_size as its_size
     from i2i_core.errors import DataError
 
     use, failed = model.use(styles[0].style.use), 0
@@ -169,8 +169,8 @@ def _translate(
                 for name, of in inputs.items()
             }
             sources = model.sources(list(values.values()), fit_by, use=use.name, inputs=theirs)
-            sizes = [fitting.original_size(value, use.source.size, fit_by) for value in values.values()]
-            warn_of_faces(model, list(values), sources)
+            sizes = [its_size(value, sources.layout) for value in values.values()]
+            warn_of_pictures(model, list(values), sources)
             for number, chosen in enumerate(styles):
                 made = sources.into(chosen.style)
                 written()  # of the style before, so that at most one batch waits

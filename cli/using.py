@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from i2i import Sources, Style, Translator
-    from i2i.fitting import Fit
     from i2i.served_uses import ServedUse
     from i2i_core.interfaces import Format, Value
+    from i2i_core.recipe.sections import Fit
     from i2i_core.registry.plugins import Plugins
 
 
@@ -162,7 +162,7 @@ def choose_styles(
             picture = opened(path, served.reference.format)
             (style,) = model.styles(domain, references=[picture], psi=psi, use=use)
             if domain == first:
-                warn_of_faces(model, [path], model.reference_sources(picture, style.use))
+                warn_of_pictures(model, [path], model.reference_sources(picture, style.use))
             again = any(path.stem == other.stem for other in paths[:number])
             found.append(Chosen(f"{domain}-{path.stem}{f'-{number}' * again}", path.stem, style, path))
         if not paths:
@@ -189,8 +189,8 @@ def refuse_other_directions(model: Translator, use: ServedUse, domains: Sequence
 
 def reference_of(model: Translator, chosen: Chosen) -> Image.Image | None:
     """Return the reference of a style as people see it, at the size of the model."""
-    from i2i.fitting import shrunk
     from i2i.opening import opened
+    from i2i_core.data.fitting import shrunk
 
     if chosen.reference is None:
         return None
@@ -198,8 +198,11 @@ def reference_of(model: Translator, chosen: Chosen) -> Image.Image | None:
     return shrunk(form.show(opened(chosen.reference, form)), model.image_size)
 
 
-def warn_of_faces(model: Translator, paths: Sequence[Path], sources: Sources) -> None:
-    """Warn of each picture in which the model, if it was trained on faces, finds no face."""
+def warn_of_pictures(model: Translator, paths: Sequence[Path], sources: Sources) -> None:
+    """Warn of each picture that is unlike those of training, or without the face that the model needs."""
+    for path, why in zip(paths, sources.unlike, strict=False):
+        if why:
+            warn(f"{path} is unlike the pictures that the model was trained on: {why}; results may be worse")
     for number in model.without_face(sources):
         warn(f"no face was found in {paths[number]}, but the model was trained on faces; crop faces with i2i align")
 
@@ -271,7 +274,7 @@ def _beside(folder: Path, picture: Path, suffixes: Sequence[str]) -> Path:
 
 
 def read_sources(
-    model: Translator, named: Sequence[str], fit_by: Fit, use: str | None = None, given: Sequence[str] = ()
+    model: Translator, named: Sequence[str], fit_by: Fit | None, use: str | None = None, given: Sequence[str] = ()
 ) -> tuple[list[Path], Sources]:
     """Read the pictures that files, folders and globs name, as one batch, with further inputs."""
     from i2i_core.data.pictures import find_pictures
@@ -279,18 +282,16 @@ def read_sources(
     served = model.main_use if use is None else model.use(use)
     paths = list(find_pictures(named, served.source.format.suffixes))
     sources = model.sources(paths, fit_by, use=use, inputs=read_inputs(served, given, paths))
-    warn_of_faces(model, paths, sources)
+    warn_of_pictures(model, paths, sources)
     return paths, sources
 
 
 with_fit = click.option(
     "--fit",
     "fit_by",
-    type=click.Choice(["keep", "crop", "stretch"]),
-    default="keep",
-    show_default=True,
-    help="How to fit a picture to the size of the model: keep the whole picture and its aspect ratio, crop its centre, "
-    "or stretch it.",
+    type=click.Choice(["stretch", "crop", "keep", "patch"]),
+    help="How a picture comes to the size of the model: stretch it, crop its centre, keep its aspect ratio and pad it, "
+    "or cut a patch of that size. The default is that of training.",
 )
 
 

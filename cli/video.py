@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from i2i import Sources, Translator
-    from i2i.fitting import Fit
+    from i2i_core.recipe.sections import Fit
 
 
 @subcommand
@@ -52,7 +52,7 @@ def video(
     out: Path,
     seconds: float,
     fps: int,
-    fit_by: Fit,
+    fit_by: Fit | None,
     overwrite: bool,
 ) -> None:
     """Make a video of PICTURES in changing styles.

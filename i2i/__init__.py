@@ -15,7 +15,8 @@ from i2i_core import __version__
 if TYPE_CHECKING:
     from i2i.loading import load
     from i2i.runs import TrainedRun, load_run, train
-    from i2i.translator import Sources, Style, Translator
+    from i2i.style import Style
+    from i2i.translator import Sources, Translator
 
 _HOMES = {
     "load": "loading",
@@ -23,7 +24,7 @@ _HOMES = {
     "load_run": "runs",
     "TrainedRun": "runs",
     "Sources": "translator",
-    "Style": "translator",
+    "Style": "style",
     "Translator": "translator",
 }
 """The module of each name. It is imported when the name is first used, because it imports torch."""

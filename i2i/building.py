@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from i2i_core.data.sets import Layout
+from i2i_core.data.fitting import Layout, Seen
 from i2i_core.errors import CheckpointError, PluginError, RecipeError
-from i2i_core.models.folder import Model
+from i2i_core.interfaces import Format
+from i2i_core.models.folder import FieldLayout, Model
 from i2i_core.registry.environment import missing
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, Spec, build
@@ -52,8 +53,13 @@ def parts_of(model: Model, plugins: Plugins) -> Parts:
         for specs in (networks, tensors, formats)
     ]
     assert method is not None
-    layouts = {name: Layout(build(spec, {}), config.layouts[name].size) for name, spec in found[2].items()}
+    layouts = {name: _layout(build(spec, {}), config.layouts[name]) for name, spec in found[2].items()}
     return Parts(method, found[0], found[1], layouts)
+
+
+def _layout(form: Format, written: FieldLayout) -> Layout:
+    seen = Seen(written.seen.aspects, written.seen.sides) if written.seen else None
+    return Layout(form, written.size, written.fit, seen)
 
 
 def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, object], model: Model) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from i2i_core.data.fitting import extent
 from i2i_core.data.pictures import why_broken
-from i2i_core.data.sets import extent
 from i2i_core.errors import DataError, I2IError, UsageError
 from i2i_core.interfaces import Format, Size, Value
 

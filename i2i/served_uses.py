@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from i2i_core.data.sets import Layout
+from i2i_core.data.fitting import Layout
 from i2i_core.errors import CheckpointError
 from i2i_core.models.folder import Config, Model
 from i2i_core.plan.fields import DOMAINS

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from i2i.translator import MEAN_OF, Style, Translator
+from i2i.style import Style
+from i2i.translator import MEAN_OF, Translator
 from i2i_core.errors import UsageError
 from i2i_core.plan.uses import LATENT
 

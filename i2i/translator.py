@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from operator import index
 from pathlib import Path
@@ -17,13 +17,15 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from i2i.building import parts_of, without_memory
-from i2i.fitting import Fit, PixelBox, fit, moved
 from i2i.opening import Picture, opened, refuse_other_extent
 from i2i.served_uses import ServedUse, served_uses
-from i2i_core.data.sets import Layout, extent, facts_of
+from i2i.style import Style
+from i2i_core.data.fitting import Layout, PixelBox, extent, fit, moved, unlike_training
+from i2i_core.data.sets import facts_of
 from i2i_core.disk.matching import match
 from i2i_core.errors import I2IError, UsageError, did_you_mean
 from i2i_core.interfaces import Size, Value
+from i2i_core.models.batch_norms import separate_pictures
 from i2i_core.models.folder import Model
 from i2i_core.plan.draws import Draws
 from i2i_core.plan.fields import DOMAINS
@@ -31,6 +33,7 @@ from i2i_core.plan.planner import Planner, Unresolved
 from i2i_core.plan.tensors import Node, definitions, method_tensors
 from i2i_core.plan.uses import LATENT, PLAIN, REFERENCE
 from i2i_core.plan.values import Values
+from i2i_core.recipe.sections import Fit
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import build
 
@@ -40,29 +43,6 @@ MEAN_OF = 1024
 """The number of latents whose styles are averaged to the mean style of a domain."""
 Inputs = Mapping[str, Any]
 """Further inputs by name: a value or path for all pictures, or a list with one for each picture."""
-
-
-@dataclass(frozen=True)
-class Style:
-    """A style of a domain."""
-
-    use: str
-    """The name of the model's use that the style is for."""
-    domain: int
-    """The class index y."""
-    codes: Mapping[str, Tensor]
-    """The style codes that the translation reads, each (1, ...)."""
-    seed: int = 0
-    """The seed of other random numbers that the translation draws."""
-
-    def __repr__(self) -> str:
-        codes = ", ".join(f"{name} {tuple(code.shape[1:])}" for name, code in self.codes.items())
-        return f"Style(domain={self.domain}, seed={self.seed}, codes: {codes or 'none'})"
-
-    def towards(self, other: Style, share: float) -> Style:
-        """Interpolate linearly from this style (`share` 0) to `other` (1); other values extrapolate."""
-        codes = {name: torch.lerp(code, other.codes[name], share) for name, code in self.codes.items()}
-        return Style(self.use, self.domain if share < 0.5 else other.domain, codes, self.seed)
 
 
 class Translator:
@@ -123,7 +103,7 @@ class Translator:
 
     def _placed(self, made: T) -> T:
         if isinstance(made, nn.Module):
-            made.to(self.device, self.dtype).eval().requires_grad_(False)
+            separate_pictures(made.to(self.device, self.dtype).eval().requires_grad_(False))
         return made
 
     def __repr__(self) -> str:
@@ -170,7 +150,7 @@ class Translator:
         reference: Picture | None = None,
         seed: int | None = None,
         psi: float = 1.0,
-        fit_by: Fit = "keep",
+        fit_by: Fit | None = None,
         use: str | None = None,
         inputs: Inputs | None = None,
     ) -> Any:
@@ -180,7 +160,8 @@ class Translator:
         reference: a picture of the domain from which the style is taken.
         seed: the seed of the latent from which the style is made, if there is no reference; by default 0.
         psi: truncation, from 0 (the mean style of the domain) to 1 (the style as the model makes it).
-        fit_by: the way to fit pictures to the size of the networks: "keep", "crop" or "stretch".
+        fit_by: the way in which pictures come to the size of the networks: "stretch", "crop", "keep" or "patch"; by
+            default as in training.
         use: the use of the model; by default the first that makes styles of what is given, and for `domain`.
         inputs: further inputs of the use by name, each for all pictures, or a list with one for each picture.
 
@@ -287,7 +268,7 @@ class Translator:
     def sources(
         self,
         pictures: Iterable[Picture] | Tensor,
-        fit_by: Fit = "keep",
+        fit_by: Fit | None = None,
         *,
         use: str | None = None,
         inputs: Inputs | None = None,
@@ -298,12 +279,12 @@ class Translator:
         networks get it, or uint8 as its format fits it. use: the use of the model that they are for; by default the
         first. inputs: its further inputs. Raises UsageError and DataError.
         """
-        if fit_by not in get_args(Fit):
+        if fit_by is not None and fit_by not in get_args(Fit):
             raise UsageError(f"fit_by cannot be {fit_by} ({did_you_mean(str(fit_by), get_args(Fit))})")
         served = self.main_use if use is None else self.use(use)
         if not isinstance(inputs or {}, Mapping):
             raise UsageError(f"inputs must be a mapping from names to values, not {type(inputs).__name__}")
-        layout, given = served.source, {**(inputs or {})}
+        layout, given = _fitted_by(served.source, fit_by), {**(inputs or {})}
         for name in [*served.inputs, *given]:
             if name not in given or name not in served.inputs:
                 hint = f"it needs {', '.join(served.inputs)}" if served.inputs else "it needs none"
@@ -320,14 +301,15 @@ class Translator:
             }
             return Sources(self, served, self._taken(pictures, layout, len(pictures)), [whole] * len(pictures), fields)
         values = [opened(picture, layout.format) for picture in pictures]
-        fitted = [fit(value, layout, fit_by) for value in values]
-        x = self._encoded(_stacked([x for x, _ in fitted], layout), layout)
+        fitted = [fit(value, layout) for value in values]
+        x = self.encoded(_stacked([x for x, _ in fitted], layout), layout)
         fields = {served.inputs[name]: self._input(name, of, served, values, fit_by) for name, of in given.items()}
-        return Sources(self, served, x, [box for _, box in fitted], fields)
+        unlike = [unlike_training(value, layout) for value in values]
+        return Sources(self, served, x, [box for _, box in fitted], fields, layout, unlike)
 
-    def _input(self, name: str, given: Any, use: ServedUse, pictures: Sequence[Value], fit_by: Fit) -> Tensor:
+    def _input(self, name: str, given: Any, use: ServedUse, pictures: Sequence[Value], fit_by: Fit | None) -> Tensor:
         """Return a further input of all pictures, encoded; it is fitted as the pictures are."""
-        layout = self.layouts[use.inputs[name]]
+        layout = _fitted_by(self.layouts[use.inputs[name]], fit_by)
         each = list(given) if isinstance(given, list | tuple) else [given] * len(pictures)
         if len(each) != len(pictures):
             raise UsageError(f"the input {name} has {len(each)} values for {len(pictures)} pictures")
@@ -336,14 +318,15 @@ class Translator:
             refuse_other_extent(
                 f"{name} {one}" if isinstance(one, str | Path) else name, extent(value), extent(picture)
             )
-        return self._encoded(_stacked([fit(value, layout, fit_by)[0] for value in values], layout), layout)
+        return self.encoded(_stacked([fit(value, layout)[0] for value in values], layout), layout)
 
     def reference_sources(self, picture: Picture, use: str) -> Sources:
         """Return a reference of a use, fitted: to take its style, or as a source, for example to look for a face."""
         served = self.use(use)
-        fitted = fit(opened(picture, served.reference.format), served.reference, "stretch")[0]
-        x = self._encoded(fitted[None], served.reference)
-        return Sources(self, served, x, [(0, 0, *served.reference.size[::-1])], {})
+        value = opened(picture, served.reference.format)
+        fitted, box = fit(value, served.reference)
+        unlike = [unlike_training(value, served.reference)]
+        return Sources(self, served, self.encoded(fitted[None], served.reference), [box], {}, None, unlike)
 
     def try_out(self) -> None:
         """Serve each use with made-up inputs; raises UsageError with the reason if one cannot be served."""
@@ -371,7 +354,12 @@ class Translator:
         found = torch.stack([faces(sources.x) for faces in self._face_finders]).all(0)
         return [n for n, face in enumerate(found.tolist()) if not face]
 
-    def _encoded(self, fitted: Tensor, layout: Layout) -> Tensor:
+    @property
+    def finds_faces(self) -> bool:
+        """True if the model's masks are made from faces, which it looks for in the whole picture."""
+        return bool(self._face_finders)
+
+    def encoded(self, fitted: Tensor, layout: Layout) -> Tensor:
         """Return fitted values on the device, as the networks get them."""
         return layout.format.encode(fitted.to(self.device), self.dtype)
 
@@ -386,7 +374,7 @@ class Translator:
         if x.is_floating_point():
             x = x.to(self.device, self.dtype)
         else:
-            x = x.to(self.device) if x.dtype is torch.int64 else self._encoded(x, layout)
+            x = x.to(self.device) if x.dtype is torch.int64 else self.encoded(x, layout)
         if tuple(x.shape) != (wanted := (count, *layout.shape)):
             raise UsageError(f"the tensor has the shape {tuple(x.shape)}, and the model needs {wanted}")
         return x
@@ -399,14 +387,25 @@ class Sources:
     """Pictures to translate into several styles; tensors that do not depend on the style are computed once."""
 
     def __init__(
-        self, translator: Translator, use: ServedUse, x: Tensor, boxes: Sequence[PixelBox], inputs: Mapping[str, Tensor]
+        self,
+        translator: Translator,
+        use: ServedUse,
+        x: Tensor,
+        boxes: Sequence[PixelBox],
+        inputs: Mapping[str, Tensor],
+        layout: Layout | None = None,
+        unlike: Sequence[str] = (),
     ) -> None:
-        """inputs: the further inputs by batch field, encoded."""
+        """inputs: the further inputs by batch field, encoded. layout: by default that of the use."""
         self.translator, self.use = translator, use
         self.x = x
         """The pictures as the networks get them, (N, C, H, W)."""
         self.boxes = boxes
         """The box of each picture in (H, W), in pixels: left, top, right, bottom."""
+        self.layout = layout or use.source
+        """How they were fitted."""
+        self.unlike = unlike
+        """What sets each picture apart from all those of training, as a phrase, or ""."""
         self._given = {**inputs, use.use.source: x}
         self._values: dict[str, tuple[Values, list[Node]]] = {}
 
@@ -487,6 +486,11 @@ def _whole(seed: SupportsIndex) -> int:
         return index(seed)
     except TypeError:
         raise UsageError(f"a seed must be an integer, not {seed!r}") from None
+
+
+def _fitted_by(layout: Layout, how: Fit | None) -> Layout:
+    """Return the layout for another fit, which training tells nothing about."""
+    return layout if how in (None, layout.fit) else Layout(layout.format, layout.size, how)
 
 
 def _stacked(fitted: Sequence[Tensor], layout: Layout) -> Tensor:

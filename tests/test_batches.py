@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from i2i_core.data.batches import Samples, draw_crop, loader, to_device
+from i2i_core.data.fitting import Layout
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.sets import Layout, SampledRecords
+from i2i_core.data.sets import SampledRecords
 from i2i_core.interfaces import WHOLE
 from i2i_core.recipe.sections import Augment, Data
 

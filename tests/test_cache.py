@@ -19,9 +19,10 @@ from PIL import Image
 from i2i_core.data import cache as caching
 from i2i_core.data.batches import Samples, cut, loader, to_device
 from i2i_core.data.cache import Cache
+from i2i_core.data.fitting import Layout
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.image_folders import ImageFolders
-from i2i_core.data.sets import Layout, SampledRecords
+from i2i_core.data.sets import SampledRecords
 from i2i_core.errors import DataError, DiskError, RecipeError
 from i2i_core.recipe.sections import Augment, Data
 
@@ -155,7 +156,7 @@ def test_cutting_is_pillows_up_to_a_level_in_bytes_and_in_floats() -> None:
     for left, top, right, bottom in ((0, 0, 50, 40), (3, 4, 47, 21), (10, 10, 34, 26), (7, 7, 8, 8), (0, 5, 17, 40)):
         for flip in (False, True):
             expected = Picture().fit(picture.crop((left, top, right, bottom)), SIZE, flip=flip).float()
-            crops = torch.tensor([[left, top, right, bottom, flip]])
+            crops = torch.tensor([[left, top, right, bottom, flip, *SIZE]])
             for given in (pixels, pixels.float()):
                 (found,) = cut(given, crops, Layout(Picture(), SIZE))
                 assert (found.shape, found.dtype) == ((1, 3, *SIZE), given.dtype)
@@ -363,8 +364,8 @@ def test_a_data_set_that_cannot_tell_when_it_has_changed_is_refused(i2i: Any, to
     [
         (("data.cache=30_000",), "a picture of 30000 x 30000 pixels would take more than 2 GB"),
         (
-            ("data.cache=32", "data.augment.patch=true"),
-            "a cache resizes pictures, and augment.patch cuts parts of them without resizing",
+            ("data.cache=32", "data.fit=patch"),
+            "a cache resizes pictures, and fit: patch cuts parts of them without resizing",
         ),
         (
             ("data.cache=32", "data.domains={0: {size: 48}, 1: {size: 48}}"),

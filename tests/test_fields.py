@@ -63,8 +63,9 @@ def folders(root: Path, **keys: Any) -> ImageFolders:
 
 def batch(dataset: Any, wanted: tuple[str, ...], size: tuple[int, int] = SIZE, **keys: Any) -> dict[str, torch.Tensor]:
     """Return a batch of 32 samples as the networks get it."""
+    fit = keys.pop("fit", "stretch")
     data = Data(use="", image_size=size, batch_size=32, targets=keys.pop("targets", TARGETS), augment=Augment(**keys))
-    records = SampledRecords(dataset, size)
+    records = SampledRecords(dataset, size, fit)
     forms = layouts(records, directions(data.targets, records.domains))
     samples = Samples(records, wanted, data, 0)
     (found,) = loader(samples, start=0, steps=1, batch_size=32, rank=0, world=1, workers=0)
@@ -162,7 +163,7 @@ def test_patches_are_cut_without_resizing_at_the_same_place_of_a_pair(
     }
     dataset = ImageFolders(root=tmp_path, domains=domains, paired=True)
     source, target = direction
-    found = batch(dataset, ("x_real", "x_pair"), targets={source: [target]}, patch=True)
+    found = batch(dataset, ("x_real", "x_pair"), targets={source: [target]}, fit="patch")
     sides = {source: found["x_real"], target: found["x_pair"]}
     mirrored = sides["large"].flip(3)[:, :, ::4, ::4].flip(3)
     plain = sides["large"][:, :, ::4, ::4]
@@ -344,7 +345,7 @@ def test_patches_need_pairs_in_the_ratio_of_their_sizes(i2i: Callable[..., Any],
     Path("root/large").mkdir()
     for n in range(5):
         Image.new("RGB", (128, 96)).save(f"root/large/{n}.png")
-    sets = (f"data.domains={sizes}", "data.fields={}", "data.targets={small: large}", "data.augment.patch=true")
+    sets = (f"data.domains={sizes}", "data.fields={}", "data.targets={small: large}", "data.fit=patch")
     options = [part for one in sets for part in ("--set", one)]
     assert i2i("data", "check", "--recipe", "labels.yaml", *options).code == 0
     answer = i2i("data", "check", "--recipe", "labels.yaml", *options, "--set", "data.cache=32")

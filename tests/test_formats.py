@@ -16,11 +16,11 @@ import tifffile
 import torch
 from PIL import Image
 
+from i2i_core.data.fitting import Layout
 from i2i_core.data.formats.labels import Labels, Mask
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Grey, Picture
 from i2i_core.data.formats.raster import Raster
-from i2i_core.data.sets import Layout
 from i2i_core.interfaces import Format
 
 RNG = np.random.default_rng(0)

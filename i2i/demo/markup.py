@@ -10,8 +10,8 @@ import mimetypes
 import numpy as np
 from PIL import Image
 
+from i2i_core.data.fitting import extent
 from i2i_core.data.formats.labels import IN_A_PALETTE, Labels
-from i2i_core.data.sets import extent
 from i2i_core.interfaces import Format, Value
 
 FEW = 24

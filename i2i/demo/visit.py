@@ -16,11 +16,10 @@ from PIL import Image
 
 from i2i import Sources, Style, Translator
 from i2i.demo.groups import Group
-from i2i.fitting import PixelBox, fit
 from i2i.opening import opened, refuse_other_extent
+from i2i_core.data.fitting import PixelBox, extent, fit
 from i2i_core.data.formats.labels import Mask
 from i2i_core.data.formats.numbers import Numbers
-from i2i_core.data.sets import extent
 from i2i_core.errors import DataError, UsageError
 from i2i_core.interfaces import Format, Size, Value
 from i2i_core.plan.uses import LATENT, PLAIN, REFERENCE
@@ -118,7 +117,7 @@ class Visit:
         layout = self.model.layouts[field]
         for name, source in self._belongs_to(field):
             refuse_other_extent(name, size, self.given[source].extent if source in self.given else None)
-        x, box = fit(value, layout, "keep")
+        x, box = fit(value, layout)
         with _one_at_a_time:
             self.given[field] = Given(layout.format.encode(x[None].to(self.model.device), self.model.dtype), box, size)
             for use in self.model.uses.values():

@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from i2i_core.data.cache import Cache
-from i2i_core.data.sets import Layout, SampledRecords, directions, extent
+from i2i_core.data.fitting import Layout, extent, fit, padded, part_of, patch_at
+from i2i_core.data.sets import SampledRecords, directions
 from i2i_core.data.transforms import Transforms
 from i2i_core.data.workers import begin_work, signals_wait, start_method
 from i2i_core.errors import DataError
@@ -60,13 +61,7 @@ def draw_patch(augment: Augment, rng: np.random.Generator, extent: Size, size: S
     extent: height and width of the picture. step: the patch begins at a multiple of so many pixels.
     """
     y, x, do_flip = rng.random(3)
-    starts, ends = [], []
-    for share, side, wanted in zip((x, y), extent[::-1], size[::-1], strict=True):
-        places = max(side - wanted, 0) // step + 1
-        start = int(share * places) * step
-        starts.append(start / side)
-        ends.append(min(start + wanted, side) / side)
-    return (starts[0], starts[1], ends[0], ends[1]), bool(do_flip < augment.flip)
+    return patch_at((y, x), extent, size, step), bool(do_flip < augment.flip)
 
 
 class Samples:
@@ -116,12 +111,9 @@ class Samples:
     def _drawn(self, rng: np.random.Generator, size: Size, domain: int) -> tuple[Box, bool]:
         """Draw the crop of a record whose picture has this height and width."""
         augment = self.data.augment
-        if not augment.patch:
+        if self.records.fit != "patch":
             return draw_crop(augment, rng, size[1] / size[0])
-        # Patches of pairs of other sizes, such as 64 of 256 pixels, begin at whole pixels of both.
-        sides = [self.records.layout(y).size[0] for y in range(len(self.counts))]
-        own = self.records.layout(domain).size
-        return draw_patch(augment, rng, size, own, max(1, own[0] // min(sides)))
+        return draw_patch(augment, rng, size, self.records.layout(domain).size, self.records.step(domain))
 
     def _add(self, sample: Sample, number: int, stream: int, records: Mapping[str, tuple[int, int]]) -> None:
         """Add the wanted fields of records, by role, that share a crop."""
@@ -139,15 +131,15 @@ class Samples:
                     name = in_role(field, role)
                     fitted[name], aspect = self.cache.fitted(domain, index, field)
                     crop = crop or draw_crop(self.data.augment, rng(), aspect)
-                    fitted[name + CROP] = torch.tensor((*_pixels(crop[0], self.cache.size), crop[1]))
+                    part, inner = part_of((1.0, aspect), self.records.layout(domain, field), crop[0])
+                    fitted[name + CROP] = torch.tensor((*_pixels(part, self.cache.size), crop[1], *inner))
                 continue
             values = self.records.values(domain, index, fields, rng(1))
             if crop is None:
                 size = next(filter(None, (extent(values[field]) for field in fields)), (1, 1))
                 crop = self._drawn(rng(), size, domain)
             for field in fields:
-                layout = self.records.layout(domain, field)
-                fitted[in_role(field, role)] = layout.format.fit(values[field], layout.size, *crop)
+                fitted[in_role(field, role)], _ = fit(values[field], self.records.layout(domain, field), *crop)
         sample |= fitted if self.transforms is None else self._transformed(fitted, records, rng(2))
 
     def _transformed(
@@ -238,15 +230,16 @@ def to_device(
 def cut(fitted: Tensor, crops: Tensor, layout: Layout) -> Iterator[Tensor]:
     """Crop each of the fitted values (N, h, w, C) of a cache and resize it; yield N tensors (1, C, H, W).
 
-    crops: left, top, right and bottom in pixels, and 1 for a horizontal flip or 0, (N, 5), on the CPU.
+    crops: left, top, right and bottom in pixels, 1 for a horizontal flip or 0, and the height and width that the part
+    takes, (N, 7), on the CPU.
     """
-    for n, (left, top, right, bottom, flip) in enumerate(crops.tolist()):
+    for n, (left, top, right, bottom, flip, *inner) in enumerate(crops.tolist()):
         part = fitted[n : n + 1]
         if part.dim() == 4:  # else numbers
             part = part[:, top:bottom, left:right].permute(0, 3, 1, 2)
-            if part.shape[2:] != layout.size:
-                part = layout.format.resize(part, layout.size)
-            part = part.flip(3) if flip else part
+            if part.shape[2:] != (size := (inner[0], inner[1])):
+                part = layout.format.resize(part, size)
+            part, _ = padded(part.flip(3) if flip else part, layout.size)
         yield part
 
 

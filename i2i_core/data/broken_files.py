@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from i2i_core.data.fitting import extent
 from i2i_core.data.pictures import why_broken
-from i2i_core.data.sets import extent
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import I2IError
 from i2i_core.interfaces import Format, Size

@@ -22,7 +22,8 @@ import PIL
 import torch
 from torch import Tensor
 
-from i2i_core.data.sets import SampledRecords, extent
+from i2i_core.data.fitting import extent
+from i2i_core.data.sets import SampledRecords
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import DiskError, Problem, RecipeError
 from i2i_core.interfaces import Cacheable, Format, Size
@@ -79,8 +80,8 @@ def refuse_cache(records: SampledRecords, recipe: Recipe) -> None:
         problem = (
             f"pictures of {recipe.data.use} cannot be cached: it has no method fingerprint to detect changed pictures"
         )
-    if recipe.data.augment.patch:
-        problem = "a cache resizes pictures, and augment.patch cuts parts of them without resizing"
+    if recipe.data.fit == "patch":
+        problem = "a cache resizes pictures, and fit: patch cuts parts of them without resizing"
     for y, name in enumerate(records.domains):
         height, width = records.layout(y).size
         if size[0] < height or size[1] < width:

@@ -3,48 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, cast
 
 import numpy as np
 import torch
-from PIL import Image
 from pydantic_core import to_jsonable_python
 from torch import Tensor
 
+from i2i_core.data.fitting import Layout, extent, fit, patch_at, seen
 from i2i_core.data.formats.picture import Picture
 from i2i_core.errors import DataError, PluginError, Problem, RecipeError, did_you_mean
-from i2i_core.interfaces import Dataset, Format, RecordDataset, Size, Value
+from i2i_core.interfaces import WHOLE, Box, Dataset, Format, RecordDataset, Size, Value
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.fields import DOMAINS, PAIR, PICTURE, REAL, batch_fields, role_of
 from i2i_core.recipe.names import file_name
-from i2i_core.recipe.sections import Recipe
+from i2i_core.recipe.sections import Fit, Recipe
 from i2i_core.registry.specs import Spec, build
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The form of one field of a batch: its format, and the size to which it is fitted."""
-
-    format: Format
-    size: Size
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one encoded value, (C, H, W) or (K,)."""
-        return tuple(self.examples(1, torch.float32).shape[1:])
-
-    def examples(self, count: int, dtype: torch.dtype) -> Tensor:
-        """Return `count` encoded values of random numbers, the same in each call."""
-        rng = np.random.default_rng(0)
-        return self.format.encode(torch.stack([self.format.example(self.size, rng) for _ in range(count)]), dtype)
 
 
 class SampledRecords:
     """The records of a data set, with the format and the size of each field; see `i2i_core.interfaces.Records`."""
 
-    def __init__(self, dataset: Dataset | RecordDataset, image_size: Size) -> None:
-        self.dataset, self.image_size = dataset, image_size
+    def __init__(self, dataset: Dataset | RecordDataset, image_size: Size, fit: Fit = "stretch") -> None:
+        self.dataset, self.image_size, self.fit = dataset, image_size, fit
         self.domains, self.paired = tuple(dataset.domains), dataset.paired
         self.fields: Mapping[str, Format] = {}
         self._formats: Mapping[str, Format] = {}
@@ -65,7 +47,7 @@ class SampledRecords:
 
     def layout(self, domain: int, field: str = PICTURE) -> Layout:
         """Return the layout of a field of a domain's records; fields have the size of the domain's pictures."""
-        return Layout(self.format(domain, field), self._sizes.get(self.domains[domain], self.image_size))
+        return Layout(self.format(domain, field), self._sizes.get(self.domains[domain], self.image_size), self.fit)
 
     def values(self, domain: int, index: int, wanted: Collection[str], rng: np.random.Generator) -> Mapping[str, Value]:
         """Return fields of a record by name, as their formats read them."""
@@ -77,19 +59,24 @@ class SampledRecords:
         fitted: dict[str, list[Tensor]] = {name: [] for name in fields}
         for index in indices:
             values = self.values(domain, index, fields, np.random.default_rng((index, domain)))
+            box = self._centre(domain, values.values())
             for name, found in fitted.items():
-                layout = self.layout(domain, name)
-                found.append(layout.format.fit(values[name], layout.size))
+                found.append(fit(values[name], self.layout(domain, name), box)[0])
         return {
             name: self.format(domain, name).encode(torch.stack(found), torch.float32) for name, found in fitted.items()
         }
 
+    def _centre(self, domain: int, values: Collection[Value]) -> Box:
+        """Return the box of a record's part in the centre if its fit is patches, else of the whole record."""
+        size = next(filter(None, map(extent, values)), None)
+        if self.fit != "patch" or size is None:
+            return WHOLE
+        return patch_at((0.5, 0.5), size, self.layout(domain).size, self.step(domain))
 
-def extent(value: Value) -> Size | None:
-    """Return the height and width of a picture or array, or None for other values."""
-    if isinstance(value, Image.Image):
-        return value.height, value.width
-    return value.shape[:2] if isinstance(value, np.ndarray) and value.ndim > 1 else None
+    def step(self, domain: int) -> int:
+        """Return the pixels by which patches of a domain move, so that those of smaller pairs move by whole pixels."""
+        least = min(self.layout(y).size[0] for y in range(len(self.domains)))
+        return max(1, self.layout(domain).size[0] // least)
 
 
 Directions = Mapping[int, tuple[int, ...]]
@@ -131,7 +118,12 @@ class DataSets:
     def described(self) -> dict[str, object]:
         """Return what a model needs to know of the data, as JSON: `domains`, and the `layouts` of batch fields."""
         layouts = {
-            name: {"format": written_format(layout.format, self.format_names), "size": list(layout.size)}
+            name: {
+                "format": written_format(layout.format, self.format_names),
+                "size": list(layout.size),
+                "fit": layout.fit,
+                **({"seen": layout.seen._asdict()} if layout.seen else {}),
+            }
             for name, layout in self.layouts.items()
         }
         return {"domains": list(self.train.domains), "layouts": layouts}
@@ -160,6 +152,7 @@ def build_data(checked: Checked) -> DataSets:
     facts = facts_of(recipe.data.image_size, train.domains, found)
     for layout in found.values():
         written_format(layout.format, checked.format_names)  # whether that is possible is known before training
+    found = _with_pictures(found, train, ways)
     return DataSets(train, validation, found, facts, checked.format_names)
 
 
@@ -214,10 +207,24 @@ def _like_training(spec: Spec, ours: Mapping[str, Layout], theirs: Mapping[str, 
             )
 
 
+def _with_pictures(found: Mapping[str, Layout], records: SampledRecords, ways: Directions) -> dict[str, Layout]:
+    """Add to the layouts of pictures what is known of those of training."""
+    extents = getattr(records.dataset, "extents", None)
+    if extents is None:
+        return {**found}
+    sizes = {y: [size for size in extents(y).values() if size] for y in range(len(records.domains))}
+    sides = {True: {*ways}, False: {y for ys in ways.values() for y in ys}}
+    of = {source: seen([size for y in ys for size in sizes[y]]) for source, ys in sides.items()}
+    return {
+        name: replace(layout, seen=of[role_of(name)[1] == REAL]) if role_of(name)[0] == PICTURE else layout
+        for name, layout in found.items()
+    }
+
+
 def _patches(recipe: Recipe, records: SampledRecords, ways: Directions) -> None:
     """Raise DataError if the pictures of a pair do not have the ratio of their sizes, which patches of both need."""
     extents = getattr(records.dataset, "extents", None)
-    if not recipe.data.augment.patch or not records.paired or extents is None:
+    if recipe.data.fit != "patch" or not records.paired or extents is None:
         return
     for one, other in sorted({tuple(sorted((y, target))) for y, targets in ways.items() for target in targets}):
         sizes = records.layout(one).size, records.layout(other).size
@@ -225,7 +232,7 @@ def _patches(recipe: Recipe, records: SampledRecords, ways: Directions) -> None:
             if a and b and any(p * s != q * r for p, q, r, s in zip(a, b, *sizes, strict=True)):
                 (h, w), (height, width) = sizes
                 raise DataError(
-                    f"{recipe.mark('data', 'augment', 'patch')}: {path} has {a[1]} x {a[0]} pixels and {its} "
+                    f"{recipe.mark('data', 'fit')}: {path} has {a[1]} x {a[0]} pixels and {its} "
                     f"{b[1]} x {b[0]}, which is not the ratio of the patches, {w} x {h} and {width} x {height}; "
                     f"correct the files or the sizes"
                 )
@@ -283,4 +290,4 @@ def _records(spec: Spec, recipe: Recipe) -> SampledRecords:
             raise DataError(f"{spec.mark}: the domain {error}; rename it") from None
         if dataset.count(y) == 0:
             raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
-    return SampledRecords(dataset, recipe.data.image_size)
+    return SampledRecords(dataset, recipe.data.image_size, recipe.data.fit)

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from i2i_core.data.fitting import Layout
 from i2i_core.data.formats.labels import Labels, Mask
 from i2i_core.data.formats.raster import Raster
-from i2i_core.data.sets import Layout
 from i2i_core.errors import Problem, RecipeError
 from i2i_core.interfaces import Format, Size
 from i2i_core.plan.checked import Checked

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import safetensors.torch
-from pydantic import Field, NonNegativeInt, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, ValidationInfo, field_validator
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from i2i_core.errors import CheckpointError, RecipeError, UsageError
 from i2i_core.recipe.document import MAX_BYTES, Document, json_in_yaml, load_text
 from i2i_core.recipe.names import FileName, Names
 from i2i_core.recipe.problems import shape_problems
-from i2i_core.recipe.sections import ModelUse, Named, Section
+from i2i_core.recipe.sections import Fit, ModelUse, Named, Section
 
 CONFIG, WEIGHTS, CARD, RECIPE = "config.json", "model.safetensors", "README.md", "recipe.yaml"
 Side = Annotated[int, Field(ge=1, le=8192)]
@@ -39,6 +39,15 @@ class File(Section):
     sha256: str
 
 
+class SeenPictures(Section):
+    """The pictures of training, without the most extreme hundredths."""
+
+    aspects: tuple[PositiveFloat, PositiveFloat]
+    """Range of width / height."""
+    sides: tuple[PositiveInt, PositiveInt]
+    """Range of the shorter side in pixels."""
+
+
 class FieldLayout(Section):
     """The form of a batch field."""
 
@@ -46,6 +55,10 @@ class FieldLayout(Section):
     """Its format."""
     size: tuple[Side, Side]
     """Height and width in pixels to which pictures are fitted."""
+    fit: Fit = "stretch"
+    """The way in which they are fitted."""
+    seen: SeenPictures | None = None
+    """The pictures of training, where they are known."""
 
 
 class Config(Section):

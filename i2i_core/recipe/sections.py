@@ -212,14 +212,19 @@ class Augment(Section):
     """Range of the crop's aspect ratio, width / height."""
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
-    patch: bool = False
-    """Instead of `crop`, cut a random part of exactly the size that the networks get out of each picture, without
-    resizing it. Smaller pictures are enlarged."""
     also: list[Named] = []
     """Further [augmentations](data.md#augmentations) by the names of `torchvision.transforms.v2`, in order, such as
     {use: ColorJitter, brightness: 0.2}. Each changes all fields of a record, and its pair, in the same way."""
 
 
+Fit = Literal["stretch", "crop", "keep", "patch"]
+"""The ways in which a picture comes to the size of the networks.
+
+stretch: the whole picture, resized without keeping its aspect ratio.
+crop: its centre with the aspect ratio of that size, resized.
+keep: the whole picture, resized with its aspect ratio and padded by mirroring its edges.
+patch: a part of exactly that size, not resized: a random one in training, else the centre. Smaller pictures are padded.
+"""
 _Size = tuple[PositiveInt, PositiveInt]
 _SQUARE = shorthand(int, lambda side: (side, side), PositiveInt | _Size)
 
@@ -229,6 +234,11 @@ class Data(Use):
 
     image_size: Annotated[_Size, _SQUARE]
     """Height and width in pixels that the networks get; one number stands for both."""
+    fit: Fit = "stretch"
+    """The way in which a picture comes to that size, in training and in all uses of the model: `stretch` resizes the
+    whole picture; `crop` its centre, with the right aspect ratio; `keep` resizes the whole picture with its aspect
+    ratio and pads it; `patch` cuts a part of exactly that size out of it, without resizing. A patch is at a random
+    place, and `augment.crop` does not apply."""
     cache: Annotated[_Size, _SQUARE] | None = None
     """Height and width in pixels at which pictures are decoded once and kept in the user's cache, at least
     `image_size`. null decodes a picture each time it is used."""

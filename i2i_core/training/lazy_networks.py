@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 
-from i2i_core.data.sets import Layout
+from i2i_core.data.fitting import Layout
 from i2i_core.errors import Problem, RecipeError
 from i2i_core.plan.draws import Draws, seed_of
 from i2i_core.plan.planner import PlannedPhase

@@ -19,6 +19,7 @@ from i2i_core.disk import checkpoints
 from i2i_core.disk.files import append_line
 from i2i_core.errors import CheckpointError
 from i2i_core.interfaces import Trainer
+from i2i_core.models.batch_norms import uses_batch_statistics
 from i2i_core.models.warm_start import start_from
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.draws import Draws
@@ -130,9 +131,11 @@ class Run:
         )
 
     def tensor(self, name: str, phase: str | None = None) -> View:
-        return View(
-            name, self._planned([name], phase), self._compute, self.placement, self.recipe.seed, self.shares.part
-        )
+        planned, part = self._planned([name], phase), self.shares.part
+        used = {node.name for node in planned.nodes}
+        if any(name in used and uses_batch_statistics(network) for name, network in self.eval_networks.items()):
+            part = 1  # in a larger part, pictures would influence each other
+        return View(name, planned, self._compute, self.placement, self.recipe.seed, part)
 
     def tensors(
         self, names: Sequence[str], batch: Mapping[str, Tensor], *, phase: str | None = None, draws: Draws | None = None

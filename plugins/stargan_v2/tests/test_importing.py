@@ -18,7 +18,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import i2i
-from i2i.translator import Style, Translator
+from i2i.style import Style
+from i2i.translator import Translator
 from i2i_core.errors import CheckpointError, I2IError, PluginError, UsageError
 from i2i_core.models.folder import read
 from i2i_core.plan.check import load

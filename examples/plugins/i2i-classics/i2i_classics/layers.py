@@ -17,7 +17,7 @@ def norm_layer(kind: Norm, channels: int) -> nn.Module:
     """Create an instance norm without parameters, or a batch norm with parameters but without running statistics.
 
     pix2pix normalises with the statistics of the current batch, at test time too. For batches of one picture, as in the
-    paper, this is instance normalisation. In larger batches the pictures influence each other.
+    paper, this is instance normalisation. In larger batches of training the pictures influence each other.
     """
     if kind == "instance":
         return nn.InstanceNorm2d(channels)

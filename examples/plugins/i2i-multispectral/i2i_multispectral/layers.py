@@ -14,7 +14,7 @@ Norm = Literal["batch", "instance", "none"]
 
 
 def norm_layer(kind: Norm, channels: int) -> nn.Module:
-    """Create a norm: batch has parameters, and in training and afterwards the statistics of the current batch."""
+    """Create a norm: batch has parameters, and the statistics of the current batch in eval mode too."""
     if kind == "batch":
         return nn.BatchNorm2d(channels, track_running_stats=False)
     return nn.InstanceNorm2d(channels) if kind == "instance" else nn.Identity()
