@@ -125,6 +125,7 @@ def test_columns_are_pairs_with_formats_of_their_own_and_fields(tmp_path: Path) 
     rows = table(
         ids=(datasets.Image(), ids),
         heights=(datasets.Array2D((20, 24), "float32"), plane),
+        square=(datasets.Array2D((24, 24), "float32"), [np.zeros((24, 24), np.float32)] * 6),
         age=(datasets.Value("int32"), [10 * n for n in range(6)]),
         smiles=(datasets.Value("bool"), [n > 2 for n in range(6)]),
     )
@@ -145,6 +146,13 @@ def test_columns_are_pairs_with_formats_of_their_own_and_fields(tmp_path: Path) 
     assert np.array_equal(found["heights"], np.full((20, 24, 1), 0.3, np.float32))
     assert found["given"] == {"age": 30.0, "smiles": 1.0}
     assert level(dataset, 1, 3) == 3
+    assert dataset.extents(1) == {f"row {n}": (20, 24) for n in range(6)}
+    with pytest.raises(ValueError, match="row 0 .its ids has 24 x 20 pixels, and its picture 24 x 24"):
+        HuggingFace(
+            path=str(tmp_path / "data"),
+            columns={"heights": DomainColumn(column="square", format=Raster(channels=1, range=(0, 1)))},
+            fields={"ids": Column(column="ids", format=Labels(classes=4))},
+        )
 
 
 def test_pictures_are_decoded_as_files_are(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +20,9 @@ import numpy as np
 from PIL import Image
 from pydantic import PositiveInt
 
+from i2i_core.data.broken_files import Look
 from i2i_core.data.classes import classes_of
+from i2i_core.data.fitting import extent
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import why_broken
@@ -193,43 +196,63 @@ class HuggingFace:
 
     def _leave_out_broken(self, broken: Literal["refuse", "skip"]) -> None:
         """Raise ValueError for records with values that cannot be used, or leave them out with a warning."""
-        bad = self._broken()
-        if not bad:
-            return
-        listed = ", ".join(f"row {row} ({reason})" for row, reason in list(bad.items())[:LISTED])
-        more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
-        said = f"{len(bad)} broken row{'s' * (len(bad) > 1)} in {self._name}: {listed}{more}"
-        if broken == "refuse":
-            raise ValueError(f"{said}; repair or remove them, or set broken: skip")
-        warnings.warn(f"skipped {said}", stacklevel=3)
-        self._rows = [rows[~np.isin(rows, list(bad))] for rows in self._rows]
+        found = self._looks()
+        bad = {
+            int(row): look.reason
+            for rows, of in zip(self._rows, found, strict=True)
+            for row, look in zip(rows, of, strict=True)
+            if look.reason
+        }
+        if bad:
+            listed = ", ".join(f"row {row} ({reason})" for row, reason in list(bad.items())[:LISTED])
+            more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
+            said = f"{len(bad)} broken row{'s' * (len(bad) > 1)} in {self._name}: {listed}{more}"
+            if broken == "refuse":
+                raise ValueError(f"{said}; repair or remove them, or set broken: skip")
+            warnings.warn(f"skipped {said}", stacklevel=3)
+        kept = [~np.isin(rows, list(bad)) for rows in self._rows]
+        self._rows = [rows[keep] for rows, keep in zip(self._rows, kept, strict=True)]
+        self._extents = [
+            np.asarray([look.size or (0, 0) for look in of], np.int32).reshape(-1, 2)[keep]
+            for of, keep in zip(found, kept, strict=True)
+        ]
 
-    def _broken(self) -> dict[int, str]:
-        """Decode each record once, and return the rows that cannot be used with the reason, which the cache keeps."""
+    def _looks(self) -> list[list[Look]]:
+        """Decode each record once, and return the results by domain, which the user's cache keeps."""
         name = f"{hashlib.sha256(self.fingerprint().encode()).hexdigest()[:32]}.json"
-        with suppress(OSError, ValueError):
-            file = user_cache("pictures") / name
-            return {int(row): reason for row, reason in json.loads(file.read_text(encoding="utf-8")).items()}
-        places = [(domain, index) for domain, rows in enumerate(self._rows) for index in range(len(rows))]
+        with suppress(OSError, ValueError, TypeError):  # no cache yet, or a damaged one
+            known = json.loads((user_cache("pictures") / name).read_text(encoding="utf-8"))
+            return [[Look(reason, size and tuple(size)) for reason, size in of] for of in known]
         with warnings.catch_warnings(), ThreadPoolExecutor() as threads:  # decoding releases the GIL
             warnings.simplefilter("ignore")
-            reasons = threads.map(self._why_broken, places)
-            found = {int(self._rows[y][n]): why for (y, n), why in zip(places, reasons, strict=True) if why}
+            found = [
+                list(threads.map(partial(self._look, domain), range(len(rows))))
+                for domain, rows in enumerate(self._rows)
+            ]
         with suppress(OSError):  # without a writable cache, pictures are decoded again next time
             file = user_cache("pictures") / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(found), encoding="utf-8")
         return found
 
-    def _why_broken(self, place: tuple[int, int]) -> str:
-        for field in (PICTURE, *self.fields):
-            try:
-                self._value(*place, field)
-            except I2IError:  # a library that is missing
-                raise
-            except Exception as error:  # a decoder may raise anything on a damaged file
-                return why_broken(error)
-        return ""
+    def _look(self, domain: int, index: int) -> Look:
+        """Read all fields of a record, and return the size of its picture, or the reason why it cannot be used."""
+        try:
+            sizes = {field: extent(self._value(domain, index, field)) for field in (PICTURE, *self.fields)}
+        except I2IError:  # a library that is missing
+            raise
+        except Exception as error:  # a decoder may raise anything on a damaged file
+            return Look(why_broken(error))
+        own = sizes.pop(PICTURE)
+        for field, size in sizes.items():
+            if own and size and abs(own[0] * size[1] - own[1] * size[0]) > max(*own, *size):  # more than a pixel
+                return Look(f"its {field} has {size[1]} x {size[0]} pixels, and its picture {own[1]} x {own[0]}")
+        return Look("", own)
+
+    def extents(self, domain: int) -> dict[str, Size | None]:
+        """Return the height and width in pixels of each picture of a domain."""
+        rows = zip(self._rows[domain].tolist(), self._extents[domain].tolist(), strict=True)
+        return {f"row {row}": (height, width) if height else None for row, (height, width) in rows}
 
     def count(self, domain: int) -> int:
         return len(self._rows[domain])
@@ -260,9 +283,9 @@ class HuggingFace:
         files = []
         for name, table in sorted(self._tables.items()):
             if type(table.features[name]).__name__ == "Image":
-                cells = table.with_format("arrow")[:][name].combine_chunks()
-                lone = cells.filter(cells.field("bytes").is_null()).field("path").drop_null().to_pylist()
-                files += [(path, s.st_size, s.st_mtime_ns) for path in lone if (s := _stat(path))]
+                for cells in table.data.column(name).chunks:  # of which the bytes are not read
+                    lone = cells.field("path").filter(cells.field("bytes").is_null()).drop_null().to_pylist()
+                    files += [(path, s.st_size, s.st_mtime_ns) for path in lone if (s := _stat(path))]
         rows = [hashlib.sha256(rows.tobytes()).hexdigest() for rows in self._rows]
         return str([self._table._fingerprint, self._columns, self.formats, self._fields, rows, files])
 
