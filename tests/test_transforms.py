@@ -144,9 +144,8 @@ def test_pictures_of_a_cache_are_changed_as_decoded_ones_are() -> None:
         cache = cached(plain.records, (SIDE, SIDE), ("x", "ids", "given"))
     kept = samples(rotation, wanted=wanted, cache=cache)
     found = layouts(plain.records, directions({"photo": ["sketch"]}, Patterns.domains))
-    for one, other in zip(
-        *(loader(of, start=0, steps=2, batch_size=4, rank=0, world=1, workers=0) for of in (plain, kept)), strict=True
-    ):
+    batches = [list(loader(of, start=0, steps=2, batch_size=4, rank=0, world=1, workers=0)) for of in (plain, kept)]
+    for one, other in zip(*batches, strict=True):
         assert one.keys() == other.keys()
         encoded = [to_device(of, found, torch.device("cpu"), torch.float32) for of in (one, other)]
         assert all(encoded[0][name].equal(encoded[1][name]) for name in wanted)
@@ -238,11 +237,13 @@ def test_without_torchvision_the_extra_is_named(check: Any, monkeypatch: pytest.
 
 def test_a_training_with_transforms_resumes_from_its_own_recipe(i2i: Any, toy: tuple[str, str]) -> None:
     also = "[{use: RandomRotation, degrees: 20}, {use: RandomApply, transforms: [RandomInvert], p: 0.5}]"
-    cut = i2i("train", "--recipe", "toy.yaml", *toy, "--set", f"{AUGMENT}={also}", "--set", "steps=2")
+    fake = "use: torchvision/dataset, name: FakeData, arguments: {size: 8, image_size: [3, 16, 16], num_classes: 2}"
+    data = ("--set", f"data={{{fake}, image_size: 16, batch_size: 2, augment: {{also: {also}}}}}")
+    cut = i2i("train", "--recipe", "toy.yaml", *toy, *data, "--set", "steps=2")
     assert cut.code == 0, cut.err
     more = i2i("train", "--run-dir", "runs/toy-001", "--resume", *toy, "--set", "steps=3")
     assert more.code == 0, more.err
-    whole = i2i("train", "--recipe", "toy.yaml", *toy, "--set", f"{AUGMENT}={also}", "--set", "steps=3")
+    whole = i2i("train", "--recipe", "toy.yaml", *toy, *data, "--set", "steps=3")
     assert whole.code == 0, whole.err
     ends = [Path(f"runs/toy-00{number}/checkpoints/step-00000003/networks/recolour.safetensors") for number in (1, 2)]
     assert ends[0].read_bytes() == ends[1].read_bytes()

@@ -142,12 +142,14 @@ def _wrapped(value: Tensor, form: Format) -> Tensor:
     """Return a fitted value in the type by which torchvision knows what it is."""
     from torchvision import tv_tensors
 
+    if _is_mask(value, form):
+        mask: Tensor = tv_tensors.Mask(value.int() - _outside(form))  # torchvision fills with 0
+        return mask
     if isinstance(form, Raster):  # on the scale of pictures, so that `fill` means the same
         low, high = form.range
-        return tv_tensors.Image((value - low) * (255 / (high - low)))
-    if _is_mask(value, form):
-        return tv_tensors.Mask(value.int() - _outside(form))  # torchvision fills with 0
-    return tv_tensors.Image(value)
+        value = (value - low) * (255 / (high - low))
+    picture: Tensor = tv_tensors.Image(value)
+    return picture
 
 
 def _bare(changed: Tensor, value: Tensor, form: Format) -> Tensor:
