@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .common import subcommand, with_overwrite
+from .common import subcommand, warn, with_overwrite
+from .tiling import tiff_of_tiff, translate_in_tiles
 from .using import (
     Chosen,
     progress,
@@ -23,6 +24,7 @@ from .using import (
 
 if TYPE_CHECKING:
     from i2i import Translator
+    from i2i.opening import Side
     from i2i_core.interfaces import Size, Value
     from i2i_core.recipe.sections import Fit
 
@@ -44,6 +46,17 @@ THREADS = 4
     help="The folder to write, or a file for a single translation.",
 )
 @with_fit
+@click.option(
+    "--tiles/--no-tiles",
+    default=None,
+    help="Translate pictures of any size at their own resolution, in overlapping windows. The default for models that "
+    "were trained on patches.",
+)
+@click.option(
+    "--half",
+    type=click.Choice(["left", "right"]),
+    help="Translate this half of each picture, for files that hold a pair side by side.",
+)
 @click.option("--original-size", is_flag=True, help="Resize each translation to the size of its source.")
 @click.option(
     "--batch",
@@ -60,6 +73,8 @@ def translate(
     given: tuple[str, ...],
     out: Path,
     fit_by: Fit | None,
+    tiles: bool | None,
+    half: Side | None,
     original_size: bool,
     batch: int,
     overwrite: bool,
@@ -78,6 +93,7 @@ def translate(
     i2i translate models/emoji photo.jpg
     i2i translate models/emoji photos/ --domain flat --styles 4 --psi 0.7
     i2i translate models/emoji photo.jpg --domain flat --reference other.png --out flat.png
+    i2i translate models/maps maps/val --half left
     """
     from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
     from i2i_core.errors import DataError, UsageError
@@ -85,6 +101,11 @@ def translate(
     styles = choose(model)
     use = model.use(styles[0].style.use)
     suffixes = use.result.format.suffixes
+    if tiles and fit_by is not None:
+        raise UsageError("--tiles translates pictures at their own size; leave --fit out")
+    if tiles and half is not None:
+        raise UsageError("--tiles translates whole pictures; leave --half out")
+    tiles = fit_by is None and use.source.fit == "patch" if tiles is None else tiles
     one_file, found = is_one_file(out, suffixes), find_pictures(pictures, use.source.format.suffixes)
     if one_file:
         if len(found) * len(styles) != 1:
@@ -98,6 +119,8 @@ def translate(
             path: [out / f"{place}-{chosen.name}{suffixes[0]}" for chosen in styles]
             for path, place in without_suffixes(found).items()
         }
+    if tiles and not one_file:
+        targets = {path: [tiff_of_tiff(path, file) for file in files] for path, files in targets.items()}
     written: dict[Path, Path] = {}
     for source, files in targets.items():
         for file in files:
@@ -108,7 +131,10 @@ def translate(
                 )
     if not overwrite:
         refuse_existing(written)
-    failed = _translate(model, styles, targets, given, fit_by, original_size, batch)
+    if tiles:
+        failed = translate_in_tiles(model, styles, targets, given, original_size, batch)
+    else:
+        failed = _translate(model, styles, targets, given, fit_by, half, original_size, batch)
     done = len(written) - failed * len(styles)
     click.echo(f"{out}: {done} translation{'s' * (done != 1)}")
     if failed:
@@ -121,6 +147,7 @@ def _translate(
     targets: dict[Path, list[Path]],
     given: tuple[str, ...],
     fit_by: Fit | None,
+    half: Side | None,
     original_size: bool,
     batch: int,
 ) -> int:
@@ -130,15 +157,16 @@ def _translate(
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from i2i.opening import opened
+    from i2i.opening import half_of, is_double, opened
     from i2i_core.data.fitting import original_size as its_size
     from i2i_core.errors import DataError
 
-    use, failed = model.use(styles[0].style.use), 0
+    use, failed, noticed = model.use(styles[0].style.use), 0, False
 
     def read(path: Path) -> Value | DataError:
         try:
-            return opened(path, use.source.format)
+            value = opened(path, use.source.format)
+            return half_of(value, half) if half else value
         except DataError as error:
             return error
 
@@ -171,6 +199,13 @@ def _translate(
             sources = model.sources(list(values.values()), fit_by, use=use.name, inputs=theirs)
             sizes = [its_size(value, sources.layout) for value in values.values()]
             warn_of_pictures(model, list(values), sources)
+            double = [path for path in values if is_double(values[path], use.source.size)]
+            if double and not half and not noticed and sources.layout.seen is None:
+                noticed = True
+                warn(
+                    f"{double[0]} is twice as wide as what the model was trained on; if it holds two pictures side by "
+                    f"side, translate one of them with --half left or --half right"
+                )
             for number, chosen in enumerate(styles):
                 made = sources.into(chosen.style)
                 written()  # of the style before, so that at most one batch waits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -14,6 +15,7 @@ from i2i_core.data.pictures import why_broken
 from i2i_core.errors import DataError, I2IError, UsageError
 from i2i_core.interfaces import Format, Size, Value
 
+Side = Literal["left", "right"]
 Picture = Value | str | Path
 """A path, or a value as the format of the model's pictures reads it: for RGB a PIL picture of any mode."""
 KINDS: Mapping[type, str] = {Image.Image: "a PIL image", np.ndarray: "a NumPy array", Mapping: "a mapping"}
@@ -43,6 +45,23 @@ def opened(given: Picture, form: Format, what: str = "") -> Value:
         return form.converted(ImageOps.exif_transpose(given) if isinstance(given, Image.Image) else given)
     except Exception as error:  # decoding may raise anything
         raise DataError(f"{what or 'the picture'} cannot be used: {why_broken(error)}") from error
+
+
+def half_of(value: Value, side: Side) -> Value:
+    """Return the left or right half of a picture or array; other values have no halves and are returned as they are."""
+    if (size := extent(value)) is None:
+        return value
+    middle = size[1] // 2
+    start = 0 if side == "left" else middle
+    if isinstance(value, Image.Image):
+        return value.crop((start, 0, start + middle, size[0]))
+    return value[:, start : start + middle]
+
+
+def is_double(value: Value, size: Size) -> bool:
+    """Return True if a picture has twice the width that its height has at the aspect ratio of (H, W), up to 1 %."""
+    ours = extent(value)
+    return ours is not None and abs(ours[1] * size[0] / (ours[0] * size[1]) - 2) < 0.02
 
 
 def refuse_other_extent(name: str, ours: Size | None, theirs: Size | None) -> None:

@@ -69,11 +69,13 @@ def write(
                 "inputs": model.uses[name].inputs,
                 "targets": model.uses[name].targets,
                 "gives": model.uses[name].use.show,
-                "layout": model.model.config.layouts[model.uses[name].use.result].model_dump(),
+                "layout": model.model.config.layouts[model.uses[name].use.result].model_dump(exclude_none=True),
             }
             for name, found in order.items()
         },
-        "layouts": {field: layout.model_dump() for field, layout in model.model.config.layouts.items()},
+        "layouts": {
+            field: layout.model_dump(exclude_none=True) for field, layout in model.model.config.layouts.items()
+        },
         "files": {part.file + SUFFIXES[kind]: _about(part) for part in every},
     }
     with staged(folder) as stage:

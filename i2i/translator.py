@@ -97,7 +97,7 @@ class Translator:
         self._planner = Planner(made, self.networks, (*DOMAINS, *self.layouts))
         self.uses = served_uses(model, self._planner, self.layouts)
         """The uses of the model by name."""
-        self._face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
+        self.face_finders = [call.faces for call in calls.values() if hasattr(call, "faces")]
         self.mean_style = cache(self._mean_style)
         """`mean_style(y)`: the mean of a domain's styles from latents, which is the style for `psi` 0."""
 
@@ -349,15 +349,10 @@ class Translator:
 
     def without_face(self, sources: Sources) -> list[int]:
         """Return the indices of pictures without a face, if the model's masks are made from faces."""
-        if not self._face_finders or sources.use.use.source != "x_real":
+        if not self.face_finders or sources.use.use.source != "x_real":
             return []
-        found = torch.stack([faces(sources.x) for faces in self._face_finders]).all(0)
+        found = torch.stack([faces(sources.x) for faces in self.face_finders]).all(0)
         return [n for n, face in enumerate(found.tolist()) if not face]
-
-    @property
-    def finds_faces(self) -> bool:
-        """True if the model's masks are made from faces, which it looks for in the whole picture."""
-        return bool(self._face_finders)
 
     def encoded(self, fitted: Tensor, layout: Layout) -> Tensor:
         """Return fitted values on the device, as the networks get them."""

@@ -276,6 +276,8 @@ class RunContext(Protocol):
     """The networks that are trained, by name."""
     eval_networks: MutableMapping[str, nn.Module]
     """The networks to use for inference, by name: those in `networks`, or averages (EMA) that a hook puts here."""
+    training: Records
+    """The records of training."""
     validation: Records
     """The held-out records, or those of training if the recipe has no `data.validation`."""
 

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 
 def picture(path: Path, seed: int, size: int = 16) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.random.default_rng(seed).integers(255, size=(size, size, 3), dtype=np.uint8)).save(path)
+
+
+def noted(answer: Any) -> list[str]:
+    return [line.removeprefix("note: ") for line in answer.out.splitlines() if line.startswith("note: ")]
+
+
+def written(answer: Any) -> dict[str, Any]:
+    """Return the keys of `data` that the answer says to write."""
+    lines = [line.removeprefix("    ") for line in answer.out.splitlines() if line.startswith("    ")]
+    data: dict[str, Any] = yaml.safe_load("\n".join(lines))["data"]
+    return data
 
 
 @pytest.fixture
@@ -47,9 +60,9 @@ def test_good_folders(i2i, photos):
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines() == [
         "photos",
-        "domain  pictures  broken",
-        "cat     2         0",
-        "dog     2         0",
+        "domain  pictures  broken  least    median   greatest  aspect  transparent",
+        "cat     2         0       16 x 16  16 x 16  16 x 16   1       0",
+        "dog     2         0       16 x 16  16 x 16  16 x 16   1       0",
     ]
 
 
@@ -57,7 +70,7 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     answer = i2i("data", "check", bad)
     assert answer.code == 3
     lines = answer.out.splitlines()
-    assert lines[2:4] == ["cat     2         2", "dog     3         1"]
+    assert [line.split()[:3] for line in lines[2:4]] == [["cat", "2", "2"], ["dog", "3", "1"]]
     assert lines[4:] == [
         "broken: photos/cat/short.jpg (cut short)",
         "broken: photos/cat/tiny.png (1 x 1 pixels, and each side needs 8)",
@@ -98,7 +111,8 @@ def test_json_names_all_and_says_what_is_wrong(i2i, bad):
     assert found["ok"] is False
     assert found["problem"].startswith("3 broken pictures in photos")
     (report,) = found["data"]
-    assert report["domains"] == {"cat": {"pictures": 2, "broken": 2}, "dog": {"pictures": 3, "broken": 1}}
+    counts = {name: (of["pictures"], of["broken"]) for name, of in report["domains"].items()}
+    assert counts == {"cat": (2, 2), "dog": (3, 1)}
     assert report["duplicates"] == [["photos/cat/0.jpg", "photos/dog/again.jpg"]]
 
 
@@ -131,7 +145,7 @@ def test_held_out_pictures_are_checked_too(i2i, photos):
     own = "data={use: image_folders, root: photos, image_size: 16, batch_size: 2, validation: {root: val}}"
     answer = i2i("data", "check", *RECIPE, own)
     assert answer.code == 3
-    assert "val\ndomain  pictures  broken\ncat     1         0\n" in answer.out
+    assert re.search(r"^val, held out\ndomain .*\ncat +1 +0 ", answer.out, re.MULTILINE)
 
 
 def test_a_folder_or_a_recipe_but_not_both(i2i, photos):
@@ -168,7 +182,11 @@ def test_class_ids_that_would_be_read_as_dark_pictures_are_noted(i2i: Any, tmp_p
         Image.fromarray(ids).save(tmp_path / domain / "0.png")
     answer = i2i("data", "check", tmp_path)
     assert answer.code == 0
-    assert [line for line in answer.out.splitlines() if line.startswith("note")] == [
-        "note: the files of labels are grey with levels up to 15: if these are class ids, give the domain the format "
-        "{use: labels, classes: 16}"
+    assert noted(answer) == [
+        "the files of labels are grey with levels up to 15, and would be seen nearly black: if these are class ids, "
+        "give the domain the format labels; write:"
     ]
+    data = written(answer)
+    assert data["domains"]["labels"] == {"folder": "labels", "format": {"use": "labels", "classes": 16}}
+    sets = f"data={json.dumps({**data, 'image_size': 16, 'batch_size': 1})}"
+    assert i2i("validate", "stargan_v2.yaml", "--set", sets).code == 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from i2i_core.registry.plugins import BUNDLED, load_registry_file
 
@@ -61,6 +62,14 @@ def test_validate_finds_what_only_the_data_can_tell(i2i, toy):
     answer = i2i("validate", "toy.yaml", "--set", "losses.all.same.target=x_pair", *toy)
     assert answer.code == 2
     assert answer.err.startswith("--set losses.all.same.target=x_pair: nothing makes the tensor x_pair")
+    for name, how in (("noise", "image_folders with paired: true has them"), ("folders", "write paired: true")):
+        data = {"noise": "{use: toy/noise, %s}", "folders": "{use: image_folders, root: set, %s}"}[name]
+        for domain in "ab":
+            Path("set", domain).mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16)).save(f"set/{domain}/0.png")
+        sets = ("--set", "data=" + data % "image_size: 16, batch_size: 2", "--set", "losses.all.same.target=x_pair")
+        said = i2i("validate", "toy.yaml", *sets, *toy).err
+        assert how in said and "classics/side_by_side" in said
 
 
 def test_validate_builds_hooks_and_losses_too(i2i, toy):

@@ -39,7 +39,7 @@ def test_a_model_holds_what_a_translation_needs_and_nothing_else(tiny_model):
     assert config["tensors"] == {"masks": {"use": "fan_mask/everywhere", "of": "x_real"}}
     where = {"latent": {"where": {"s_trg": "s_latent"}}, "reference": {"where": {"s_trg": "s_reference"}}}
     assert config["uses"] == where
-    layout = {"format": {"use": "picture"}, "size": [32, 32]}
+    layout = {"format": {"use": "picture"}, "size": [32, 32], "fit": "stretch"}
     assert config["layouts"] == {"x_real": layout, "x_ref": layout}
     assert config["domains"] == config["sources"] == config["targets"] == ["flat", "high_contrast"]
     assert config["plugins"].keys() == {"stargan_v2", "fan_mask"}

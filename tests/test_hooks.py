@@ -306,10 +306,12 @@ def test_progress_is_a_line_every_n_steps_where_no_one_watches(
     train(tmp_path / "run", "steps=5", "hooks.progress={use: progress, every: 2}", *NO_GRIDS)
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == f"training on cpu from step 0 to 5 -> {tmp_path}/run"
-    assert [line.split()[1] for line in lines[1:4]] == ["2/5", "4/5", "5/5"]
-    assert all(" left  d_latent/adversarial " in line for line in lines[1:4])
-    assert lines[4].startswith("5 steps in 0:")
-    assert len(lines) == 5
+    counts = "1,343 flat, 1,343 high_contrast"
+    assert lines[1] == f"pictures: {counts}; held out: {counts.replace('1,343', '219')}"
+    assert [line.split()[1] for line in lines[2:5]] == ["2/5", "4/5", "5/5"]
+    assert all(" left  d_latent/adversarial " in line for line in lines[2:5])
+    assert lines[5].startswith("5 steps in 0:")
+    assert len(lines) == 6
 
 
 def test_progress_names_a_folder_as_it_is_and_counts_one_step(

@@ -81,7 +81,7 @@ def test_parts_are_named_tensors_and_share_no_weights_that_they_do_not_read(
         "reference": ["s_reference.onnx", "content.onnx", "masks.onnx", "x_fake.onnx"],
     }
     assert about["domains"] == ["flat", "high_contrast"]
-    layout = {"format": {"use": "picture"}, "size": [SIZE, SIZE]}
+    layout = {"format": {"use": "picture"}, "size": [SIZE, SIZE], "fit": "stretch"}
     assert about["layouts"] == {"x_real": layout, "x_ref": layout}
     for use in about["uses"].values():
         assert (use["source"], use["inputs"], use["gives"], use["layout"]) == ("x_real", {}, "x_fake", layout)

@@ -41,6 +41,23 @@ def test_a_folder_is_translated_into_every_domain_and_keeps_its_places(i2i, tiny
     assert {Image.open(p).size for p in Path("translated").rglob("*.png")} == {(32, 32)}
 
 
+def test_a_half_of_pictures_side_by_side_is_translated_as_that_picture_alone(i2i, tiny_model, pictures):
+    for side, number in (("left", 0), ("right", 32)):
+        both = Image.new("RGB", (64, 32), "white")
+        both.paste(Image.open("pictures/a.png").resize((32, 32)), (number, 0))
+        both.save("both.png")
+        both.crop((number, 0, number + 32, 32)).save("alone.png")
+        for name, options in (("both.png", ("--half", side)), ("alone.png", ())):
+            answer = i2i("translate", tiny_model, name, "--domain", "flat", "--out", f"{side}-{name}", *options)
+            assert (answer.code, answer.err) == (0, "")
+        assert Image.open(f"{side}-both.png").tobytes() == Image.open(f"{side}-alone.png").tobytes()
+    answer = i2i("translate", tiny_model, "both.png", "alone.png", "both.png", "--domain", "flat", "--batch", 1)
+    assert answer.err == (
+        "warning: both.png is twice as wide as what the model was trained on; if it holds two pictures side by side, "
+        "translate one of them with --half left or --half right\n"
+    )
+
+
 def test_globs_seeds_and_one_domain(i2i, tiny_model, pictures):
     answer = i2i(
         "translate",

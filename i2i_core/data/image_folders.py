@@ -7,23 +7,19 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-import numpy as np
 from pydantic import PositiveInt
 
-from i2i_core.data.broken_files import Look, looks
+from i2i_core.data.file_records import FileRecords, below, check_field_name, listed
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pictures import SUFFIXES, files_below
+from i2i_core.data.pictures import SUFFIXES
+from i2i_core.data.splits import as_yaml, split_advice
 from i2i_core.data.tables import read_table
-from i2i_core.errors import DataError, did_you_mean
-from i2i_core.interfaces import Format, Size, Value
-from i2i_core.plan.fields import PICTURE
-
-T = TypeVar("T")
-LISTED = 5
-"""Most files that a message lists."""
+from i2i_core.data.walking import all_files, folders_in, not_read, unread_pictures
+from i2i_core.errors import did_you_mean
+from i2i_core.interfaces import Format
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +40,14 @@ class Folder:
         if self.files.count("*") != 1 or "/" in self.files:
             raise ValueError(f"files is {self.files}; it should be the name of a file with one *, such as *_labels.png")
 
-    def records(self, folder: Path) -> dict[str, list[Path]]:
-        """Return the files below a folder by the name of their record, sorted."""
+    def records(self, folder: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+        """Return those of the files below a folder that it names, by the name of their record."""
         before, _, after = self.files.partition("*")
         found: dict[str, list[Path]] = {}
-        for path in files_below(folder, self.format.suffixes):
-            suffix = next(s for s in self.format.suffixes if path.name.lower().endswith(s))
+        for path in files:
+            suffix = next((s for s in self.format.suffixes if path.name.lower().endswith(s)), None)
+            if suffix is None:
+                continue
             name = path.name if "." in after else path.name[: -len(suffix)]
             if len(name) > len(before) + len(after) and name.startswith(before) and name.endswith(after):
                 record = path.relative_to(folder).with_name(name[len(before) : len(name) - len(after)]).as_posix()
@@ -84,7 +82,7 @@ class Table:
     format: Format = Numbers()
 
 
-class ImageFolders:
+class ImageFolders(FileRecords):
     """Pictures in the subfolders of `root`, one per domain, named after the domains.
 
     Files are at any depth; hidden ones are ignored, and those with other suffixes than the format has. Every file is
@@ -112,73 +110,52 @@ class ImageFolders:
     ) -> None:
         if not root.is_dir():
             raise ValueError(f"there is no folder {root}, which should hold one folder of pictures per domain")
-        self.root, self.paired = root, paired
         folders = _domain_folders(root, domains, fields or {})
-        self.domains: Sequence[str] = tuple(folders)
         if domains is not None and not domains:
             raise ValueError("domains names no folder; name some, or leave it out to take all folders")
-        if not self.domains:
+        if not folders:
             raise ValueError(f"{root} holds no folders; put the pictures of each domain into a folder of its own")
-        self.formats: Mapping[str, Format] = {name: folder.format for name, folder in folders.items()}
-        self.sizes: Mapping[str, Size] = {
-            name: _both(folder.size) for name, folder in folders.items() if folder.size is not None
-        }
-        self.fields: Mapping[str, Format] = {}
         self.places = {name: _existing(root, folder, name, "domain") for name, folder in folders.items()}
         """The folder of each domain."""
-        found = {name: folder.records(self.places[name]) for name, folder in folders.items()}
+        there = {name: all_files(place) for name, place in self.places.items()}
+        found = {name: folder.records(self.places[name], there[name]) for name, folder in folders.items()}
         if paired:
             for name, folder in folders.items():
                 _refuse_empty(folder, self.places[name], found[name], f"domain {name}")
             _refuse_lonely(found)
-        # Without pairs, two files may share a name, as a.png and a.jpg: both are pictures.
-        self.files = [[path for paths in records.values() for path in paths] for records in found.values()]
-        """The files of each domain."""
+        super().__init__(
+            root,
+            {name: folder.format for name, folder in folders.items()},
+            {name: folder.size for name, folder in folders.items()},
+            # Without pairs, two files may share a name, as a.png and a.jpg: both are pictures.
+            [[path for paths in records.values() for path in paths] for records in found.values()],
+            paired=paired,
+            min_size=min_size,
+        )
+        self.unread = {name: unread_pictures(of, folders[name].format.suffixes) for name, of in there.items()}
         names = [[name for name, paths in records.items() for _ in paths] for records in found.values()]
-        self.broken: dict[Path, str] = {}
-        """The files that are not usable, with the reason."""
-        self._min_size = min_size
-        self._sizes: list[list[Size | None]] = self._look_at(self.files, list(self.formats.values()))
-        self._field_files: dict[str, list[list[Path]]] = {}
-        self._rows: dict[str, list[list[Mapping[str, float]]]] = {}
-        self._tables: list[Path] = []
         for field, source in (fields or {}).items():
-            if field == PICTURE or not field.isidentifier():
-                what = "the name of the pictures" if field == PICTURE else "which no tensor could read"
-                raise ValueError(f"a field cannot be called {field or repr(field)}, {what}; rename it")
+            check_field_name(field)
             if isinstance(source, Folder):
-                self._add_files(field, source, names)
+                self._read_folder(field, source, names)
             else:
-                self._add_rows(field, source, names)
+                self._read_rows(field, source, names)
         self._leave_out_broken(broken)
-        del self._sizes  # which data workers do not need
+        if domains is None and (advice := split_advice(root, [*folders])):
+            warnings.warn(f"{advice.says}; write data: {as_yaml(advice.write, flow=True)}", stacklevel=2)
+        for name, unread in self.unread.items():
+            if unread:
+                warnings.warn(not_read(unread, self.places[name]), stacklevel=2)
 
-    def _look_at(self, files: list[list[Path]], forms: Sequence[Format]) -> list[list[Size | None]]:
-        """Decode the files of each domain, note the broken ones, and return the heights and widths of pictures."""
-        found: dict[Path, Look] = {}
-        for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
-            same = (of for of, other in zip(files, forms, strict=True) if other == form)
-            found |= looks([path for of in same for path in of], form, self._min_size)
-        self.broken |= {path: look.reason for path, look in found.items() if look.reason}
-        return [[found[path].size for path in of] for of in files]
-
-    def _add_files(self, field: str, source: Folder, names: list[list[str]]) -> None:
+    def _read_folder(self, field: str, source: Folder, names: list[list[str]]) -> None:
         place = _existing(self.root, source, field, "field")
-        records = source.records(place)
+        records = source.records(place, all_files(place))
         _refuse_empty(source, place, records, f"field {field}")
         _refuse_missing(f"file in {place}, the field {field}", [n for of in names for n in of if n not in records])
         _refuse_twice([records[name] for of in names for name in of])
-        files = self._field_files[field] = [[records[name][0] for name in of] for of in names]
-        sizes = self._look_at(files, [source.format] * len(files))
-        for paths, theirs, pictures, ours in zip(files, sizes, self.files, self._sizes, strict=True):
-            for path, its, picture, size in zip(paths, theirs, pictures, ours, strict=True):
-                if its and size and not _of_one_shape(its, size):
-                    self.broken[path] = (
-                        f"{its[1]} x {its[0]} pixels, and {_below(picture, self.root)} has {size[1]} x {size[0]}"
-                    )
-        self.fields = {**self.fields, field: source.format}
+        self._add_files(field, source.format, [[records[name][0] for name in of] for of in names])
 
-    def _add_rows(self, field: str, source: Table, names: list[list[str]]) -> None:
+    def _read_rows(self, field: str, source: Table, names: list[list[str]]) -> None:
         form = source.format
         if not isinstance(form, Numbers):
             raise ValueError(f"the field {field} is a table of numbers, so its format is numbers; correct format")
@@ -198,63 +175,7 @@ class ImageFolders:
         what = f"row in the table {source.table}, whose column {source.key} begins with {next(iter(table))}"
         _refuse_missing(what, lacking)
         _refuse_shared(source, owners)
-        self._tables.append(self.root / source.table)
-        self._rows[field] = found
-        self.fields = {**self.fields, field: form}
-
-    def extents(self, domain: int) -> dict[Path, Size | None]:
-        """Return the height and width in pixels of each picture of a domain, as the user's cache keeps them."""
-        found = looks(self.files[domain], self.formats[self.domains[domain]], self._min_size)
-        return {path: look.size for path, look in found.items()}
-
-    def used(self) -> set[Path]:
-        """Return the files of all records and tables, the broken ones included."""
-        columns = [*self.files, *(paths for of in self._field_files.values() for paths in of)]
-        return {*self.broken, *self._tables, *(path for paths in columns for path in paths)}
-
-    def _leave_out_broken(self, broken: Literal["refuse", "skip"]) -> None:
-        """Raise ValueError for broken files, or leave their records out with a warning."""
-        if not self.broken:
-            return
-        named = [f"{_below(path, self.root)} ({reason})" for path, reason in self.broken.items()]
-        more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
-        plural = "s" if len(named) > 1 else ""
-        listed = f"{len(named)} broken picture{plural} in {self.root}: {', '.join(named[:LISTED])}{more}"
-        if broken == "refuse":
-            raise ValueError(f"{listed}; repair or remove them, or set broken: skip")
-        warnings.warn(f"skipped {listed}", stacklevel=3)
-        whole = [self._unbroken(domain) for domain in range(len(self.domains))]
-        if self.paired:
-            whole = [sorted(set(whole[0]).intersection(*whole))] * len(whole)
-        self.files = _chosen(self.files, whole)
-        self._field_files = {field: _chosen(files, whole) for field, files in self._field_files.items()}
-        self._rows = {field: _chosen(rows, whole) for field, rows in self._rows.items()}
-
-    def _unbroken(self, domain: int) -> list[int]:
-        columns = [self.files[domain], *(files[domain] for files in self._field_files.values())]
-        return [index for index in range(len(self.files[domain])) if not any(c[index] in self.broken for c in columns)]
-
-    def count(self, domain: int) -> int:
-        return len(self.files[domain])
-
-    def record(self, domain: int, index: int, wanted: Collection[str], rng: np.random.Generator) -> dict[str, Value]:
-        return {name: self._value(domain, index, name) for name in wanted}
-
-    def _value(self, domain: int, index: int, field: str) -> Value:
-        if field in self._rows:
-            return self._rows[field][domain][index]
-        form = self.formats[self.domains[domain]] if field == PICTURE else self.fields[field]
-        path = (self.files if field == PICTURE else self._field_files[field])[domain][index]
-        try:
-            return form.read(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"the picture {path} cannot be read any more: {error}") from error
-
-    def fingerprint(self) -> str:
-        """Return a text of the paths, sizes and modification times of all files, and of the numbers of tables."""
-        columns = [self.files, *self._field_files.values()]
-        stats = [(path, path.stat()) for files in columns for paths in files for path in paths]
-        return str([self.root.resolve(), self._rows, *((str(path), s.st_size, s.st_mtime_ns) for path, s in stats)])
+        self._add_numbers(field, form, found, self.root / source.table)
 
 
 def _domain_folders(
@@ -262,7 +183,7 @@ def _domain_folders(
 ) -> dict[str, DomainFolder]:
     """Return the folders of the domains by name."""
     taken = {(source.folder or Path(name)).parts[0] for name, source in fields.items() if isinstance(source, Folder)}
-    found = sorted(p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in taken)
+    found = [name for name in folders_in(root) if name not in taken]
     if isinstance(domains, Mapping):
         return {name: DomainFolder(folder=Path(of)) if isinstance(of, str) else of for name, of in domains.items()}
     for n, name in enumerate(domains or ()):
@@ -289,7 +210,7 @@ def _refuse_lonely(found: Mapping[str, Mapping[str, Sequence[Path]]]) -> None:
     if lonely:
         plural = "s have" if len(lonely) > 1 else " has"
         raise ValueError(
-            f"{len(lonely)} record{plural} no partner: {_list(lonely)}; a pair has one name in all domains, so add or "
+            f"{len(lonely)} record{plural} no partner: {listed(lonely)}; a pair has one name in all domains, so add or "
             f"remove pictures, name the differing parts of names with files, or set paired: false"
         )
 
@@ -310,7 +231,7 @@ def _refuse_twice(records: Iterable[Sequence[Path]]) -> None:
 def _refuse_missing(what: str, names: Sequence[str]) -> None:
     if names := [*dict.fromkeys(names)]:
         plural = "s have" if len(names) > 1 else " has"
-        raise ValueError(f"{len(names)} record{plural} no {what}: {_list(names)}; add what is missing, or remove them")
+        raise ValueError(f"{len(names)} record{plural} no {what}: {listed(names)}; add what is missing, or remove them")
 
 
 def _refuse_shared(source: Table, keyed: Iterable[tuple[str, str]]) -> None:
@@ -324,19 +245,10 @@ def _refuse_shared(source: Table, keyed: Iterable[tuple[str, str]]) -> None:
             )
 
 
-def _of_one_shape(one: Size, other: Size) -> bool:
-    """Return True if two sizes have the same aspect ratio, up to a pixel of the smaller one."""
-    return abs(one[0] * other[1] - one[1] * other[0]) <= max(*one, *other)
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
-
-
 def _key(rows: Collection[str], path: Path, record: str, root: Path) -> str | None:
     """Return the key of the row of a file or a record, with or without folders and suffix."""
     folder, slash, name = record.rpartition("/")
-    own = (_below(path, root).as_posix(), f"{folder}{slash}{path.name}", f"{record}{path.suffix}", record)
+    own = (below(path, root).as_posix(), f"{folder}{slash}{path.name}", f"{record}{path.suffix}", record)
     return next((key for key in (*own, path.name, name) if key in rows), None)
 
 
@@ -350,16 +262,3 @@ def _checked(form: Numbers, row: Mapping[str, float], key: str, source: Table) -
         return form.converted(row)
     except ValueError as error:
         raise ValueError(f"the row {key} of the table {source.table}: {error}") from None
-
-
-def _chosen(columns: list[list[T]], indices: Iterable[Sequence[int]]) -> list[list[T]]:
-    return [[column[index] for index in chosen] for column, chosen in zip(columns, indices, strict=True)]
-
-
-def _both(size: int | Size | None) -> Size:
-    assert size is not None
-    return (size, size) if isinstance(size, int) else size
-
-
-def _below(path: Path, root: Path) -> Path:
-    return path.relative_to(root) if path.is_relative_to(root) else path

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from i2i_core.data.walking import all_files, by_suffix, is_clutter, unread_pictures
 from i2i_core.disk.files import write_file
 from i2i_core.errors import DataError, UsageError
 
@@ -40,23 +41,11 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Return the files at any depth below `folder` with one of the suffixes, sorted, without hidden ones.
+    """Return the files at any depth below `folder` with one of the suffixes, sorted, without clutter.
 
     Raises DataError if a folder cannot be read.
     """
-    found, seen = [], set[str]()
-    for base, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
-        if (real := os.path.realpath(base)) in seen:  # symbolic links may form a cycle
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith("."))
-        found += [Path(base) / n for n in names if not n.startswith(".") and n.lower().endswith(tuple(suffixes))]
-    return sorted(found)
-
-
-def _unreadable(error: OSError) -> None:
-    raise DataError(f"the folder {error.filename} cannot be read: {(error.strerror or '').lower()}")
+    return [path for path in all_files(folder) if path.name.lower().endswith(tuple(suffixes))]
 
 
 def open_picture(path: Path) -> Image.Image:
@@ -150,23 +139,30 @@ def find_pictures(named: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> d
     """
     found: dict[Path, Path] = {}
     for name in named:
-        if os.path.isdir(name):
-            places = {path: path.relative_to(name) for path in files_below(Path(name), suffixes)}
-        elif os.path.isfile(name):
-            places = {Path(name): Path(Path(name).name)}
-        else:
-            matches = sorted(map(Path, glob.glob(name, recursive=True)))
-            fixed = Path(*takewhile(lambda part: not glob.has_magic(part), Path(name).parts[:-1]))
-            files = (
-                path for match in matches for path in (files_below(match, suffixes) if match.is_dir() else [match])
-            )
-            places = {path: path.relative_to(fixed) for path in files if path.name.lower().endswith(tuple(suffixes))}
-            if not matches:
-                raise DataError(f"there is no file or folder {name}")
-        if not places:
-            raise DataError(f"there are no pictures in {name}; known are {', '.join(sorted(suffixes))}")
-        found |= {path: place for path, place in places.items() if path not in found}
+        if os.path.isfile(name):
+            found.setdefault(Path(name), Path(Path(name).name))
+            continue
+        base, files = _files_of(name)
+        pictures = [path for path in files if path.name.lower().endswith(tuple(suffixes))]
+        if not pictures:
+            unread = by_suffix(unread_pictures(files, suffixes))
+            what = f"pictures that can be read in {name}: {unread}" if unread else f"pictures in {name}"
+            raise DataError(f"there are no {what}; known are {', '.join(sorted(suffixes))}")
+        for path in pictures:
+            found.setdefault(path, path.relative_to(base))
     return found
+
+
+def _files_of(name: str) -> tuple[Path, list[Path]]:
+    """Return the files of a folder or a glob, and the folder to which their output paths are relative."""
+    if os.path.isdir(name):
+        return Path(name), all_files(Path(name))
+    base = Path(*takewhile(lambda part: not glob.has_magic(part), Path(name).parts[:-1]))
+    matches = sorted(map(Path, glob.glob(name, recursive=True)))
+    if not matches:
+        raise DataError(f"there is no file or folder {name}")
+    named = (match for match in matches if not any(map(is_clutter, match.relative_to(base).parts)))
+    return base, [path for match in named for path in (all_files(match) if match.is_dir() else [match])]
 
 
 def without_suffixes(places: Mapping[Path, Path]) -> dict[Path, Path]:

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from i2i_core.data.fitting import Layout, extent, fit, patch_at, seen
 from i2i_core.data.formats.picture import Picture
+from i2i_core.data.splits import naming_advice
+from i2i_core.data.walking import by_suffix
 from i2i_core.errors import DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import WHOLE, Box, Dataset, Format, RecordDataset, Size, Value
 from i2i_core.plan.checked import Checked
@@ -139,7 +141,8 @@ def build_data(checked: Checked) -> DataSets:
         if validation.domains != train.domains:
             raise DataError(
                 f"{checked.validation.mark}: the held-out pictures have the domains "
-                f"{', '.join(validation.domains)}, the training pictures {', '.join(train.domains)}"
+                f"{', '.join(validation.domains)}, the training pictures {', '.join(train.domains)}; name the same "
+                f"domains, for example {naming_advice(train.domains, validation.domains)}"
             )
     _targets(recipe, train.domains)
     ways = directions(recipe.data.targets, train.domains)
@@ -281,6 +284,12 @@ def _targets(recipe: Recipe, domains: Sequence[str]) -> None:
         raise RecipeError(problems)
 
 
+def no_pictures(dataset: Any, domain: str) -> str:
+    """Return the phrase "no pictures", with the files of the domain that are not read, if the data set knows them."""
+    unread = by_suffix(getattr(dataset, "unread", {}).get(domain, ()))
+    return f"no pictures that can be read: {unread}" if unread else "no pictures"
+
+
 def _records(spec: Spec, recipe: Recipe) -> SampledRecords:
     dataset: Any = build(spec, {"image_size": recipe.data.image_size})
     for y, domain in enumerate(dataset.domains):
@@ -289,5 +298,5 @@ def _records(spec: Spec, recipe: Recipe) -> SampledRecords:
         except ValueError as error:
             raise DataError(f"{spec.mark}: the domain {error}; rename it") from None
         if dataset.count(y) == 0:
-            raise DataError(f"{spec.mark}: domain {domain} has no pictures; fill it or remove it")
+            raise DataError(f"{spec.mark}: domain {domain} has {no_pictures(dataset, domain)}; fill it or remove it")
     return SampledRecords(dataset, recipe.data.image_size, recipe.data.fit)

@@ -19,6 +19,14 @@ from i2i_core.recipe.problems import in_order
 from i2i_core.recipe.sections import Recipe
 from i2i_core.registry.specs import Checker
 
+PAIRS = {
+    "image_folders": "if files of one name belong together, write paired: true; if pairs stand side by side in one "
+    "file, use: classics/side_by_side",
+    "image_list": "write the pair of each picture in the column pair of the list",
+}
+"""What to write for true pairs, by data set."""
+OTHER_PAIRS = "image_folders with paired: true has them, and classics/side_by_side those of one file"
+
 
 @dataclass(frozen=True)
 class Built:
@@ -83,8 +91,9 @@ def _unresolved(planner: Planner, recipe: Recipe, requests: Sequence[Request]) -
     def hint(name: str) -> str:
         field, role = role_of(name)
         if role == PAIR and in_role(field, REAL) in known:
-            paired = "; if files of one name belong together, write paired: true" * (recipe.data.use == "image_folders")
-            return f"the data set has no true pairs{paired}"
+            refused = recipe.data.params.get("paired") is False
+            how = "leave out paired: false" if refused else PAIRS.get(recipe.data.use, OTHER_PAIRS)
+            return f"the data set has no true pairs; {how}"
         close, named = did_you_mean(name, known), name.partition("_")[0]
         if not role and in_role(named, REAL) in known and not close.startswith("did"):
             return f"the roles of the field {named} are {', '.join(ROLES)}"

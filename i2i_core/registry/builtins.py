@@ -31,6 +31,7 @@ def i2i_components(registry: Registrar) -> None:
     registry.format("raster", "i2i_core.data.formats.raster:Raster")
     registry.format("numbers", "i2i_core.data.formats.numbers:Numbers")
     registry.dataset("image_folders", "i2i_core.data.image_folders:ImageFolders")
+    registry.dataset("image_list", "i2i_core.data.image_list:ImageList")
     registry.dataset("hf/dataset", "i2i_core.data.huggingface:HuggingFace")
     registry.dataset("torchvision/dataset", "i2i_core.data.torchvision_sets:Torchvision")
     registry.trainer("phases", "i2i_core.training.loop:PhaseTrainer")

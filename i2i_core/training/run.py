@@ -62,7 +62,7 @@ class Run:
         self._saved = -1
         with accelerator.main_process_first():  # the others use its caches
             self.data = build_data(checked)
-        self.validation = self.data.validation
+        self.training, self.validation = self.data.train, self.data.validation
         self._build(checked)
         self.wanted = {name for phase in self.plan for name in phase.fields}
         """The batch fields that the phases read."""

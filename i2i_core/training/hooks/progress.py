@@ -16,7 +16,7 @@ from rich.progress import Progress as Bar
 from rich.text import Text
 from torch import Tensor
 
-from i2i_core.interfaces import RunContext
+from i2i_core.interfaces import Records, RunContext
 
 
 class Progress:
@@ -37,6 +37,8 @@ class Progress:
             self._say(
                 f"training on {run.accelerator.device}{processes} from step {run.step} to {run.recipe.steps}{where}"
             )
+            held_out = f"; held out: {_counts(run.validation)}" * (run.recipe.data.validation is not None)
+            self._say(f"pictures: {_counts(run.training)}{held_out}")
         self.started, self.first = time.monotonic(), run.step
         self.bar = Bar(BarColumn(None), MofNCompleteColumn(), TextColumn("{task.description}"), expand=True)
         self.task = self.bar.add_task("", total=run.recipe.steps, completed=run.step)
@@ -72,6 +74,10 @@ class Progress:
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True)
+
+
+def _counts(records: Records) -> str:
+    return ", ".join(f"{records.count(y):,} {domain}" for y, domain in enumerate(records.domains))
 
 
 def _clock(seconds: float) -> timedelta:

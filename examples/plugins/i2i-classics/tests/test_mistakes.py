@@ -55,4 +55,6 @@ def test_a_discriminator_of_other_channels_is_told_where_the_method_stands() -> 
 def test_pairs_that_a_data_set_does_not_have_are_told() -> None:
     with pytest.raises(RecipeError) as error:
         trained("pix2pix.yaml", "data.paired=false", "networks.generator.levels=5")
-    assert str(error.value).endswith(": nothing makes the tensor x_pair (the data set has no true pairs)")
+    assert str(error.value).endswith(
+        ": nothing makes the tensor x_pair (the data set has no true pairs; leave out paired: false)"
+    )

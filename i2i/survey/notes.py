@@ -1,0 +1,124 @@
+"""Notes on a data set: what is unusual about it, and what to write in a recipe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from i2i_core.data.file_records import FileRecords
+from i2i_core.data.formats.picture import Picture
+from i2i_core.data.image_folders import ImageFolders
+from i2i_core.data.pictures import decode_numbers
+from i2i_core.data.splits import as_yaml, split_advice
+from i2i_core.data.walking import folders_in, not_read
+
+LOOKED_AT, FEW_LEVELS = 10, 64
+"""Number of files of a domain that are searched for class ids, and a level that these do not reach."""
+IMAGES = ("imgs", "images", "img", "image", "photos", "pictures")
+"""Names of the folder inside a domain that holds its pictures, where others hold masks or boxes."""
+
+
+@dataclass
+class Note:
+    """Something unusual about a data set."""
+
+    about: str
+    """Its kind: splits, folders, labels, pairs or unread."""
+    text: str
+    write: str = ""
+    """What to write in the recipe, as YAML, or ""."""
+
+
+def notes_on(dataset: FileRecords) -> Iterator[Note]:
+    """Yield the notes on a data set of files."""
+    if isinstance(dataset, ImageFolders):
+        yield from [*_splits(dataset)] or [*_folders(dataset)] or _pairs(dataset)
+    yield from _labels(dataset)
+    for domain, paths in dataset.unread.items():
+        if paths:
+            yield Note("unread", f"{not_read(paths, f'the domain {domain}')}; convert them to .png, or remove them")
+
+
+def _splits(dataset: ImageFolders) -> Iterator[Note]:
+    if _as_called(dataset) and (advice := split_advice(dataset.root, [*dataset.domains])):
+        yield Note("splits", f"{advice.says}; write", as_yaml(advice.write))
+
+
+def _folders(dataset: ImageFolders) -> Iterator[Note]:
+    """Note domains with pictures in several folders, some of which may hold masks or thumbnails."""
+    inside = {name: folders_inside(dataset, y) for y, name in enumerate(dataset.domains)}
+    several = {name: folders for name, folders in inside.items() if len(folders) > 1}
+    for name, folders in several.items():
+        said = ", ".join(f"{count} in {folder}" for folder, count in [*folders.items()][:10])
+        more = f" and {len(folders) - 10} more folders" if len(folders) > 10 else ""
+        yield Note("folders", f"the pictures of {name} lie in {len(folders)} folders: {said}{more}")
+    chosen = next((name for name in IMAGES if several and all(name in folders for folders in several.values())), None)
+    if chosen is not None:
+        chosen_folders = {name: f"{_below(dataset, name)}{f'/{chosen}' * (name in several)}" for name in inside}
+        yield Note("folders", f"to take only {chosen}, write", as_yaml(_keys(dataset, chosen_folders)))
+
+
+def folders_inside(dataset: ImageFolders, y: int) -> dict[str, int]:
+    """Return the number of pictures in each folder directly inside a domain's; its own is called "."."""
+    place = dataset.places[dataset.domains[y]]
+    inside = (path.relative_to(place).parts for path in dataset.files[y])
+    return dict(sorted(Counter(parts[0] if len(parts) > 1 else "." for parts in inside).items()))
+
+
+def _pairs(dataset: ImageFolders) -> Iterator[Note]:
+    """Note domains whose files have the same names, which are pairs or a coincidence."""
+    names = [{path.relative_to(dataset.places[name]).with_suffix("") for path in of} for name, of in _files(dataset)]
+    if not dataset.paired and len(names) > 1 and len(names[0]) > 1 and all(of == names[0] for of in names):
+        what = f"all domains have files of the same {len(names[0])} names: if those are pairs, write"
+        yield Note(
+            "pairs", what, as_yaml({**_keys(dataset, {n: _below(dataset, n) for n in dataset.domains}), "paired": True})
+        )
+
+
+def _labels(dataset: FileRecords) -> Iterator[Note]:
+    """Note domains of RGB pictures whose files look like class ids: grey and of low levels."""
+    for domain, paths in _files(dataset):
+        if dataset.formats[domain] != Picture() or not paths:
+            continue
+        pictures = [decode_numbers(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+        tops = [int(np.asarray(picture).max()) for picture in pictures if picture.mode in ("L", "I;16")]
+        if len(tops) == len(pictures) and max(tops) < FEW_LEVELS:
+            form = {"format": {"use": "labels", "classes": max(tops) + 1}}
+            text = (
+                f"the files of {domain} are grey with levels up to {max(tops)}, and would be seen nearly black: if "
+                f"these are class ids, give the domain the format labels"
+            )
+            yield Note("labels", f"{text}; write", as_yaml(_labelled(dataset, domain, form)))
+
+
+def _labelled(dataset: FileRecords, domain: str, form: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(dataset, ImageFolders):
+        return {"domains": {name: form if name == domain else {} for name in dataset.domains}}
+    folders: dict[str, Any] = {name: _below(dataset, name) for name in dataset.domains}
+    keys = _keys(dataset, {**folders, domain: {"folder": folders[domain], **form}})
+    others = [name for name in dataset.domains if name != domain]
+    return {**keys, "targets": {domain: others[0]}} if len(others) == 1 else keys
+
+
+def _keys(dataset: ImageFolders, domains: dict[str, Any]) -> dict[str, Any]:
+    return {"use": "image_folders", "root": str(dataset.root), "domains": domains}
+
+
+def _files(dataset: FileRecords) -> Iterator[tuple[str, list[Path]]]:
+    return zip(dataset.domains, dataset.files, strict=True)
+
+
+def _below(dataset: ImageFolders, domain: str) -> str:
+    """Return the folder of a domain as a recipe names it."""
+    place = dataset.places[domain]
+    return (place.relative_to(dataset.root) if place.is_relative_to(dataset.root) else place).as_posix()
+
+
+def _as_called(dataset: ImageFolders) -> bool:
+    """Return True if the domains are all folders of the root, as they are without the key `domains`."""
+    return [*dataset.domains] == folders_in(dataset.root)
