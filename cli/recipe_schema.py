@@ -40,6 +40,11 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 SECTIONS = {"method": "method", "tensors": "tensor", "hooks": "hook", "trainer": "trainer"}
 """The kind of the components in each section to whose components the core adds no keys."""
 NULL: Schema = {"type": "null"}
+TRANSFORM: Schema = {
+    "anyOf": [{"type": "string"}, {"type": "object", "properties": {"use": {"type": "string"}}, "required": ["use"]}],
+    "description": "A transform of torchvision.transforms.v2 by its name, or with its arguments as keys.",
+}
+"""The schema of a transform; torchvision, which takes long to import, is not asked for its keys."""
 GROUPED: Schema = {"pattern": "^[-+]?[0-9]+(_[0-9]+)+$", "patternErrorMessage": "This should be a number."}
 """The pattern for a number such as 100_000, which editors read as text; some editors show the message."""
 
@@ -94,6 +99,9 @@ def recipe_schema(plugins: Plugins) -> tuple[Schema, list[str]]:
     for section, kind in SECTIONS.items():
         sections[section] = _replaced(sections[section], _reference("Use"), _reference(kind))
     del definitions["Use"]
+    definitions["Transform"] = TRANSFORM
+    also = definitions["Augment"]["properties"]["also"]
+    definitions["Augment"]["properties"]["also"] = _replaced(also, _reference("Use"), _reference("Transform"))
     hooks, _ = sections["hooks"]["anyOf"]
     hooks["properties"] = {name: _or_null(_unnamed(name, found["hook"][name], "hook")) for name in DEFAULT_HOOKS}
     sections["optimizers"] |= _or_null(_optimizers(found["optimizer"], definitions))

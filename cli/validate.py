@@ -59,6 +59,7 @@ def build_nothing(checked: Checked) -> None:
 
     from i2i_core.data.cache import refuse_cache
     from i2i_core.data.sets import build_data
+    from i2i_core.data.transforms import transforms_of
     from i2i_core.errors import RecipeError
     from i2i_core.plan.fields import DOMAINS
     from i2i_core.plan.flow import plan_iteration, planner_of
@@ -77,11 +78,15 @@ def build_nothing(checked: Checked) -> None:
             if name in checked.optimizers:
                 divided(name, network, checked.optimizers[name])
 
+    def plan() -> None:
+        planned = plan_iteration(planner, checked)
+        transforms_of(checked, data.layouts, {name for phase in planned for name in phase.fields})
+
     attempts: list[Callable[[], object]] = [
         partial(refuse_cache, data.train, recipe),
         networks,
         *(partial(build, spec, {**data.facts, "name": ""}) for spec in others if spec is not None),
-        partial(plan_iteration, planner, checked),
+        plan,
     ]
     with torch.device("meta"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*meta parameter.*")  # weights cannot be loaded to the meta device

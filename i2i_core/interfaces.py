@@ -139,6 +139,13 @@ def number_at(number: float | Schedule, step: int) -> float:
 
 
 @runtime_checkable
+class Transform(Protocol):
+    """A transform of torchvision.transforms.v2, which `data.augment.also` names."""
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any: ...
+
+
+@runtime_checkable
 class Dataset(Protocol):
     """A data set of pictures in named domains. The core samples, augments and batches them.
 

@@ -21,10 +21,11 @@ from torch.utils.data import DataLoader
 from i2i_core.data.cache import Cache
 from i2i_core.data.fitting import Layout, extent, fit, padded, part_of, patch_at
 from i2i_core.data.sets import SampledRecords, directions
+from i2i_core.data.transforms import Transforms
 from i2i_core.data.workers import begin_work, signals_wait, start_method
 from i2i_core.errors import DataError
-from i2i_core.interfaces import WHOLE, Box, Size
-from i2i_core.plan.fields import ROLES, in_role
+from i2i_core.interfaces import WHOLE, Box, Format, Size
+from i2i_core.plan.fields import ROLES, in_role, role_of
 from i2i_core.recipe.sections import Augment, Data
 from i2i_core.registry.plugins import LoadedFiles
 
@@ -68,13 +69,20 @@ class Samples:
 
     All domains are equally likely, whatever their numbers of pictures. The fields of a record and of its pair get the
     same crop. With a `cache`, pictures are whole and a further field holds their crops, which `to_device` applies.
-    Otherwise they are cropped and resized.
+    Otherwise they are cropped and resized. With `transforms`, which are applied last, pictures of a cache are, too.
     """
 
     def __init__(
-        self, records: SampledRecords, wanted: Collection[str], data: Data, seed: int, cache: Cache | None = None
+        self,
+        records: SampledRecords,
+        wanted: Collection[str],
+        data: Data,
+        seed: int,
+        cache: Cache | None = None,
+        transforms: Transforms | None = None,
     ) -> None:
         self.records, self.wanted, self.data, self.seed, self.cache = records, wanted, data, seed, cache
+        self.transforms = transforms
         self.counts = [records.count(domain) for domain in range(len(records.domains))]
         self.directions = directions(data.targets, records.domains)
         self.sources = tuple(self.directions)
@@ -115,22 +123,38 @@ class Samples:
             # A random stream for each purpose, so that leaving out a field changes no other one.
             return np.random.default_rng(np.random.SeedSequence((self.seed, number), spawn_key=(stream, *key)))
 
+        fitted: dict[str, Tensor] = {}
         for role, (domain, index) in records.items():
             fields = self.fields[role]
             if self.cache is not None:
                 for field in fields:
                     name = in_role(field, role)
-                    sample[name], aspect = self.cache.fitted(domain, index, field)
+                    fitted[name], aspect = self.cache.fitted(domain, index, field)
                     crop = crop or draw_crop(self.data.augment, rng(), aspect)
                     part, inner = part_of((1.0, aspect), self.records.layout(domain, field), crop[0])
-                    sample[name + CROP] = torch.tensor((*_pixels(part, self.cache.size), crop[1], *inner))
+                    fitted[name + CROP] = torch.tensor((*_pixels(part, self.cache.size), crop[1], *inner))
                 continue
             values = self.records.values(domain, index, fields, rng(1))
             if crop is None:
                 size = next(filter(None, (extent(values[field]) for field in fields)), (1, 1))
                 crop = self._drawn(rng(), size, domain)
             for field in fields:
-                sample[in_role(field, role)], _ = fit(values[field], self.records.layout(domain, field), *crop)
+                fitted[in_role(field, role)], _ = fit(values[field], self.records.layout(domain, field), *crop)
+        sample |= fitted if self.transforms is None else self._transformed(fitted, records, rng(2))
+
+    def _transformed(
+        self, fitted: Mapping[str, Tensor], records: Mapping[str, tuple[int, int]], rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Return fitted values after the transforms. Those of a cache are cropped before, here instead of later."""
+        assert self.transforms is not None
+        found, forms = dict[str, Tensor](), dict[str, Format]()
+        for name, value in fitted.items():
+            if not name.endswith(CROP):
+                field, role = role_of(name)
+                layout, crop = self.records.layout(records[role][0], field), fitted.get(name + CROP)
+                found[name] = value if crop is None else next(cut(value[None], crop[None], layout))[0]
+                forms[name] = layout.format
+        return self.transforms(found, forms, int(rng.integers(2**63)))
 
 
 def loader(

@@ -85,6 +85,10 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
         own, inherited = recipe.data.validation, {"use": recipe.data.use, **recipe.data.params}
         keys = {**inherited, **own} if own.get("use", recipe.data.use) == recipe.data.use else own
         checked.validation = checker.check("dataset", keys, ("data", "validation"), ("data",))
+    for number, use in enumerate(recipe.data.augment.also):
+        keys = {"use": use.use, **use.params}
+        if spec := checker.check("transform", keys, ("data", "augment", "also", number)):
+            checked.transforms.append(spec)
     checked.networks = specs("network", recipe.networks, "networks")
     checked.tensors = specs("tensor", recipe.tensors, "tensors")
     checked.losses = {

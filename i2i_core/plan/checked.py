@@ -48,6 +48,8 @@ class Checked:
     method: dict[str, Definition] = field(default_factory=dict)
     data: Spec | None = None
     validation: Spec | None = None
+    transforms: list[Spec] = field(default_factory=list)
+    """The transforms of `data.augment.also`."""
     networks: dict[str, Spec] = field(default_factory=dict)
     tensors: dict[str, Spec] = field(default_factory=dict)
     losses: dict[Key, Spec] = field(default_factory=dict)

@@ -31,6 +31,7 @@ def resolve(checked: Checked) -> dict[str, Any]:
         "hooks": dict.fromkeys({**recipe.all_hooks(), **recipe.hooks}),
     }
     found["data"] |= checked.data.resolved()
+    found["data"]["augment"]["also"] = [spec.resolved() for spec in checked.transforms]
     found["trainer"] = checked.trainer.resolved()
     for section, specs in (("networks", checked.networks), ("tensors", checked.tensors), ("hooks", checked.hooks)):
         found[section] |= {name: spec.resolved() for name, spec in specs.items()}

@@ -212,6 +212,9 @@ class Augment(Section):
     """Range of the crop's aspect ratio, width / height."""
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
+    also: list[Named] = []
+    """Further [augmentations](data.md#augmentations) by the names of `torchvision.transforms.v2`, in order, such as
+    {use: ColorJitter, brightness: 0.2}. Each changes all fields of a record, and its pair, in the same way."""
 
 
 Fit = Literal["stretch", "crop", "keep", "patch"]

@@ -32,6 +32,8 @@ def i2i_components(registry: Registrar) -> None:
     registry.format("numbers", "i2i_core.data.formats.numbers:Numbers")
     registry.dataset("image_folders", "i2i_core.data.image_folders:ImageFolders")
     registry.dataset("image_list", "i2i_core.data.image_list:ImageList")
+    registry.dataset("hf/dataset", "i2i_core.data.huggingface:HuggingFace")
+    registry.dataset("torchvision/dataset", "i2i_core.data.torchvision_sets:Torchvision")
     registry.trainer("phases", "i2i_core.training.loop:PhaseTrainer")
     registry.hook("progress", "i2i_core.training.hooks.progress:Progress")
     registry.hook("metrics", "i2i_core.training.hooks.metrics:Metrics")

@@ -28,6 +28,7 @@ NESTED = {
     interfaces.Hook: "hook",
     interfaces.Schedule: "schedule",
     interfaces.Format: "format",
+    interfaces.Transform: "transform",
 }
 """Kinds of nested components by the interface that a parameter is annotated with; others are networks."""
 TENSOR_KINDS = ("loss", "tensor")
@@ -38,10 +39,11 @@ POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR
 def facts_for(kind: str) -> tuple[str, ...]:
     """Return the constructor parameters that the core fills in for a kind of component.
 
-    These are the facts about the data, FACTS; for a hook also `name`; for a data set only `image_size`; for a format or
-    a section of keys none.
+    These are the facts about the data, FACTS; for a hook also `name`; for a data set only `image_size`; for a format,
+    a transform or a section of keys none.
     """
-    return {"dataset": FACTS[:1], "hook": (*FACTS, "name"), "format": (), "section": ()}.get(kind, FACTS)
+    none = dict.fromkeys(("format", "transform", "section"), ())
+    return {**none, "dataset": FACTS[:1], "hook": (*FACTS, "name")}.get(kind, FACTS)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ def signature_of(target: Any, kind: str) -> Signature:
         hints = typing.get_type_hints(target.__init__ if plain_class else target, include_extras=True)
     except NameError:  # names imported under TYPE_CHECKING only; keys are then not checked
         hints = {}
+    if kind == "transform" and "transforms" in hints:  # which torchvision says to be any callables
+        hints["transforms"] = list[interfaces.Transform]
     return Signature(params, hints, wants, optional)
 
 

@@ -32,6 +32,7 @@ from i2i_core.registry.signatures import (
     sections_of,
     signature_of,
 )
+from i2i_core.registry.transforms import transforms
 
 SECTION = "section"
 """The kind of a Spec that is no component, but a section of a component's keys: its target is a dataclass."""
@@ -87,7 +88,7 @@ class Checker:
         places: paths of the section that holds the keys, then of sections from which it inherits keys.
         """
         use = str(keys["use"])
-        entry = self.registry.get(kind, use)
+        entry = transforms().get(use) if kind == "transform" else self.registry.get(kind, use)
         if entry is None:
             named = self.place_of("use", places)
             self.report(
@@ -200,6 +201,8 @@ class Checker:
 
     def _why_unknown(self, kind: str, use: str) -> str:
         """Return a hint what to do about an unknown component."""
+        if kind == "transform":
+            return did_you_mean(use, transforms())
         close = did_you_mean(use, self.registry.names(kind))
         prefix, slash, _ = use.partition("/")
         for entry in self.registry:

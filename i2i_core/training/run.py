@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from i2i_core.data.batches import Samples, loader, to_device
 from i2i_core.data.cache import cache_of
 from i2i_core.data.sets import build_data
+from i2i_core.data.transforms import transforms_of
 from i2i_core.disk import checkpoints
 from i2i_core.disk.files import append_line
 from i2i_core.errors import CheckpointError
@@ -69,6 +70,7 @@ class Run:
         """The batch fields that the phases read."""
         with accelerator.main_process_first():
             self._cache = cache_of(self.data.train, recipe, self.wanted)
+        self._transforms = transforms_of(checked, self.data.layouts, self.wanted)
 
     def _build(self, checked: Checked) -> None:
         recipe, facts = self.recipe, self.data.facts
@@ -111,7 +113,7 @@ class Run:
     def batches(self) -> Generator[dict[str, Tensor]]:
         """Yield this process's share of each batch from `step` on, on the device."""
         data = self.recipe.data
-        samples = Samples(self.data.train, self.wanted, data, self.recipe.seed, self._cache)
+        samples = Samples(self.data.train, self.wanted, data, self.recipe.seed, self._cache, self._transforms)
         for batch in loader(
             samples,
             start=self.step,
