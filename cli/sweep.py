@@ -63,7 +63,9 @@ class Trial:
 def sweep(
     plugins: Plugins, recipe: str, grids: tuple[str, ...], sets: tuple[str, ...], to: Path | None, only_print: bool
 ) -> None:
-    """Train RECIPE once for each combination of values, one run after another, and compare the runs.
+    """Train RECIPE with several values, and compare the runs.
+
+    Each combination of values is a run, one after another.
 
     The folder of a run is named after its values. Run the same command again to continue: finished runs are skipped,
     and those that stopped or failed are resumed. A run that fails does not end the sweep; the exit code is then that of
