@@ -1,9 +1,9 @@
 """Counts of the faces that `i2i align` and the masks of face68 find in pictures of people, of animals, of things.
 
-    python -m benchmarks.faces FOLDER [SET ...]
+    python -m benchmarks.faces FOLDER [SET ...] [--turns 0,90,180]
 
-Each subfolder of FOLDER is a set of pictures; SET names some of them. Each picture is tried as it is and turned. The
-columns are
+Each subfolder of FOLDER is a set of pictures; SET names some of them. Each picture is shrunk to 320 px and tried as
+it is and turned. The columns are
 
     align     pictures of which `i2i align` makes a crop, with the face upright in it or not
     same      those where the face is the one of the unturned picture: landmarks differ by less than a fifth of its size
@@ -32,8 +32,7 @@ from i2i_fan_mask.align import Array, crop, read_mean, similarity
 from i2i_fan_mask.face68 import Face68
 from i2i_fan_mask.photographs import aligned_landmarks, find_landmarks
 
-TURNS = (0, 45, 90, 180, 270)
-LONGEST = 640  # px: photographs are searched at no larger size
+LONGEST = 320  # px: the longer side at which photographs are searched
 SAME = 0.2
 
 
@@ -65,9 +64,9 @@ def turned_back(points: Array, degrees: int, before: Image.Image, after: Image.I
     return back
 
 
-def measure(paths: Sequence[Path], finder: Face68) -> dict[int, Count]:
+def measure(paths: Sequence[Path], turns: Sequence[int], finder: Face68) -> dict[int, Count]:
     """Count the faces found in pictures at each turn."""
-    counts = {degrees: Count() for degrees in TURNS}
+    counts = {degrees: Count() for degrees in turns}
     for path in paths:
         picture = read_picture(path)
         picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
@@ -95,18 +94,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("folder", type=Path)
     parser.add_argument("sets", nargs="*", metavar="SET")
+    parser.add_argument("--turns", default="0,45,90,180", metavar="DEGREES", help="counterclockwise (0,45,90,180)")
     options = parser.parse_args(arguments)
+    turns = [int(degrees) for degrees in options.turns.split(",")]
     torch.set_num_threads(1)
     finder = Face68()
     names = options.sets or sorted(path.name for path in options.folder.iterdir() if path.is_dir())
     print("| set | turned by | pictures | align | same | masks | whole | seconds |", "|---" * 8 + "|", sep="\n")
     for name in names:
         try:
-            counts = measure(list(find_pictures([str(options.folder / name)])), finder)
+            counts = measure(list(find_pictures([str(options.folder / name)])), turns, finder)
         except DataError as error:
             parser.error(str(error))
         for degrees, count in counts.items():
-            print("|", " | ".join(map(str, [name, f"{degrees}°", *count.row()])), "|", flush=True)
+            print("|", " | ".join(map(str, [name, degrees, *count.row()])), "|", flush=True)
     return 0
 
 

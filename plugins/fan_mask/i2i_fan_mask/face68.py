@@ -16,8 +16,9 @@ MAP_SIZE = 64  # px: the side of a heatmap
 SIGMA = 1.5  # standard deviation of the Gaussian at a landmark, in px of a heatmap; 6 px of the picture
 LOOKS = (80, 112)  # px: sides at which the detector sees a picture; it finds large faces best at small sizes
 THRESHOLD = 0.5  # minimum score of a face
-FIRST, SECOND = 1.2, 1.25  # side of the crop, relative to the detector's box and then to the box of the first landmarks
-WIDER, NARROWER = 1.15, 0.87  # sides of the crops that check the landmarks, relative to the second crop
+FIRST, AGAIN = 1.2, 1.25  # side of the crop, relative to the detector's box and then to the box of the last landmarks
+LOOKS_AGAIN = 2  # how often landmarks are found again in a box around the last ones
+WIDER, NARROWER = 1.15, 0.87  # sides of the crops that check the landmarks, relative to the last crop
 SPREAD = 0.065  # maximum distance between landmarks of one face in different crops, relative to the size of the face
 MIRRORED = [
     *range(16, -1, -1),
@@ -80,9 +81,10 @@ class Face68(nn.Module):
             box, score = self._detect(pictures)
             centre, side = box[:, :2], box[:, 2:].amax(1)
             points = self._read(pictures, centre, side * FIRST)
-            low, high = points.amin(1), points.amax(1)
-            centre, side = (low + high) / 2, (high - low).amax(1) * SECOND
-            points = self._read(pictures, centre, side)
+            for _ in range(LOOKS_AGAIN):
+                low, high = points.amin(1), points.amax(1)
+                centre, side = (low + high) / 2, (high - low).amax(1) * AGAIN
+                points = self._read(pictures, centre, side)
             plausible = self._spread(pictures, centre, side, points) <= SPREAD
             return self.to_wflw @ points, (score >= THRESHOLD) & plausible
 
