@@ -215,8 +215,8 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
         (
             (tiny_model, "empty"),
             3,
-            "there are no pictures in empty; known are .avif, .bmp, .gif, .heic, .heif, .jfif, .jpe, .jpeg, .jpg, .png, "
-            ".tif, .tiff, .webp",
+            "there are no pictures in empty; known are .avif, .bmp, .gif, .heic, .heif, .jfif, .jpe, .jpeg, .jpg, "
+            ".png, .tif, .tiff, .webp",
         ),
         (
             (tiny_model, "pictures", "--domain", "flta"),
