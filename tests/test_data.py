@@ -198,7 +198,7 @@ def test_broken_pictures_are_refused_by_name_with_the_reason(tmp_path: Path, roo
     reasons = spoil(root / "cat")
     said = refusal(tmp_path, root)
     assert f"8 broken pictures in {root}: cat/big_bomb.png (30000 x 30000 pixels are more than 250,000,000)" in said
-    assert said.endswith(" and 3 more; repair or remove them, or set broken: skip")
+    assert said.endswith(" and 3 more; repair or remove them, or set broken: skip or repair")
     broken = find_broken(picture_files(root / "cat"), Picture())
     found = {path.name: reason for path, reason in broken.items()}
     assert found.keys() == reasons.keys()

@@ -133,7 +133,7 @@ class FileRecords:
             return
         said = self._said(self.broken)
         if self._broken == "refuse":
-            raise ValueError(f"{said}; repair or remove them, or set broken: skip")
+            raise ValueError(f"{said}; repair or remove them, or set broken: skip or repair")
         warnings.warn(f"skipped {said}", stacklevel=3)
         whole = [self._unbroken(domain) for domain in range(len(self.domains))]
         if self.paired:

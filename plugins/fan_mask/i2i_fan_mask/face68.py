@@ -108,7 +108,8 @@ class Face68(nn.Module):
         mirrored = self._read(pictures.flip(3), centre * mirror + width, side)[:, MIRRORED] * mirror + width
         others = [mirrored, *(self._read(pictures, centre, side * share) for share in (WIDER, NARROWER))]
         size = (points - points.mean(1, keepdim=True)).square().sum(2).mean(1).sqrt()
-        return (torch.stack(others) - points).norm(dim=3).mean((0, 2)) / size
+        distances: Tensor = (torch.stack(others) - points).norm(dim=3)
+        return distances.mean((0, 2)) / size
 
     def _read(self, pictures: Tensor, centre: Tensor, side: Tensor) -> Tensor:
         """Return 68 landmarks (N, 68, 2) in pixels, from square crops with the given centre (N, 2) and side (N,)."""
