@@ -55,31 +55,12 @@ def export(
     i2i export runs/stargan_v2-001 --to models/emoji
     i2i export runs/stargan_v2-001 --to emoji-onnx --as onnx
     """
-    from dataclasses import replace
-
-    import torch
-
-    from i2i.card import card
-    from i2i.translator import Translator
-    from i2i_core.errors import UsageError
-    from i2i_core.models.folder import CONFIG, write
-    from i2i_core.models.from_run import of_run
+    from i2i.exporting import export as write_model
 
     if kind != "model":
         _export_program(plugins, run, to, kind, step, show, overwrite)
         return
-    if (run / CONFIG).is_file():
-        raise UsageError(f"{run} is already a model; copy its folder, or choose another format with --as")
-    model = replace(of_run(run, plugins, step, show), name=to.resolve().name)
-    translator = Translator(model, plugins, torch.device("cpu"))
-    translator.try_out()
-    steps = model.config.training["steps"]
-    pictures = {
-        path.name.replace(f"step-{steps:08d}", "samples"): path.read_bytes()
-        for path in sorted((run / "samples").glob(f"step-{steps:08d}-*.png"))
-    }
-    recipe = (run / "recipe.yaml").read_bytes()
-    write(model, to, {"README.md": card(translator, pictures).encode(), "recipe.yaml": recipe, **pictures}, overwrite)
+    write_model(run, to, plugins, step, show, overwrite)
     click.echo(to)
 
 

@@ -24,10 +24,12 @@ from .common import added_by_plugins, install_hint
 GROUPS = {
     "Train a model": {
         "train": "train",
+        "sweep": "sweep",
         "validate": "validate",
         "explain": "explain",
         "data": "data",
         "report": "report",
+        "compare": "compare",
         "export": "export",
     },
     "Use a model": {

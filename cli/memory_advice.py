@@ -101,18 +101,26 @@ class Forecast:
         left = f"{decimal(int(memory))}, of which a tenth must stay free: it takes {decimal(self.peak())}"
         if self.fits(memory):
             return f"the recipe fits in {left}"
-        subsets = [some for count in range(len(self.families) + 1) for some in combinations(self.families, count)]
-        strongest = [tuple(family[-1] for family in families) for families in subsets]
-        for families, most in zip(subsets, strongest, strict=True):
-            if self.fits(memory, most):
-                least = next(some for some in product(*families) if self.fits(memory, some))
-                return f"the recipe does not fit in {left}; {self._with(least)}"
-        best = min(strongest, key=self.peak)
+        if (least := self.least_switches(memory)) is not None:
+            return f"the recipe does not fit in {left}; {self._with(least)}"
+        best = min((strongest for _, strongest in self._subsets()), key=self.peak)
         at_best = f"; {self._with(best)} at best" if best else ""
         return (
             f"the recipe does not fit in {left}{at_best}; lower data.batch_size, data.image_size or the networks' "
             f"widths"
         )
+
+    def least_switches(self, memory: float) -> Switches | None:
+        """Return the fewest settings with which the recipe fits, none if it fits as it is; None if nothing helps."""
+        for families, strongest in self._subsets():
+            if self.fits(memory, strongest):
+                return next(some for some in product(*families) if self.fits(memory, some))
+        return None
+
+    def _subsets(self) -> list[tuple[tuple[Switches, ...], Switches]]:
+        """List the sets of families, the smallest first, each with the strongest setting of each family."""
+        found = [some for count in range(len(self.families) + 1) for some in combinations(self.families, count)]
+        return [(some, tuple(family[-1] for family in some)) for some in found]
 
     def _with(self, switches: Switches) -> str:
         return f"with {' '.join(f'--set {switch}' for switch in switches)} it takes {decimal(self.peak(switches))}"
@@ -127,6 +135,13 @@ def switches(recipe: Recipe) -> list[Switches]:
     if recipe.precision != "bf16":
         families.append(("precision=bf16",))
     return [family for family in families if family]
+
+
+def free_memory() -> int:
+    """Return the free bytes of the accelerator, or of the machine."""
+    import psutil  # which Accelerate needs
+
+    return device_memory() or int(psutil.virtual_memory().available)
 
 
 def device_memory() -> int | None:

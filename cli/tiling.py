@@ -29,13 +29,14 @@ def translate_in_tiles(
     given: Sequence[str],
     original_size: bool,
     batch: int,
-) -> int:
-    """Write all translations, one picture at a time; returns the number of pictures that could not be read."""
+    there: set[Path],
+) -> list[Path]:
+    """Write all translations that are not `there`, one at a time; returns the pictures that could not be read."""
     from i2i.large_tiff import SUFFIXES, write_rows
     from i2i.tiles import InMemory, Tiled, joined, opened_rows
     from i2i_core.errors import DataError
 
-    use, failed = model.use(styles[0].style.use), 0
+    use, failed = model.use(styles[0].style.use), list[Path]()
     inputs, form = read_inputs(use, given, list(targets)), use.result.format
     with progress(len(targets) * len(styles), "translating") as advance:
         for number, (path, files) in enumerate(targets.items()):
@@ -46,10 +47,12 @@ def translate_in_tiles(
                     for name, of in inputs.items()
                 }
             except DataError as error:
-                failed += 1
+                failed.append(path)
                 click.echo(str(error), err=True)
                 continue
             for chosen, file in zip(styles, files, strict=True):  # one at a time: a picture may be very large
+                if file in there:
+                    continue
                 tiled = Tiled(model, use, picture, [chosen.style], inputs=theirs, batch=batch)
                 parts = (part for (part,) in tiled.rows())
                 if file.suffix.lower() in SUFFIXES and not isinstance(picture, InMemory) and not original_size:

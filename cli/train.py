@@ -26,6 +26,14 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Resume the run in --run-dir from its newest intact checkpoint.")
 @click.option(
+    "--from",
+    "start_from",
+    type=click.Path(path_type=Path),
+    metavar="RUN|MODEL",
+    help="Start a new run from the state of another run, of one of its checkpoints, or from a model. Without --recipe, "
+    "its own recipe is used.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Rehearse the run in a temporary folder and keep nothing: predict the peak memory, with and without the "
@@ -44,6 +52,7 @@ def train(
     sets: tuple[str, ...],
     run_dir: Path | None,
     resume: bool,
+    start_from: Path | None,
     dry_run: bool,
     memory: str | None,
 ) -> None:
@@ -55,6 +64,7 @@ def train(
     i2i train --recipe stargan_v2.yaml
     i2i train --recipe my.yaml --set steps=100 --set data.batch_size=4
     i2i train --run-dir runs/my-001 --resume
+    i2i train --from runs/my-001 --set losses.generator.cycle.weight=2
     accelerate launch -m i2i_cli train --recipe my.yaml
     """
     if memory is not None and not dry_run:
@@ -65,12 +75,19 @@ def train(
 
         if resume:
             raise click.UsageError("--dry-run cannot resume a run; leave --resume out")
+        if start_from is not None:
+            from i2i_core.training.launch import forked
+
+            source, assignments = forked(start_from, recipe, sets)
+            recipe, sets = str(source), tuple(assignments)
         rehearse(recipe, plugins, sets, size(memory) if memory is not None else None)
         return
-    if recipe is None and not resume:
+    if recipe is None and not resume and start_from is None:
         raise click.UsageError("name a recipe with --recipe, for example --recipe stargan_v2.yaml")
     if resume and run_dir is None:
         raise click.UsageError("--resume needs --run-dir, the folder of the run to continue")
+    if resume and start_from is not None:
+        raise click.UsageError("--resume continues a run from its own state; leave --from out")
     # On a busy machine, threads that spin while they wait are slow. OpenMP reads this once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     gc.disable()  # collections during the imports take 0.15 s and free nothing
@@ -79,7 +96,7 @@ def train(
 
     gc.freeze()
     gc.enable()
-    run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, warn=warn)
+    run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, start_from=start_from, warn=warn)
     if run.is_main and run.folder is not None:
         click.echo(f"run         {run.folder}")
         for checkpoint in checkpoints.committed(run.folder / "checkpoints")[:1]:

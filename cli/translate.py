@@ -66,6 +66,7 @@ THREADS = 4
     help="The number of pictures to translate at a time.",
 )
 @with_overwrite
+@click.option("--resume", is_flag=True, help="Keep translations that exist, and make the others.")
 def translate(
     model: Translator,
     choose: Callable[[Translator], list[Chosen]],
@@ -78,6 +79,7 @@ def translate(
     original_size: bool,
     batch: int,
     overwrite: bool,
+    resume: bool,
 ) -> None:
     """Translate PICTURES with MODEL.
 
@@ -86,8 +88,9 @@ def translate(
 
     A translation is saved as PICTURE-DOMAIN-SEED.png, or PICTURE-DOMAIN-REFERENCE.png with --reference; a raster as
     .tif. Pictures of
-    subfolders are saved in the same subfolders. Pictures that cannot be read are reported and skipped; the exit code is
-    then 3.
+    subfolders are saved in the same subfolders, and pictures of one name from several folders in folders of their own.
+    Pictures that cannot be read are reported and skipped; the exit code is then 3. A translation is written as a whole
+    or not at all, so --resume continues what was interrupted.
 
     \b
     i2i translate models/emoji photo.jpg
@@ -98,6 +101,8 @@ def translate(
     from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
     from i2i_core.errors import DataError, UsageError
 
+    if resume and overwrite:
+        raise click.UsageError("--resume keeps translations that exist, and --overwrite replaces them")
     styles = choose(model)
     use = model.use(styles[0].style.use)
     suffixes = use.result.format.suffixes
@@ -105,7 +110,8 @@ def translate(
         raise UsageError("--tiles translates pictures at their own size; leave --fit out")
     if tiles and half is not None:
         raise UsageError("--tiles translates whole pictures; leave --half out")
-    tiles = fit_by is None and use.source.fit == "patch" if tiles is None else tiles
+    if tiles is None:
+        tiles = fit_by is None and half is None and use.source.fit == "patch"
     one_file, found = is_one_file(out, suffixes), find_pictures(pictures, use.source.format.suffixes)
     if one_file:
         if len(found) * len(styles) != 1:
@@ -129,16 +135,18 @@ def translate(
                     f"{other} and {source} would both be saved as {file}; translate them separately, each with its "
                     f"own --out"
                 )
-    if not overwrite:
+    if not overwrite and not resume:
         refuse_existing(written)
+    there = {file for file in written if file.exists()} if resume else set[Path]()
+    left = {path: files for path, files in targets.items() if not there.issuperset(files)}
     if tiles:
-        failed = translate_in_tiles(model, styles, targets, given, original_size, batch)
+        failed = translate_in_tiles(model, styles, left, given, original_size, batch, there)
     else:
-        failed = _translate(model, styles, targets, given, fit_by, half, original_size, batch)
-    done = len(written) - failed * len(styles)
-    click.echo(f"{out}: {done} translation{'s' * (done != 1)}")
+        failed = _translate(model, styles, left, given, fit_by, half, original_size, batch, there)
+    done = sum(file not in there for path, files in left.items() if path not in failed for file in files)
+    click.echo(f"{out}: {done} translation{'s' * (done != 1)}" + f", {len(there)} already there" * bool(there))
     if failed:
-        raise DataError(f"{failed} of {len(found)} pictures could not be read and were skipped")
+        raise DataError(f"{len(failed)} of {len(found)} pictures could not be read and were skipped")
 
 
 def _translate(
@@ -150,8 +158,9 @@ def _translate(
     half: Side | None,
     original_size: bool,
     batch: int,
-) -> int:
-    """Write all translations; returns the number of pictures that could not be read.
+    there: set[Path],
+) -> list[Path]:
+    """Write all translations that are not `there`; returns the pictures that could not be read.
 
     Threads read and write the files: at 64 px, writing a picture takes as long as translating it.
     """
@@ -161,7 +170,7 @@ def _translate(
     from i2i_core.data.fitting import original_size as its_size
     from i2i_core.errors import DataError
 
-    use, failed, noticed = model.use(styles[0].style.use), 0, False
+    use, failed, noticed = model.use(styles[0].style.use), list[Path](), False
 
     def read(path: Path) -> Value | DataError:
         try:
@@ -176,7 +185,8 @@ def _translate(
     inputs = read_inputs(use, given, list(targets))  # of all pictures, so that a missing one is known at once
     places = {path: number for number, path in enumerate(targets)}
     writing: list[Future[None]] = []
-    with progress(len(targets) * len(styles), "translating") as advance, ThreadPoolExecutor(THREADS) as pool:
+    total = sum(file not in there for files in targets.values() for file in files)
+    with progress(total, "translating") as advance, ThreadPoolExecutor(THREADS) as pool:
 
         def written() -> None:
             while writing:
@@ -187,7 +197,7 @@ def _translate(
             values = dict(zip(paths, pool.map(read, paths), strict=True))
             for path, error in list(values.items()):
                 if isinstance(error, DataError):
-                    failed += 1
+                    failed.append(path)
                     click.echo(str(error), err=True)
                     del values[path]
             if not values:
@@ -207,11 +217,14 @@ def _translate(
                     f"side, translate one of them with --half left or --half right"
                 )
             for number, chosen in enumerate(styles):
+                if there.issuperset(targets[path][number] for path in values):
+                    continue
                 made = sources.into(chosen.style)
                 written()  # of the style before, so that at most one batch waits
                 writing += [
                     pool.submit(write, targets[path][number], value, size)
                     for value, path, size in zip(sources.decoded(made, use), values, sizes, strict=True)
+                    if targets[path][number] not in there
                 ]
         written()
     return failed

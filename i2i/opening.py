@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -10,8 +9,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageOps
 
+from i2i_core.data.decoding import why_broken
 from i2i_core.data.fitting import extent
-from i2i_core.data.pictures import why_broken
+from i2i_core.data.pngs import refuse_damaged
 from i2i_core.errors import DataError, I2IError, UsageError
 from i2i_core.interfaces import Format, Size, Value
 
@@ -28,8 +28,8 @@ def opened(given: Picture, form: Format, what: str = "") -> Value:
     """
     if isinstance(given, str | Path):
         try:
-            with warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning):  # see MAX_PIXELS
-                return form.read(Path(given))
+            refuse_damaged(Path(given))
+            return form.read(Path(given))
         except I2IError:
             raise
         except Exception as error:  # a decoder may raise anything on a damaged file

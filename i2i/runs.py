@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from i2i.logged import read_numbers
-from i2i_core.data.pictures import read_picture
+from i2i_core.data.decoding import read_picture
 from i2i_core.errors import DataError, UsageError
 from i2i_core.recipe.document import json_in_yaml
 from i2i_core.registry.plugins import discover
@@ -32,14 +32,17 @@ def train(
     set: Mapping[str, object] | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
+    start_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> TrainedRun:
     """Train a recipe as `i2i train` does, and return the run.
 
-    recipe: the name of a bundled recipe, the path of a file, or a mapping; None with `resume`.
+    recipe: the name of a bundled recipe, the path of a file, or a mapping; None with `resume` or `start_from`, which
+    then use the recipe of the run or model.
     set: values of the recipe to override, such as {"steps": 100, "data.batch_size": 4}.
     run_dir: the folder of the run, by default the next free one of runs/NAME-001, -002, ...
     resume: continue the run in `run_dir`.
+    start_from: the folder of a run, of one of its checkpoints or of a model from whose state the new run starts.
     plugins: files of one-file plugins to load in addition to the installed plugins.
 
     Progress and warnings go to stderr. Raises an `i2i_core.errors.I2IError` for a mistake in the recipe, or if training
@@ -56,6 +59,7 @@ def train(
         sets=_assignments(set or {}),
         run_dir=Path(run_dir) if run_dir is not None else None,
         resume=resume,
+        start_from=Path(start_from) if start_from is not None else None,
         warn=lambda message: print(f"warning: {message}", file=sys.stderr),
     )
     assert run.folder is not None

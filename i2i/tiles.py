@@ -213,8 +213,8 @@ def _scale(use: ServedUse) -> int:
     scale = made_height // height
     if (height * scale, width * scale) != (made_height, made_width) or not use.result.shape[1:]:
         raise UsageError(
-            f"the use {use.name} makes {made_height} x {made_width} of {height} x {width} pixels; tiles need a whole "
-            f"multiple"
+            f"the use {use.name} makes {made_height} x {made_width} of {height} x {width} pixels, and tiles need a "
+            f"whole multiple; translate without tiles"
         )
     return scale
 

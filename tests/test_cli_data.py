@@ -72,35 +72,36 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     lines = answer.out.splitlines()
     assert [line.split()[:3] for line in lines[2:4]] == [["cat", "2", "2"], ["dog", "3", "1"]]
     assert lines[4:] == [
+        "note: 2 files in 1 group have the same bytes; remove what is too much; i2i data split keeps groups together",
         "broken: photos/cat/short.jpg (cut short)",
         "broken: photos/cat/tiny.png (1 x 1 pixels, and each side needs 8)",
-        "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)",
+        "broken: photos/dog/text.jpg (it is text, not a picture)",
         "duplicates: photos/cat/0.jpg = photos/dog/again.jpg",
     ]
     assert answer.err == (
         "3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels, and each side needs 8), "
-        "dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF); repair or remove them, or set broken: "
+        "dog/text.jpg (it is text, not a picture); repair or remove them, or set broken: "
         "skip\n"
     )
 
 
 def test_files_that_are_no_pictures_are_named(i2i, bad):
     os.mkfifo(bad / "cat" / "pipe.png")  # reading it would wait for ever
-    (bad / "cat" / "moving.gif").write_bytes(b"GIF89a")
+    (bad / "cat" / "moving.mp4").write_bytes(b"")
     (bad / "beside.png").write_bytes(b"")
     said = i2i("data", "check", bad).out
     assert "pipe.png (not a regular file)" in said
     assert f"ignored: {bad / 'beside.png'}" in said
-    assert f"ignored: {bad / 'cat' / 'moving.gif'}" in said
+    assert f"ignored: {bad / 'cat' / 'moving.mp4'}" in said
 
 
 def test_a_recipe_that_skips_broken_pictures_is_fine(i2i, bad):
     answer = i2i("data", "check", *RECIPE, SKIP)
     assert (answer.code, answer.err) == (0, "")
-    assert "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
+    assert "broken: photos/dog/text.jpg (it is text, not a picture)" in answer.out
     answer = i2i("data", "check", *RECIPE, FOLDERS)
     assert answer.code == 3
-    assert "broken: photos/dog/text.jpg (not a PNG, JPEG, WEBP, BMP or TIFF)" in answer.out
+    assert "broken: photos/dog/text.jpg (it is text, not a picture)" in answer.out
     assert answer.err.startswith("--set data=")
 
 

@@ -4,7 +4,8 @@ A page needs one convention: a block below a line that ends in a file's name and
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
 is executed, a page in one namespace. Lines of `sh` blocks are commands, and a `text` block is what the command above it
 prints, but for `...`. Training is cut to two steps (three when resumed) of small networks, and a dry run predicts the
-memory without switches. A launcher's command runs in one process. What is imported is a checkpoint of such networks, as
+memory without switches. A launcher's command runs in one process. A sweep prints
+its commands. What is imported is a checkpoint of such networks, as
 the original of StarGAN v2 saves them.
 """
 
@@ -146,7 +147,8 @@ class Session:
     def train(self, real: Callable[..., TrainedRun], *recipe: Any, set: Mapping[str, Any], **how: Any) -> TrainedRun:
         """i2i.train, cut short as the command is."""
         small = {name: yaml.safe_load(value) for name, _, value in (change.partition("=") for change in SMALL)}
-        steps = {"steps": 3} if how.get("resume") else {**small, "steps": 2}
+        begun = "resume" in how or "start_from" in how  # of a small recipe
+        steps = {"steps": 3} if begun else {**small, "steps": 2}
         return real(*recipe, set={**set, **steps}, **how)
 
     def check(self, text: str) -> None:
@@ -183,6 +185,8 @@ class Session:
         assert words[0] == "i2i", f"run this, or say in NOT_RUN why not: {line}"
         AcceleratorState._reset_state(True)
         GradientState._reset_state()
+        if words[1] == "sweep":
+            words.append("--print")
         answer = self.i2i(*(self.shortened(words[1:]) if words[1] == "train" else words[1:]))
         self.printed = answer.err + answer.out
         assert answer.code == 0, f"{line}\n{self.printed}"
@@ -212,6 +216,8 @@ class Session:
     def shortened(self, words: list[str]) -> list[str]:
         if "--resume" in words:
             return [*words, "--set", "steps=3"]
+        if "--from" in words and "--recipe" not in words:
+            return [*words, "--set", "steps=2"]
         recipe = find_recipe(words[words.index("--recipe") + 1], discover().recipes()).read_text()
         sets = SMALL if "stargan_v2/generator" in recipe else ("hooks.true_pairs=null",)
         return ["train", *(word for value in sets for word in ("--set", value)), *words[1:], "--set", "steps=2"]

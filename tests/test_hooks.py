@@ -295,6 +295,32 @@ def test_the_tracker_writes_event_files_with_the_losses(tmp_path: Path) -> None:
     assert found == [(line["step"], pytest.approx(line["g_latent/cycle"])) for line in logged(tmp_path / "run")]
 
 
+def test_the_tracker_gets_the_sample_grids(tmp_path: Path) -> None:
+    grid = "hooks.latent={use: sample_grid, phase: g_latent, every: 2, sources: 2, rows: 2}"
+    folder = tmp_path / "run"
+    train(folder, "steps=2", grid, "hooks.reference=null", "hooks.tracker=tracker")
+    events = EventAccumulator(str(folder / "logs" / "i2i")).Reload()
+    shown = events.Images("samples/latent")
+    assert [event.step for event in shown] == [1, 2]
+    for event in shown:
+        drawn = Image.open(folder / "samples" / f"step-{event.step:08d}-latent.png")
+        sent = Image.open(io.BytesIO(event.encoded_image_string))
+        assert sent.convert("RGB").tobytes() == drawn.convert("RGB").tobytes()
+    train(tmp_path / "none", "steps=1", grid, "hooks.reference=null", "hooks.tracker={use: tracker, pictures: false}")
+    assert EventAccumulator(str(tmp_path / "none" / "logs" / "i2i")).Reload().Tags()["images"] == []
+
+
+@pytest.mark.parametrize("to", ["wandb", "trackio"])
+def test_other_trackers_get_pictures_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))  # read by the import
+    pytest.importorskip(to)
+    grid = "hooks.latent={use: sample_grid, phase: g_latent, every: 2, sources: 2, rows: 2}"
+    train(tmp_path / "run", "steps=2", grid, "hooks.reference=null", f"hooks.tracker={{use: tracker, to: {to}}}")
+    assert len([file for file in tmp_path.rglob("*.png") if file.parent != tmp_path / "run" / "samples"]) >= 2
+
+
 def test_a_tracker_that_is_not_installed_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="wandb is not installed; pip install wandb, or set this hook to null"):
         train(tmp_path / "run", "hooks.tracker={use: tracker, to: wandb}")

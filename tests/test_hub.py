@@ -52,6 +52,16 @@ def test_a_model_goes_to_a_hub_and_comes_back_the_same(hub, tiny_model, tmp_path
     assert not [asked for asked in hub.asked if "evil" in asked or "pytorch_model" in asked]
 
 
+def test_a_run_is_sent_as_its_model(hub, tiny_run, tiny_model, tmp_path):
+    code, out, said = run(hub, tmp_path, "push", tiny_run, "me/copied")
+    assert (code, out) == (0, f"{hub.address}/me/copied\n"), said
+    assert said.startswith("warning: the model card does not state the licence")
+    sent = hub.models["me/copied"]
+    assert sent["model.safetensors"] == (tiny_model / "model.safetensors").read_bytes()
+    assert sent.keys() == {p.name for p in tiny_model.iterdir()}
+    assert b"# copied" in sent["README.md"]
+
+
 def test_only_what_belongs_to_the_model_is_sent(hub, tiny_model, tmp_path):
     model = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     (model / "below").mkdir()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_core.data.pictures import open_picture, picture_files
+from i2i_core.data.decoding import open_picture
+from i2i_core.data.pictures import find_pictures, picture_files
 from i2i_core.errors import DataError
 
 
@@ -113,3 +114,15 @@ def test_pictures_are_turned_as_their_exif_data_says(tmp_path: Path, orientation
 
 
 # The cache of what was decoded
+
+
+def test_what_systems_put_beside_pictures_is_not_found(tmp_path: Path) -> None:
+    for name in ("a.png", "@eaDir/a.png/thumb.png", "more/__MACOSX/b.png", "more/c.png", ".hidden/d.png", "e.psd"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = {Path("a.png"), Path("more/c.png")}
+    assert {*find_pictures([str(tmp_path)]).values()} == found
+    assert {*find_pictures([f"{tmp_path}/**/*.png"]).values()} == found
+    assert {*find_pictures([f"{tmp_path}/*"]).values()} == found
+    with pytest.raises(DataError, match=r"no pictures that can be read in .*: 1 \.psd; known are \.bmp"):
+        find_pictures([f"{tmp_path}/*.psd"])

@@ -104,6 +104,20 @@ def test_a_root_that_is_one_level_too_high_is_noted(i2i: Any) -> None:
     assert written(answer) == expected
 
 
+def test_splits_that_hold_pictures_are_one_domain_or_pairs_side_by_side(i2i: Any) -> None:
+    save(*(f"maps/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 32))
+    save(*(f"one/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 48))
+    data = written(i2i("data", "check", "maps"))
+    assert (data["use"], data["root"], data["validation"]) == (
+        "classics/side_by_side",
+        "maps/train",
+        {"root": "maps/val"},
+    )
+    data = written(i2i("data", "check", "one"))
+    assert (data["domains"], data["validation"]) == ({"pictures": "train"}, {"domains": {"pictures": "val"}})
+    assert i2i("data", "check", "--recipe", "stargan_v2.yaml", "--set", sets(data)).code == 0
+
+
 def test_domains_that_hold_splits_are_noted(i2i: Any) -> None:
     save(*(f"set/{domain}/{split}/{n}.png" for split in ("train", "test") for domain in "AB" for n in range(2)))
     answer = i2i("data", "check", "set")
@@ -191,6 +205,9 @@ def test_duplicates_and_pictures_that_look_the_same_are_found_and_no_others(i2i:
         found = report(i2i, "set")
         assert found["duplicates"] == [[one, same[0]]]
         assert found["near_duplicates"] == [[one, *same[1:]]]
+        assert found["notes"][0]["text"].startswith(
+            "2 files in 1 group have the same bytes and 4 files in 1 group look the same or nearly so;"
+        )
 
 
 def test_pictures_in_training_and_held_out_are_named(i2i: Any, toy: Any) -> None:

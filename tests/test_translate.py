@@ -149,14 +149,44 @@ def test_pictures_that_differ_by_their_suffix_alone_keep_it(i2i, tiny_model, pic
     assert files("translated") == ["a.jpg-flat-0.png", "a.png-flat-0.png", "b.webp-flat-0.png", "more/c.jpg-flat-0.png"]
 
 
-def test_pictures_that_would_share_a_file_are_told(i2i, tiny_model, pictures):
-    Image.open("pictures/a.png").save("pictures/more/a.png")
-    answer = i2i("translate", tiny_model, "pictures/a.png", "pictures/more/a.png", "--domain", "flat")
+def test_pictures_of_one_name_are_saved_in_the_folders_in_which_they_differ(i2i, tiny_model, pictures):
+    for folder in ("cat", "dog"):
+        Path("val", folder).mkdir(parents=True)
+        Image.open("pictures/a.png").save(Path("val", folder, "0.png"))
+    Image.open("pictures/a.png").save("val/dog/1.png")
+    options = ("--domain", "flat", "--out")
+    assert i2i("translate", tiny_model, "val/cat/0.png", "val/dog/0.png", "val/dog/1.png", *options, "files").code == 0
+    assert files("files") == ["1-flat-0.png", "cat/0-flat-0.png", "dog/0-flat-0.png"]
+    assert i2i("translate", tiny_model, "val/cat", "val/dog", *options, "folders").code == 0
+    assert files("folders") == files("files")
+    Path("x/val/cat").mkdir(parents=True)
+    Image.open("pictures/a.png").save("x/val/cat/0.png")
+    answer = i2i("translate", tiny_model, "val/cat/0.png", "val/dog/0.png", "x/val", *options, "more")
     assert (answer.code, answer.err) == (
         2,
-        "pictures/a.png and pictures/more/a.png would both be saved as translated/a-flat-0.png; translate them "
-        "separately, each with its own --out\n",
+        "val/cat/0.png and x/val/cat/0.png would both be saved as more/cat/0-flat-0.png; translate them separately, "
+        "each with its own --out\n",
     )
+
+
+def test_a_rerun_makes_what_is_missing_and_leaves_the_rest(i2i, tiny_model, pictures):
+    options = ("translate", tiny_model, pictures, "--domain", "flat")
+    assert i2i(*options).code == 0
+    made = {name: Path("translated", name).read_bytes() for name in files("translated")}
+    Path("translated/b-flat-0.png").unlink()
+    Path("translated/a-flat-0.png").write_text("mine")
+    Path("pictures/d.png").write_text("no picture")
+    answer = i2i(*options, "--resume")
+    assert (answer.code, answer.out) == (3, "translated: 1 translation, 2 already there\n")
+    assert Path("translated/b-flat-0.png").read_bytes() == made["b-flat-0.png"]
+    assert Path("translated/a-flat-0.png").read_text() == "mine"
+    Path("pictures/d.png").unlink()
+    assert i2i(*options, "--styles", 2, "--resume").out == "translated: 3 translations, 3 already there\n"
+    assert Path("translated/a-flat-0.png").read_text() == "mine"
+    assert i2i(*options, "--styles", 2, "--resume").out == "translated: 0 translations, 6 already there\n"
+    answer = i2i(*options, "--resume", "--overwrite")
+    assert answer.code == 2
+    assert answer.err.endswith("Error: --resume keeps translations that exist, and --overwrite replaces them\n")
 
 
 def test_a_file_for_out_takes_one_translation(i2i, tiny_model, pictures):
@@ -232,7 +262,8 @@ def test_names_that_are_not_there(i2i, tiny_model, pictures):
         (
             (tiny_model, "empty"),
             3,
-            "there are no pictures in empty; known are .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp",
+            "there are no pictures in empty; known are .avif, .bmp, .gif, .heic, .heif, .jfif, .jpe, .jpeg, .jpg, "
+            ".png, .tif, .tiff, .webp",
         ),
         (
             (tiny_model, "pictures", "--domain", "flta"),
@@ -264,7 +295,7 @@ def bomb(path: Path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", 12_000, 10_000, 8, 2, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", 20_000, 15_000, 8, 2, 0, 0, 0)
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n"
         + chunk(b"IHDR", header)
@@ -280,16 +311,16 @@ def test_what_is_no_picture_is_named_and_the_others_are_translated(i2i, tiny_mod
     answer = i2i("translate", tiny_model, pictures, "--domain", "flat", "--batch", 2)
     assert (answer.code, answer.out) == (3, "translated: 3 translations\n")
     assert answer.err.splitlines() == [
-        "pictures/bomb.png cannot be used as a picture: 12000 x 10000 pixels are more than 100,000,000",
+        "pictures/bomb.png cannot be used as a picture: 20000 x 15000 pixels are more than 250,000,000",
         "pictures/cut.png cannot be used as a picture: cut short",
-        "pictures/letter.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
+        "pictures/letter.png cannot be used as a picture: it is text, not a picture",
         "3 of 6 pictures could not be read and were skipped",
     ]
     assert files("translated") == ["a-flat-0.png", "b-flat-0.png", "more/c-flat-0.png"]
     answer = i2i("translate", tiny_model, "pictures/a.png", "--domain", "flat", "--reference", "pictures/letter.png")
     assert (answer.code, answer.err) == (
         3,
-        "pictures/letter.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF\n",
+        "pictures/letter.png cannot be used as a picture: it is text, not a picture\n",
     )
 
 

@@ -197,7 +197,7 @@ def test_mistakes_of_a_caller_are_sentences(model, tmp_path):
     with pytest.raises(DataError) as error:
         model(tmp_path / "letter.png", domain="flat")
     letter = tmp_path / "letter.png"
-    assert str(error.value) == f"{letter} cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF"
+    assert str(error.value) == f"{letter} cannot be used as a picture: it is text, not a picture"
     with pytest.raises(UsageError) as error:
         i2i.load(tmp_path / "nothing")
     assert str(error.value) == (

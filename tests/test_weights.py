@@ -1,9 +1,9 @@
-"""`weights: FOLDER` starts a run from a model's networks: imported, or exported from a run."""
+"""`weights` starts networks of a run from those of models, imported or exported, and of runs."""
 
 from __future__ import annotations
 
 import shutil
-import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from i2i_core.errors import CheckpointError, RecipeError
+from i2i_core.errors import I2IError, RecipeError
 from i2i_core.models.folder import read, write
 from i2i_core.plan.check import load
 from i2i_core.training.compute import make_accelerator
@@ -34,11 +34,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def started(model: Path, tmp_path: Path) -> tuple[Path, list[str]]:
-    """A run of two steps from the model, and what it warned of."""
-    said = list[str]()
-    train(tmp_path / "run", *SETS, f"weights={model}", "steps=2", warn=said.append)
-    return tmp_path / "run", said
+def started(model: Path, tmp_path: Path) -> Path:
+    """A run of two steps from the model."""
+    train(tmp_path / "run", *SETS, f"weights={model}", "steps=2")
+    return tmp_path / "run"
 
 
 def prepared(*sets: str) -> Run:
@@ -48,9 +47,7 @@ def prepared(*sets: str) -> Run:
     return run
 
 
-def test_the_first_losses_are_those_of_the_weights_put_in_by_hand(
-    started: tuple[Path, list[str]], model: Path, tmp_path: Path
-) -> None:
+def test_the_first_losses_are_those_of_the_weights_put_in_by_hand(started: Path, model: Path, tmp_path: Path) -> None:
     by_hand = prepared("steps=1")
     for name in EMA:
         by_hand.networks[name].load_state_dict(dict(read(model).networks[name]))
@@ -59,7 +56,7 @@ def test_the_first_losses_are_those_of_the_weights_put_in_by_hand(
     by_hand.log = lambda values: (kept.update(values), log(values))  # type: ignore[method-assign, func-returns-value]
     by_hand.trainer.train(by_hand)
     train(tmp_path / "fresh", *SETS, "steps=1")
-    first, fresh = logged(started[0])[0], logged(tmp_path / "fresh")[0]
+    first, fresh = logged(started)[0], logged(tmp_path / "fresh")[0]
     terms = [name for name in first if "/" in name]
     assert len(terms) > 10
     assert {name: first[name] for name in terms} == {name: kept[name] for name in terms}
@@ -68,9 +65,7 @@ def test_the_first_losses_are_those_of_the_weights_put_in_by_hand(
 
 
 def test_averages_start_from_the_weights_and_what_the_model_lacks_from_the_seed(model: Path) -> None:
-    with pytest.warns(UserWarning, match="has no weights of discriminator, which start from the seed"):
-        run = prepared(f"weights={model}")
-    fresh = prepared()
+    run, fresh = prepared(f"weights={model}"), prepared()
     for name in EMA:
         for place, tensor in read(model).networks[name].items():
             assert torch.equal(run.networks[name].state_dict()[place], tensor)
@@ -85,12 +80,19 @@ def test_averages_start_from_the_weights_and_what_the_model_lacks_from_the_seed(
     )
 
 
-def test_what_the_model_lacks_is_warned_of_and_a_resumed_run_needs_no_model(
-    started: tuple[Path, list[str]], model: Path, tmp_path: Path
+def test_what_was_taken_is_said_and_a_resumed_run_needs_no_model(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, said = started
-    assert said == [f"the model {model} has no weights of discriminator, which start from the seed"]
-    train(tmp_path / "whole", *SETS, f"weights={model}", "steps=3", warn=said.append)
+    folder = tmp_path / "run"
+    train(folder, *SETS, f"weights={model}", "steps=2")
+    assert capsys.readouterr().err.splitlines()[:5] == [
+        f"starting from {model}",
+        "  generator:       74 of 74 tensors",
+        "  mapping_network: 24 of 24 tensors",
+        "  style_encoder:   22 of 22 tensors",
+        "  discriminator:   0 of 20 tensors; from the seed",
+    ]
+    train(tmp_path / "whole", *SETS, f"weights={model}", "steps=3")
     kept = model.with_name("moved")
     shutil.move(model, kept)
     try:
@@ -102,22 +104,55 @@ def test_what_the_model_lacks_is_warned_of_and_a_resumed_run_needs_no_model(
     assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == []
 
 
+def test_each_network_may_start_elsewhere(model: Path) -> None:
+    run = prepared(f"weights={{generator: {model}, discriminator: {model.with_name('run')}, style_encoder: null}}")
+    earlier, fresh = tensors(model.with_name("run")), prepared()
+    for name in EMA[1:]:
+        assert same(run.networks[name].state_dict(), fresh.networks[name].state_dict())
+    assert same(run.networks["generator"].state_dict(), read(model).networks["generator"])
+    assert same(run.networks["discriminator"].state_dict(), part(earlier, "networks/discriminator"))
+
+
+def test_weights_of_a_run_are_its_averages(model: Path) -> None:
+    run = prepared(f"weights={model.with_name('run')}")
+    for name in EMA:
+        assert same(run.networks[name].state_dict(), read(model).networks[name])
+
+
+def same(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+def part(found: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """The tensors of one part of a checkpoint."""
+    return {key.partition(": ")[2]: tensor for key, tensor in found.items() if key.startswith(f"{name}: ")}
+
+
 def refusal(*sets: str) -> str:
-    with pytest.raises(CheckpointError) as error:
+    with pytest.raises(I2IError) as error:
         prepared(*sets)
     return str(error.value)
 
 
-def test_weights_that_do_not_fit_are_one_sentence(model: Path) -> None:
-    assert refusal(f"weights={model}", "networks.mapping_network.hidden_dim=8").startswith(
-        f"the weights of the model {model} do not fit the recipe's networks. only in the recipe: mapping_network: "
-        f"shared.0.bias [8]; mapping_network: shared.0.weight [8, 16]; mapping_network: shared.2.bias [8] and "
+def test_what_does_not_fit_starts_from_the_seed_and_is_said(model: Path) -> None:
+    run, fresh = (prepared(*sets, "networks.mapping_network.hidden_dim=8") for sets in ((f"weights={model}",), ()))
+    assert run.beginning is not None
+    assert run.beginning.lines()[2] == (
+        "  mapping_network: 2 of 24 tensors; 22 of another shape (from the seed), first shared.0.weight [16, 16], "
+        "not [8, 16]"
     )
+    ours, theirs = (dict(r.networks["mapping_network"].state_dict()) for r in (run, fresh))
+    assert [name for name in ours if not torch.equal(ours[name], theirs[name])] == [
+        name for name in ours if name.endswith("6.bias") and "unshared" in name
+    ]
 
 
 def test_what_is_no_model_and_a_model_of_other_networks_are_said(model: Path, tmp_path: Path) -> None:
     assert refusal(f"weights={tmp_path}") == (
-        f"there is no model in {tmp_path} to start from; the working directory is {Path.cwd()}"
+        f"there is no run or model in {tmp_path} to start from; the working directory is {Path.cwd()}"
+    )
+    assert refusal(f"weights={{discriminator: {model}}}") == (
+        f"{model} has no network discriminator; it has generator, mapping_network, style_encoder"
     )
     found = read(model)
     networks: dict[str, dict[str, Tensor]] = {"F": dict(found.networks["generator"])}
@@ -125,25 +160,30 @@ def test_what_is_no_model_and_a_model_of_other_networks_are_said(model: Path, tm
     found.document.data = data
     write(type(found)("other", found.document, networks), tmp_path / "other", {})
     assert refusal(f"weights={tmp_path / 'other'}") == (
-        f"the model {tmp_path / 'other'} has none of the recipe's networks generator, mapping_network, style_encoder, "
+        f"{tmp_path / 'other'} has none of the recipe's networks generator, mapping_network, style_encoder, "
         f"discriminator; it has F"
     )
 
 
-def test_other_domains_are_warned_of(model: Path, tmp_path: Path) -> None:
+def test_heads_of_domains_with_other_names_need_to_be_named(model: Path, tmp_path: Path) -> None:
     found = read(model)
     found.document.data |= dict.fromkeys(("domains", "sources", "targets"), ["line", "colour"])
     write(found, tmp_path / "other", {})
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        prepared(f"weights={tmp_path / 'other'}")
-    assert str(said[-1].message) == (
-        f"the model {tmp_path / 'other'} was trained on the domains line, colour; their "
-        f"weights are now used for flat, high_contrast"
+    run = prepared(f"weights={tmp_path / 'other'}")
+    assert run.beginning is not None
+    assert run.beginning.lines()[2] == (
+        "  mapping_network: 8 of 24 tensors; new: domain flat, high_contrast (from the seed); "
+        "left out: domain line, colour"
+    )
+    run = prepared(f"weights={tmp_path / 'other'}", "heads={flat: line, high_contrast: colour}")
+    for name in EMA:
+        assert same(run.networks[name].state_dict(), found.networks[name])
+    assert "the run or model to start from does not have (did you mean colour?)" in refusal(
+        f"weights={tmp_path / 'other'}", "heads={flat: color}"
     )
 
 
 def test_a_value_that_is_no_folder_s_name_is_a_mistake_at_its_place() -> None:
     with pytest.raises(RecipeError) as error:
         load("stargan_v2.yaml", ["weights=5"], plugins())
-    assert str(error.value) == "--set weights=5: weights should be a path, not 5"
+    assert str(error.value) == "--set weights=5: weights should be a path or a mapping, not 5"

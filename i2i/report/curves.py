@@ -47,16 +47,16 @@ def _phase(report: RunReport, charts: list[Chart], group: str, numbers: Numbers,
         if weight is not None and name in columns
     }
     changing = {name: values for name, values in drawn.items() if len({*values}) > 1}
-    chart = {"x": numbers.steps, "last": report.step, "log": True, "lines": _lines(columns)}
+    chart = {"x": numbers.steps, "last": report.step, "log": True, "lines": lines_of(columns)}
     if changing:
-        chart["strip"] = {"x": steps, "lines": _lines(changing)}
+        chart["strip"] = {"x": steps, "lines": lines_of(changing)}
     rows = []
     for name, values in columns.items():
         weight, every = weights.get(name, (None, 1))
         text = f"{weight or ''}" + (f", every {every} steps" if every > 1 else "")
-        rows.append((name, _ends(values), [text] if phase else []))
+        rows.append((name, ends_of(values), [text] if phase else []))
     trains = " ".join(filter(None, (f"trains {', '.join(phase.train)}", phase.when))) if phase else "logged by a hook"
-    return _figure(charts, chart, group or "other", trains, rows, ["weight"] if phase else [])
+    return figure(charts, chart, group or "other", trains, rows, ["weight"] if phase else [])
 
 
 def rates(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
@@ -74,9 +74,9 @@ def rates(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
         rows = [(name, (number(rate(0)), number(rate(last - 1))), [str(rate)]) for name, rate in named.items()]
         yield section(
             "Learning rates",
-            _figure(
+            figure(
                 charts,
-                {"x": steps, "last": last, "lines": _lines(lines), "exact": True},
+                {"x": steps, "last": last, "lines": lines_of(lines), "exact": True},
                 None,
                 None,
                 rows,
@@ -104,18 +104,18 @@ def speed(report: RunReport, charts: list[Chart]) -> Iterator[Element]:
         yield section(
             "Speed",
             tag("p", note, class_="note"),
-            _figure(
+            figure(
                 charts,
-                {"x": numbers.steps, "last": report.step, "lines": _lines(lines), "drawn": 1},
+                {"x": numbers.steps, "last": report.step, "lines": lines_of(lines), "drawn": 1},
                 None,
                 None,
-                [(name, _ends(values), []) for name, values in lines.items()],
+                [(name, ends_of(values), []) for name, values in lines.items()],
                 [],
             ),
         )
 
 
-def _figure(
+def figure(
     charts: list[Chart],
     chart: Chart,
     title: str | None,
@@ -152,7 +152,7 @@ def _figure(
     return tag("figure", caption, plot, tag("table", tag("thead", head), tag("tbody", *body)), class_="chart")
 
 
-def _lines(columns: Mapping[str, Sequence[float | None]]) -> list[Chart]:
+def lines_of(columns: Mapping[str, Sequence[float | None]]) -> list[Chart]:
     return [{"name": name, "y": [_short(value) for value in values]} for name, values in columns.items()]
 
 
@@ -167,7 +167,7 @@ def _spread(last: int) -> list[int]:
     return sorted({round(i * last / max(n, 1)) for i in range(n + 1)})
 
 
-def _ends(values: list[float | None]) -> tuple[str, str]:
+def ends_of(values: list[float | None]) -> tuple[str, str]:
     known = [value for value in values if value is not None]
     return (number(known[0]), number(known[-1])) if known else ("", "")
 

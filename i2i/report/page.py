@@ -17,7 +17,8 @@ from i2i.report.curves import Chart, losses, number, rates, speed
 from i2i.report.html import Element, data, document, section, tag
 from i2i.report.run_report import Family, Line, RunReport, flat
 from i2i_core import __version__
-from i2i_core.data.pictures import MOST_SIDE, read_picture
+from i2i_core.data.decoding import read_picture
+from i2i_core.data.pictures import MOST_SIDE
 from i2i_core.errors import DataError
 
 ASSETS = Path(__file__).parent
@@ -31,6 +32,7 @@ def page(report: RunReport, warn: Callable[[str], None]) -> str:
     title = report.folder.resolve().name
     sections = [
         *_samples(report, warn),
+        *_start(report),
         *losses(report, charts),
         *_measured(report),
         *rates(report, charts),
@@ -38,6 +40,11 @@ def page(report: RunReport, warn: Callable[[str], None]) -> str:
         *_recipe(report),
         *_versions(report),
     ]
+    return assembled(title, _head(report, title), sections, charts)
+
+
+def assembled(title: str, head: Element, sections: list[Element], charts: list[Chart]) -> str:
+    """Make a page of a head and sections, with a table of contents and the data of charts."""
     contents = tag(
         "nav", *(tag("a", part[0].text, href=f"#{part.get('id')}") for part in sections), aria_label="Contents"
     )
@@ -53,7 +60,7 @@ def page(report: RunReport, warn: Callable[[str], None]) -> str:
         f"{title} · i2i",
         style,
         script,
-        _head(report, title),
+        head,
         contents,
         scripts,
         tag("main", *sections),
@@ -142,7 +149,7 @@ def _family(report: RunReport, family: Family, slider: str, warn: Callable[[str]
         images.append(
             tag(
                 "img",
-                src=_uri(picture),
+                src=uri(picture),
                 width=scale * picture.width,
                 height=scale * picture.height,
                 data_step=step,
@@ -182,13 +189,31 @@ def _drawn(report: RunReport, family: str) -> str | None:
     return caption if family in drawn else None
 
 
-def _uri(picture: Image.Image) -> str:
+def uri(picture: Image.Image) -> str:
     file = io.BytesIO()
     picture.save(file, "webp", quality=90)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-# Results, recipe and versions.
+# Start, results, recipe and versions.
+
+
+def _start(report: RunReport) -> Iterator[Element]:
+    """Yield a section that says from what the run started, and what it took."""
+    sources = [source for source in report.start.get("sources", ()) if isinstance(source, dict)]
+    if sources:
+        named = [f"{s.get('from')}, step {s['step']}" if "step" in s else str(s.get("from")) for s in sources]
+        rows = [
+            tag("tr", tag("th", name, scope="row"), tag("td", said_of(facts)))
+            for name, facts in report.start.get("parts", {}).items()
+        ]
+        note = tag("p", f"From {'; '.join(named)}.", class_="note")
+        yield section("Start", note, tag("table", tag("tbody", *rows), class_="facts-table"))
+
+
+def said_of(facts: dict[str, Any]) -> str:
+    """Return what a part of the run took, as in the lines that the run began with."""
+    return "; ".join([f"{facts.get('taken')} of {facts.get('of')} tensors", *map(str, facts.get("notes", ()))])
 
 
 def _measured(report: RunReport) -> Iterator[Element]:

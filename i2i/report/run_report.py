@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from i2i.logged import Numbers, read_numbers
 from i2i_core.errors import UsageError
@@ -19,6 +19,7 @@ from i2i_core.recipe.sections import Recipe, schedule
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, build
 
+T = TypeVar("T")
 SAMPLE = re.compile(r"step-(\d+)-(.+)\.(png|jpe?g|webp)")
 MOST_PICTURES = 30
 """Maximum number of pictures of a family; more would make the page slow."""
@@ -61,6 +62,8 @@ class RunReport:
     families: list[Family]
     logged: str
     """The time of the last logged line, such as "2026-11-23 14:40"; "" without one."""
+    start: dict[str, Any]
+    """The contents of start.json: from what the run started, and what it took; {} if it started from the seed."""
     measured: dict[str, Any]
     """The contents of the files in eval/, by file name."""
 
@@ -115,6 +118,7 @@ def read(folder: Path) -> RunReport:
         read_numbers(folder / "speed.jsonl"),
         _families(folder / "samples"),
         _modified(folder / "metrics.jsonl"),
+        _mapping(folder / "start.json"),
         {file.name: found for file in sorted(folder.glob("eval/*.json")) if (found := _json(file)) is not None},
     )
 
@@ -136,18 +140,26 @@ def _mapping(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _families(folder: Path) -> list[Family]:
+def drawn(folder: Path) -> dict[str, dict[int, Path]]:
+    """Return the pictures in a run's folder `samples` by the name of their hook and step."""
     found: dict[str, dict[int, Path]] = {}
     for file in sorted(folder.glob("*")):
         if named := SAMPLE.fullmatch(file.name):
             found.setdefault(named[2], {})[int(named[1])] = file
-    return [Family(name, _thinned(sorted(by_step.items())), len(by_step)) for name, by_step in found.items()]
+    return found
 
 
-def _thinned(pictures: list[tuple[int, Path]]) -> list[tuple[int, Path]]:
-    """Select the first, the last, and evenly spaced pictures between them."""
-    last, n = len(pictures) - 1, min(len(pictures), MOST_PICTURES)
-    return [pictures[round(i * last / max(n - 1, 1))] for i in range(n)]
+def _families(folder: Path) -> list[Family]:
+    return [
+        Family(name, thinned(sorted(by_step.items()), MOST_PICTURES), len(by_step))
+        for name, by_step in drawn(folder).items()
+    ]
+
+
+def thinned(items: Sequence[T], most: int) -> list[T]:
+    """Select the first, the last, and evenly spaced items between them."""
+    last, n = len(items) - 1, min(len(items), most)
+    return [items[round(i * last / max(n - 1, 1))] for i in range(n)]
 
 
 def _recipe_lines(text: str) -> list[Line]:

@@ -3,7 +3,7 @@
 // Sample grids: a slider selects one picture of its family.
 
 for (const figure of document.querySelectorAll(".family")) {
-  const slider = figure.querySelector("input"), pictures = figure.querySelectorAll("img");
+  const slider = figure.querySelector("input"), pictures = figure.querySelectorAll("[data-step]");
   const show = () => {
     pictures.forEach((picture, n) => { picture.hidden = n !== Number(slider.value); });
     const step = Number(pictures[slider.value].dataset.step);

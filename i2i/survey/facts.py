@@ -71,11 +71,23 @@ def facts_of(dataset: Dataset | RecordDataset, name: str) -> Facts:
     facts.broken = [{"file": str(path), "reason": reason} for path, reason in dataset.broken.items()]
     same, near = alike([dataset], looks)
     facts.duplicates, facts.near_duplicates = _named(same), _named(near)
+    facts.notes += [*_likenesses(same, near)]
     if isinstance(dataset, ImageFolders):
         facts.ignored = [str(path) for path in _ignored(dataset)]
         splits = {path: split_of(d)[0] for d, of in zip(dataset.domains, dataset.files, strict=True) for path in of}
         facts.in_several_splits = _named(_in_several(splits, [*same, *near]))
     return facts
+
+
+def _likenesses(same: Sequence[Sequence[Path]], near: Sequence[Sequence[Path]]) -> Iterator[Note]:
+    """Note how many files are alike."""
+    found = [
+        f"{sum(map(len, groups))} files in {len(groups)} group{'s' * (len(groups) > 1)} {what}"
+        for groups, what in ((same, "have the same bytes"), (near, "look the same or nearly so"))
+        if groups
+    ]
+    if found:
+        yield Note("likeness", f"{' and '.join(found)}; remove what is too much; i2i data split keeps groups together")
 
 
 def facts_of_both(train: FileRecords, held_out: FileRecords, name: str) -> Facts:

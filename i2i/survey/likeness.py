@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
+from i2i_core.data.colours import as_rgb
+from i2i_core.data.decoding import decode_file
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pictures import FORMATS, as_rgb, decode_file
 from i2i_core.data.user_cache import user_cache
 from i2i_core.disk.files import write_file
 from i2i_core.errors import DiskError
@@ -26,8 +27,8 @@ SIDE, COLOURS = 16, 4
 """Sides of the thumbnails of brightness and of colours by which pictures are compared."""
 NEAR = 4.0
 """Greatest root mean square of the differences of two thumbnails, of 255 levels, for pictures that look the same."""
-AT_ONCE = 1 << 24
-"""Most differences that are in memory at a time."""
+AT_ONCE = 256
+"""Number of pictures that are compared with others at a time."""
 Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
@@ -123,17 +124,20 @@ class _Groups:
 
 def _near_pairs(thumbnails: Bytes) -> Iterator[tuple[int, int]]:
     """Yield the numbers of each two thumbnails that are near."""
-    vectors = thumbnails.astype(np.float32)
+    bright = thumbnails[:, : SIDE * SIDE].mean(1)
+    order = np.argsort(bright)  # near ones differ by NEAR in their mean at most
+    bright, vectors = bright[order], thumbnails[order].astype(np.float32)
     vectors -= vectors.mean(0)
     vectors[:, : SIDE * SIDE] /= SIDE  # so that the sum of squares is the mean square of both parts
     vectors[:, SIDE * SIDE :] /= np.sqrt(2.0) * COLOURS
-    squares, step = np.square(vectors).sum(1), max(1, AT_ONCE // len(vectors))
-    for start in range(0, len(vectors), step):
-        part = slice(start, start + step)
-        distances = squares[part, None] + squares[None, start:] - 2 * vectors[part] @ vectors[start:].T
+    squares = np.square(vectors).sum(1)
+    for start in range(0, len(vectors), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        others = slice(start, np.searchsorted(bright, bright[rows][-1] + NEAR, "right"))
+        distances = squares[rows, None] + squares[None, others] - 2 * vectors[rows] @ vectors[others].T
         for one, other in np.argwhere(distances <= NEAR**2):
             if one < other:
-                yield start + int(one), start + int(other)
+                yield int(order[start + one]), int(order[start + other])
 
 
 def _look(path: Path) -> Look | None:
@@ -150,10 +154,9 @@ def _look(path: Path) -> Look | None:
 
 
 def _decoded(path: Path) -> Image.Image:
-    with Image.open(path, formats=FORMATS) as file:
-        if file.format == "JPEG":  # which can be decoded at an eighth of its size
-            file.draft("RGB", (4 * SIDE, 4 * SIDE))
-            return ImageOps.exif_transpose(file)
+    with suppress(UnidentifiedImageError), Image.open(path, formats=("JPEG",)) as file:
+        file.draft("RGB", (4 * SIDE, 4 * SIDE))  # decodes an eighth of its size
+        return ImageOps.exif_transpose(file)
     return decode_file(path)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from i2i_core.data.decoding import decode_numbers
 from i2i_core.data.file_records import FileRecords
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.image_folders import ImageFolders
-from i2i_core.data.pictures import decode_numbers
 from i2i_core.data.splits import as_yaml, split_advice
 from i2i_core.data.walking import folders_in, not_read
 
@@ -28,7 +28,7 @@ class Note:
     """Something unusual about a data set."""
 
     about: str
-    """Its kind: splits, folders, labels, pairs or unread."""
+    """Its kind: splits, folders, pairs, labels, unread or likeness."""
     text: str
     write: str = ""
     """What to write in the recipe, as YAML, or ""."""
@@ -85,7 +85,10 @@ def _labels(dataset: FileRecords) -> Iterator[Note]:
     for domain, paths in _files(dataset):
         if dataset.formats[domain] != Picture() or not paths:
             continue
-        pictures = [decode_numbers(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+        try:
+            pictures = [decode_numbers(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+        except ValueError:  # several pages, or floats: pictures, and no class ids
+            continue
         tops = [int(np.asarray(picture).max()) for picture in pictures if picture.mode in ("L", "I;16")]
         if len(tops) == len(pictures) and max(tops) < FEW_LEVELS:
             form = {"format": {"use": "labels", "classes": max(tops) + 1}}

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from i2i_core.data.decoding import libraries, why_broken
 from i2i_core.data.fitting import extent
-from i2i_core.data.pictures import why_broken
+from i2i_core.data.pngs import refuse_damaged
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import I2IError
 from i2i_core.interfaces import Format, Size
@@ -62,6 +63,7 @@ def looks(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, 
 def examine(path: Path, form: Format, min_size: int) -> Look:
     """Decode a file, and return the result."""
     try:
+        refuse_damaged(path)
         size = extent(form.read(path))
     except I2IError:  # a library that is missing
         raise
@@ -81,5 +83,5 @@ def _key(path: Path, min_size: int) -> str:
 def _cache_file(paths: Sequence[Path], form: Format) -> Path:
     """Return the cache file for all files of a format below their common folder."""
     root = os.path.commonpath([path.resolve().parent for path in paths]) if paths else ""
-    digest = hashlib.sha256(os.fsencode(f"{root} {form}")).hexdigest()
+    digest = hashlib.sha256(os.fsencode(f"{root} {form} {libraries()}")).hexdigest()
     return user_cache("pictures") / f"{digest[:32]}.json"

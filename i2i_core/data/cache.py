@@ -18,10 +18,10 @@ from threading import Lock
 from typing import Any
 
 import numpy as np
-import PIL
 import torch
 from torch import Tensor
 
+from i2i_core.data.decoding import libraries
 from i2i_core.data.fitting import extent
 from i2i_core.data.sets import SampledRecords
 from i2i_core.data.user_cache import user_cache
@@ -113,7 +113,7 @@ def _file(records: SampledRecords, domain: int, field: str, size: Size) -> Cache
     assert isinstance(records.dataset, Cacheable)
     form, count = records.format(domain, field), records.count(domain)
     kind = f"{type(records.dataset).__module__}.{type(records.dataset).__qualname__}"
-    key = f"{PIL.__version__} {kind} {size} {count} {domain} {field} {form} {records.dataset.fingerprint()}"
+    key = f"{libraries()} {kind} {size} {count} {domain} {field} {form} {records.dataset.fingerprint()}"
     record = _record(form, size)
     with _keeping(Path("~/.cache")):
         path = user_cache("pixels") / hashlib.sha256(key.encode()).hexdigest()[:32]

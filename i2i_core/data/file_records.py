@@ -10,11 +10,14 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from i2i_core.data.broken_files import Look, looks
+from i2i_core.data.repairs import repaired
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Format, Size, Value
 from i2i_core.plan.fields import PICTURE
 
 T = TypeVar("T")
+Broken = Literal["refuse", "skip", "repair"]
+"""What becomes of broken files: an error, their records are left out, or what is left of a picture is taken."""
 LISTED = 5
 """Most files that a message lists."""
 
@@ -29,6 +32,7 @@ class FileRecords:
     formats: the format of each domain, in the order of the class index y.
     sizes: the height and width, or one number for both, of domains that do not have `image_size`.
     files: the pictures of each domain; those number i of all domains are a pair if `paired`.
+    broken: what becomes of broken files.
     min_size: least number of pixels of the shorter side; smaller pictures count as broken.
     """
 
@@ -43,6 +47,7 @@ class FileRecords:
         files: list[list[Path]],
         *,
         paired: bool,
+        broken: Broken,
         min_size: int,
     ) -> None:
         self.root, self.paired, self.formats, self.files = root, paired, formats, files
@@ -55,7 +60,11 @@ class FileRecords:
         """The files that are not usable, with the reason."""
         self.broken_pictures: Sequence[int] = ()
         """Number of pictures of each domain that are not usable."""
-        self._min_size = min_size
+        self._copies: dict[Path, Path] = {}
+        """Repaired copies of broken files."""
+        self._repaired: dict[Path, str] = {}
+        """The reasons why they are broken."""
+        self._broken, self._min_size = broken, min_size
         self._sizes: list[list[Size | None]] = self._look_at(files, list(formats.values()))
         self._field_files: dict[str, list[list[Path]]] = {}
         self._rows: dict[str, list[list[Mapping[str, float]]]] = {}
@@ -67,8 +76,19 @@ class FileRecords:
         for form in [form for n, form in enumerate(forms) if form not in forms[:n]]:
             same = (of for of, other in zip(files, forms, strict=True) if other == form)
             found |= looks([path for of in same for path in of], form, self._min_size)
+            if self._broken == "repair":
+                found |= self._repair({path: look.reason for path, look in found.items() if look.reason}, form)
         self.broken |= {path: look.reason for path, look in found.items() if look.reason}
         return [[found[path].size for path in of] for of in files]
+
+    def _repair(self, broken: Mapping[Path, str], form: Format) -> dict[Path, Look]:
+        """Repair files of a format where that is possible, and return what is seen then."""
+        copies = {path: copy for path in broken if path.is_file() and (copy := repaired(path))}
+        seen = looks([*copies.values()], form, self._min_size)
+        taken = {path: seen[copy] for path, copy in copies.items() if not seen[copy].reason}
+        self._copies |= {path: copies[path] for path in taken}
+        self._repaired |= {path: broken[path] for path in taken}
+        return taken
 
     def _add_files(self, field: str, form: Format, files: list[list[Path]]) -> None:
         """Add a field with a file for each record of each domain."""
@@ -90,24 +110,29 @@ class FileRecords:
 
     def extents(self, domain: int) -> dict[Path, Size | None]:
         """Return the height and width in pixels of each picture of a domain, as the user's cache keeps them."""
-        found = looks(self.files[domain], self.formats[self.domains[domain]], self._min_size)
-        return {path: look.size for path, look in found.items()}
+        copies = {path: self._copies.get(path, path) for path in self.files[domain]}
+        found = looks([*copies.values()], self.formats[self.domains[domain]], self._min_size)
+        return {path: found[copy].size for path, copy in copies.items()}
 
     def used(self) -> set[Path]:
         """Return the files of all records and tables, the broken ones included."""
         columns = [*self.files, *(paths for of in self._field_files.values() for paths in of)]
         return {*self.broken, *self._tables, *(path for paths in columns for path in paths)}
 
-    def _leave_out_broken(self, broken: Literal["refuse", "skip"]) -> None:
-        """Raise ValueError for broken files, or leave their records out with a warning."""
+    def _said(self, broken: Mapping[Path, str]) -> str:
+        named = [f"{below(path, self.root)} ({reason})" for path, reason in broken.items()]
+        return f"{len(named)} broken picture{'s' * (len(named) > 1)} in {self.root}: {listed(named)}"
+
+    def _leave_out_broken(self) -> None:
+        """Raise ValueError for broken files, or leave their records out; name these and repaired ones in warnings."""
         del self._sizes  # which data workers do not need
+        if self._repaired:
+            warnings.warn(f"took what is left of {self._said(self._repaired)}", stacklevel=3)
         self.broken_pictures = [sum(path in self.broken for path in of) for of in self.files]
         if not self.broken:
             return
-        named = [f"{below(path, self.root)} ({reason})" for path, reason in self.broken.items()]
-        plural = "s" if len(named) > 1 else ""
-        said = f"{len(named)} broken picture{plural} in {self.root}: {listed(named)}"
-        if broken == "refuse":
+        said = self._said(self.broken)
+        if self._broken == "refuse":
             raise ValueError(f"{said}; repair or remove them, or set broken: skip")
         warnings.warn(f"skipped {said}", stacklevel=3)
         whole = [self._unbroken(domain) for domain in range(len(self.domains))]
@@ -133,7 +158,7 @@ class FileRecords:
         form = self.formats[self.domains[domain]] if field == PICTURE else self.fields[field]
         path = (self.files if field == PICTURE else self._field_files[field])[domain][index]
         try:
-            return form.read(path)
+            return form.read(self._copies.get(path, path))
         except (OSError, ValueError) as error:
             raise DataError(f"the picture {path} cannot be read any more: {error}") from error
 

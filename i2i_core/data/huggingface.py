@@ -22,10 +22,10 @@ from pydantic import PositiveInt
 
 from i2i_core.data.broken_files import Look
 from i2i_core.data.classes import classes_of
+from i2i_core.data.decoding import why_broken
 from i2i_core.data.fitting import extent
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pictures import why_broken
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import DataError, I2IError, PluginError, did_you_mean
 from i2i_core.interfaces import Format, Size, Value

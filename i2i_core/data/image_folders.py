@@ -94,7 +94,8 @@ class ImageFolders(FileRecords):
     fields: what else belongs to a record, by name: files of the same record's name in another folder, or columns of a
         table.
     paired: pictures of the same record's name are translations of each other.
-    broken: "refuse" raises an error for broken files, "skip" leaves out their records with a warning.
+    broken: "refuse" raises an error for broken files, "skip" leaves out their records with a warning, and "repair" does
+        so too, but takes pictures of which a part is there, such as a JPEG that is cut short.
     min_size: least number of pixels of the shorter side; smaller pictures count as broken.
     """
 
@@ -105,7 +106,7 @@ class ImageFolders(FileRecords):
         domains: dict[str, DomainFolder | str] | list[str] | None = None,
         fields: dict[str, Folder | Table] | None = None,
         paired: bool = False,
-        broken: Literal["refuse", "skip"] = "refuse",
+        broken: Literal["refuse", "skip", "repair"] = "refuse",
         min_size: int = 8,
     ) -> None:
         if not root.is_dir():
@@ -130,6 +131,7 @@ class ImageFolders(FileRecords):
             # Without pairs, two files may share a name, as a.png and a.jpg: both are pictures.
             [[path for paths in records.values() for path in paths] for records in found.values()],
             paired=paired,
+            broken=broken,
             min_size=min_size,
         )
         self.unread = {name: unread_pictures(of, folders[name].format.suffixes) for name, of in there.items()}
@@ -140,7 +142,7 @@ class ImageFolders(FileRecords):
                 self._read_folder(field, source, names)
             else:
                 self._read_rows(field, source, names)
-        self._leave_out_broken(broken)
+        self._leave_out_broken()
         if domains is None and (advice := split_advice(root, [*folders])):
             warnings.warn(f"{advice.says}; write data: {as_yaml(advice.write, flow=True)}", stacklevel=2)
         for name, unread in self.unread.items():

@@ -73,7 +73,8 @@ class ImageList(FileRecords):
     split: the split whose rows are used, or several; it may be left out if the list has only one.
     fields: what else belongs to a record, by name: files of another column, or columns of numbers.
     paired: false ignores the column `pair`.
-    broken: "refuse" raises an error for broken files, "skip" leaves out their records with a warning.
+    broken: "refuse" raises an error for broken files, "skip" leaves out their records with a warning, and "repair" does
+        so too, but takes pictures of which a part is there, such as a JPEG that is cut short.
     min_size: least number of pixels of the shorter side; smaller pictures count as broken.
     """
 
@@ -86,7 +87,7 @@ class ImageList(FileRecords):
         split: str | list[str] | None = None,
         fields: dict[str, ListedFile | ListedNumbers] | None = None,
         paired: bool = True,
-        broken: Literal["refuse", "skip"] = "refuse",
+        broken: Literal["refuse", "skip", "repair"] = "refuse",
         min_size: int = 8,
     ) -> None:
         self.list, rows = file, read_list(file)
@@ -114,6 +115,7 @@ class ImageList(FileRecords):
             {name: listing.size for name, listing in listings.items()},
             [_paths(base, rows, PATH) for rows in of.values()],
             paired=paired,
+            broken=broken,
             min_size=min_size,
         )
         for field, source in (fields or {}).items():
@@ -123,7 +125,7 @@ class ImageList(FileRecords):
                 self._add_files(field, source.format, [_paths(base, rows, source.column) for rows in of.values()])
             else:
                 self._read_numbers(field, source, of)
-        self._leave_out_broken(broken)
+        self._leave_out_broken()
 
     def _need(self, column: str) -> None:
         if column not in self.columns:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from PIL import Image
 
+from i2i_core.data.pictures import SUFFIXES, files_below
 from i2i_core.data.walking import folders_in
 
 TRAIN = "train"
@@ -67,9 +70,22 @@ def _of_whole_splits(root: Path, train: str, held_out: str | None, called: str) 
         return Advice(says, {"use": use, "root": str(root / train), **validation})
     if held_out is None:
         return None
-    says = f"{called}, and hold pictures: two splits of one domain, or of pairs that stand side by side in one file"
-    keys = {"use": "classics/side_by_side", "root": str(root / train), "domains": ["A", "B"], "targets": {"A": "B"}}
-    return Advice(says, {**keys, **validation})
+    if _are_double(root / train):
+        keys = {"use": "classics/side_by_side", "root": str(root / train), "domains": ["A", "B"], "targets": {"A": "B"}}
+        says = f"{called}, and hold pictures that are twice as wide as high: if these are pairs side by side"
+        return Advice(says, {**keys, **validation})
+    keys = {"use": use, "root": str(root), "domains": {"pictures": train}, "targets": {"pictures": "pictures"}}
+    says = f"{called}, and hold pictures: two splits of one domain"
+    return Advice(says, {**keys, "validation": {"domains": {"pictures": held_out}}})
+
+
+def _are_double(folder: Path) -> bool:
+    """Return True if the first picture of a folder is twice as wide as high, by its header alone."""
+    with suppress(OSError, ValueError):
+        for path in files_below(folder, SUFFIXES)[:1]:
+            with Image.open(path) as file:
+                return file.width == 2 * file.height
+    return False
 
 
 def _of_splits_inside(root: Path, domains: Sequence[str]) -> Advice | None:

@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from i2i_core.data.classes import classes_of
+from i2i_core.data.decoding import open_picture, why_broken
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pictures import open_picture, why_broken
 from i2i_core.errors import DataError, PluginError, did_you_mean
 from i2i_core.interfaces import Format, Size, Value
 from i2i_core.plan.fields import PICTURE

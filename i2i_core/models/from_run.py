@@ -14,6 +14,7 @@ from i2i_core.data.sets import directions
 from i2i_core.disk import checkpoints
 from i2i_core.errors import CheckpointError, UsageError, did_you_mean
 from i2i_core.models.folder import CONFIG, WEIGHTS, Model
+from i2i_core.models.source import START, averages, described
 from i2i_core.plan.check import load_again
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.flow import planner_of
@@ -42,13 +43,11 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str | 
         raise CheckpointError(
             f"{checkpoint.path} was deleted by the running training, which keeps only newer checkpoints; try again"
         ) from None
-    networks = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
-    for hook in checked.hooks:
-        for name, tensors in _averages(parts.get(f"hooks/{hook}", {})).items():
-            if name in networks and tensors.keys() == networks[name].keys():
-                networks[name] = tensors
+    trained = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
+    averaged = averages(trained, {f"hooks/{hook}": parts.get(f"hooks/{hook}", {}) for hook in checked.hooks})
     recipe = checked.recipe
     training = {
+        **_started_from(folder),
         "seed": recipe.seed,
         "data": recipe.data.use,
         "steps": checkpoint.step,
@@ -58,7 +57,7 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str | 
     return of_recipe(
         checked,
         about["domains"],
-        networks,
+        {**trained, **averaged},
         plugins,
         folder.name,
         layouts=about["layouts"],
@@ -89,13 +88,12 @@ def _measured(folder: Path) -> dict[str, object]:
     return found
 
 
-def _averages(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return the networks in a hook's state, whose tensors are named network/name."""
-    found: dict[str, dict[str, Tensor]] = {}
-    for place, tensor in tensors.items():
-        network, _, name = place.partition("/")
-        found.setdefault(network, {})[name] = tensor
-    return found
+def _started_from(folder: Path) -> dict[str, object]:
+    """Return where a run started, for the model card; {} if it started from the seed."""
+    with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
+        sources = json.loads((folder / START).read_text(encoding="utf-8"))["sources"]
+        return {"started from": ", ".join(dict.fromkeys(described(facts) for facts in sources))}
+    return {}
 
 
 def _why_no_use(planner: Planner, checked: Checked, show: str) -> str:

@@ -321,8 +321,15 @@ class Recipe(Section):
     networks: dict[str, Annotated[Network, _BARE_NAME]] = Field(min_length=1)
     """Networks by name; tensors, losses and phases refer to these names. Parameters that the data determines, such as
     `image_size` and `num_domains`, are filled in."""
-    weights: Path | None = None
-    """Folder of a model whose weights initialise the networks. Networks that the model lacks start from the seed."""
+    start_from: Path | None = None
+    """Folder of a run, of one of its checkpoints or of a model from which this run starts: from networks, optimizers,
+    averages and the state of hooks, or from what a model has of them. Steps are counted from 0."""
+    weights: Path | dict[NetworkName, Path | None] | None = None
+    """Folder of a model or a run whose weights initialise the networks, or a folder for each network by name. Of a run
+    with averages (EMA), these are taken. It has precedence over `start_from`; null: from the seed."""
+    heads: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
+    """Domains whose heads start from those of another domain, {domain: domain of the model or run}. By default, heads
+    start from those of the domain of the same name, and those of a new domain from the seed."""
     tensors: Annotated[dict[str, Named], _NULLS_ARE_OUT] = {}
     """Named tensors that extend those of the method, or replace those with the same name."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
@@ -362,6 +369,11 @@ class Recipe(Section):
         own = self.optimizers.get(network, {})
         default = {"use": DEFAULT_OPTIMIZER, **self.optimizers.get("default", {})}
         return dict(own) if "use" in own and own["use"] != default["use"] else {**default, **own}
+
+    @property
+    def starts_elsewhere(self) -> bool:
+        """Whether a run starts from another run or from a model, and not from the seed alone."""
+        return bool(self.start_from is not None or self.weights is not None or self.heads)
 
     def due(self, step: int) -> tuple[str, ...]:
         """Return the names of the phases that run at a step, in order."""

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from i2i_core.errors import PluginError, Problem, RecipeError
 from i2i_core.interfaces import Stateful
+from i2i_core.models.heads import ANOTHER, Heads, find_heads
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.draws import seed_of
 from i2i_core.plan.flow import Built
@@ -40,6 +42,26 @@ def build_networks(checked: Checked, facts: Mapping[str, object], seed: int) -> 
     if problems:
         raise RecipeError(problems)
     return networks
+
+
+def heads_of(spec: Spec, network: nn.Module, facts: Mapping[str, object]) -> Heads:
+    """Find the parts of a network that belong to domains, by building it for one domain more, without memory.
+
+    A network that refuses another number of domains has none.
+    """
+    domains = facts["domains"]
+    assert isinstance(domains, tuple)
+    more = {**facts, "num_domains": len(domains) + 1, "domains": (*domains, ANOTHER)}
+    try:
+        with torch.device("meta"):
+            grown = build(spec, more)
+    except RecipeError:
+        return Heads()
+    return find_heads(_shapes(network), _shapes(grown), domains)
+
+
+def _shapes(network: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in network.state_dict().items() if not is_lazy(tensor)}
 
 
 def build_terms(checked: Checked, facts: Mapping[str, object], place: Placement) -> Built:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -16,9 +18,11 @@ from accelerate.utils import broadcast_object_list
 from i2i_core.disk import checkpoints
 from i2i_core.disk.files import write_file
 from i2i_core.errors import I2IError, Interrupted, Preempted, Problem, RecipeError, UsageError
+from i2i_core.models.source import START, find, folder_of, name_of, recipe_of
 from i2i_core.plan.check import RecipeSource, load, load_again
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.resolved import Change, changes, components, dump
+from i2i_core.recipe.document import json_in_yaml
 from i2i_core.registry import environment
 from i2i_core.registry.plugins import Plugins
 from i2i_core.training import run_folder
@@ -37,18 +41,26 @@ def train(
     sets: Sequence[str] = (),
     run_dir: Path | None = None,
     resume: bool = False,
+    start_from: Path | None = None,
     warn: Warn = print,
 ) -> Run:
     """Train a recipe in a new run folder, or resume the run in `run_dir`. Return the finished run.
 
-    With `resume`, `recipe` may be None: the run's own is used. A recipe that differs in ways that cannot be resumed is
-    refused. Raises an I2IError with the reason if training stops early.
+    start_from: the folder of a run, of one of its checkpoints or of a model from whose state the new run starts.
+    With `resume` or `start_from`, `recipe` may be None: the run's own is used. A recipe that differs in ways that
+    cannot be resumed is refused. Raises an I2IError with the reason if training stops early.
     """
-    saved = _saved_recipe(run_dir) if resume else None
-    named = recipe if recipe is not None else saved
+    if resume and start_from is not None:
+        raise UsageError("a run that is resumed has its own state; leave out resume, or the run to start from")
+    saved, name = _saved_recipe(run_dir) if resume else None, ""
+    named, folder = recipe if recipe is not None else saved, saved.parent if saved else None
+    if start_from is not None:
+        named, sets = forked(start_from, recipe, sets)
+        if recipe is None:
+            folder, name = folder_of(start_from), name_of(start_from)
     if named is None:
         raise UsageError("name a recipe, for example stargan_v2.yaml")
-    checked = load_again(named, sets, plugins, saved.parent) if saved else load(named, sets, plugins)
+    checked = load_again(named, sets, plugins, folder) if folder else load(named, sets, plugins)
     before = _Before.of(saved, checked) if saved else None
     accelerator = make_accelerator(checked.recipe.precision)
     if accelerator.num_processes > 1:
@@ -59,7 +71,7 @@ def train(
             "for two on a CPU: ACCELERATE_USE_CPU=true torchrun --nproc-per-node 2 -m i2i_cli train ..."
         )
     launch = _Launch(checked, plugins, accelerator, warn if accelerator.is_main_process else lambda _: None)
-    with _locked_folder(accelerator, run_dir, _name(named), resume) as folder, stop_signals(lambda: launch.run):
+    with _locked_folder(accelerator, run_dir, name or _name(named), resume) as folder, stop_signals(lambda: launch.run):
         try:
             return launch.train(folder, before, origins=before.recipe if before and named == saved else "")
         except BaseException as error:
@@ -71,6 +83,17 @@ def train(
         finally:
             with suppress(OSError):  # a tracker may write to a full disk
                 accelerator.end_training()
+
+
+def forked(place: Path, recipe: RecipeSource | None, sets: Sequence[str]) -> tuple[RecipeSource, Sequence[str]]:
+    """Return the recipe of a run that starts from `place`, and its assignments; by default, the recipe of `place`.
+
+    The newest checkpoint is named, so that the recipe of the run stays true when the other run goes on.
+    """
+    start = f"start_from={json_in_yaml(str(find(place)))}"
+    if recipe is not None:
+        return recipe, [start, *sets]
+    return recipe_of(place), [start, "weights=null", "heads={}", *sets]  # what the other run started from
 
 
 @dataclass(frozen=True)
@@ -124,6 +147,8 @@ class _Launch:
             return run
         if run.is_main:
             write_file(folder / run_folder.RECIPE, dump(self.checked, origins))
+            if run.beginning:
+                write_file(folder / START, json.dumps(run.beginning.facts(), indent=1))
             environment.write(folder, components(self.checked), self.plugins, self.accelerator)
             run_folder.truncate_metrics(folder, run.step)
             run_folder.write_status(folder, "running", run.step)
@@ -147,6 +172,8 @@ class _Launch:
         with _warnings_to(self.say):
             self.run = run = Run(self.checked, self.accelerator, folder)
             run.start(self.checkpoint)
+        if run.beginning and run.is_main:
+            print(*run.beginning.lines(), sep="\n", file=sys.stderr)
         world = before.environment.get("world_size") if before else None
         if world not in (None, self.accelerator.num_processes):
             kept = [name for name, call in run.stateful.items() if not getattr(call, "same_in_all_processes", False)]

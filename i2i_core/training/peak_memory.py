@@ -116,7 +116,8 @@ def predicted_peak(checked: Checked, look: Callable[[Run], None] = lambda _: Non
         modes.enter_context(tracker)
         data = checked.recipe.data.model_copy(update={"cache": None})  # a mapped file
         phases = {name: phase.model_copy(update=ALWAYS) for name, phase in checked.recipe.phases.items()}
-        changed = {"compile": False, "data": data, "weights": None, "phases": phases}
+        of_seed: dict[str, Any] = {"start_from": None, "weights": None, "heads": {}}
+        changed = {"compile": False, "data": data, "phases": phases, **of_seed}
         recipe = checked.recipe.model_copy(update=changed)
         run = Run(replace(checked, recipe=recipe, hooks=stateful), accelerator, None)
         iterate(run)

@@ -20,7 +20,6 @@ from i2i_core.disk.files import append_line
 from i2i_core.errors import CheckpointError
 from i2i_core.interfaces import Trainer
 from i2i_core.models.batch_norms import uses_batch_statistics
-from i2i_core.models.warm_start import start_from
 from i2i_core.plan.checked import Checked
 from i2i_core.plan.draws import Draws
 from i2i_core.plan.fields import DOMAINS
@@ -28,7 +27,8 @@ from i2i_core.plan.flow import plan_iteration, planner_of
 from i2i_core.plan.planner import PlannedTensors
 from i2i_core.plan.values import Values
 from i2i_core.registry.specs import build
-from i2i_core.training.assembly import build_networks, build_terms, place_network, stateful
+from i2i_core.training.assembly import build_networks, build_terms, heads_of, place_network, stateful
+from i2i_core.training.beginning import Beginning
 from i2i_core.training.compute import keep_freed_memory, placement, require_compiler, set_tf32
 from i2i_core.training.events import event_bus
 from i2i_core.training.finite_check import FiniteCheck
@@ -60,6 +60,8 @@ class Run:
         """The signal that asked this process to stop, or 0."""
         self.finite_check = FiniteCheck(accelerator.device)
         self._saved = -1
+        self.beginning: Beginning | None = None
+        """From what the run started, unless that is the seed or a checkpoint of its own."""
         with accelerator.main_process_first():  # the others use its caches
             self.data = build_data(checked)
         self.training, self.validation = self.data.train, self.data.validation
@@ -80,6 +82,7 @@ class Run:
             for name, network in build_networks(checked, facts, recipe.seed).items()
         }
         self.eval_networks: dict[str, nn.Module] = dict(self.networks)
+        self._heads_of = lambda name: heads_of(checked.networks[name], self.networks[name], facts)
         built = build_terms(checked, facts, place)
         self.stateful = stateful(built)
         """Tensors and losses with state, by part of a checkpoint."""
@@ -164,8 +167,8 @@ class Run:
     def start(self, checkpoint: checkpoints.Checkpoint | None = None) -> None:
         """Call the hooks' `run_start`, then load the checkpoint. Call this once, before training.
 
-        Without a checkpoint, networks start from the recipe's `weights`, if any. Raises CheckpointError for a
-        checkpoint of other domains or of another recipe, and for weights that do not fit.
+        Without a checkpoint, the run starts from what the recipe's `start_from` and `weights` name. Raises
+        CheckpointError for a checkpoint of other domains or of another recipe, and RecipeError for unknown domains.
         """
         domains = list(self.data.train.domains)
         if checkpoint is not None:
@@ -175,11 +178,14 @@ class Run:
                     f"checkpoint {checkpoint.path} was trained on the domains {', '.join(earlier)}, "
                     f"and the data now has {', '.join(domains)}; start a new run, or undo the change"
                 )
-        elif self.recipe.weights is not None:
-            start_from(self.recipe.weights, self.networks, domains)
+        elif self.recipe.starts_elsewhere:
+            self.beginning = Beginning(self.recipe, domains, self._heads_of)
+            self.beginning.load_networks(self.networks)
         self.events.run_start(run=self)
         if checkpoint is not None:
             self.saved_parts.load(checkpoint.parts(), checkpoint.path)
+        elif self.beginning is not None:
+            self.beginning.load_state(self.saved_parts, self.data.described()["layouts"])
 
     def save(self, keep: int | None = None) -> Path | None:
         """Save a checkpoint of this step unless there is one, and delete all but the newest `keep`.

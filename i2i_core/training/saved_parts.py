@@ -61,13 +61,16 @@ class SavedParts:
             "recipe",
             "checkpoint",
         )
-        rank, device = self.accelerator.process_index, self.accelerator.device
-        for name, call in self.stateful.items():
-            call.load_state_dict(
-                {key: value[rank % len(value)].to(device, copy=True) for key, value in parts.get(name, {}).items()}
-            )
+        for name in self.stateful:
+            self.load_stateful(name, parts.get(name, {}))
         for name, network in self.networks.items():
             network.load_state_dict(parts.get(f"networks/{name}", {}))
         for name, hook in self.hooks.items():
             if f"hooks/{name}" in parts:
                 hook.load_state_dict(parts[f"hooks/{name}"])
+
+    def load_stateful(self, part: str, tensors: Mapping[str, Tensor]) -> None:
+        """Load this process's state of a tensor or a loss."""
+        rank, device = self.accelerator.process_index, self.accelerator.device
+        mine = {key: value[rank % len(value)].to(device, copy=True) for key, value in tensors.items()}
+        self.stateful[part].load_state_dict(mine)

@@ -15,7 +15,9 @@ from PIL import Image
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from i2i_core.data.pictures import as_rgb, decode_numbers
+from i2i_core.data.colours import as_rgb
+from i2i_core.data.decoding import decode_numbers
+from i2i_core.data.pictures import SUFFIXES
 from i2i_core.interfaces import WHOLE, Box, Size
 
 _Level = Annotated[int, Field(ge=0, le=255)]
@@ -68,7 +70,7 @@ class Labels(_Nearest):
     palette: tuple[Colour, ...] | None = None
 
     kind: ClassVar = Image.Image
-    suffixes: ClassVar = (".png", ".bmp", ".tif", ".tiff")
+    suffixes: ClassVar = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
     def __post_init__(self) -> None:
         if self.one_hot and self.classes is None:
@@ -88,8 +90,8 @@ class Labels(_Nearest):
     def read(self, path: Path) -> Image.Image:
         """Read a label map as a picture whose numbers are ids. Raises ValueError for ids that are not classes."""
         picture = decode_numbers(path)
-        if picture.format == "JPEG":
-            raise ValueError("a JPEG has changed the ids of its pixels; save label maps as .png")
+        if picture.format in ("JPEG", "MPO", "AVIF", "HEIF"):
+            raise ValueError(f"a {picture.format} has changed the ids of its pixels; save label maps as .png")
         return self.converted(picture)
 
     def converted(self, picture: Image.Image) -> Image.Image:
@@ -178,7 +180,7 @@ class Mask(_Nearest):
     """
 
     kind: ClassVar = Image.Image
-    suffixes: ClassVar = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+    suffixes: ClassVar = SUFFIXES
     limits: ClassVar = (0.0, 1.0)
 
     def read(self, path: Path) -> Image.Image:

@@ -12,7 +12,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from i2i_core.data.pictures import SUFFIXES, as_rgb, open_picture, picture_file
+from i2i_core.data.colours import as_rgb
+from i2i_core.data.decoding import open_picture
+from i2i_core.data.pictures import SUFFIXES, picture_file
 from i2i_core.interfaces import WHOLE, Box, Size
 
 
@@ -20,7 +22,8 @@ from i2i_core.interfaces import WHOLE, Box, Size
 class Picture:
     """RGB pictures with values in [-1, 1], (3, H, W); resized bilinearly.
 
-    Transparent parts become white, 16 bits are scaled to 8, and pictures are rotated as their EXIF data says.
+    Transparent parts become white, more than 8 bits are scaled to 8, colour profiles are converted to sRGB, and
+    pictures are rotated as their EXIF data says. Of several pages or frames, the first is read.
     """
 
     kind: ClassVar = Image.Image

@@ -18,13 +18,17 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
+from i2i_core.data.decoding import decode_numbers, deep_colours
 from i2i_core.data.formats.numbers import check_range
-from i2i_core.data.pictures import FORMATS, MAX_PIXELS, decode_numbers, pixels_of
+from i2i_core.data.kinds import MAX_PIXELS
+from i2i_core.data.tiffs import ORIENTATION, turned
 from i2i_core.errors import PluginError
 from i2i_core.interfaces import WHOLE, Box, Size
 
 Array = np.ndarray[Any, Any]
 """Numbers of shape (H, W, C)."""
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""The first bytes of a TIFF."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,27 +150,31 @@ class Raster:
 
 def _read(path: Path) -> Array:
     """Read the numbers of a file as they are, (H, W) or (H, W, C)."""
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        with open(path, "rb") as file:
-            if file.read(6) != b"\x93NUMPY":
-                raise ValueError("not a NumPy array of one .npy")
+    with open(path, "rb") as file:
+        start = file.read(6)
+    if path.suffix.lower() == ".npy" or start == b"\x93NUMPY":
+        if start != b"\x93NUMPY":
+            raise ValueError("not a NumPy array of one .npy")
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the shape against the size of the file
         _check_size(mapped.shape[:2])
         return np.array(mapped)
-    if suffix not in (".tif", ".tiff"):
-        picture = decode_numbers(path)
-        with Image.open(path, formats=FORMATS) as file:
-            if picture.mode != "I;16" and ";16" in pixels_of(file):
-                raise ValueError("colours of 16 bits, of which only 8 would be read; save them as .tif or .npy")
-        return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+    if start[:4] in TIFF:
+        return _read_tiff(path)
+    if (deep := deep_colours(path)) is not None:
+        return deep
+    picture = decode_numbers(path)
+    return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+
+
+def _read_tiff(path: Path) -> Array:
     with _tiff(path) as file:
         series = file.series[0]
         _check_size([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
         array = series.asarray()
         axes = [place for place, axis in enumerate(series.axes) if axis in "YX"]
         others = [place for place in range(array.ndim) if place not in axes]
-        return np.asarray(array.transpose(*axes, *others).reshape(*(array.shape[place] for place in axes), -1))
+        array = np.asarray(array.transpose(*axes, *others).reshape(*(array.shape[place] for place in axes), -1))
+        return turned(array, file.pages.first.tags.valueof(ORIENTATION, 1))
 
 
 def _check_size(sides: Sequence[int]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 
 import torch
@@ -31,8 +30,6 @@ class EMA:
     def run_start(self, run: RunContext) -> None:
         self.averages = {name: copy.deepcopy(run.networks[name]).eval().requires_grad_(False) for name in self.names}
         run.eval_networks.update(self.averages)
-        if self.unbiased:  # a function of the step, so it need not be saved
-            self.initial = math.prod(number_at(self.decay, step) for step in range(run.step))
         # Looked up once, since walking through the modules costs more than averaging their tensors.
         averages, trained = self.averages.values(), [run.networks[name] for name in self.averages]
         self.parameters: tuple[list[Tensor], list[Tensor]] = (
@@ -57,12 +54,16 @@ class EMA:
             average.copy_(buffer)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {
+        averages = {
             f"{name}/{key}": value
             for name, average in self.averages.items()
             for key, value in average.state_dict().items()
         }
+        initial = {"initial": torch.tensor(self.initial, dtype=torch.float64)} if self.unbiased else {}
+        return {**averages, **initial}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         for name, average in self.averages.items():
             average.load_state_dict({key: state[f"{name}/{key}"] for key in average.state_dict()})
+        if self.unbiased:
+            self.initial = float(state["initial"])

@@ -16,7 +16,25 @@ MAP_SIZE = 64  # px: the side of a heatmap
 SIGMA = 1.5  # standard deviation of the Gaussian at a landmark, in px of a heatmap; 6 px of the picture
 LOOKS = (80, 112)  # px: sides at which the detector sees a picture; it finds large faces best at small sizes
 THRESHOLD = 0.5  # minimum score of a face
-FIRST, SECOND = 1.2, 1.25  # side of the crop, relative to the detector's box and then to the box of the first landmarks
+FIRST, AGAIN = 1.2, 1.25  # side of the crop, relative to the detector's box and then to the box of the last landmarks
+LOOKS_AGAIN = 2  # how often landmarks are found again in a box around the last ones
+WIDER, NARROWER = 1.15, 0.87  # sides of the crops that check the landmarks, relative to the last crop
+SPREAD = 0.065  # maximum distance between landmarks of one face in different crops, relative to the size of the face
+MIRRORED = [
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    *range(27, 31),
+    *range(35, 30, -1),
+    *range(45, 41, -1),
+    *(47, 46),
+    *range(39, 35, -1),
+    *(41, 40),
+    *range(54, 47, -1),
+    *range(59, 54, -1),
+    *range(64, 59, -1),
+    *range(67, 64, -1),
+]
+"""Index of the mirror image of each of the 68 landmarks."""
 
 
 class Face68(nn.Module):
@@ -24,7 +42,7 @@ class Face68(nn.Module):
 
     Input: `of`, pictures (N, 3, H, W) in [-1, 1] of any size, whose face is at least a quarter of their height.
     Output: (mask_full, mask_no_mouth), each (N, 1, 256, 256) in [0, 1]. mask_full covers eyes, nose, eyebrows, mouth
-    and chin; mask_no_mouth covers eyes and nose. Both are 0 for a picture without a face.
+    and chin; mask_no_mouth covers eyes and nose. Both are 0 for a picture without an upright face.
 
     The network is frozen and passes no gradient. Checkpoints do not contain it.
     """
@@ -52,7 +70,7 @@ class Face68(nn.Module):
         return torch.where(found[:, None, None], landmarks * (of.shape[-1] / SIZE), torch.nan)
 
     def faces(self, of: Tensor) -> Tensor:
-        """Return True for each picture that shows a face, (N,) bool."""
+        """Return True for each picture that shows an upright face, (N,) bool."""
         return self._look(of)[1]
 
     @torch.no_grad()
@@ -63,9 +81,12 @@ class Face68(nn.Module):
             box, score = self._detect(pictures)
             centre, side = box[:, :2], box[:, 2:].amax(1)
             points = self._read(pictures, centre, side * FIRST)
-            low, high = points.amin(1), points.amax(1)
-            points = self._read(pictures, (low + high) / 2, (high - low).amax(1) * SECOND)
-            return self.to_wflw @ points, score >= THRESHOLD
+            for _ in range(LOOKS_AGAIN):
+                low, high = points.amin(1), points.amax(1)
+                centre, side = (low + high) / 2, (high - low).amax(1) * AGAIN
+                points = self._read(pictures, centre, side)
+            plausible = self._spread(pictures, centre, side, points) <= SPREAD
+            return self.to_wflw @ points, (score >= THRESHOLD) & plausible
 
     def _detect(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """Return the best box of each picture, (N, 4), and its score, (N,)."""
@@ -76,6 +97,18 @@ class Face68(nn.Module):
             scores.append(score)
         best = torch.cat(scores, dim=1).max(1)
         return torch.cat(boxes, dim=1)[torch.arange(len(pictures)), best.indices], best.values
+
+    def _spread(self, pictures: Tensor, centre: Tensor, side: Tensor, points: Tensor) -> Tensor:
+        """Return the mean distance (N,) of `points` from those in other crops, relative to the size of the face.
+
+        The network gives the same landmarks of an upright face whether its crop is wider, narrower or mirrored. In an
+        animal, an upside-down face or a wall it reads a different face each time.
+        """
+        mirror, width = points.new_tensor([-1, 1]), points.new_tensor([SIZE, 0])
+        mirrored = self._read(pictures.flip(3), centre * mirror + width, side)[:, MIRRORED] * mirror + width
+        others = [mirrored, *(self._read(pictures, centre, side * share) for share in (WIDER, NARROWER))]
+        size = (points - points.mean(1, keepdim=True)).square().sum(2).mean(1).sqrt()
+        return (torch.stack(others) - points).norm(dim=3).mean((0, 2)) / size
 
     def _read(self, pictures: Tensor, centre: Tensor, side: Tensor) -> Tensor:
         """Return 68 landmarks (N, 68, 2) in pixels, from square crops with the given centre (N, 2) and side (N,)."""

@@ -14,6 +14,7 @@ from .components import Heatmaps
 from .face68 import SIZE, THRESHOLD, Face68
 
 LOOKS = (80, 112, 160, 224, 320, 448, 640)  # px: sides at which a photograph is searched; large faces need small sides
+TURNS = (None, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_270)
 SHARE, ABOVE = 0.7, 0.13  # shares of an aligned picture's side: the detector's box, and its centre below the middle
 
 
@@ -26,14 +27,30 @@ def tensor_of(picture: Image.Image, like: Face68) -> Tensor:
 def find_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatmaps) -> Array | None:
     """Return landmarks (98, 2) of the largest face as (x, y) in pixels of the picture, or None if there is no face.
 
+    Upright faces come first; a picture without one is searched upside down, then on each of its sides.
+
     finder: network that detects the face.
     source: network that finds the landmarks, in a crop framed like an aligned picture.
     """
-    for left, top, side in _squares(picture, finder):
-        square = picture.crop((left, top, left + side, top + side))
-        if (points := aligned_landmarks(square, finder, source)) is not None:
-            return points * (side / SIZE) + (left, top)
+    for turn in TURNS:
+        turned = picture if turn is None else picture.transpose(turn)
+        for left, top, side in _squares(turned, finder):
+            square = turned.crop((left, top, left + side, top + side))
+            if (points := aligned_landmarks(square, finder, source)) is not None:
+                return _turned_back(points * (side / SIZE) + (left, top), turn, picture.size)
     return None
+
+
+def _turned_back(points: Array, turn: Image.Transpose | None, size: tuple[int, int]) -> Array:
+    """Return where points of a turned picture are in the picture, which has the size (width, height)."""
+    (x, y), (width, height) = points.T, size
+    if turn is Image.Transpose.ROTATE_180:
+        x, y = width - x, height - y
+    elif turn is Image.Transpose.ROTATE_90:
+        x, y = width - y, x
+    elif turn is Image.Transpose.ROTATE_270:
+        x, y = y, height - x
+    return np.stack([x, y], axis=1)
 
 
 def aligned_landmarks(picture: Image.Image, finder: Face68, source: Face68 | Heatmaps) -> Array | None:

@@ -89,6 +89,16 @@ def test_a_small_face_is_found_anywhere_in_a_photograph(astronaut, face68, landm
     assert np.linalg.norm(found - landmarks - (1200, 40), axis=1).mean() < 3
 
 
+@pytest.mark.parametrize("turn", [Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270])
+def test_a_turned_face_is_aligned_upright(astronaut, face68, landmarks, turn):
+    photograph = paper((300, 240), (astronaut, (60, 20)))
+    upright = crop(photograph, similarity(landmarks + (60, 20), read_mean()))
+    turned = photograph.transpose(turn)
+    found = find_landmarks(turned, face68, face68)
+    aligned = crop(turned, similarity(found, read_mean()))
+    assert np.abs(np.asarray(aligned, float) - np.asarray(upright, float))[64:-64, 64:-64].mean() < 4
+
+
 def test_the_largest_of_several_faces_is_taken(astronaut, face68, landmarks):
     double = astronaut.resize((384, 384))
     found = find_landmarks(paper((900, 500), (astronaut, (20, 50)), (double, (450, 90))), face68, face68)

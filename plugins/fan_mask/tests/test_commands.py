@@ -83,7 +83,7 @@ def test_what_cannot_be_aligned_is_named_and_the_others_go_on(i2i, photos, tmp_p
     code, out, err = i2i("align", "photos", "aligned")
     assert (code, out) == (3, "")
     assert err == [
-        "photos/text.png cannot be used as a picture: not a PNG, JPEG, WEBP, BMP or TIFF",
+        "photos/text.png cannot be used as a picture: it is text, not a picture",
         "no face was found in photos/train/wall.png",
         "2 of 4 pictures aligned; the others are listed above",
     ]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from i2i_fan_mask.components import Heatmaps
-from i2i_fan_mask.face68 import gaussians, wflw
+from i2i_fan_mask.face68 import MIRRORED, gaussians, wflw
 from i2i_fan_mask.face_api import Detector, Points68, published
 from i2i_fan_mask.masks import masks
 
@@ -91,6 +91,20 @@ def test_a_picture_without_a_face_has_empty_masks_and_stays_with_itself(face68, 
         assert mask.count_nonzero((1, 2, 3)).bool().tolist() == [False, True, False, False]
         torch.testing.assert_close(mask[1:2], alone, rtol=0, atol=1e-4)
     assert face68.landmarks(batch).isnan().all((1, 2)).tolist() == [True, False, True, True]
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_face_that_is_not_upright_is_no_face(face68, face, turns):
+    turned = torch.rot90(face, turns, (2, 3))
+    assert not face68.faces(turned).any()
+    assert face68.landmarks(turned).isnan().all()
+    assert not any(mask.any() for mask in face68(turned))
+
+
+def test_landmarks_of_a_mirrored_crop_are_renumbered(face68, face):
+    crop, mirrored = (face68.points(x[..., 46:158, 37:149])[0] for x in (face, face.flip(3).roll(-6, 3)))
+    assert sorted(MIRRORED) == list(range(68))
+    assert (mirrored[MIRRORED] * torch.tensor([-1, 1]) + torch.tensor([1, 0]) - crop).norm(dim=1).mean() < 0.03
 
 
 def test_masks_in_float64_and_under_autocast_are_those_in_float32(face68, face):

@@ -7,8 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from i2i_core.data.broken_files import find_broken
+from i2i_core.data.decoding import open_picture
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pictures import open_picture, picture_files
+from i2i_core.data.pictures import picture_files
 from i2i_core.errors import DataError
 
 

@@ -1,0 +1,268 @@
+"""A first recipe for a folder of pictures: a bundled one, changed so that it fits them and the machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+
+from i2i.survey.facts import Facts, facts_of
+from i2i.yaml_edits import RecipeText
+from i2i_core.data.decoding import open_picture
+from i2i_core.data.file_records import FileRecords
+from i2i_core.data.fitting import Layout, fit
+from i2i_core.data.formats.picture import Picture
+from i2i_core.data.image_folders import ImageFolders
+from i2i_core.data.image_list import ImageList
+from i2i_core.data.splits import as_yaml, split_advice
+from i2i_core.data.walking import folders_in
+from i2i_core.errors import DataError, UsageError
+from i2i_core.recipe.document import Document
+from i2i_core.registry.plugins import Plugins
+from i2i_core.registry.specs import Checker, build
+
+QUICK, PAPER, PAIRED = "stargan_v2.yaml", "stargan_v2_afhq.yaml", "pix2pix.yaml"
+"""The recipes that are changed: for CPUs, for accelerators, and for pairs."""
+LISTS = (".csv", ".tsv", ".jsonl", ".parquet")
+LOOKED_AT, FACES = 24, 0.6
+"""Number of pictures in which faces are looked for, and the share with a face from which they are portraits."""
+VARIED = 1.3
+"""Ratio of the greatest and the least aspect ratio above which pictures are cropped instead of stretched."""
+MASKS = "fan_mask/face68"
+LEAST, MOST = 16, 1024
+"""Limits of the size in pixels."""
+
+
+@dataclass(frozen=True)
+class First:
+    """A recipe, and what was found."""
+
+    text: str
+    said: Sequence[str]
+    """Sentences about the choices."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asks for; by default it is chosen from the pictures and the machine."""
+
+    name: str | None = None
+    """The bundled recipe to change."""
+    size: int | None = None
+    """Height and width of the networks in pixels."""
+    steps: int | None = None
+    paired: bool | None = None
+    """Whether files of one name in all domains are pairs."""
+
+
+def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First:
+    """Write a recipe for the pictures of a folder or a list. Raises DataError and UsageError.
+
+    fast: whether an accelerator trains; else the recipe trains in minutes on CPUs.
+    """
+    name, size, steps = wish.name, wish.size, wish.steps
+    keys, dataset = _data_of(place)
+    facts = facts_of(dataset, str(place))
+    paired = facts.paired or (are_pairs(dataset, facts) if wish.paired is None else wish.paired)
+    if paired:
+        first, second = [*facts.domains][:2]
+        keys |= {"paired": True, "targets": {first: second}}
+    if name is None:
+        name = PAIRED if paired and PAIRED in plugins.recipes() else PAPER if fast else QUICK
+    text = RecipeText(_bundled(name, plugins))
+    pictures = sum(of.pictures for of in facts.domains.values())
+    side = _side(facts, fast) if size is None else size
+    said = [f"{pictures:,} pictures: {', '.join(f'{n} {of.pictures:,}' for n, of in facts.domains.items())}"]
+    base = yaml.safe_load(text.text)
+    count = steps or _steps(int(base["steps"]), pictures, fast)
+    _resize(text, side)
+    _rescale(text, int(base["steps"]), count)
+    text.replace_lines(("data",), "\n".join(_data_lines(keys, facts, base["data"], side)))
+    if not paired and text.has(("hooks", "true_pairs")):
+        text.replace_lines(("hooks", "true_pairs"), "")
+    if text.has(("tensors", "masks")) or text.has(("networks", "mapping_network")):
+        share = _share_of_faces(dataset, plugins)
+        if share >= FACES:
+            _add_masks(text, side)
+            said.append(f"{share:.0%} of {LOOKED_AT} pictures show a face, so the skip has masks of faces")
+    if any(note.about == "pairs" for note in facts.notes):
+        said.append(
+            f"files of one name {'look' if paired else 'do not look'} like pairs; --paired or --unpaired says so"
+        )
+    said.append(f"{side} x {side} pixels, {count:,} steps, from {name}")
+    said += [note.text for note in facts.notes if note.about in ("labels", "unread", "folders")]
+    first = f"# Translates {' and '.join(facts.domains)} of {place}. It is {name} with other data and settings."
+    body = text.text[text.text.index("i2i: 1") :]
+    return First(f"{first}\n{body.rstrip()}\n", said)
+
+
+def _data_of(place: Path) -> tuple[dict[str, Any], FileRecords]:
+    """Return the keys of `data` that name the pictures, and the data set."""
+    try:
+        if place.is_file() and place.suffix.lower() in LISTS:
+            return _of_list(place)
+        if not place.is_dir():
+            raise DataError(f"there is no folder {place}, which should hold one folder of pictures per domain")
+        advice = split_advice(place, folders_in(place))
+        keys: dict[str, Any] = {"use": "image_folders", "root": str(place), **(advice.write if advice else {})}
+        if keys["use"] != "image_folders":
+            raise UsageError(f"{advice.says if advice else place}; copy a recipe, and write there\n{as_yaml(keys)}")
+        dataset = ImageFolders(root=Path(keys["root"]), domains=keys.get("domains"), broken="skip")
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    if dataset.broken:
+        keys["broken"] = "skip"
+    if len(dataset.domains) < 2:
+        raise DataError(f"{place} has only the domain {dataset.domains[0]}; a translation needs two folders")
+    return keys, dataset
+
+
+def _of_list(file: Path) -> tuple[dict[str, Any], FileRecords]:
+    """Return the keys for a list, with the split `train` if it has splits."""
+    keys: dict[str, Any] = {"use": "image_list", "file": str(file)}
+    try:
+        return keys, ImageList(file=file, broken="skip")
+    except ValueError:
+        keys |= {"split": "train", "validation": {"split": "val"}}
+        return keys, ImageList(file=file, split="train", broken="skip")
+
+
+def are_pairs(dataset: FileRecords, facts: Facts) -> bool:
+    """Return True if files of one name in two domains show the same: their edges are at the same places.
+
+    The correlation of edges of such files has to be greater than that of other files, by three standard errors.
+    """
+    if not any(note.about == "pairs" for note in facts.notes):
+        return False
+    edges = [np.stack([_edges(path) for path in files[: 4 * LOOKED_AT]]) for files in dataset.files[:2]]
+    alike, others = ((edges[0] * np.roll(edges[1], shift, 0)).mean(1) for shift in (0, 1))
+    margin = float(np.std(alike - others)) / math.sqrt(len(alike))
+    return float(np.mean(alike - others)) > 3 * margin
+
+
+def _edges(path: Path) -> Any:
+    """Return the strengths of a picture's edges at 32 x 32 places, with mean 0 and variance 1."""
+    grey = np.asarray(open_picture(path).convert("L").resize((32, 32), Image.Resampling.BOX), float)
+    edges = np.hypot(*np.gradient(grey)).ravel()
+    centred = edges - edges.mean()
+    return centred / (centred.std() or 1.0)
+
+
+def _bundled(name: str, plugins: Plugins) -> str:
+    file = name if name.endswith(".yaml") else f"{name}.yaml"
+    found = plugins.recipes().get(file)
+    if found is None:
+        hint = plugins.hint_for_recipe(file)
+        raise UsageError(f"no installed plugin provides the recipe {file}" + (f" ({hint})" if hint else ""))
+    return found.read_text(encoding="utf-8")
+
+
+def _side(facts: Facts, fast: bool) -> int:
+    """Return the greatest power of two that half of the pictures have, at most 64 on a CPU and 256 otherwise."""
+    shorter = [min(of.sizes[1]) for of in facts.domains.values() if of.sizes]
+    fits: int = 1 << int(math.log2(max(LEAST, min(shorter, default=64))))
+    return min(fits, 256 if fast else 64)
+
+
+def _steps(base: int, pictures: int, fast: bool) -> int:
+    """Return the number of steps: on an accelerator some 50 epochs of batches of 8, within limits; else minutes."""
+    if fast:
+        return int(round(min(100_000, max(20_000, pictures * 50 / 8)), -3))
+    return int(round(base * min(5.0, max(1.0, pictures / 3000)), -2))
+
+
+def _resize(text: RecipeText, new: int) -> None:
+    """Change what depends on the size: the depth of U-Nets, and the sizes at which a skip acts."""
+    levels = ("networks", "generator", "levels")
+    if text.has(levels):
+        text.replace(levels, str(int(math.log2(new))))
+    if text.has(("networks", "generator", "skip")):
+        sizes = ("networks", "generator", "skip", "sizes")
+        wanted = f"[{', '.join(str(max(1, new // part)) for part in (8, 4, 2))}]"
+        if text.has(sizes):
+            text.replace(sizes, wanted)
+
+
+def _rescale(text: RecipeText, old: int, new: int) -> None:
+    """Change the number of steps, and all schedules and intervals in proportion."""
+    for path, value in list(text.numbers()):
+        if path[-1] in ("over", "after", "every") and path[0] in ("losses", "optimizers", "hooks"):
+            scaled = float(value.replace("_", "")) * new / old
+            text.replace(path, str(max(1, round(scaled))))
+    text.replace(("steps",), str(new))
+
+
+def _data_lines(keys: Mapping[str, Any], facts: Facts, base: Mapping[str, Any], side: int) -> Iterator[str]:
+    """Yield the lines of the section `data`."""
+    yield "data:"
+    written = {key: value for key, value in keys.items() if key not in ("validation", "targets")}
+    counts = ", ".join(f"{name} ({of.pictures:,} pictures)" for name, of in facts.domains.items())
+    for n, (key, value) in enumerate(written.items()):
+        line = f"  {key}: {_flow(value)}"
+        yield f"{line:<31} # domains: {counts}" if n == 1 else line
+    sizes = sorted(of.sizes[1] for of in facts.domains.values() if of.sizes)
+    about = f"; the median picture has {sizes[0][0]} x {sizes[0][1]}" if sizes else ""
+    yield f"  {f'image_size: {side}':<29} # pixels{about}"
+    yield f"  {f'fit: {_fit(facts)}':<29} # stretch, crop, keep or patch: how pictures come to that size"
+    yield f"  {'batch_size: ' + str(base['batch_size']):<29} # over all processes"
+    yield f"  {'workers: 2':<29} # processes that load pictures"
+    if "targets" in keys:
+        (source, target), *_ = keys["targets"].items()
+        yield f"  {f'targets: {{{_flow(source)}: {_flow(target)}}}':<29} # the direction; or {{{target}: {source}}}"
+    elif "targets" in base and isinstance(base["targets"], str):
+        yield f"  {'targets: ' + base['targets']:<29} # others: never into the own domain; all: also into it"
+    if "validation" in keys:
+        yield f"  {'validation: ' + _flow(keys['validation']):<29} # held-out pictures"
+    else:
+        yield "  # validation: none yet        # held-out pictures; i2i data split holds some out"
+
+
+def _flow(value: Any) -> str:
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip().removesuffix("\n...")
+
+
+def _fit(facts: Facts) -> str:
+    """Return crop for pictures of varied aspect ratios, or for wide and high ones; else stretch."""
+    aspects = [aspect for of in facts.domains.values() for aspect in of.aspects]
+    if not aspects:
+        return "stretch"
+    return "crop" if max(aspects) / min(aspects) > VARIED or not 1 / VARIED < aspects[1] < VARIED else "stretch"
+
+
+def _share_of_faces(dataset: FileRecords, plugins: Plugins) -> float:
+    """Return the share of some pictures of all domains that show a face; 0 if nothing finds faces."""
+    if not any(MASKS in row.components for row in plugins.rows):
+        return 0.0
+    spec = Checker(plugins, Document("")).check("tensor", {"use": MASKS, "of": "x_real"}, ())
+    assert spec is not None
+    finder: Any = build(spec, {})
+    found = []
+    for y, domain in enumerate(dataset.domains):
+        files = dataset.files[y]
+        form, most = dataset.formats[domain], max(1, LOOKED_AT // len(dataset.domains))
+        if form != Picture():
+            return 0.0
+        for path in files[:: max(1, len(files) // most)][:most]:
+            x, _ = fit(form.read(path), Layout(form, (256, 256), "crop"))
+            found.append(bool(finder.faces(form.encode(x[None], torch.float32))[0]))
+    return sum(found) / max(1, len(found))
+
+
+def _add_masks(text: RecipeText, side: int) -> None:
+    for name, of in (("masks", "x_real"), ("fake_masks", "x_fake")):
+        if text.has(("tensors", name)):
+            text.replace(("tensors", name), f"{{use: {MASKS}, of: {of}}}")
+    if not text.has(("tensors",)):
+        sizes = ", ".join(str(side // part) for part in (8, 4, 2))
+        skip = f"{{use: fan_mask/high_pass, strength: 1.0, sizes: [{sizes}]}}"
+        text.replace(("networks", "generator"), f"{{use: stargan_v2/generator, skip: {skip}}}")
+        masks = {"masks": "x_real", "fake_masks": "x_fake"}
+        lines = ["tensors:", *(f"  {name}: {{use: {MASKS}, of: {of}}}" for name, of in masks.items())]
+        text.text = text.text.replace("\nlosses:", "\n" + "\n".join(lines) + "\n\nlosses:", 1)

@@ -1,0 +1,40 @@
+"""Damaged picture files of which a part is there: copies that can be decoded, with the rest blank."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from pathlib import Path
+
+from i2i_core.data.jpegs import ended
+from i2i_core.data.kinds import kind_of
+from i2i_core.data.pngs import refuse_large, what_is_left
+from i2i_core.data.user_cache import user_cache
+from i2i_core.disk.files import write_file
+
+
+def repaired(path: Path) -> Path | None:
+    """Return a copy of a damaged JPEG, PNG or BMP in the user's cache that can be decoded; None for other files.
+
+    What the file lacks is grey in a JPEG, and black or transparent else. Raises OSError if there is no cache.
+    """
+    with open(path, "rb") as file:
+        try:
+            repair = {"JPEG": ended, "PNG": what_is_left, "BMP": _bmp}[kind_of(file)]
+            contents = repair(file.read())
+        except (ValueError, KeyError, IndexError, struct.error):
+            return None
+    stat = path.stat()
+    name = hashlib.sha256(os.fsencode(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}")).hexdigest()[:32]
+    copy = user_cache("repaired") / f"{name}{path.suffix}"
+    write_file(copy, contents)
+    return copy
+
+
+def _bmp(data: bytes) -> bytes:
+    """Return a BMP without compression with zeros for the pixels that it lacks."""
+    offset, size = struct.unpack_from("<I", data, 10)[0], struct.unpack_from("<I", data, 14)[0]
+    width, height, _, bits = struct.unpack_from("<HHHH" if size == 12 else "<iiHH", data, 18)
+    refuse_large(width, abs(height))
+    return data.ljust(offset + abs(height) * ((width * bits + 31) // 32 * 4), b"\0")

@@ -1,0 +1,476 @@
+"""A few hundred picture files of every kind, each with the pixels that it was made from.
+
+`python -m tests.picture_kinds` reads them all and prints how many of each kind are right, refused or wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import sys
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+from PIL import Image
+
+from i2i_core.data.decoding import open_picture, why_broken
+from i2i_core.data.profiles import SRGB, matrix_profile
+from tests.tiff_kinds import (
+    HEIGHT,
+    WIDTH,
+    Array,
+    Made,
+    eight,
+    levels,
+    on_white,
+    packed,
+    rgb,
+    saved,
+    tiff,
+    tiffs,
+    turned,
+    unit,
+)  # fmt: skip
+
+P3 = matrix_profile(((0.3127, 0.329), (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)), None)
+ADOBE = matrix_profile(((0.3127, 0.329), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), 2.19921875)
+PROPHOTO = matrix_profile(((0.3457, 0.3585), (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)), 1.8)
+LINEAR = matrix_profile(SRGB, 1.0)
+
+
+# PNG
+
+PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+COLOUR_TYPES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png(numbers: Array, bits: int, colour: int, interlaced: bool = False, chunks: Sequence[bytes] = ()) -> bytes:
+    """Return a PNG of samples (H, W, C), with further chunks before its pixels."""
+    rows = b""
+    for left, top, right, down in PASSES if interlaced else ((0, 0, 1, 1),):
+        part = numbers[top::down, left::right]
+        for row in part.reshape(len(part), -1) if part.size else ():
+            rows += b"\0" + packed(row[None], bits, ">", "u")
+    header = struct.pack(">IIBBBBB", numbers.shape[1], numbers.shape[0], bits, colour, 0, 0, interlaced)
+    parts = [chunk(b"IHDR", header), *chunks, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def pngs() -> Iterator[Made]:
+    made = partial(Made, "PNG")
+    for interlaced in (False, True):
+        for colour, depths in {0: (1, 2, 4, 8, 16), 2: (8, 16), 4: (8, 16), 6: (8, 16)}.items():
+            for bits in depths:
+                top = 2**bits - 1
+                numbers = levels(bits, COLOUR_TYPES[colour])
+                name = f"png{colour}-{bits}{'i' * interlaced}"
+                shown = eight(numbers, top)
+                if colour in (4, 6):
+                    shown = on_white(shown[..., :-1], shown[..., -1:])
+                    yield made(f"{name}.png", png(numbers, bits, colour, interlaced), shown, off=1)
+                    continue
+                yield made(f"{name}.png", png(numbers, bits, colour, interlaced), rgb(shown))
+                clear = numbers[3, 4]
+                hidden = (numbers == clear).all(2)[..., None]
+                chunks = [chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))]
+                file = png(numbers, bits, colour, interlaced, chunks)
+                yield made(f"{name}-clear.png", file, rgb(np.where(hidden, 255, shown)))
+        for bits in (1, 2, 4, 8):
+            numbers = levels(bits, 1)
+            palette = np.random.default_rng(bits).integers(0, 256, (2**bits, 3)).astype(np.uint8)
+            opaque = np.full(2**bits, 255, np.uint8)
+            opaque[:2] = 0, 100
+            plte, trns = chunk(b"PLTE", palette.tobytes()), chunk(b"tRNS", opaque.tobytes())
+            places = numbers[..., 0]
+            name = f"png3-{bits}{'i' * interlaced}"
+            yield made(f"{name}.png", png(numbers, bits, 3, interlaced, [plte]), palette[places])
+            yield made(f"{name}-clear.png", png(numbers, bits, 3, interlaced, [plte, trns]),
+                       on_white(palette[places], opaque[places][..., None]), off=1)  # fmt: skip
+    for orientation in range(1, 9):
+        numbers = levels(16, 3)
+        exif = chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01" + struct.pack(">HHI", orientation, 0, 0))
+        shown = turned(eight(numbers, 65535), orientation)
+        yield made(f"turned{orientation}.png", png(numbers, 16, 2, chunks=[exif]), shown)
+    frames = [Image.fromarray(np.full((HEIGHT, WIDTH, 3), level, np.uint8)) for level in (10, 200)]
+    yield made("moving.png", saved(frames[0], "PNG", save_all=True, append_images=frames[1:]),
+               np.full((HEIGHT, WIDTH, 3), 10, np.uint8))  # fmt: skip
+
+
+# Lossy kinds, of a smooth picture
+
+
+def smooth(channels: int = 3) -> Array:
+    """Return a picture without edges, which lossy files hardly change."""
+    y, x = np.mgrid[0:64, 0:72] / 71
+    return eight(np.stack([x, y, (x + y) / 2, 1 - x / 2][:channels], -1), 1.0)
+
+
+def jpegs() -> Iterator[Made]:
+    made = partial(Made, "JPEG", off=3, lossy=True)
+    colours, grey, inks = smooth(), smooth(1), smooth(4)
+    picture = Image.fromarray(colours)
+    for subsampling in (0, 1, 2):
+        for progressive in (False, True):
+            for restart in ({}, {"restart_marker_blocks": 3}):
+                file = saved(picture, "JPEG", quality=98, subsampling=subsampling, progressive=progressive, **restart)
+                name = f"{subsampling}{progressive}{len(restart)}.jpg"
+                yield made(name, file, colours)
+                yield made(f"endless{name}", file[:-2], colours)
+                yield made(f"endless1{name}", file[:-1], colours)
+                yield made(f"after{name}", file + b"\0" * 99, colours)
+                yield Made("cut short", f"cut{name}", file[: len(file) * 6 // 10], None, reason="cut short")
+                yield Made("cut short", f"cut9{name}", file[:-40], None, reason="cut short")
+                zeros = file[: len(file) // 2].ljust(len(file), b"\0")
+                yield Made("cut short", f"zeros{name}", zeros, None, reason="cut short")
+    yield made("grey.jpg", saved(Image.fromarray(grey[..., 0]), "JPEG", quality=98), rgb(grey))
+    yield made("rgb.jpg", saved(picture, "JPEG", quality=98, keep_rgb=True), colours)
+    yield made("named.png", saved(picture, "JPEG", quality=98), colours)
+    shown = ((255.0 - inks[..., :3]) * (255.0 - inks[..., 3:]) / 255).round().astype(np.uint8)
+    cmyk = Image.frombytes("CMYK", inks.shape[1::-1], inks.tobytes())
+    yield made("cmyk.jpg", saved(cmyk, "JPEG", quality=98), shown)
+    ycck = imagecodecs.jpeg8_encode(255 - inks, level=98, colorspace="CMYK", outcolorspace="YCCK")
+    yield made("ycck.jpg", ycck, shown)
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[274] = orientation
+        yield made(
+            f"turned{orientation}.jpg", saved(picture, "JPEG", quality=98, exif=exif), turned(colours, orientation)
+        )
+    second = Image.fromarray(255 - colours)
+    yield made("phone.jpg", saved(picture, "MPO", quality=98, save_all=True, append_images=[second]), colours)
+
+
+def other_kinds() -> Iterator[Made]:
+    colours, inks = smooth(), smooth(4)
+    picture, clear = Image.fromarray(colours), Image.fromarray(inks)
+    shown = on_white(inks[..., :3], inks[..., 3:])
+    for kind, off in (("WEBP", 6), ("AVIF", 6)):
+        made = partial(Made, kind, off=off, lossy=True)
+        yield made(f"lossy.{kind.lower()}", saved(picture, kind, quality=95), colours)
+        yield made(f"clear.{kind.lower()}", saved(clear, kind, quality=95), shown)
+        yield made(f"named-{kind}.jpg", saved(picture, kind, quality=95), colours)
+        frames = [Image.fromarray(255 - colours)]
+        yield made(
+            f"moving.{kind.lower()}", saved(picture, kind, quality=95, save_all=True, append_images=frames), colours
+        )
+        for orientation in (3, 6, 8):
+            exif = Image.Exif()
+            exif[274] = orientation
+            file = saved(picture, kind, quality=95, exif=exif)
+            yield made(f"turned{orientation}.{kind.lower()}", file, turned(colours, orientation))
+        file = saved(picture, kind, quality=95)
+        yield Made("cut short", f"cut.{kind.lower()}", file[: len(file) * 6 // 10], None, reason="cut short")
+    yield Made("WEBP", "lossless.webp", saved(clear, "WEBP", lossless=True, exact=True), shown, off=1)
+    indexed = Image.fromarray(colours).quantize(64, dither=Image.Dither.NONE)
+    drawn = np.asarray(indexed.convert("RGB"))
+    for interlace in (0, 1):
+        yield Made("GIF", f"still{interlace}.gif", saved(indexed, "GIF", interlace=interlace), drawn)
+    hidden = np.asarray(indexed) == 5
+    yield Made("GIF", "clear.gif", saved(indexed, "GIF", transparency=5), np.where(hidden[..., None], 255, drawn))
+    yield Made("GIF", "moving.gif", saved(indexed, "GIF", save_all=True, append_images=[picture]), drawn)
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return
+    register_heif_opener()
+    for name, given, what in (("plain", picture, colours), ("clear", clear, shown)):
+        yield Made("HEIC", f"{name}.heic", saved(given, "HEIF", quality=95), what, off=6, lossy=True)
+    exif = Image.Exif()
+    exif[274] = 6  # which its standard tells readers to ignore
+    yield Made("HEIC", "phone.jpg", saved(picture, "HEIF", quality=95, exif=exif), colours, off=6, lossy=True)
+
+
+# BMP
+
+
+def bmp(width: int, height: int, bits: int, body: bytes, *, header: int = 40, compression: int = 0,
+        palette: bytes = b"", masks: Sequence[int] = (), colours: int = 0) -> bytes:  # fmt: skip
+    if header == 12:
+        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        info = struct.pack(
+            "<IiiHHIIiiII", header, width, height, 1, bits, compression, len(body), 2835, 2835, colours, 0
+        )
+        info += struct.pack(f"<{len(masks)}I", *masks) if header == 40 else b""
+        if header > 40:
+            info = (info + struct.pack(f"<{len(masks)}I", *masks)).ljust(header, b"\0")
+    offset = 14 + len(info) + len(palette)
+    return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + info + palette + body
+
+
+def bmp_rows(data: Sequence[bytes], upside_down: bool = True) -> bytes:
+    return b"".join(row + b"\0" * (-len(row) % 4) for row in (data[::-1] if upside_down else data))
+
+
+def run_lengths(indices: Array, bits: int) -> bytes:
+    """Return rows of palette indices in runs of RLE4 or RLE8: some as runs, some as they are, and ends of lines."""
+    body = b""
+    for number, row in enumerate(indices[::-1]):
+        at = 0
+        while at < len(row):
+            if number % 2:  # as they are
+                part = row[at : at + 7]
+                if len(part) < 3:
+                    body += b"".join(bytes([1, value << 4 if bits == 4 else value]) for value in part)
+                else:
+                    digits = [int(value) for value in part]
+                    if bits == 4:
+                        digits += [0] * (len(digits) % 2)
+                        digits = [a << 4 | b for a, b in zip(digits[::2], digits[1::2], strict=True)]
+                    body += bytes([0, len(part), *digits, *([0] * (len(digits) % 2))])
+                at += len(part)
+            else:  # runs of pairs for 4 bits
+                end = at + 1
+                if bits == 4:
+                    while (
+                        end < len(row)
+                        and end - at < 250
+                        and row[end] == row[at + (end - at) % 2 if end - at > 1 else end]
+                    ):
+                        end += 1
+                    pair = row[at] << 4 | (row[at + 1] if end - at > 1 else 0)
+                    body += bytes([end - at, pair])
+                else:
+                    while end < len(row) and end - at < 250 and row[end] == row[at]:
+                        end += 1
+                    body += bytes([end - at, row[at]])
+                at = end
+        body += b"\0\0"
+    return body + b"\0\1"
+
+
+def bmps() -> Iterator[Made]:
+    made = partial(Made, "BMP")
+    for bits in (1, 4, 8):
+        places = (levels(bits, 1)[..., 0] // np.uint64(1)).astype(np.uint8)
+        palette = np.random.default_rng(bits).integers(0, 256, (2**bits, 3)).astype(np.uint8)
+        quads = b"".join(bytes(colour[::-1]) + b"\0" for colour in palette)
+        rows = [packed(row[None].astype(np.uint64), bits, "<", "u") for row in places]
+        yield made(f"p{bits}.bmp", bmp(WIDTH, HEIGHT, bits, bmp_rows(rows), palette=quads), palette[places])
+        yield made(f"p{bits}down.bmp", bmp(WIDTH, -HEIGHT, bits, bmp_rows(rows, False), palette=quads), palette[places])
+        triples = b"".join(bytes(colour[::-1]) for colour in palette)
+        yield made(
+            f"p{bits}os2.bmp", bmp(WIDTH, HEIGHT, bits, bmp_rows(rows), header=12, palette=triples), palette[places]
+        )
+        if bits != 1:
+            coarse = (places // 3 * 3).clip(0, 2**bits - 1)
+            for stored, name in ((places, "fine"), (coarse, "runs")):
+                body = run_lengths(stored, bits)
+                file = bmp(WIDTH, HEIGHT, bits, body, compression=2 if bits == 4 else 1, palette=quads)
+                yield made(f"rle{bits}{name}.bmp", file, palette[stored])
+    colours = eight(unit(3), 1.0)
+    blue_first = [row[:, ::-1].tobytes() for row in colours]
+    yield made("24.bmp", bmp(WIDTH, HEIGHT, 24, bmp_rows(blue_first)), colours)
+    yield made("24down.bmp", bmp(WIDTH, -HEIGHT, 24, bmp_rows(blue_first, False)), colours)
+    yield made("24os2.bmp", bmp(WIDTH, HEIGHT, 24, bmp_rows(blue_first), header=12), colours)
+    four = np.dstack([colours[..., ::-1], np.zeros((HEIGHT, WIDTH, 1), np.uint8)])
+    yield made("32.bmp", bmp(WIDTH, HEIGHT, 32, bmp_rows([row.tobytes() for row in four])), colours)
+    alpha = eight(unit(4), 1.0)[..., 3:]
+    four = np.dstack([colours[..., ::-1], alpha])
+    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    file = bmp(WIDTH, HEIGHT, 32, bmp_rows([row.tobytes() for row in four]), header=124, compression=3, masks=masks)
+    yield made("32alpha.bmp", file, on_white(colours, alpha), off=1)
+    for name, depths, compression, masks in (
+        ("555", (5, 5, 5), 0, ()),
+        ("565", (5, 6, 5), 3, (0xF800, 0x7E0, 0x1F)),
+        ("555masks", (5, 5, 5), 3, (0x7C00, 0x3E0, 0x1F)),
+    ):
+        parts = [(unit(3)[..., n] * (2**bits - 1)).round().astype(np.uint32) for n, bits in enumerate(depths)]
+        shown = np.stack([eight(part, 2**bits - 1) for part, bits in zip(parts, depths, strict=True)], -1)
+        word = (parts[0] << (depths[1] + depths[2]) | parts[1] << depths[2] | parts[2]).astype("<u2")
+        file = bmp(WIDTH, HEIGHT, 16, bmp_rows([row.tobytes() for row in word]), compression=compression, masks=masks)
+        yield made(f"16-{name}.bmp", file, shown, off=1)
+    odd = bmp(WIDTH, HEIGHT, 16, b"\0" * 2 * HEIGHT * 28, compression=3, masks=(0xF00, 0xF0, 0xF))
+    yield Made("BMP, odd bits", "444.bmp", odd, None, reason="a BMP of a kind that is not read: ")
+
+
+# Colour profiles
+
+
+def converted(colours: Array, primaries: Sequence[tuple[float, float]], exponent: float | None) -> Array:
+    """Return colours of RGB primaries (with D65) as sRGB, in float64."""
+
+    def matrix(points: Sequence[tuple[float, float]]) -> Array:
+        white, *columns = (np.array([x / y, 1, (1 - x - y) / y]) for x, y in points)
+        return np.stack(columns, 1) * np.linalg.solve(np.stack(columns, 1), white)
+
+    share = colours / 255.0
+    light = share**exponent if exponent else np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
+    light = (light @ (np.linalg.inv(matrix(SRGB)) @ matrix(primaries)).T).clip(0, 1)
+    return eight(np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light), 1.0)
+
+
+def profiles() -> Iterator[Made]:
+    made = partial(Made, "colour profiles")
+    colours = eight(unit(3), 1.0)
+    picture = Image.fromarray(colours)
+    p3, adobe = (
+        (SRGB[0], (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+        (SRGB[0], (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)),
+    )
+    for name, profile, primaries, exponent in (
+        ("p3", P3, p3, None),
+        ("adobe", ADOBE, adobe, 2.19921875),
+        ("linear", LINEAR, SRGB, 1.0),
+    ):
+        shown = converted(colours, primaries, exponent)
+        for kind in ("PNG", "TIFF", "WEBP"):
+            how = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+            yield made(f"{name}.{kind.lower()}", saved(picture, kind, icc_profile=profile, **how), shown, off=2)
+        number = (7, [*profile])
+        for bits, planar in ((8, True), (16, False), (16, True)):
+            file = tiff(
+                (colours.astype(np.uint64) * (2**bits - 1) // 255), bits, 2, planar=planar, tags=[(34675, *number)]
+            )
+            yield made(f"{name}{bits}{planar}.tif", file, shown, off=2)
+        gentle = smooth()
+        file = saved(Image.fromarray(gentle), "JPEG", quality=98, subsampling=0, icc_profile=profile)
+        yield made(f"{name}.jpg", file, converted(gentle, primaries, exponent), off=3, lossy=True)
+        file = saved(Image.fromarray(gentle), "AVIF", quality=95, icc_profile=profile)
+        yield made(f"{name}.avif", file, converted(gentle, primaries, exponent), off=6, lossy=True)
+        alpha = eight(unit(4), 1.0)[..., 3:]
+        clear = Image.fromarray(np.dstack([colours, alpha]))
+        yield made(f"{name}-clear.png", saved(clear, "PNG", icc_profile=profile), on_white(shown, alpha), off=2)
+        table = picture.quantize(16, dither=Image.Dither.NONE)
+        shown = converted(np.asarray(table.convert("RGB")), primaries, exponent)
+        yield made(f"{name}-indexed.png", saved(table, "PNG", icc_profile=profile), shown, off=2)
+    gamma = partial(struct.pack, ">I")
+    for name, exponent in (("usual", 0.45455), ("linear", 1.0), ("mac", 0.55556)):
+        shown = colours if name == "usual" else converted(colours, SRGB, 1 / exponent)
+        chunks = [chunk(b"gAMA", gamma(round(exponent * 100000)))]
+        yield made(f"gamma-{name}.png", png(colours, 8, 2, chunks=chunks), shown, off=2)
+        yield made(f"gamma-{name}-srgb.png", png(colours, 8, 2, chunks=[*chunks, chunk(b"sRGB", b"\0")]), colours)
+        grey = colours[..., :1]
+        yield made(
+            f"gamma-{name}-grey.png",
+            png(grey, 8, 0, chunks=chunks),
+            rgb(shown[..., :1] if name == "usual" else converted(rgb(grey), SRGB, 1 / exponent)),
+            off=2,
+        )
+    points = struct.pack(">8I", *(round(number * 100000) for point in p3 for number in point))
+    chunks = [chunk(b"gAMA", gamma(45455)), chunk(b"cHRM", points)]
+    yield made("primaries.png", png(colours, 8, 2, chunks=chunks), converted(colours, p3, None), off=2)
+    srgb = matrix_profile(SRGB, None)
+    for name, profile in (("srgb", srgb), ("broken", P3[:200]), ("nonsense", b"no profile"), ("zeros", b"\0" * 500)):
+        yield made(f"{name}.png", saved(picture, "PNG", icc_profile=profile), colours)
+    yield made(
+        "grey-with-rgb.png", saved(Image.fromarray(colours[..., 0]), "PNG", icc_profile=P3), rgb(colours[..., :1])
+    )
+
+
+# Files that are no pictures
+
+
+def no_pictures() -> Iterator[Made]:
+    said = "it is {}, which is not read; convert it"
+    for name, contents, reason in (
+        ("empty.jpg", b"", "it is empty"),
+        ("zeros.jpg", b"\0" * 5000, "it begins with nothing but zero bytes"),
+        ("lfs.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "it is a Git LFS.*git lfs pull"),
+        ("page.jpg", b"<!DOCTYPE html><html><body>404", "it is a web page"),
+        ("page2.png", b"\n  <html lang='en'>", "it is a web page"),
+        ("denied.png", b"<?xml version='1.0'?><Error><Code>AccessDenied", "it is text"),
+        ("drawing.png", b"<?xml version='1.0'?>\n<svg xmlns='x'>", said.format("an SVG drawing")),
+        ("text.png", "caf\u00e9 ".encode() * 300, "it is text"),
+        ("a.png", b"8BPS\0\1" + b"\0" * 99, said.format("a Photoshop document")),
+        ("b.png", b"%PDF-1.4 " + b"\xff" * 99, said.format("a PDF")),
+        ("c.jpg", b"\xff\x0a" + b"\x55\xfe" * 99, said.format("JPEG XL")),
+        ("d.jpg", b"\0\0\0\x0cJXL \r\n\x87\n" + b"\0" * 99, said.format("JPEG XL")),
+        ("e.jpg", b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0" * 99, said.format("JPEG 2000")),
+        ("f.jpg", b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", said.format("a video")),
+        ("g.tif", b"II*\0\x10\0\0\0CR\2\0" + b"\0" * 99, said.format(r"a raw photograph \(CR2\)")),
+        ("h.png", b"PK\3\4" + b"\0" * 99, said.format("a ZIP archive")),
+        ("i.png", b"v/1\1" + b"\2" * 99, said.format("OpenEXR")),
+        ("j.png", b"P6\n2 2\n255\n" + b"\1" * 12, "it is a netpbm picture"),
+        ("k.jpg", b"\0" * 128 + b"DICM" + b"\2" * 99, said.format("DICOM")),
+        ("l.png", b"\x93NUMPY\1\0", said.format("a NumPy array")),
+        ("m.jpg", b"\x7fELF\xff\xfe" * 9, "not a PNG, JPEG, WEBP, BMP, TIFF, GIF, AVIF or HEIC"),
+        ("n.png", b"\x89PNG\r\n\x1a\n", "cut short"),
+        ("o.jpg", b"\xff\xd8\xff", "."),
+        ("p.tif", b"II*\0\x08\0\0\0", "."),
+        ("q.gif", b"GIF89a", "."),
+        ("r.bmp", b"BM" + b"\0" * 12 + b"\x28\0\0\0", "."),
+        ("s.webp", b"RIFF\0\0\0\0WEBPVP8 ", "."),
+    ):  # fmt: skip
+        yield Made("no pictures", name, contents, None, reason=reason)
+    colours = eight(unit(3), 1.0)
+    large = Image.fromarray(np.tile(colours, (8, 8, 1)))
+    for kind in ("PNG", "WEBP", "BMP", "GIF", "TIFF"):
+        file = saved(large, kind)
+        yield Made("cut short", f"cut-{kind}", file[: len(file) * 6 // 10], None, reason="cut short")
+    for planar in (False, True):
+        file = tiff(levels(16, 3), 16, 2, planar=planar)
+        yield Made("cut short", f"cut-{planar}.tif", file[: len(file) * 6 // 10], None, reason="cut short")
+    for size in (20_000, 60_000):
+        header = struct.pack(">IIBBBBB", size, 20_000, 8, 2, 0, 0, 0)
+        bomb = (
+            b"\x89PNG\r\n\x1a\n"
+            + chunk(b"IHDR", header)
+            + chunk(b"IDAT", zlib.compress(b"\0" * 99))
+            + chunk(b"IEND", b"")
+        )
+        yield Made(
+            "too large", f"bomb{size}.png", bomb, None, reason=f"{size} x 20000 pixels are more than 250,000,000"
+        )
+
+
+MAKERS = (tiffs, pngs, jpegs, other_kinds, bmps, profiles, no_pictures)
+
+
+@cache
+def made_by(maker: Callable[[], Iterator[Made]]) -> list[Made]:
+    return [*maker()]
+
+
+def place(made: Made, folder: Path) -> Path:
+    """Write a file, and return its path."""
+    path = folder / re.sub(r"[<>(), ]", lambda sign: {"<": "little", ">": "big"}.get(sign[0], "-"), made.name)
+    path.write_bytes(made.contents)
+    return path
+
+
+def outcome(made: Made, folder: Path) -> tuple[str, str]:
+    """Read a file; return "right", "refused" or "wrong", and what was found."""
+    path = place(made, folder)
+    try:
+        found = np.asarray(open_picture(path)).astype(int)
+    except Exception as error:  # as data sets do
+        said = why_broken(error)
+        expected = made.pixels is None and re.match(made.reason, said)
+        return ("refused" if expected else "wrong"), f"{said!r}, and the reason is {made.reason!r}"
+    if made.pixels is None:
+        return "wrong", "read, and should be refused"
+    if found.shape != made.pixels.shape:
+        return "wrong", f"shape {found.shape}, and {made.pixels.shape} is right"
+    off = np.abs(found - made.pixels)
+    measured = float(off.mean() if made.lossy else off.max())
+    return ("right" if measured <= made.off else "wrong"), f"differs by {measured:.2f}"
+
+
+def table() -> list[tuple[str, int, int, int]]:
+    """Return the numbers of files that are right, refused with their reason, and wrong, for each kind."""
+    counts: dict[str, dict[str, int]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for made in (made for maker in MAKERS for made in made_by(maker)):
+            how, said = outcome(made, Path(folder))
+            counts.setdefault(made.kind, dict.fromkeys(("right", "refused", "wrong"), 0))[how] += 1
+            if how == "wrong":
+                print(f"{made.kind}: {made.name}: {said}", file=sys.stderr)
+    return [(kind, *of.values()) for kind, of in counts.items()]
+
+
+if __name__ == "__main__":
+    rows = table()
+    rows.append(("all", *(sum(row[n] for row in rows) for n in (1, 2, 3))))
+    print("| files | right | refused, with the reason | wrong |\n|---|---|---|---|")
+    for kind, *numbers in rows:
+        print(f"| {kind} | {' | '.join(map(str, numbers))} |")
