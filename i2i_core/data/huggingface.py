@@ -22,10 +22,11 @@ from pydantic import PositiveInt
 
 from i2i_core.data.broken_files import Look
 from i2i_core.data.classes import classes_of
-from i2i_core.data.decoding import why_broken
+from i2i_core.data.decoding import libraries, why_broken
 from i2i_core.data.fitting import extent
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
+from i2i_core.data.pngs import refuse_damaged
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import DataError, I2IError, PluginError, did_you_mean
 from i2i_core.interfaces import Format, Size, Value
@@ -219,7 +220,8 @@ class HuggingFace:
 
     def _looks(self) -> list[list[Look]]:
         """Decode each record once, and return the results by domain, which the user's cache keeps."""
-        name = f"{hashlib.sha256(self.fingerprint().encode()).hexdigest()[:32]}.json"
+        key = f"{libraries()} {self.fingerprint()}"
+        name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         with suppress(OSError, ValueError, TypeError):  # no cache yet, or a damaged one
             known = json.loads((user_cache("pictures") / name).read_text(encoding="utf-8"))
             return [[Look(reason, size and tuple(size)) for reason, size in of] for of in known]
@@ -238,7 +240,9 @@ class HuggingFace:
     def _look(self, domain: int, index: int) -> Look:
         """Read all fields of a record, and return the size of its picture, or the reason why it cannot be used."""
         try:
-            sizes = {field: extent(self._value(domain, index, field)) for field in (PICTURE, *self.fields)}
+            sizes = {
+                field: extent(self._value(domain, index, field, checked=True)) for field in (PICTURE, *self.fields)
+            }
         except I2IError:  # a library that is missing
             raise
         except Exception as error:  # a decoder may raise anything on a damaged file
@@ -264,14 +268,14 @@ class HuggingFace:
             row = self._rows[domain][index]
             raise DataError(f"row {row} of {self._name} cannot be read any more: {why_broken(error)}") from error
 
-    def _value(self, domain: int, index: int, field: str) -> Value:
+    def _value(self, domain: int, index: int, field: str, checked: bool = False) -> Value:
         row = int(self._rows[domain][index])
         if field == PICTURE:
             name = self.domains[domain]
-            return _read(self._cell(row, self._columns[name]), self.formats[name])
+            return _read(self._cell(row, self._columns[name]), self.formats[name], checked)
         source, form = self._fields[field], self.fields[field]
         if isinstance(source, Column):
-            return _read(self._cell(row, source.column), form)
+            return _read(self._cell(row, source.column), form, checked)
         assert isinstance(form, Numbers)
         return form.converted(dict(zip(form.names, (self._cell(row, name) for name in source.columns), strict=True)))
 
@@ -348,8 +352,8 @@ def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
     return table
 
 
-def _read(cell: Any, form: Format) -> Value:
-    """Return a cell as its format reads it. Raises OSError or ValueError."""
+def _read(cell: Any, form: Format, checked: bool) -> Value:
+    """Return a cell as its format reads it; `checked` compares checksums, too. Raises OSError or ValueError."""
     if cell is None:
         raise ValueError("it is empty")
     if not isinstance(cell, dict):
@@ -359,14 +363,20 @@ def _read(cell: Any, form: Format) -> Value:
         return form.converted(Image.fromarray(_whole(numbers)) if form.kind is Image.Image else numbers)
     contents, path = cell["bytes"], cell["path"] or ""
     if contents is None:
-        return form.read(Path(path))
+        return _read_file(Path(path), form, checked)
     suffix = Path(path).suffix or next((s for start, s in BEGINNINGS.items() if contents.startswith(start)), "")
     with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:  # formats read files
         file.write(contents)
     try:
-        return form.read(Path(file.name))
+        return _read_file(Path(file.name), form, checked)
     finally:
         os.unlink(file.name)
+
+
+def _read_file(path: Path, form: Format, checked: bool) -> Value:
+    if checked:
+        refuse_damaged(path)
+    return form.read(path)
 
 
 def _whole(numbers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -117,7 +117,7 @@ class Torchvision:
     def fingerprint(self) -> str:
         """Return a text of the keys, and of the paths, sizes and times of all files in the folder."""
         root = self._key[1]
-        files = sorted(path for path in root.expanduser().rglob("*") if path.is_file()) if root else []
+        files = sorted(path for path in root.expanduser().resolve().rglob("*") if path.is_file()) if root else []
         stats = [(str(path), s.st_size, s.st_mtime_ns) for path in files for s in (path.stat(),)]
         return str([self._key, [hashlib.sha256(rows.tobytes()).hexdigest() for rows in self._rows], stats])
 
