@@ -24,7 +24,7 @@ from .using import (
 
 if TYPE_CHECKING:
     from i2i import Translator
-    from i2i.opening import Side
+    from i2i_core.data.fitting import Side
     from i2i_core.interfaces import Size, Value
     from i2i_core.recipe.sections import Fit
 
@@ -55,7 +55,8 @@ THREADS = 4
 @click.option(
     "--half",
     type=click.Choice(["left", "right"]),
-    help="Translate this half of each picture, for files that hold a pair side by side.",
+    help="Translate this half of each picture, for files that hold a pair side by side. The default for models that "
+    "were trained on such files, and pictures of twice the width: the half of training.",
 )
 @click.option("--original-size", is_flag=True, help="Resize each translation to the size of its source.")
 @click.option(
@@ -166,7 +167,8 @@ def _translate(
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from i2i.opening import half_of, is_double, opened
+    from i2i.opening import opened, picture_in
+    from i2i_core.data.fitting import is_double
     from i2i_core.data.fitting import original_size as its_size
     from i2i_core.errors import DataError
 
@@ -174,8 +176,7 @@ def _translate(
 
     def read(path: Path) -> Value | DataError:
         try:
-            value = opened(path, use.source.format)
-            return half_of(value, half) if half else value
+            return picture_in(opened(path, use.source.format), use.source, half)
         except DataError as error:
             return error
 
@@ -209,8 +210,8 @@ def _translate(
             sources = model.sources(list(values.values()), fit_by, use=use.name, inputs=theirs)
             sizes = [its_size(value, sources.layout) for value in values.values()]
             warn_of_pictures(model, list(values), sources)
-            double = [path for path in values if is_double(values[path], use.source.size)]
-            if double and not half and not noticed and sources.layout.seen is None:
+            double = [path for path, value in values.items() if is_double(value, use.source)]
+            if double and not half and not noticed and use.source.seen is None:
                 noticed = True
                 warn(
                     f"{double[0]} is twice as wide as what the model was trained on; if it holds two pictures side by "

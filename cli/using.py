@@ -277,11 +277,13 @@ def read_sources(
     model: Translator, named: Sequence[str], fit_by: Fit | None, use: str | None = None, given: Sequence[str] = ()
 ) -> tuple[list[Path], Sources]:
     """Read the pictures that files, folders and globs name, as one batch, with further inputs."""
+    from i2i.opening import opened, picture_in
     from i2i_core.data.pictures import find_pictures
 
     served = model.main_use if use is None else model.use(use)
     paths = list(find_pictures(named, served.source.format.suffixes))
-    sources = model.sources(paths, fit_by, use=use, inputs=read_inputs(served, given, paths))
+    values = [picture_in(opened(path, served.source.format), served.source, None) for path in paths]
+    sources = model.sources(values, fit_by, use=use, inputs=read_inputs(served, given, paths))
     warn_of_pictures(model, paths, sources)
     return paths, sources
 

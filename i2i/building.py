@@ -59,7 +59,7 @@ def parts_of(model: Model, plugins: Plugins) -> Parts:
 
 def _layout(form: Format, written: FieldLayout) -> Layout:
     seen = Seen(written.seen.aspects, written.seen.sides) if written.seen else None
-    return Layout(form, written.size, written.fit, seen)
+    return Layout(form, written.size, written.fit, seen, written.half)
 
 
 def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, object], model: Model) -> dict[str, Any]:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from i2i_core.data.decoding import why_broken
-from i2i_core.data.fitting import extent
+from i2i_core.data.fitting import Layout, Side, extent, half_of, is_double
 from i2i_core.data.pngs import refuse_damaged
 from i2i_core.errors import DataError, I2IError, UsageError
 from i2i_core.interfaces import Format, Size, Value
 
-Side = Literal["left", "right"]
 Picture = Value | str | Path
 """A path, or a value as the format of the model's pictures reads it: for RGB a PIL picture of any mode."""
 KINDS: Mapping[type, str] = {Image.Image: "a PIL image", np.ndarray: "a NumPy array", Mapping: "a mapping"}
@@ -47,21 +45,10 @@ def opened(given: Picture, form: Format, what: str = "") -> Value:
         raise DataError(f"{what or 'the picture'} cannot be used: {why_broken(error)}") from error
 
 
-def half_of(value: Value, side: Side) -> Value:
-    """Return the left or right half of a picture or array; other values have no halves and are returned as they are."""
-    if (size := extent(value)) is None:
-        return value
-    middle = size[1] // 2
-    start = 0 if side == "left" else middle
-    if isinstance(value, Image.Image):
-        return value.crop((start, 0, start + middle, size[0]))
-    return value[:, start : start + middle]
-
-
-def is_double(value: Value, size: Size) -> bool:
-    """Return True if a picture has twice the width that its height has at the aspect ratio of (H, W), up to 1 %."""
-    ours = extent(value)
-    return ours is not None and abs(ours[1] * size[0] / (ours[0] * size[1]) - 2) < 0.02
+def picture_in(value: Value, layout: Layout, half: Side | None) -> Value:
+    """Return the half of a file that a user chose, or that training took from files of twice the width; else all."""
+    side = half or (layout.half if is_double(value, layout) else None)
+    return half_of(value, side) if side else value
 
 
 def refuse_other_extent(name: str, ours: Size | None, theirs: Size | None) -> None:

@@ -485,7 +485,7 @@ def _whole(seed: SupportsIndex) -> int:
 
 def _fitted_by(layout: Layout, how: Fit | None) -> Layout:
     """Return the layout for another fit, which training tells nothing about."""
-    return layout if how in (None, layout.fit) else Layout(layout.format, layout.size, how)
+    return layout if how in (None, layout.fit) else Layout(layout.format, layout.size, how, half=layout.half)
 
 
 def _stacked(fitted: Sequence[Tensor], layout: Layout) -> Tensor:

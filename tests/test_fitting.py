@@ -214,3 +214,22 @@ def test_batch_norms_with_running_statistics_stay() -> None:
     network = nn.Sequential(nn.BatchNorm2d(4))
     separate_pictures(network)
     assert not uses_batch_statistics(network) and isinstance(network[0], nn.BatchNorm2d)
+
+
+def test_pairs_side_by_side_are_translated_by_their_half(
+    i2i: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model knows which half was its source, so the test pictures of such a data set can be translated."""
+    monkeypatch.chdir(tmp_path)
+    Path("both").mkdir()
+    for n in range(2):
+        ramp(n).resize((128, 64)).save(f"both/{n}.png")
+    data = "data={use: classics/side_by_side, root: both, domains: [A, B], image_size: 64, batch_size: 1, targets: %s}"
+    sets = ("steps=1", "networks.generator.width=4", "networks.discriminator.width=4", "hooks.true_pairs=null")
+    for target, sides in (("{A: B}", (0, 64)), ("{B: A}", (64, 128))):
+        train(Path(target), data % target, *sets, recipe="pix2pix.yaml")
+        Image.open("both/0.png").crop((sides[0], 0, sides[1], 64)).save("alone.png")
+        answer = i2i("translate", target, "both/0.png", "alone.png", "--out", f"out {target}")
+        assert (answer.code, answer.err) == (0, "")
+        both, alone = (Image.open(path) for path in sorted(Path(f"out {target}").iterdir(), reverse=False))
+        assert both.tobytes() == alone.tobytes()

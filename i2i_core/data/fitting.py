@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from i2i_core.data.formats.picture import Picture
 from i2i_core.interfaces import WHOLE, Box, Format, Size, Value
 from i2i_core.recipe.sections import Fit
 
+Side = Literal["left", "right"]
 PixelBox = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
 FAR = 1.5
@@ -40,6 +41,8 @@ class Layout:
     fit: Fit = "stretch"
     seen: Seen | None = None
     """The pictures of training, where they are known."""
+    half: Side | None = None
+    """The half of a file that was a picture of training, for pairs side by side."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -142,6 +145,29 @@ def shrunk(picture: Image.Image, size: Size) -> Image.Image:
     """Resize a picture to fit into (H, W) with its aspect ratio, for display."""
     x, (left, top, right, bottom) = fit(picture, Layout(Picture(), size, "keep"))
     return Image.fromarray(x[:, top:bottom, left:right].permute(1, 2, 0).numpy())
+
+
+def half_of(value: Value, side: Side) -> Value:
+    """Return the left or right half of a picture or array; other values have no halves and are returned as they are."""
+    if (size := extent(value)) is None:
+        return value
+    middle = size[1] // 2
+    start = 0 if side == "left" else middle
+    if isinstance(value, Image.Image):
+        return value.crop((start, 0, start + middle, size[0]))
+    return value[:, start : start + middle]
+
+
+def is_double(value: Value, layout: Layout) -> bool:
+    """Return True if a picture is twice as wide as those of training, up to 2 %.
+
+    If these are not known, it is compared with the size of the networks.
+    """
+    size = extent(value)
+    if size is None:
+        return False
+    low, high = layout.seen.aspects if layout.seen else (layout.size[1] / layout.size[0],) * 2
+    return 2 * low * 0.98 <= size[1] / size[0] <= 2 * high * 1.02 and not low <= size[1] / size[0] <= high
 
 
 def seen(extents: list[Size]) -> Seen | None:

@@ -125,6 +125,7 @@ class DataSets:
                 "size": list(layout.size),
                 "fit": layout.fit,
                 **({"seen": layout.seen._asdict()} if layout.seen else {}),
+                **({"half": layout.half} if layout.half else {}),
             }
             for name, layout in self.layouts.items()
         }
@@ -211,17 +212,20 @@ def _like_training(spec: Spec, ours: Mapping[str, Layout], theirs: Mapping[str, 
 
 
 def _with_pictures(found: Mapping[str, Layout], records: SampledRecords, ways: Directions) -> dict[str, Layout]:
-    """Add to the layouts of pictures what is known of those of training."""
-    extents = getattr(records.dataset, "extents", None)
-    if extents is None:
-        return {**found}
-    sizes = {y: [size for size in extents(y).values() if size] for y in range(len(records.domains))}
-    sides = {True: {*ways}, False: {y for ys in ways.values() for y in ys}}
-    of = {source: seen([size for y in ys for size in sizes[y]]) for source, ys in sides.items()}
-    return {
-        name: replace(layout, seen=of[role_of(name)[1] == REAL]) if role_of(name)[0] == PICTURE else layout
-        for name, layout in found.items()
-    }
+    """Add to the layouts of pictures what is known of those of training, by optional members of the data set."""
+    extents: Any = getattr(records.dataset, "extents", lambda _: {})
+    halves = getattr(records.dataset, "halves", {})
+    made = {**found}
+    targets = {y for chosen in ways.values() for y in chosen}
+    for is_source, ys in ((True, {*ways}), (False, targets)):
+        sizes = seen([size for y in sorted(ys) for size in extents(y).values() if size])
+        sides = {halves.get(records.domains[y]) for y in ys}
+        half = sides.pop() if len(sides) == 1 else None
+        for name, layout in found.items():
+            field, role = role_of(name)
+            if field == PICTURE and (role == REAL) == is_source:
+                made[name] = replace(layout, seen=sizes, half=half)
+    return made
 
 
 def _patches(recipe: Recipe, records: SampledRecords, ways: Directions) -> None:

@@ -59,6 +59,8 @@ class FieldLayout(Section):
     """The way in which they are fitted."""
     seen: SeenPictures | None = None
     """The pictures of training, where they are known."""
+    half: Literal["left", "right"] | None = None
+    """The half of a file that was a picture of training, for pairs side by side."""
 
 
 class Config(Section):

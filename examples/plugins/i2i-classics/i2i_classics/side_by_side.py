@@ -6,11 +6,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from i2i_core.data.broken_files import find_broken
+from i2i_core.data.broken_files import looks
 from i2i_core.data.decoding import open_picture
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import picture_files
 from i2i_core.errors import DataError
+from i2i_core.interfaces import Size
 
 
 class SideBySide:
@@ -33,12 +34,19 @@ class SideBySide:
         self.domains, self.files = domains, picture_files(root)
         if not self.files:
             raise ValueError(f"{root} contains no pictures; root must contain pictures side by side")
-        if broken := find_broken(self.files, Picture()):
-            path, why = next(iter(broken.items()))
-            raise ValueError(f"{path} cannot be read as a picture: {why}; repair or remove it")
+        self.halves = {domains[0]: "left", domains[1]: "right"}
+        """The half of a file that belongs to each domain; translate takes that of the source."""
+        self._sizes = {path: look.size for path, look in looks(self.files, Picture()).items() if not look.reason}
+        if len(self._sizes) < len(self.files):
+            path, look = next((path, look) for path, look in looks(self.files, Picture()).items() if look.reason)
+            raise ValueError(f"{path} cannot be read as a picture: {look.reason}; repair or remove it")
 
     def count(self, domain: int) -> int:
         return len(self.files)
+
+    def extents(self, domain: int) -> dict[Path, Size | None]:
+        """Return the height and width in pixels of each half."""
+        return {path: size and (size[0], size[1] // 2) for path, size in self._sizes.items()}
 
     def picture(self, domain: int, index: int) -> Image.Image:
         try:
