@@ -44,7 +44,7 @@ def init(
     steps: int | None,
     paired: bool | None,
 ) -> None:
-    """Copy the bundled recipe NAME to edit it, or write one for your own pictures with --data.
+    """Copy a bundled recipe, or write one for your pictures.
 
     With --data, the folders decide: domains, held-out pictures, pairs, masks for faces, how pictures come to size, and
     settings that fit in the memory. NAME is the bundled recipe to start from. The subcommand never overwrites a file.

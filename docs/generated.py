@@ -181,7 +181,9 @@ def members(protocol: str, prefix: str = "") -> Iterator[str]:
 
 def python_api() -> Iterator[str]:
     """Yield the functions of `i2i` and the classes that they return."""
-    sources = {name: (USING / f"{name}.py").read_text(encoding="utf-8") for name in ("loading", "runs", "translator")}
+    sources = {
+        name: (USING / f"{name}.py").read_text(encoding="utf-8") for name in ("loading", "runs", "style", "translator")
+    }
     for module, name in (("runs", "train"), ("runs", "load_run"), ("loading", "load")):
         body = ast.parse(sources[module]).body
         yield _member(
@@ -191,7 +193,7 @@ def python_api() -> Iterator[str]:
         ("runs", "TrainedRun"),
         ("translator", "Translator"),
         ("translator", "Sources"),
-        ("translator", "Style"),
+        ("style", "Style"),
     ):
         node = _class(sources[module], name)
         methods = [part for part in node.body if isinstance(part, ast.FunctionDef)]

@@ -81,7 +81,7 @@ def test_broken_tiny_and_duplicate_pictures_are_named(i2i, bad):
     assert answer.err == (
         "3 broken pictures in photos: cat/short.jpg (cut short), cat/tiny.png (1 x 1 pixels, and each side needs 8), "
         "dog/text.jpg (it is text, not a picture); repair or remove them, or set broken: "
-        "skip\n"
+        "skip or repair\n"
     )
 
 

@@ -152,7 +152,7 @@ def test_networks_resume_with_their_own_weights_whatever_their_order(whole: Path
     folder = tmp_path / "run"
     train(folder, "steps=3")
     text = (folder / "recipe.yaml").read_text()
-    start, end = text.index("\nnetworks:\n") + len("\nnetworks:\n"), text.index("\nweights: ")
+    start, end = text.index("\nnetworks:\n") + len("\nnetworks:\n"), text.index("\nstart_from: ")
     blocks: list[list[str]] = []
     for line in text[start:end].splitlines():
         if not line.startswith("    "):

@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 from i2i.card import card
+from i2i.survey.facts import facts_of
 from i2i.translator import Translator
-from i2i_cli.data import report_on
 from i2i_cli.using import read_inputs, refuse_other_directions
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.raster import Raster
@@ -235,8 +235,8 @@ def test_a_data_check_ignores_neither_arrays_nor_tables(folder):
     heights = Table(
         table=Path("heights.csv"), key="name", columns=("low", "high"), format=Numbers(range=(-100.0, 300.0))
     )
-    found = report_on(ImageFolders(root=folder, domains={"a": arrays}, fields={"height": heights}), "")
-    assert [Path(file).name for file in found["ignored"]] == ["notes.txt", "recipe.yaml", "shifted.py"]
+    found = facts_of(ImageFolders(root=folder, domains={"a": arrays}, fields={"height": heights}), "")
+    assert [Path(file).name for file in found.ignored] == ["notes.txt", "recipe.yaml", "shifted.py"]
 
 
 def test_domains_of_two_directions_are_refused():

@@ -18,7 +18,8 @@ from i2i_fan_mask.align import MEAN
 from i2i_fan_mask.components import Heatmaps
 from i2i_fan_mask.photographs import tensor_of
 
-EMPTY = "there are no pictures in empty; known are .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+KNOWN = ".avif, .bmp, .gif, .heic, .heif, .jfif, .jpe, .jpeg, .jpg, .png, .tif, .tiff, .webp"
+EMPTY = f"there are no pictures in empty; known are {KNOWN}"
 
 
 @pytest.fixture
