@@ -318,7 +318,9 @@ def test_what_is_left_of_broken_pictures_is_taken(tmp_path: Path) -> None:
 
 def test_broken_pictures_are_refused_unless_told_otherwise(tmp_path: Path) -> None:
     spoiled(tmp_path)
-    with pytest.raises(ValueError, match=r"9 broken pictures in .*; repair or remove them, or set broken: skip or repair$"):
+    with pytest.raises(
+        ValueError, match=r"9 broken pictures in .*; repair or remove them, or set broken: skip or repair$"
+    ):
         ImageFolders(root=tmp_path)
 
 
