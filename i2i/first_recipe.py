@@ -113,7 +113,8 @@ def _data_of(place: Path) -> tuple[dict[str, Any], FileRecords]:
         advice = split_advice(place, folders_in(place))
         keys: dict[str, Any] = {"use": "image_folders", "root": str(place), **(advice.write if advice else {})}
         if keys["use"] != "image_folders":
-            raise UsageError(f"{advice.says if advice else place}; copy a recipe, and write there\n{as_yaml(keys)}")
+            copy = f"copy a recipe with i2i init {PAIRED}, and write there"
+            raise UsageError(f"{advice.says if advice else place}; {copy}\n{as_yaml(keys)}")
         dataset = ImageFolders(root=Path(keys["root"]), domains=keys.get("domains"), broken="skip")
     except ValueError as error:
         raise DataError(str(error)) from None

@@ -144,6 +144,25 @@ def test_pairs_are_known_by_their_edges(plugins: Plugins) -> None:
     assert recipe["networks"]["generator"]["levels"] == int(math.log2(128))
 
 
+def test_pairs_are_known_inside_splits(plugins: Plugins) -> None:
+    for split, count in (("train", 8), ("val", 2)):
+        write(f"maps/photo/{split}", count)
+        Path(f"maps/lines/{split}").mkdir(parents=True)
+        for n in range(count):
+            drawing(n).filter(ImageFilter.FIND_EDGES).save(f"maps/lines/{split}/{n}.png")
+    found, recipe = made(plugins, "maps")
+    assert recipe["method"] == "classics/pix2pix" and recipe["data"]["targets"] == {"lines": "photo"}
+    assert recipe["data"]["validation"] == {"domains": {"lines": "lines/val", "photo": "photo/val"}}
+    assert "files of one name look like pairs; --paired or --unpaired says so" in found.said
+
+
+def test_pairs_side_by_side_are_told_apart(plugins: Plugins) -> None:
+    for split in ("train", "val"):
+        write(f"maps/{split}", 2, size=(128, 64))
+    with pytest.raises(UsageError, match="as pairs side by side are; copy a recipe with i2i init pix2pix.yaml"):
+        made(plugins, "maps")
+
+
 def test_portraits_get_masks_of_faces(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("i2i.first_recipe._share_of_faces", lambda *_: 0.9)  # faces are tested where they are found
     write("photos/female", 2, name="f{}.png")

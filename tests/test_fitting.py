@@ -15,7 +15,7 @@ from torch import nn
 from i2i import load
 from i2i_core.data.batches import Samples, loader, to_device
 from i2i_core.data.cache import cached
-from i2i_core.data.fitting import Layout, PixelBox, Seen, fit, padded, seen, unlike_training
+from i2i_core.data.fitting import Layout, PixelBox, Seen, fit, padded, part_of, seen, unlike_training
 from i2i_core.data.formats.labels import Labels
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.image_folders import ImageFolders
@@ -121,6 +121,14 @@ def test_a_cache_gives_nearly_the_same_pictures(folders: Path, how: Fit) -> None
         (batch,) = loader(samples, start=0, steps=1, batch_size=16, rank=0, world=1, workers=0)
         both.append(to_device(batch, layouts, torch.device("cpu"), torch.float32)["x_real"])
     assert (both[0] - both[1]).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("how", EVERY)
+def test_a_part_lies_inside_a_picture_of_any_size(how: Fit) -> None:
+    """Also after rounding: Pillow refuses a box that begins 1e-16 before the picture."""
+    for extent in ((height, width) for height in range(30, 90) for width in range(30, 90)):
+        (left, top, right, bottom), _ = part_of(extent, Layout(Picture(), (32, 32), how))
+        assert 0 <= left < right <= 1 and 0 <= top < bottom <= 1, extent
 
 
 def test_a_random_crop_has_the_fit_of_the_picture(folders: Path) -> None:

@@ -107,7 +107,9 @@ def test_a_root_that_is_one_level_too_high_is_noted(i2i: Any) -> None:
 def test_splits_that_hold_pictures_are_one_domain_or_pairs_side_by_side(i2i: Any) -> None:
     save(*(f"maps/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 32))
     save(*(f"one/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 48))
-    data = written(i2i("data", "check", "maps"))
+    answer = i2i("data", "check", "maps")
+    assert "twice as wide as high, as pairs side by side are; write:" in answer.out
+    data = written(answer)
     assert (data["use"], data["root"], data["validation"]) == (
         "classics/side_by_side",
         "maps/train",
@@ -121,6 +123,7 @@ def test_splits_that_hold_pictures_are_one_domain_or_pairs_side_by_side(i2i: Any
 def test_domains_that_hold_splits_are_noted(i2i: Any) -> None:
     save(*(f"set/{domain}/{split}/{n}.png" for split in ("train", "test") for domain in "AB" for n in range(2)))
     answer = i2i("data", "check", "set")
+    assert "would take them all; write, and paired: true if files of one name are pairs:" in answer.out
     assert written(answer)["domains"] == {"A": "A/train", "B": "B/train"}
     assert written(answer)["validation"] == {"domains": {"A": "A/test", "B": "B/test"}}
 

@@ -46,7 +46,9 @@ def notes_on(dataset: FileRecords) -> Iterator[Note]:
 
 def _splits(dataset: ImageFolders) -> Iterator[Note]:
     if _as_called(dataset) and (advice := split_advice(dataset.root, [*dataset.domains])):
-        yield Note("splits", f"{advice.says}; write", as_yaml(advice.write))
+        alike = [*advice.write.get("domains", ())] == [*dataset.domains] and _same_names(dataset)
+        pairs = ", and paired: true if files of one name are pairs" if alike else ""
+        yield Note("splits", f"{advice.says}; write{pairs}", as_yaml(advice.write))
 
 
 def _folders(dataset: ImageFolders) -> Iterator[Note]:
@@ -72,12 +74,17 @@ def folders_inside(dataset: ImageFolders, y: int) -> dict[str, int]:
 
 def _pairs(dataset: ImageFolders) -> Iterator[Note]:
     """Note domains whose files have the same names, which are pairs or a coincidence."""
-    names = [{path.relative_to(dataset.places[name]).with_suffix("") for path in of} for name, of in _files(dataset)]
-    if not dataset.paired and len(names) > 1 and len(names[0]) > 1 and all(of == names[0] for of in names):
-        what = f"all domains have files of the same {len(names[0])} names: if those are pairs, write"
+    if not dataset.paired and (count := _same_names(dataset)):
+        what = f"all domains have files of the same {count} names: if those are pairs, write"
         yield Note(
             "pairs", what, as_yaml({**_keys(dataset, {n: _below(dataset, n) for n in dataset.domains}), "paired": True})
         )
+
+
+def _same_names(dataset: ImageFolders) -> int:
+    """Return the number of names of files that all domains share, or 0 if one lacks some."""
+    names = [{path.relative_to(dataset.places[name]).with_suffix("") for path in of} for name, of in _files(dataset)]
+    return len(names[0]) if len(names) > 1 and len(names[0]) > 1 and all(of == names[0] for of in names) else 0
 
 
 def _labels(dataset: FileRecords) -> Iterator[Note]:
@@ -124,4 +131,4 @@ def _below(dataset: ImageFolders, domain: str) -> str:
 
 def _as_called(dataset: ImageFolders) -> bool:
     """Return True if the domains are all folders of the root, as they are without the key `domains`."""
-    return [*dataset.domains] == folders_in(dataset.root)
+    return [*dataset.places.items()] == [(name, dataset.root / name) for name in folders_in(dataset.root)]

@@ -79,7 +79,8 @@ def part_of(extent: tuple[float, float], layout: Layout, box: Box = WHOLE) -> tu
         scale = min(height / h, width / w)
         return box, (max(1, round(h * scale)), max(1, round(w * scale)))
     scale = max(height / h, width / w)
-    x, y = (right - left) * (1 - width / scale / w) / 2, (bottom - top) * (1 - height / scale / h) / 2
+    rest_x, rest_y = (max(0.0, 1 - side / scale / own) for side, own in ((width, w), (height, h)))  # not -1e-16
+    x, y = (right - left) * rest_x / 2, (bottom - top) * rest_y / 2
     return (left + x, top + y, right - x, bottom - y), layout.size
 
 

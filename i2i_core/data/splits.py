@@ -72,7 +72,7 @@ def _of_whole_splits(root: Path, train: str, held_out: str | None, called: str) 
         return None
     if _are_double(root / train):
         keys = {"use": "classics/side_by_side", "root": str(root / train), "domains": ["A", "B"], "targets": {"A": "B"}}
-        says = f"{called}, and hold pictures that are twice as wide as high: if these are pairs side by side"
+        says = f"{called}, and hold pictures that are twice as wide as high, as pairs side by side are"
         return Advice(says, {**keys, **validation})
     keys = {"use": use, "root": str(root), "domains": {"pictures": train}, "targets": {"pictures": "pictures"}}
     says = f"{called}, and hold pictures: two splits of one domain"
