@@ -46,21 +46,20 @@ def translate_in_tiles(
                     use.inputs[name]: _rows(of[number] if isinstance(of, list) else of, model, use.inputs[name])
                     for name, of in inputs.items()
                 }
-            except DataError as error:
+                for chosen, file in zip(styles, files, strict=True):  # one at a time: a picture may be very large
+                    if file in there:
+                        continue
+                    tiled = Tiled(model, use, picture, [chosen.style], inputs=theirs, batch=batch)
+                    parts = (part for (part,) in tiled.rows())
+                    if file.suffix.lower() in SUFFIXES and not isinstance(picture, InMemory) and not original_size:
+                        write_rows(file, tiled.size, parts)
+                    else:
+                        whole = joined(list(parts))
+                        write_value(file, form.scale(whole, picture.size) if original_size else whole, form)
+                    advance()
+            except DataError as error:  # also of rows that are read late
                 failed.append(path)
                 click.echo(str(error), err=True)
-                continue
-            for chosen, file in zip(styles, files, strict=True):  # one at a time: a picture may be very large
-                if file in there:
-                    continue
-                tiled = Tiled(model, use, picture, [chosen.style], inputs=theirs, batch=batch)
-                parts = (part for (part,) in tiled.rows())
-                if file.suffix.lower() in SUFFIXES and not isinstance(picture, InMemory) and not original_size:
-                    write_rows(file, tiled.size, parts)
-                else:
-                    whole = joined(list(parts))
-                    write_value(file, form.scale(whole, picture.size) if original_size else whole, form)
-                advance()
     return failed
 
 

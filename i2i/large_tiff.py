@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from i2i_core.data.decoding import why_broken
+from i2i_core.data.formats.labels import Mask
 from i2i_core.data.formats.raster import Raster
 from i2i_core.data.formats.raster import _tifffile as tiff_library
 from i2i_core.disk.files import writing
+from i2i_core.errors import DataError
 from i2i_core.interfaces import Format, Size, Value
 
 SUFFIXES = (".tif", ".tiff")
@@ -28,18 +31,29 @@ class TiffRows:
 
     def __init__(self, path: Path, form: Format) -> None:
         """Raises ValueError for a kind that is only read as a whole."""
+        self._path = path
         self._file = tiff_library().TiffFile(path)
         self._page, self._form = self._file.pages[0], form
         page = self._page
         self.size: Size = (page.imagelength, page.imagewidth)
         whole = page.samplesperpixel == 1 or page.planarconfig == 1
         upright = getattr(page.tags.get("Orientation"), "value", 1) == 1 and "InterColorProfile" not in page.tags
-        channels = PLAIN.get(int(page.photometric)) if not isinstance(form, Raster) else page.samplesperpixel
-        deep = page.dtype != np.uint8 and not isinstance(form, Raster)
-        if not (whole and upright) or deep or channels != page.samplesperpixel or page.subfiletype not in (0, None):
-            raise ValueError("a kind of TIFF that is not read by rows")
+        if isinstance(form, Raster):  # whose channels may be pages
+            plain = page.samplesperpixel == form.channels
+        else:
+            plain = page.bitspersample == 8 and page.dtype == np.uint8
+            plain = plain and PLAIN.get(int(page.photometric)) == page.samplesperpixel
+        if not (whole and upright and plain) or isinstance(form, Mask) or page.subfiletype not in (0, None):
+            raise ValueError("a kind of TIFF that is not read by rows")  # a mask depends on all of its levels
 
     def rows(self, top: int, bottom: int) -> Value:
+        """Raises DataError for damaged rows."""
+        try:
+            return self._rows(top, bottom)
+        except Exception as error:  # a decoder may raise anything on a damaged file
+            raise DataError(f"{self._path} cannot be used: {why_broken(error)}") from error
+
+    def _rows(self, top: int, bottom: int) -> Value:
         made = np.concatenate([*self._segments(top, bottom)])
         return self._form.converted(made if isinstance(self._form, Raster) else Image.fromarray(made))
 
@@ -51,7 +65,8 @@ class TiffRows:
             parts = []
             for index in range(row * across, (row + 1) * across):
                 file.seek(page.dataoffsets[index])
-                data, _, shape = page.decode(file.read(page.databytecounts[index]), index)
+                packed = file.read(page.databytecounts[index])
+                data, _, shape = page.decode(packed, index, jpegtables=page.jpegtables, jpegheader=page.jpegheader)
                 parts.append(data[0, : shape[1], : shape[2]])
             whole = np.concatenate(parts, axis=1)[:, : page.imagewidth]  # tiles may reach beyond the picture
             inner = whole[max(top - row * height, 0) : bottom - row * height]

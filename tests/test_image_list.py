@@ -194,6 +194,29 @@ def test_a_mistake_is_named_with_its_line(folder: Path, mistake: str) -> None:
         ImageList(file=folder / "list.csv", **keys)
 
 
+def test_nested_values_do_not_replace_columns(folder: Path) -> None:
+    about = {"domain": "flickr", "path": "https://example.org/1.jpg", "age": 0.5}
+    lines = [{"about": about, "path": f"files/{name}0.png", "domain": name} for name in ("cat", "dog")]
+    (folder / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    found = ImageList(file=folder / "list.jsonl", fields={"age": ListedNumbers(columns=("age",))})
+    assert found.domains == ("cat", "dog") and reds(found) == [[0], [100]]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "message"),
+    [
+        ("a.csv", "path,domain\n" + "x" * 5000 + ",cat", "1 file is not in "),
+        ("a.csv", "path,domain\nfiles/cat0.png,cat\n./files//cat0.png,cat", "a second row for ./files//cat0.png"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl:1: its values are nested too deeply"),
+    ],
+    ids=["long name", "twice", "deep"],
+)
+def test_odd_values_are_named(folder: Path, name: str, line: str, message: str) -> None:
+    (folder / name).write_text(line)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ImageList(file=folder / name)
+
+
 def test_a_list_of_another_kind_is_refused(folder: Path) -> None:
     (folder / "list.txt").write_text("a.png")
     (folder / "list.jsonl").write_text('{"path": "files/cat0.png"}\n{"path": \n')

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
-from i2i_core.data.decoding import open_picture
+from i2i_core.data.decoding import decode_numbers, open_picture
 from i2i_core.data.pictures import find_pictures, picture_files
+from i2i_core.data.profiles import SRGB, matrix_profile
 from i2i_core.errors import DataError
+
+from .picture_kinds import bmp, bmp_rows, run_lengths
+from .tiff_kinds import packed
 
 
 def picture(
@@ -90,6 +96,69 @@ def test_a_palette_with_a_transparent_colour_is_white_there(tmp_path: Path) -> N
     found = pixels(tmp_path / "p.png")
     assert (found[0, 0] == 255).all()
     assert (found[4, 3] == (200, 100, 50)).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_grey_profile_holds_with_and_without_transparency(tmp_path: Path, suffix: str) -> None:
+    grey = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    clear = Image.merge("LA", [grey, Image.new("L", grey.size, 255)])
+    for name, made in (("grey", grey), ("clear", clear)):
+        made.save(tmp_path / f"{name}{suffix}", icc_profile=linear_grey())
+    found = pixels(tmp_path / f"clear{suffix}")
+    assert (found == pixels(tmp_path / f"grey{suffix}")).all() and found[8, 0, 0] > 180
+
+
+def linear_grey() -> bytes:
+    """Return a profile of grey whose levels are proportional to light."""
+    rgb = bytearray(matrix_profile(SRGB, 1.0) or b"")
+    rgb[16:20] = b"GRAY"
+    return bytes(rgb).replace(b"rTRC", b"kTRC")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+@pytest.mark.parametrize("exif", [b"junkjunk", b"II*\0", b""])
+def test_damaged_exif_data_does_not_spoil_a_picture(tmp_path: Path, suffix: str, exif: bytes) -> None:
+    path = picture(tmp_path / f"a{suffix}", exif=b"Exif\0\0" + exif, quality=95)
+    assert np.abs(pixels(path).astype(int) - (200, 30, 90)).max() < 5
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("runs", [False, True])
+@pytest.mark.parametrize("colours", [[0, 255], [255, 0], [10, 250], [*range(16)]], ids=len)
+def test_grey_palettes_of_bmps(tmp_path: Path, bits: int, runs: bool, colours: list[int]) -> None:
+    places = np.random.default_rng(0).integers(len(colours), size=(20, 30), dtype=np.uint8)
+    quads = b"".join(bytes([level] * 3) + b"\0" for level in colours)
+    rows = [packed(row[None].astype(np.uint64), bits, "<", "u") for row in places]
+    body, coding = (run_lengths(places, bits), 2 if bits == 4 else 1) if runs else (bmp_rows(rows), 0)
+    file = bytearray(bmp(30, 20, bits, body, compression=coding, palette=quads))
+    file[46:50] = len(colours).to_bytes(4, "little")  # used colours
+    (tmp_path / "a.bmp").write_bytes(file)
+    assert (pixels(tmp_path / "a.bmp") == np.array(colours)[places][..., None]).all()
+    assert (np.asarray(decode_numbers(tmp_path / "a.bmp")) == places).all()
+
+
+@pytest.mark.parametrize("compression", [None, "zstd"])  # the second one is decoded by tifffile
+def test_the_palette_of_a_tiff_may_end_at_255(tmp_path: Path, compression: str | None) -> None:
+    rng = np.random.default_rng(0)
+    palette, places = rng.integers(256, size=(3, 256)).astype(np.uint16), rng.integers(256, size=(20, 30))
+    for name, of in (("low", palette), ("right", palette * 257)):
+        tifffile.imwrite(
+            tmp_path / f"{name}.tif",
+            places.astype(np.uint8),
+            photometric="palette",
+            colormap=of,
+            compression=compression,
+        )
+        assert (pixels(tmp_path / f"{name}.tif") == palette.T[places]).all()
+
+
+def test_a_tiff_of_billions_of_samples_takes_no_memory(tmp_path: Path) -> None:
+    tags = [(256, 8), (257, 8), (258, 8), (262, 1), (273, 100), (277, 2_000_000_000), (279, 64)]
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    file = b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(file.ljust(200, b"\0"))
+    with pytest.raises(ValueError, match="a damaged TIFF"):
+        open_picture(tmp_path / "a.tif")
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:

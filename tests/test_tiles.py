@@ -17,9 +17,12 @@ from i2i import Translator, load
 from i2i.large_tiff import STRIP, TiffRows, write_rows
 from i2i.shared_norms import SharedNorms
 from i2i.tiles import InMemory, Tiled, joined, opened_rows, starts
+from i2i_core.data.formats.labels import Mask
 from i2i_core.data.formats.picture import Grey, Picture
 from i2i_core.data.formats.raster import Raster
 from i2i_core.errors import UsageError
+
+from .tiff_kinds import levels, tiff
 
 Array = np.ndarray[Any, Any]
 
@@ -159,6 +162,37 @@ def test_kinds_that_need_the_whole_file_are_read_whole(tmp_path: Path) -> None:
     assert isinstance(opened_rows(tmp_path / "x.png", Picture()), InMemory)
 
 
+@pytest.mark.parametrize("compression", ["jpeg", "raw"])
+def test_rows_of_jpegs_in_a_tiff_that_share_their_tables(tmp_path: Path, compression: str) -> None:
+    picture(75, 50).save(tmp_path / "x.tif", compression=compression, tiffinfo={278: 16})
+    rows = TiffRows(tmp_path / "x.tif", Picture())
+    expected = np.asarray(Picture().read(tmp_path / "x.tif"))
+    assert np.array_equal(np.asarray(rows.rows(10, 60)), expected[10:60])
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_of_few_bits_is_as_light_by_rows(tmp_path: Path, bits: int) -> None:
+    (tmp_path / "x.tif").write_bytes(tiff(levels(bits, 1), bits, 1))
+    rows, whole = opened_rows(tmp_path / "x.tif", Picture()), Picture().read(tmp_path / "x.tif")
+    assert np.array_equal(np.asarray(rows.rows(2, 5)), np.asarray(whole)[2:5])
+
+
+@pytest.mark.parametrize("low", [1, 100])
+def test_a_mask_in_tiles_depends_on_all_of_its_levels(tmp_path: Path, low: int) -> None:
+    levels = np.full((40, 50), 255, np.uint8)
+    levels[:20] = low
+    tifffile.imwrite(tmp_path / "x.tif", levels, rowsperstrip=5)
+    rows = opened_rows(tmp_path / "x.tif", Mask())
+    assert not np.asarray(rows.rows(0, 20)).any() and np.asarray(rows.rows(20, 40)).all()
+
+
+def test_rows_of_rasters_whose_channels_are_pages(tmp_path: Path) -> None:
+    bands = np.random.default_rng(0).integers(255, size=(3, 40, 50)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "x.tif", bands, photometric="minisblack")
+    rows = opened_rows(tmp_path / "x.tif", Raster(channels=3, range=(0, 255)))
+    assert np.array_equal(rows.rows(5, 9), bands.transpose(1, 2, 0)[5:9])
+
+
 def parts_of(array: Array, *heights: int) -> Sequence[Array]:
     return np.split(array, np.cumsum(heights)[:-1])
 
@@ -195,6 +229,20 @@ def test_the_command_translates_in_tiles_from_and_to_tiff(
     assert answer.code == 2 and "--tiles translates pictures at their own size; leave --fit out" in answer.err
     Path("bad.tif").write_bytes(b"II*\0")
     assert i2i("translate", tiny_model, "bad.tif", "--domain", "flat", "--tiles", "--out", "other").code == 3
+
+
+def test_the_command_names_a_tiff_with_damaged_rows_and_goes_on(
+    tiny_model: Path, i2i: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.tif", "b.tif"):
+        tifffile.imwrite(name, np.asarray(picture(70, 90)), photometric="rgb", compression="zlib", rowsperstrip=16)
+    damaged = bytearray(Path("a.tif").read_bytes())
+    damaged[-500:-100] = bytes(400)
+    Path("a.tif").write_bytes(damaged)
+    answer = i2i("translate", tiny_model, "a.tif", "b.tif", "--domain", "flat", "--tiles", "--out", "made")
+    assert answer.code == 3 and "a.tif cannot be used" in answer.err
+    assert [path.name for path in Path("made").iterdir()] == ["b-flat-0.tif"]
 
 
 @pytest.mark.slow

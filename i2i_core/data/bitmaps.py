@@ -1,15 +1,29 @@
-"""BMPs of 4 bits with run-length coding, which Pillow reads wrongly."""
+"""BMPs with palettes, of which Pillow reads some wrongly: grey ones, and 4 bits with run-length coding."""
 
 from __future__ import annotations
 
 import io
+import struct
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ImageFile
+from PIL import ImageFile, ImagePalette
 
 RLE4 = 2
 """The number of the coding in the header of a BMP."""
+
+
+def index(file: ImageFile.ImageFile, stream: BinaryIO) -> None:
+    """Let Pillow load indices of 4 or 8 bits where it takes those of a grey palette for levels of another depth."""
+    stream.seek(14)
+    header = stream.read(16)
+    (bits,) = struct.unpack_from("<H", header, 10 if header[0] == 12 else 14)
+    if (file.mode, bits) in (("1", 4), ("1", 8), ("L", 4)):
+        levels = (0, 255) if file.mode == "1" else range(16)
+        file._mode = "P"
+        file.palette = ImagePalette.raw("RGB", bytes(level for level in levels for _ in "RGB"))
+        pixels = "P;4" if bits == 4 else "P"
+        file.tile = [tile._replace(args=(pixels, *tile.args[1:])) for tile in file.tile]
 
 
 def unroll(file: ImageFile.ImageFile, stream: BinaryIO) -> None:

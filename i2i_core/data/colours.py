@@ -39,7 +39,8 @@ def as_rgb(picture: Image.Image) -> Image.Image:
     white = Image.new("RGB", picture.size, "white")
     for box in boxes(picture.size):
         layer = picture.crop(box).convert("RGBA")
-        white.paste(_in_srgb(layer.convert("RGB"), picture.info), box, layer.getchannel("A"))
+        colours = layer.convert("L" if picture.mode in ("L", "LA", "La") else "RGB")  # as its profile is for
+        white.paste(_in_srgb(colours, picture.info), box, layer.getchannel("A"))
     return white
 
 

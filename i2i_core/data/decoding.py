@@ -26,11 +26,11 @@ from PIL import (
     features,
 )
 
-from i2i_core.data.bitmaps import RLE4, unroll
+from i2i_core.data.bitmaps import RLE4, index, unroll
 from i2i_core.data.colours import as_rgb, boxes, scaled
 from i2i_core.data.jpegs import complete
 from i2i_core.data.kinds import MAX_PIXELS, is_cut, kind_of
-from i2i_core.data.tiffs import ORIENTATION, WHITE_IS_ZERO, Kind, kind_of_tiff, tiff_numbers, tiff_picture
+from i2i_core.data.tiffs import ORIENTATION, WHITE_IS_ZERO, Kind, kind_of_tiff, lighten, tiff_numbers, tiff_picture
 from i2i_core.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -46,7 +46,7 @@ OPENERS: Mapping[str, Callable[[BinaryIO, str], ImageFile.ImageFile]] = {
 """Pillow's readers. `Image.open` would choose one of them, and refuse pictures of more than 179 megapixels."""
 LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
 """The distributions of the extras that decode pictures."""
-DECODED = 1
+DECODED = 2
 """The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
 STRETCHED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow multiplies the levels of grey files with 2 and 4 bits, by its name of their pixels."""
@@ -130,7 +130,8 @@ def _decode(path: Path, numbers: bool) -> Image.Image:
             picture.getexif()[ORIENTATION] = tiff.orientation
         else:
             picture = _by_pillow(stream, path, kind, numbers)
-    ImageOps.exif_transpose(picture, in_place=True)
+    with suppress(SyntaxError, struct.error, ValueError, TypeError, KeyError):  # damaged EXIF data, as viewers do
+        ImageOps.exif_transpose(picture, in_place=True)
     return _upright(picture, tiff) if tiff else picture
 
 
@@ -141,8 +142,12 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
         _refuse_pages(file)
     if is_deep(file):
         return _rounded(*_deep(stream, path, kind))
-    if kind == "BMP" and file.info.get("compression") == RLE4:
-        unroll(file, stream)
+    if kind == "BMP":
+        index(file, stream)
+        if file.info.get("compression") == RLE4:
+            unroll(file, stream)
+    if isinstance(file, TiffImagePlugin.TiffImageFile):
+        lighten(file)
     picture = _loaded(file, stream, kind)
     if factor := STRETCHED.get(pixels[:3]):
         if numbers:

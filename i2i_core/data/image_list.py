@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -159,7 +160,7 @@ class ImageList(FileRecords):
         for row in rows:
             if not (path := row.text(PATH)):
                 raise ValueError(f"{row.place}: the column {PATH} is empty; name a file, or remove the row")
-            if (other := seen.setdefault((row.text(DOMAIN), path), row)) is not row:
+            if (other := seen.setdefault((row.text(DOMAIN), str(Path(path))), row)) is not row:
                 raise ValueError(f"{row.place}: a second row for {path}, the first is {other.place}; remove one")
 
     def _pairs(self, of: Mapping[str, Sequence[Row]]) -> dict[str, list[Row]]:
@@ -212,7 +213,11 @@ def _paths(root: Path, rows: Sequence[Row], column: str) -> list[Path]:
     if empty := next((row for row in rows if not row.text(column)), None):
         raise ValueError(f"{empty.place}: the column {column} is empty; name a file")
     paths = [root / row.text(column) for row in rows]
-    missing = [f"{row.text(column)} ({row.place})" for row, path in zip(rows, paths, strict=True) if not path.exists()]
+    missing = [
+        f"{row.text(column)} ({row.place})"
+        for row, path in zip(rows, paths, strict=True)
+        if not os.path.exists(path)  # that of pathlib raises an error for a long name
+    ]
     if missing:
         raise ValueError(
             f"{len(missing)} file{'s are' if len(missing) > 1 else ' is'} not in {root}: {listed(missing)}; add what "

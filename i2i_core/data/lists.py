@@ -91,6 +91,8 @@ def _json_lines(path: Path, file: Iterator[str]) -> Iterator[tuple[str, Cells]]:
                 cells = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ValueError(f"{path}:{number}: not JSON: {error.msg} at column {error.colno}") from None
+            except RecursionError:
+                raise ValueError(f"{path}:{number}: its values are nested too deeply") from None
             if not isinstance(cells, dict):
                 raise ValueError(f'{path}:{number}: a line should be a mapping, such as {{"path": "a.jpg"}}')
             yield f"{path}:{number}", cells
@@ -110,8 +112,8 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 def _flat(cells: Cells) -> Cells:
-    """Return the values with those of nested mappings beside them."""
+    """Return the values with those of nested mappings beside them, which do not replace outer ones."""
     flat: dict[str, Any] = {}
-    for name, value in cells.items():
-        flat |= value if isinstance(value, Mapping) else {name: value}
-    return flat
+    for value in cells.values():
+        flat |= value if isinstance(value, Mapping) else {}
+    return flat | {name: value for name, value in cells.items() if not isinstance(value, Mapping)}

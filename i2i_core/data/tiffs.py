@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from PIL import Image
-from PIL.TiffImagePlugin import OPEN_INFO, ImageFileDirectory_v2
+from PIL import Image, ImagePalette
+from PIL.TiffImagePlugin import OPEN_INFO, ImageFileDirectory_v2, TiffImageFile
 
 from i2i_core.data.colours import boxes, scaled
 
@@ -84,6 +84,8 @@ def kind_of_tiff(file: BinaryIO) -> Kind:
         file.seek(tags.next)
         tags.load(file)
         samples = int(tags.get(277, 1))
+        if not 0 < samples < 2**16:
+            raise KeyError("SamplesPerPixel")
         bits = tuple(map(int, tags.get(258, (1,))))
         formats = {*tags.get(339, (1,))}
         numbers = formats.pop() if len(formats) == 1 else 4
@@ -149,6 +151,18 @@ def tiff_numbers(path: Path, kind: Kind, most: int) -> Image.Image:
     return Image.fromarray(array.astype(np.uint16 if small else np.int32))
 
 
+def lighten(file: TiffImageFile) -> None:
+    """Let Pillow show a palette of levels up to 255, which old programs write, as light as viewers do."""
+    palette = file.tag_v2.get(COLOUR_MAP)
+    if palette is not None and file.mode == "P" and _is_low(palette):
+        file.palette = ImagePalette.raw("RGB;L", bytes(palette))
+
+
+def _is_low(palette: Any) -> bool:
+    """Return True for levels up to 255, and not 65535 as the format says."""
+    return bool(np.max(palette, initial=0) < 256)
+
+
 def turned(array: Array, orientation: int) -> Array:
     """Turn an array (H, W, ...) as the tag Orientation says."""
     if orientation in (5, 6, 7, 8):
@@ -190,7 +204,7 @@ class _Converter:
     def _shown(self, strip: Array) -> Array:
         colours = strip[..., : self.colours]
         if self.palette is not None and self.kind.model == PALETTE:
-            return scaled(self.palette[colours[..., 0]], 65535)
+            return scaled(self.palette[colours[..., 0]], 255 if _is_low(self.palette) else 65535)
         if self.alpha == 1 and self.kind.model != CMYK:  # multiplied by the alpha channel
             share = strip[..., self.colours : self.colours + 1].astype(np.float64) / self.top
             colours = np.divide(colours, share, out=np.zeros(colours.shape), where=share > 0).clip(0, self.top)
