@@ -15,6 +15,7 @@ from PIL import Image
 from i2i_core.data.decoding import decode_numbers, open_picture
 from i2i_core.data.pictures import find_pictures, picture_files
 from i2i_core.data.profiles import SRGB, matrix_profile
+from i2i_core.data.repairs import repaired
 from i2i_core.errors import DataError
 
 from .picture_kinds import bmp, bmp_rows, run_lengths
@@ -159,6 +160,16 @@ def test_a_tiff_of_billions_of_samples_takes_no_memory(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(file.ljust(200, b"\0"))
     with pytest.raises(ValueError, match="a damaged TIFF"):
         open_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("offset", "bits"), [(5_000_000, 24), (54, 60_000)])
+def test_a_bmp_whose_header_lies_is_not_repaired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int, bits: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    head = struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, offset, 40, 16, 16, 1, bits, 0, 0, 0, 0, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + head + bytes(50))
+    assert repaired(tmp_path / "a.bmp") is None
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
