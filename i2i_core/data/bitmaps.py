@@ -23,7 +23,7 @@ def index(file: ImageFile.ImageFile, stream: BinaryIO) -> None:
         file._mode = "P"
         file.palette = ImagePalette.raw("RGB", bytes(level for level in levels for _ in "RGB"))
         pixels = "P;4" if bits == 4 else "P"
-        file.tile = [tile._replace(args=(pixels, *tile.args[1:])) for tile in file.tile]
+        file.tile = [tile._replace(args=(pixels, *tuple(tile.args or ())[1:])) for tile in file.tile]
 
 
 def unroll(file: ImageFile.ImageFile, stream: BinaryIO) -> None:
