@@ -15,6 +15,7 @@ from PIL import Image
 from i2i_core.data.decoding import decode_numbers, open_picture
 from i2i_core.data.pictures import find_pictures, picture_files
 from i2i_core.data.profiles import SRGB, matrix_profile
+from i2i_core.data.repairs import repaired
 from i2i_core.errors import DataError
 
 from .picture_kinds import bmp, bmp_rows, run_lengths
@@ -152,6 +153,15 @@ def test_the_palette_of_a_tiff_may_end_at_255(tmp_path: Path, compression: str |
         assert (pixels(tmp_path / f"{name}.tif") == palette.T[places]).all()
 
 
+@pytest.mark.parametrize("orientation", [6, 8])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_an_uncompressed_grey_tiff_is_turned(tmp_path: Path, depth: type, orientation: int) -> None:
+    levels = np.random.default_rng(0).integers(256, size=(20, 30)).astype(np.uint8)
+    stored = levels.astype(depth) * (257 if depth is np.uint16 else 1)
+    tifffile.imwrite(tmp_path / "a.tif", stored, extratags=[(274, 3, 1, orientation, True)])
+    assert (pixels(tmp_path / "a.tif")[..., 0] == np.rot90(levels, {6: -1, 8: 1}[orientation])).all()
+
+
 def test_a_tiff_of_billions_of_samples_takes_no_memory(tmp_path: Path) -> None:
     tags = [(256, 8), (257, 8), (258, 8), (262, 1), (273, 100), (277, 2_000_000_000), (279, 64)]
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
@@ -159,6 +169,16 @@ def test_a_tiff_of_billions_of_samples_takes_no_memory(tmp_path: Path) -> None:
     (tmp_path / "a.tif").write_bytes(file.ljust(200, b"\0"))
     with pytest.raises(ValueError, match="a damaged TIFF"):
         open_picture(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize(("offset", "bits"), [(5_000_000, 24), (54, 60_000)])
+def test_a_bmp_whose_header_lies_is_not_repaired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offset: int, bits: int
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    head = struct.pack("<IHHIIiiHHIIiiII", 100, 0, 0, offset, 40, 16, 16, 1, bits, 0, 0, 0, 0, 0, 0)
+    (tmp_path / "a.bmp").write_bytes(b"BM" + head + bytes(50))
+    assert repaired(tmp_path / "a.bmp") is None
 
 
 def test_cmyk_becomes_rgb(tmp_path: Path) -> None:

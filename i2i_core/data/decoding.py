@@ -176,7 +176,8 @@ def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     """Read the header of a picture. Raises ValueError for a damaged one, for too many pixels or a missing library."""
     stream.seek(0)
     try:
-        file = _opener(kind)(stream, str(path))
+        name = "" if kind == "TIFF" else str(path)  # by whose name Pillow maps a file, and turns its rows wrongly
+        file = _opener(kind)(stream, name)
     except (SyntaxError, EOFError, OSError) as error:
         ended = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error)
         cut = ended or "truncated" in str(error).lower() or is_cut(stream, kind)

@@ -37,4 +37,6 @@ def _bmp(data: bytes) -> bytes:
     offset, size = struct.unpack_from("<I", data, 10)[0], struct.unpack_from("<I", data, 14)[0]
     width, height, _, bits = struct.unpack_from("<HHHH" if size == 12 else "<iiHH", data, 18)
     refuse_large(width, abs(height))
+    if offset > len(data) or bits > 32:  # a header that lies, and would take gigabytes
+        raise ValueError("no pixel is there")
     return data.ljust(offset + abs(height) * ((width * bits + 31) // 32 * 4), b"\0")
