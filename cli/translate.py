@@ -117,8 +117,8 @@ def translate(
     if one_file:
         if len(found) * len(styles) != 1:
             raise UsageError(
-                f"{out} is one file, but there are {len(found)} pictures and {len(styles)} styles; name a folder "
-                f"with --out"
+                f"{out} is one file, but there would be {len(found) * len(styles)} translations; name a folder with "
+                f"--out, or one picture and one style, such as with --domain"
             )
         targets = {path: [out] for path in found}
     else:

@@ -71,16 +71,17 @@ def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First
     keys, dataset = _data_of(place)
     facts = facts_of(dataset, str(place))
     paired = facts.paired or (are_pairs(dataset, facts) if wish.paired is None else wish.paired)
-    if paired:
-        first, second = [*facts.domains][:2]
-        keys |= {"paired": True, "targets": {first: second}}
     if name is None:
         name = PAIRED if paired and PAIRED in plugins.recipes() else PAPER if fast else QUICK
     text = RecipeText(_bundled(name, plugins))
+    base = yaml.safe_load(text.text)
+    if paired or _has_one_direction(base["data"]):
+        first, second = [*facts.domains][:2]
+        keys |= {"paired": True} if paired else {}
+        keys["targets"] = {first: second}
     pictures = sum(of.pictures for of in facts.domains.values())
     side = _side(facts, fast) if size is None else size
     said = [f"{pictures:,} pictures: {', '.join(f'{n} {of.pictures:,}' for n, of in facts.domains.items())}"]
-    base = yaml.safe_load(text.text)
     count = steps or _steps(int(base["steps"]), pictures, fast)
     _resize(text, side)
     _rescale(text, int(base["steps"]), count)
@@ -163,6 +164,12 @@ def _bundled(name: str, plugins: Plugins) -> str:
         hint = plugins.hint_for_recipe(file)
         raise UsageError(f"no installed plugin provides the recipe {file}" + (f" ({hint})" if hint else ""))
     return found.read_text(encoding="utf-8")
+
+
+def _has_one_direction(data: Mapping[str, Any]) -> bool:
+    """Return True if the recipe of this `data` translates one domain into another, as that of CycleGAN."""
+    targets = data.get("targets")
+    return isinstance(targets, dict) and all(source != target for source, target in targets.items())
 
 
 def _side(facts: Facts, fast: bool) -> int:

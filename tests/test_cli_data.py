@@ -128,6 +128,11 @@ def test_one_domain_an_empty_domain_and_no_folder(i2i, photos):
     answer = i2i("data", "check", "none")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err == "there is no folder none, which should hold one folder of pictures per domain\n"
+    Path("list.csv").write_text("path,domain\n")
+    for command in ("check", "split"):
+        answer = i2i("data", command, "list.csv")
+        assert answer.code == 3
+        assert answer.err == "list.csv is a file, not a folder; lists of pictures are read by use: image_list\n"
 
 
 def test_data_that_are_not_in_folders_are_counted(i2i, toy):

@@ -144,6 +144,15 @@ def test_pairs_are_known_by_their_edges(plugins: Plugins) -> None:
     assert recipe["networks"]["generator"]["levels"] == int(math.log2(128))
 
 
+def test_a_recipe_of_one_direction_gets_the_first_two_domains(plugins: Plugins) -> None:
+    for n, domain in enumerate(("cat", "dog", "owl")):
+        write(f"photos/{domain}", 2, first=20 * n, name=domain + "{}.png")
+    for name in ("cyclegan.yaml", "cut.yaml", "munit.yaml"):
+        found, recipe = made(plugins, name=name, size=32)
+        assert recipe["data"]["targets"] == {"cat": "dog"} and "paired" not in recipe["data"]
+        assert "# the direction; or {dog: cat}" in found.text
+
+
 def test_pairs_are_known_inside_splits(plugins: Plugins) -> None:
     for split, count in (("train", 8), ("val", 2)):
         write(f"maps/photo/{split}", count)

@@ -193,7 +193,8 @@ def test_a_file_for_out_takes_one_translation(i2i, tiny_model, pictures):
     answer = i2i("translate", tiny_model, pictures, "--out", "one.png")
     assert (answer.code, answer.err) == (
         2,
-        "one.png is one file, but there are 3 pictures and 2 styles; name a folder with --out\n",
+        "one.png is one file, but there would be 6 translations; name a folder with --out, or one picture "
+        "and one style, such as with --domain\n",
     )
 
 

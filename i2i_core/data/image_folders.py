@@ -109,6 +109,8 @@ class ImageFolders(FileRecords):
         broken: Literal["refuse", "skip", "repair"] = "refuse",
         min_size: int = 8,
     ) -> None:
+        if root.is_file():
+            raise ValueError(f"{root} is a file, not a folder; lists of pictures are read by use: image_list")
         if not root.is_dir():
             raise ValueError(f"there is no folder {root}, which should hold one folder of pictures per domain")
         folders = _domain_folders(root, domains, fields or {})

@@ -109,7 +109,7 @@ class Beginning:
                 state = self._moments(name, found)
                 optimizer.load_state_dict(state)
                 count = len({place.rpartition("/")[0] for place in state})
-                self.parts[name]["notes"].append(f"optimizer of {count} parameters")
+                self.parts[name]["notes"].append(f"optimizer of {count} parameter{'s' * (count != 1)}")
         for name, hook in saved.hooks.items():
             if found := base.state.get(f"hooks/{name}", {}):
                 own = dict(hook.state_dict())
