@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from i2i_core.errors import UsageError
+from i2i_core.errors import I2IError, UsageError
 
 from .common import subcommand, with_plugins
 
@@ -98,7 +98,12 @@ def _write_for(data: Path, to: Path | None, plugins: Plugins, wish: Wish) -> Non
         raise UsageError(f"{file} exists; choose another name with --to")
     found = first_recipe(data, plugins, wish, torch.accelerator.is_available())
     write_file(file, found.text)
-    for sentence in (*found.said, *_fitted(file, plugins)):
+    try:
+        said = [*found.said, *_fitted(file, plugins)]
+    except I2IError:
+        file.unlink()  # so that a second try is not told that it exists
+        raise
+    for sentence in said:
         click.echo(sentence, err=True)
     click.echo(file)
     click.echo(f"next: i2i train --recipe {file}", err=True)

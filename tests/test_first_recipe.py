@@ -243,3 +243,10 @@ def test_too_little_memory_changes_the_recipe(i2i: Callable[..., Any], monkeypat
     answer = i2i("init", "--data", "photos")
     assert answer.code == 0
     assert yaml.safe_load(Path("photos.yaml").read_text())["data"]["gradient_accumulation"] == 2
+
+
+def test_a_recipe_that_cannot_be_used_is_not_left_behind(i2i: Callable[..., Any]) -> None:
+    write("photos/a", 2, name="a{}.png")
+    write("photos/b", 2, first=20, name="b{}.png")
+    answer = i2i("init", "spade.yaml", "--data", "photos")  # which needs label maps and pairs
+    assert answer.code == 2 and not Path("photos.yaml").exists()

@@ -254,3 +254,11 @@ def test_heads_move_with_their_domains() -> None:
     cut = take(fewer, found, Transfer(heads, [1], ["a", "b", "c"]))
     assert torch.equal(cut.tensors["last.weight"], found["last.weight"][2:4])
     assert cut.others == ["one_hot.weight [2, 6], not [2, 4]"]
+
+
+def test_a_source_of_which_nothing_fits_is_refused(earlier: Path, tmp_path: Path) -> None:
+    """Otherwise the run would start from the seed, as if nothing had been said."""
+    sets = (f"start_from={earlier}", "steps=1")
+    said = "nothing in .* fits the recipe's networks; start from a run or model of the same networks, or from the seed"
+    with pytest.raises(I2IError, match=said):
+        train(tmp_path / "run", *sets, recipe="pix2pix.yaml")

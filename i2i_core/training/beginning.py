@@ -67,7 +67,7 @@ class Beginning:
                     raise RecipeError([Problem(what, self.recipe.mark("heads", domain), hint)])
 
     def load_networks(self, networks: Mapping[str, nn.Module]) -> None:
-        """Load the networks' tensors. Call it before hooks copy the networks."""
+        """Load the networks' tensors. Call it before hooks copy the networks. Raises CheckpointError if none fits."""
         for name, network in networks.items():
             own = {key: value for key, value in network.state_dict().items() if isinstance(value, Tensor)}
             if not own:
@@ -78,6 +78,11 @@ class Beginning:
             network.load_state_dict(taken.tensors, strict=False)
             notes = list(_notes(taken, transfer, self.domains)) if found else ["from the seed"]
             self.parts[name] = {"taken": len(taken.whole), "of": len(own), "notes": notes}
+        if self.sources and not any(taken.tensors for taken in self.taken.values()):
+            raise CheckpointError(
+                f"nothing in {' and '.join(str(source.facts['from']) for source in self.sources)} fits the recipe's "
+                f"networks; start from a run or model of the same networks, or from the seed"
+            )
 
     def _of(self, network: str) -> tuple[Source | None, Tensors]:
         """Return the source of a network, and its tensors there; None and {} for one that starts from the seed."""
