@@ -88,10 +88,9 @@ def translate(
     on a hub. By default, each picture is translated into one style of each domain.
 
     A translation is saved as PICTURE-DOMAIN-SEED.png, or PICTURE-DOMAIN-REFERENCE.png with --reference; a raster as
-    .tif. Pictures of
-    subfolders are saved in the same subfolders, and pictures of one name from several folders in folders of their own.
-    Pictures that cannot be read are reported and skipped; the exit code is then 3. A translation is written as a whole
-    or not at all, so --resume continues what was interrupted.
+    .tif. Pictures of subfolders are saved in the same subfolders, and pictures of one name from several folders in
+    folders of their own. Pictures that cannot be read are reported and skipped; the exit code is then 3. A translation
+    is written as a whole or not at all, so --resume continues what was interrupted.
 
     \b
     i2i translate models/emoji photo.jpg

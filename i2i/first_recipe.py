@@ -51,7 +51,7 @@ class First:
 
 @dataclass(frozen=True)
 class Wish:
-    """What a user asks for; by default it is chosen from the pictures and the machine."""
+    """Choices of a user; the others are made from the pictures and the machine."""
 
     name: str | None = None
     """The bundled recipe to change."""
@@ -59,7 +59,7 @@ class Wish:
     """Height and width of the networks in pixels."""
     steps: int | None = None
     paired: bool | None = None
-    """Whether files of one name in all domains are pairs."""
+    """True if files of one name in all domains are pairs."""
 
 
 def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First:

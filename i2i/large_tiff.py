@@ -13,8 +13,7 @@ from PIL import Image
 
 from i2i_core.data.decoding import why_broken
 from i2i_core.data.formats.labels import Mask
-from i2i_core.data.formats.raster import Raster
-from i2i_core.data.formats.raster import _tifffile as tiff_library
+from i2i_core.data.formats.raster import Raster, tiff_library
 from i2i_core.disk.files import writing
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Format, Size, Value

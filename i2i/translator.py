@@ -398,9 +398,9 @@ class Sources:
         self.boxes = boxes
         """The box of each picture in (H, W), in pixels: left, top, right, bottom."""
         self.layout = layout or use.source
-        """How they were fitted."""
+        """The layout to which they were fitted."""
         self.unlike = unlike
-        """What sets each picture apart from all those of training, as a phrase, or ""."""
+        """The difference of each picture from all those of training, as a phrase, or ""."""
         self._given = {**inputs, use.use.source: x}
         self._values: dict[str, tuple[Values, list[Node]]] = {}
 

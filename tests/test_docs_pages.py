@@ -4,9 +4,8 @@ A page needs one convention: a block below a line that ends in a file's name and
 Other YAML is a recipe, or a part of one that replaces what the quick start says, a component as a whole. Other Python
 is executed, a page in one namespace. Lines of `sh` blocks are commands, and a `text` block is what the command above it
 prints, but for `...`. Training is cut to two steps (three when resumed) of small networks, and a dry run predicts the
-memory without switches. A launcher's command runs in one process. A sweep prints
-its commands. What is imported is a checkpoint of such networks, as
-the original of StarGAN v2 saves them.
+memory without switches. A launcher's command runs in one process. A sweep prints its commands. What is imported is a
+checkpoint of such networks, as the original of StarGAN v2 saves them.
 """
 
 from __future__ import annotations

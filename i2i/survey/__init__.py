@@ -1,1 +1,1 @@
-"""What a data set consists of: its layout, sizes, likenesses and mistakes, and a split of it."""
+"""Surveys of data sets: layouts, sizes, likenesses, mistakes, and splits."""

@@ -64,12 +64,12 @@ def facts_of(dataset: Dataset | RecordDataset, name: str) -> Facts:
     facts = Facts(name, domains, dataset.paired)
     if not isinstance(dataset, FileRecords):
         return facts
-    looks = looks_of(dataset)
+    appearances = appearances_of(dataset)
     for y, domain in enumerate(domains):
-        _add_domain(domains[domain], dataset, y, looks)
+        _add_domain(domains[domain], dataset, y, appearances)
     facts.notes = [*notes_on(dataset)]
     facts.broken = [{"file": str(path), "reason": reason} for path, reason in dataset.broken.items()]
-    same, near = alike([dataset], looks)
+    same, near = alike([dataset], appearances)
     facts.duplicates, facts.near_duplicates = _named(same), _named(near)
     facts.notes += [*_likenesses(same, near)]
     if isinstance(dataset, ImageFolders):
@@ -92,23 +92,25 @@ def _likenesses(same: Sequence[Sequence[Path]], near: Sequence[Sequence[Path]]) 
 
 def facts_of_both(train: FileRecords, held_out: FileRecords, name: str) -> Facts:
     """Return the pictures that are in both data sets, as facts without domains."""
-    groups = [group for found in alike([train, held_out], looks_of(train) | looks_of(held_out)) for group in found]
+    groups = [
+        group for found in alike([train, held_out], appearances_of(train) | appearances_of(held_out)) for group in found
+    ]
     splits = {
         path: split for split, of in (("train", train), ("val", held_out)) for files in of.files for path in files
     }
     return Facts(name, {}, train.paired, in_several_splits=_named(_in_several(splits, groups)))
 
 
-def looks_of(dataset: FileRecords) -> dict[Path, likeness.Look]:
-    """Return how the usable pictures of a data set look."""
-    found: dict[Path, likeness.Look] = {}
+def appearances_of(dataset: FileRecords) -> dict[Path, likeness.Appearance]:
+    """Return the appearances of the usable pictures of a data set."""
+    found: dict[Path, likeness.Appearance] = {}
     for domain, of in zip(dataset.domains, dataset.files, strict=True):
-        found |= likeness.looks([path for path in of if path not in dataset.broken], dataset.formats[domain])
+        found |= likeness.appearances([path for path in of if path not in dataset.broken], dataset.formats[domain])
     return found
 
 
 def alike(
-    datasets: Sequence[FileRecords], looks: dict[Path, likeness.Look]
+    datasets: Sequence[FileRecords], appearances: dict[Path, likeness.Appearance]
 ) -> tuple[list[list[Path]], list[list[Path]]]:
     """Return the groups of files with the same bytes, and the groups of other pictures that look nearly the same.
 
@@ -123,12 +125,14 @@ def alike(
     near = [
         group
         for part in parts.values()
-        for group in likeness.near_groups({path: looks[path] for path in part if path in looks and path not in others})
+        for group in likeness.near_groups(
+            {path: appearances[path] for path in part if path in appearances and path not in others}
+        )
     ]
     return same, near
 
 
-def _add_domain(facts: DomainFacts, dataset: FileRecords, y: int, looks: dict[Path, likeness.Look]) -> None:
+def _add_domain(facts: DomainFacts, dataset: FileRecords, y: int, appearances: dict[Path, likeness.Appearance]) -> None:
     domain = dataset.domains[y]
     facts.broken = dataset.broken_pictures[y]
     facts.unread = dict(Counter(path.suffix.lower() for path in dataset.unread.get(domain, ())))
@@ -136,7 +140,7 @@ def _add_domain(facts: DomainFacts, dataset: FileRecords, y: int, looks: dict[Pa
     if sizes:
         facts.sizes = _three(sorted(sizes, key=lambda size: size[0] * size[1]))
         facts.aspects = [round(aspect, 3) for aspect in _three(sorted(w / h for w, h in sizes))]
-    facts.transparent = sum(path in looks and looks[path].transparent for path in dataset.files[y])
+    facts.transparent = sum(path in appearances and appearances[path].transparent for path in dataset.files[y])
     if isinstance(dataset, ImageFolders):
         facts.folders = folders_inside(dataset, y)
 

@@ -33,19 +33,19 @@ Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a picture looks."""
+class Appearance:
+    """The appearance of a picture, for comparisons."""
 
     thumbnail: Bytes
     """Its brightness at 16 x 16 pixels and its two colours at 4 x 4, (288,)."""
     transparent: bool
-    """Whether parts of it are transparent."""
+    """True if parts of it are transparent."""
 
 
-def looks(paths: Sequence[Path], form: Format) -> dict[Path, Look]:
-    """Return how each picture of the format `picture` or `grey` looks, as the user's cache keeps it; skip broken ones.
+def appearances(paths: Sequence[Path], form: Format) -> dict[Path, Appearance]:
+    """Return the appearance of pictures of the format `picture` or `grey`, from the user's cache; skip broken ones.
 
-    Other formats have no looks: two label maps or masks may well be nearly the same.
+    Other formats have none: two label maps or masks may well be nearly the same.
     """
     if not isinstance(form, Picture):
         return {}
@@ -53,7 +53,7 @@ def looks(paths: Sequence[Path], form: Format) -> dict[Path, Look]:
     known = _cached(file := _cache_file([*keys]))
     new = [path for path, key in keys.items() if key not in known]
     with ThreadPoolExecutor() as threads:  # decoding releases the GIL
-        made = zip(new, threads.map(_look, new), strict=True)
+        made = zip(new, threads.map(_appearance, new), strict=True)
         known |= {keys[path]: look for path, look in made if look is not None}
     found = {path: known[key] for path, key in keys.items() if key in known}
     if new:
@@ -74,7 +74,7 @@ def same_bytes(paths: Iterable[Path]) -> list[list[Path]]:
     return [sorted(same) for same in by_digest.values() if len(same) > 1]
 
 
-def near_groups(found: Mapping[Path, Look]) -> list[list[Path]]:
+def near_groups(found: Mapping[Path, Appearance]) -> list[list[Path]]:
     """Return the groups of pictures of which each looks nearly like another one of the group."""
     paths = sorted(found)
     if len(paths) < 2:
@@ -140,8 +140,8 @@ def _near_pairs(thumbnails: Bytes) -> Iterator[tuple[int, int]]:
                 yield int(order[start + one]), int(order[start + other])
 
 
-def _look(path: Path) -> Look | None:
-    """Return how a picture looks, or None if it cannot be decoded."""
+def _appearance(path: Path) -> Appearance | None:
+    """Return the appearance of a picture, or None if it cannot be decoded."""
     try:
         picture = _decoded(path)
         clear = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
@@ -150,7 +150,7 @@ def _look(path: Path) -> Look | None:
         return None
     light, *colours = small.split()
     parts = [light, *(colour.resize((COLOURS, COLOURS), Image.Resampling.BOX) for colour in colours)]
-    return Look(np.concatenate([np.asarray(part).ravel() for part in parts]), bool(clear))
+    return Appearance(np.concatenate([np.asarray(part).ravel() for part in parts]), bool(clear))
 
 
 def _decoded(path: Path) -> Image.Image:
@@ -176,16 +176,16 @@ def _cache_file(paths: Sequence[Path]) -> Path | None:
 _RECORD = np.dtype([("key", "u1", 32), ("thumbnail", "u1", SIDE * SIDE + 2 * COLOURS * COLOURS), ("clear", "?")])
 
 
-def _cached(file: Path | None) -> dict[bytes, Look]:
+def _cached(file: Path | None) -> dict[bytes, Appearance]:
     with suppress(OSError, ValueError):  # no cache yet, or a damaged one
         if file is not None and (records := np.load(file, allow_pickle=False)).dtype == _RECORD:
-            return {r["key"].tobytes(): Look(r["thumbnail"], bool(r["clear"])) for r in records}
+            return {r["key"].tobytes(): Appearance(r["thumbnail"], bool(r["clear"])) for r in records}
     return {}
 
 
-def _keep(file: Path | None, looks: Mapping[bytes, Look]) -> None:
-    records = np.zeros(len(looks), _RECORD)
-    for record, (key, look) in zip(records, looks.items(), strict=True):
+def _keep(file: Path | None, appearances: Mapping[bytes, Appearance]) -> None:
+    records = np.zeros(len(appearances), _RECORD)
+    for record, (key, look) in zip(records, appearances.items(), strict=True):
         record["key"], record["clear"] = np.frombuffer(key, np.uint8), look.transparent
         record["thumbnail"] = look.thumbnail
     contents = io.BytesIO()

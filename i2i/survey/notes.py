@@ -31,7 +31,7 @@ class Note:
     """Its kind: splits, folders, pairs, labels, unread or likeness."""
     text: str
     write: str = ""
-    """What to write in the recipe, as YAML, or ""."""
+    """The lines to write in the recipe, as YAML, or ""."""
 
 
 def notes_on(dataset: FileRecords) -> Iterator[Note]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from i2i.survey.facts import alike, looks_of
+from i2i.survey.facts import alike, appearances_of
 from i2i.survey.likeness import joined
 from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.splits import TRAIN
@@ -26,7 +26,7 @@ def split_pictures(dataset: ImageFolders, parts: Mapping[str, float], seed: int 
     parts: for each held-out split its share of each domain's pictures if below 1, or else their number.
     """
     domain_of = {path: y for y, of in enumerate(dataset.files) for path in of}
-    same, near = alike([dataset], looks_of(dataset))
+    same, near = alike([dataset], appearances_of(dataset))
     together = joined([*_namesakes(dataset), *same, *near])
     alone = domain_of.keys() - {path for group in together for path in group}
     groups = [[path for path in group if path in domain_of] for group in together] + [[path] for path in alone]

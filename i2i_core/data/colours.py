@@ -19,7 +19,7 @@ except ImportError:  # a Pillow that was built without LittleCMS
 
 Array = np.ndarray[Any, Any]
 Info = dict[str | tuple[int, int], Any]
-"""What Pillow found in a file besides its pixels."""
+"""Metadata that Pillow found in a file."""
 ROWS = 256
 """Number of rows that are converted at once, so that large pictures need no large copies."""
 SAME = 2

@@ -17,7 +17,7 @@ from i2i_core.plan.fields import PICTURE
 
 T = TypeVar("T")
 Broken = Literal["refuse", "skip", "repair"]
-"""What becomes of broken files: an error, their records are left out, or what is left of a picture is taken."""
+"""Treatments of broken files: raise an error, leave out their records, or take what is left of a picture."""
 LISTED = 5
 """Most files that a message lists."""
 
@@ -32,7 +32,7 @@ class FileRecords:
     formats: the format of each domain, in the order of the class index y.
     sizes: the height and width, or one number for both, of domains that do not have `image_size`.
     files: the pictures of each domain; those number i of all domains are a pair if `paired`.
-    broken: what becomes of broken files.
+    broken: the treatment of broken files.
     min_size: least number of pixels of the shorter side; smaller pictures count as broken.
     """
 

@@ -182,7 +182,7 @@ def seen(extents: list[Size]) -> Seen | None:
 
 
 def unlike_training(value: Value, layout: Layout) -> str:
-    """Return what sets a picture apart from all those of training, as a phrase; "" if nothing does."""
+    """Return the difference of a picture from all those of training, as a phrase; "" if there is none."""
     size = extent(value)
     if size is None or layout.seen is None:
         return ""

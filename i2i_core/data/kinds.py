@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: a kind that is decoded, or the reason why it is none."""
+"""Kinds of files by their first bytes: one that is decoded, or the reason why it is none."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from i2i_core.data.pictures import SUFFIXES, files_below
+from i2i_core.data.pictures import picture_files
 from i2i_core.data.walking import folders_in
 
 TRAIN = "train"
@@ -21,12 +21,12 @@ HELD_OUT = ("val", "valid", "validation", "dev", "eval", "test", "testing")
 _WORD = rf"(?i:(?P<split>training|train|{'|'.join(sorted(HELD_OUT, key=len, reverse=True))}))"
 _NAMES = (re.compile(rf"{_WORD}(?![a-z])[_\-. ]?(?P<rest>.*)"), re.compile(rf"(?P<rest>.+)[_\-. ]{_WORD}"))
 _NO_DOMAIN = ("", "set", "data", "dataset", "images")
-"""What may follow the name of a split without being the name of a domain, as in training_set."""
+"""Texts after the name of a split that are no names of domains, as in training_set."""
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What is unusual about a data set, and the keys of `data` that suit it."""
+    """An unusual layout of a data set, and the keys of `data` that suit it."""
 
     says: str
     write: Mapping[str, Any]
@@ -81,8 +81,8 @@ def _of_whole_splits(root: Path, train: str, held_out: str | None, called: str) 
 
 def _are_double(folder: Path) -> bool:
     """Return True if the first picture of a folder is twice as wide as high, by its header alone."""
-    with suppress(OSError, ValueError):
-        for path in files_below(folder, SUFFIXES)[:1]:
+    with suppress(OSError, ValueError, Image.DecompressionBombError):
+        for path in picture_files(folder)[:1]:
             with Image.open(path) as file:
                 return file.width == 2 * file.height
     return False

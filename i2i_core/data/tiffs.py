@@ -24,7 +24,7 @@ MODELS = {
     32803: "raw (CFA)", 32844: "LogL", 32845: "LogLuv", 34892: "raw (linear)",
 }  # fmt: skip
 NUMBERS = {1: "unsigned", 2: "signed", 3: "float", 4: "untyped", 5: "complex", 6: "complex"}
-"""What the tag SampleFormat says of numbers."""
+"""Types of numbers by the tag SampleFormat."""
 BY_PILLOW = (1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946)
 """The compressions of each Pillow: none, fax, LZW, JPEG, deflate and packbits."""
 JPEG = (6, 7)

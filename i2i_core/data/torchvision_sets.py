@@ -33,7 +33,7 @@ NAMES_OF = {
     "attr": "attr_names",
     "identity": "",
 }
-"""Where data sets keep the targets of all pictures, and where the names of their classes."""
+"""Attributes of data sets with the targets of all pictures, and those with the names of their classes."""
 PROBES = 16
 """Number of pictures whose targets are compared with the kept ones."""
 SET_HERE = ("root", "loader", "transform", "target_transform", "transforms")

@@ -30,7 +30,7 @@ class Source:
     """The folder of the checkpoint or of the model."""
     domains: list[str]
     facts: Mapping[str, Any]
-    """What identifies it, as JSON: `from`, the folder of the run or model, `step` of a run, and `sha256`."""
+    """Its identity, as JSON: `from`, the folder of the run or model, `step` of a run, and `sha256`."""
     networks: Parts
     """Weights by network, on the CPU: those of a run in training, not their averages."""
     averages: Parts = field(default_factory=dict)

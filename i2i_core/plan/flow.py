@@ -24,7 +24,7 @@ PAIRS = {
     "file, use: classics/side_by_side",
     "image_list": "write the pair of each picture in the column pair of the list",
 }
-"""What to write for true pairs, by data set."""
+"""Keys that give true pairs, by data set."""
 OTHER_PAIRS = "image_folders with paired: true has them, and classics/side_by_side those of one file"
 
 

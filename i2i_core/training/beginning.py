@@ -31,7 +31,7 @@ class Beginning:
         """Sources of networks that `recipe.weights` names; None: the seed."""
         self.sources = list({id(s): s for s in (self.base, *self.chosen.values()) if s is not None}.values())
         self.taken: dict[str, Taken] = {}
-        """What each network took."""
+        """The tensors that each network took."""
         self.parts: dict[str, dict[str, Any]] = {}
         """The report: `taken` tensors `of` how many, and `notes`, by name of a network or another part."""
         self._check_heads()

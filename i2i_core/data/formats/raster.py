@@ -141,7 +141,7 @@ class Raster:
         else:
             one = self.channels == 1  # which has no order of channels
             plane = value[..., 0] if one else value
-            _tifffile().imwrite(file, plane, photometric="minisblack", planarconfig=None if one else "contig")
+            tiff_library().imwrite(file, plane, photometric="minisblack", planarconfig=None if one else "contig")
         return file.getvalue()
 
     def example(self, size: Size, rng: np.random.Generator) -> Tensor:
@@ -193,7 +193,7 @@ def _holds(depth: str, low: float, high: float) -> bool:
 
 def _tiff(path: Path) -> Any:
     """Open a TIFF, and find its pages. Raises ValueError if that fails."""
-    library = _tifffile()
+    library = tiff_library()
     try:
         file = library.TiffFile(path)
     except (library.TiffFileError, struct.error):
@@ -204,7 +204,7 @@ def _tiff(path: Path) -> Any:
     return file
 
 
-def _tifffile() -> Any:
+def tiff_library() -> Any:
     if find_spec("tifffile") is None:
         raise PluginError('TIFF files of the format raster need tifffile: pip install "i2i-gan[raster]"')
     import tifffile
