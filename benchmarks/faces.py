@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from i2i_core.data.decoding import read_picture
+from i2i_core.data.decoding.files import read_picture
 from i2i_core.data.pictures import find_pictures
 from i2i_core.errors import DataError
 from i2i_fan_mask.align import Array, crop, read_mean, similarity

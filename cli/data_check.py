@@ -66,7 +66,7 @@ def check(plugins: Plugins, folder: Path | None, recipe: str | None, sets: tuple
 def look_at_folder(folder: Path) -> Iterator[Facts]:
     """Yield the facts about a folder; then raise DataError if training with it would."""
     from i2i.survey.facts import facts_of
-    from i2i_core.data.image_folders import ImageFolders
+    from i2i_core.data.datasets.image_folders import ImageFolders
     from i2i_core.data.sets import no_pictures
     from i2i_core.errors import DataError
 
@@ -88,7 +88,7 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
     """Yield the facts about the data sets of a recipe, those inside others first; then raise DataError as training."""
     from i2i.survey.facts import facts_of, facts_of_both
     from i2i_core.data.cache import refuse_cache
-    from i2i_core.data.file_records import FileRecords
+    from i2i_core.data.datasets.file_records import FileRecords
     from i2i_core.data.sets import build_data
     from i2i_core.plan.check import load
     from i2i_core.registry.specs import build
@@ -112,7 +112,7 @@ def look_at_recipe(recipe: str, sets: Sequence[str], plugins: Plugins) -> Iterat
 
 def _of_files(spec: Spec) -> Iterator[Spec]:
     """Yield the data sets of files among a data set and those that it is made of."""
-    from i2i_core.data.file_records import FileRecords
+    from i2i_core.data.datasets.file_records import FileRecords
     from i2i_core.registry.specs import Spec, replace_specs
 
     inner = list[Spec]()

@@ -56,9 +56,9 @@ def split(
     i2i data split photos --val 200 --test 200 --seed 7
     """
     from i2i.survey.splitting import list_of, split_pictures
-    from i2i_core.data.image_folders import ImageFolders
+    from i2i_core.data.datasets.image_folders import ImageFolders
+    from i2i_core.data.datasets.splits import as_yaml, split_advice
     from i2i_core.data.pictures import refuse_existing
-    from i2i_core.data.splits import as_yaml, split_advice
     from i2i_core.data.walking import folders_in
     from i2i_core.disk.files import write_file
     from i2i_core.errors import DataError, UsageError

@@ -15,13 +15,13 @@ from PIL import Image
 
 from i2i.survey.facts import Facts, facts_of
 from i2i.yaml_edits import RecipeText
-from i2i_core.data.decoding import open_picture
-from i2i_core.data.file_records import FileRecords
+from i2i_core.data.datasets.file_records import FileRecords
+from i2i_core.data.datasets.image_folders import ImageFolders
+from i2i_core.data.datasets.image_list import ImageList
+from i2i_core.data.datasets.splits import as_yaml, split_advice
+from i2i_core.data.decoding.files import open_picture
 from i2i_core.data.fitting import Layout, fit
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.image_folders import ImageFolders
-from i2i_core.data.image_list import ImageList
-from i2i_core.data.splits import as_yaml, split_advice
 from i2i_core.data.walking import folders_in
 from i2i_core.errors import DataError, UsageError
 from i2i_core.recipe.document import Document

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from i2i_core.data.decoding import why_broken
+from i2i_core.data.decoding.files import why_broken
 from i2i_core.data.formats.labels import Mask
 from i2i_core.data.formats.raster import Raster, tiff_library
 from i2i_core.disk.files import writing

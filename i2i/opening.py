@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from i2i_core.data.decoding import why_broken
+from i2i_core.data.decoding.files import why_broken
+from i2i_core.data.decoding.pngs import refuse_damaged
 from i2i_core.data.fitting import Layout, Side, extent, half_of, is_double
-from i2i_core.data.pngs import refuse_damaged
 from i2i_core.errors import DataError, I2IError, UsageError
 from i2i_core.interfaces import Format, Size, Value
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from i2i.logged import read_numbers
-from i2i_core.data.decoding import read_picture
+from i2i_core.data.decoding.files import read_picture
 from i2i_core.errors import DataError, UsageError
 from i2i_core.recipe.document import json_in_yaml
 from i2i_core.registry.plugins import discover

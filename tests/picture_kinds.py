@@ -18,8 +18,8 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from i2i_core.data.decoding import open_picture, why_broken
-from i2i_core.data.profiles import SRGB, matrix_profile
+from i2i_core.data.decoding.files import open_picture, why_broken
+from i2i_core.data.decoding.profiles import SRGB, matrix_profile
 from tests.tiff_kinds import (
     HEIGHT,
     WIDTH,

@@ -19,9 +19,9 @@ from PIL import Image
 from i2i_core.data import cache as caching
 from i2i_core.data.batches import Samples, cut, loader, to_device
 from i2i_core.data.cache import Cache
+from i2i_core.data.datasets.image_folders import ImageFolders
 from i2i_core.data.fitting import Layout
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.sets import SampledRecords
 from i2i_core.errors import DataError, DiskError, RecipeError
 from i2i_core.recipe.sections import Augment, Data

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from i2i_core.data import broken_files
+from i2i_core.data import looks as looking
 from i2i_core.data.batches import Samples, loader
-from i2i_core.data.broken_files import find_broken
+from i2i_core.data.datasets.image_folders import ImageFolders
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.pictures import picture_files
 from i2i_core.data.sets import SampledRecords
 from i2i_core.errors import DataError
@@ -199,8 +198,8 @@ def test_broken_pictures_are_refused_by_name_with_the_reason(tmp_path: Path, roo
     said = refusal(tmp_path, root)
     assert f"8 broken pictures in {root}: cat/big_bomb.png (30000 x 30000 pixels are more than 250,000,000)" in said
     assert said.endswith(" and 3 more; repair or remove them, or set broken: skip or repair")
-    broken = find_broken(picture_files(root / "cat"), Picture())
-    found = {path.name: reason for path, reason in broken.items()}
+    seen = looking.looks(picture_files(root / "cat"), Picture()).items()
+    found = {path.name: look.reason for path, look in seen if look.reason}
     assert found.keys() == reasons.keys()
     assert all(found[name] == reason or not reason for name, reason in reasons.items())
     assert all(found.values())
@@ -248,13 +247,13 @@ def test_a_picture_that_disappears_while_training_is_named(tmp_path: Path, root:
 
 def test_a_picture_is_decoded_once_until_it_changes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[str] = []
-    examine = broken_files.examine
+    examine = looking.examine
 
-    def counted(path: Path, **how: Any) -> broken_files.Look:
+    def counted(path: Path, **how: Any) -> looking.Look:
         decoded.append(str(path.relative_to(root)))
         return examine(path, **how)
 
-    monkeypatch.setattr(broken_files, "examine", counted)
+    monkeypatch.setattr(looking, "examine", counted)
     ImageFolders(root=root)
     assert len(decoded) == 6
     ImageFolders(root=root)

@@ -15,13 +15,13 @@ from PIL import Image
 
 from i2i_core.data.batches import Samples, loader
 from i2i_core.data.cache import cached
+from i2i_core.data.datasets.huggingface import Column, DomainColumn, HuggingFace, NumberColumns
+from i2i_core.data.datasets.torchvision_sets import Torchvision
 from i2i_core.data.formats.labels import Labels
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Grey, Picture
 from i2i_core.data.formats.raster import Raster
-from i2i_core.data.huggingface import Column, DomainColumn, HuggingFace, NumberColumns
 from i2i_core.data.sets import SampledRecords
-from i2i_core.data.torchvision_sets import Torchvision
 from i2i_core.recipe.sections import Data
 
 NAMES = ["cat", "dog", "owl"]
@@ -249,7 +249,7 @@ def test_what_a_data_set_of_hugging_face_lacks_is_said(saved: str, keys: dict[st
 
 
 def test_without_the_library_the_extra_is_named(saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from i2i_core.data import huggingface, torchvision_sets
+    from i2i_core.data.datasets import huggingface, torchvision_sets
     from i2i_core.errors import PluginError
 
     for module in (huggingface, torchvision_sets):

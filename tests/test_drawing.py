@@ -12,7 +12,7 @@ from PIL import Image, ImageFont
 from i2i import Translator, load
 from i2i import video as film
 from i2i.style_map import style_map
-from i2i_core.data.decoding import open_picture
+from i2i_core.data.decoding.files import open_picture
 from i2i_core.data.fitting import shrunk
 from i2i_core.data.sheet import in_lines, sheet, shortened
 from i2i_core.errors import UsageError

@@ -14,10 +14,10 @@ from PIL import Image
 
 from i2i_core.data.batches import Samples, loader, to_device
 from i2i_core.data.cache import cached
+from i2i_core.data.datasets.image_folders import DomainFolder, Folder, ImageFolders, Table
+from i2i_core.data.datasets.tables import read_table
 from i2i_core.data.formats.labels import Labels
-from i2i_core.data.image_folders import DomainFolder, Folder, ImageFolders, Table
 from i2i_core.data.sets import SampledRecords, directions, layouts
-from i2i_core.data.tables import read_table
 from i2i_core.errors import DataError
 from i2i_core.recipe.sections import Augment, Data
 

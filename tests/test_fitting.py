@@ -15,10 +15,10 @@ from torch import nn
 from i2i import load
 from i2i_core.data.batches import Samples, loader, to_device
 from i2i_core.data.cache import cached
+from i2i_core.data.datasets.image_folders import ImageFolders
 from i2i_core.data.fitting import Layout, PixelBox, Seen, fit, padded, part_of, seen, unlike_training
 from i2i_core.data.formats.labels import Labels
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.image_folders import ImageFolders
 from i2i_core.data.sets import SampledRecords
 from i2i_core.models.batch_norms import separate_pictures, uses_batch_statistics
 from i2i_core.recipe.sections import Augment, Data, Fit

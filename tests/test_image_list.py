@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from i2i_core.data.cache import cached
+from i2i_core.data.datasets.image_list import ImageList, ListedDomain, ListedFile, ListedNumbers
 from i2i_core.data.formats.labels import Labels
-from i2i_core.data.image_list import ImageList, ListedDomain, ListedFile, ListedNumbers
 from i2i_core.data.sets import SampledRecords
 
 HEADER = "path,domain,split,pair,Smiling,mask\n"

@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageOps, features
 
-from i2i_core.data import colours, decoding, tiffs
-from i2i_core.data.broken_files import find_broken
-from i2i_core.data.decoding import open_picture, why_broken
+from i2i_core.data.datasets.image_folders import ImageFolders
+from i2i_core.data.decoding import colours, files, tiffs
+from i2i_core.data.decoding.files import open_picture, why_broken
 from i2i_core.data.formats.labels import Labels, Mask
 from i2i_core.data.formats.picture import Grey, Picture
 from i2i_core.data.formats.raster import Raster
-from i2i_core.data.image_folders import ImageFolders
+from i2i_core.data.looks import looks
 from i2i_core.data.pictures import READ_ONLY, check_suffix, find_pictures, is_one_file
 from i2i_core.errors import UsageError
 
@@ -249,7 +249,7 @@ def test_pictures_of_200_megapixels_are_read_and_pillow_says_nothing(tmp_path: P
     (tmp_path / "large.png").write_bytes(file)
     with warnings.catch_warnings(), open(tmp_path / "large.png", "rb") as stream:
         warnings.simplefilter("error")
-        assert decoding._opened(stream, tmp_path / "large.png", "PNG").size == (16_000, 12_500)
+        assert files._opened(stream, tmp_path / "large.png", "PNG").size == (16_000, 12_500)
 
 
 def test_more_suffixes_are_read_than_written(tmp_path: Path) -> None:
@@ -340,11 +340,11 @@ def test_a_new_library_lets_files_be_looked_at_again(tmp_path: Path, monkeypatch
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "pillow_heif", None)
-        assert "pip install" in find_broken([tmp_path / "a.heic"], Picture())[tmp_path / "a.heic"]
-        assert "pip install" in find_broken([tmp_path / "a.heic"], Picture())[tmp_path / "a.heic"]
-    monkeypatch.setattr(decoding, "version", lambda name: "99")
-    monkeypatch.setattr(decoding, "_opener", lambda kind: _fail)
-    assert find_broken([tmp_path / "a.heic"], Picture())[tmp_path / "a.heic"] == "looked at again"
+        assert "pip install" in looks([tmp_path / "a.heic"], Picture())[tmp_path / "a.heic"].reason
+        assert "pip install" in looks([tmp_path / "a.heic"], Picture())[tmp_path / "a.heic"].reason
+    monkeypatch.setattr(files, "version", lambda name: "99")
+    monkeypatch.setattr(files, "_opener", lambda kind: _fail)
+    assert looks([tmp_path / "a.heic"], Picture())[tmp_path / "a.heic"].reason == "looked at again"
 
 
 def _fail(*_: Any) -> Any:

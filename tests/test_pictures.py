@@ -12,10 +12,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from i2i_core.data.decoding import decode_numbers, open_picture
+from i2i_core.data.decoding.files import decode_numbers, open_picture
+from i2i_core.data.decoding.profiles import SRGB, matrix_profile
+from i2i_core.data.decoding.repairs import repaired
 from i2i_core.data.pictures import find_pictures, picture_files
-from i2i_core.data.profiles import SRGB, matrix_profile
-from i2i_core.data.repairs import repaired
 from i2i_core.errors import DataError
 
 from .picture_kinds import bmp, bmp_rows, run_lengths

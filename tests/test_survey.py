@@ -14,7 +14,7 @@ import pytest
 import yaml
 from PIL import Image, ImageEnhance
 
-from i2i_core.data.splits import split_of
+from i2i_core.data.datasets.splits import split_of
 from tests.test_cli_data import noted, written
 
 

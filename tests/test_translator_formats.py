@@ -15,9 +15,9 @@ from i2i.card import card
 from i2i.survey.facts import facts_of
 from i2i.translator import Translator
 from i2i_cli.using import read_inputs, refuse_other_directions
+from i2i_core.data.datasets.image_folders import DomainFolder, ImageFolders, Table
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.raster import Raster
-from i2i_core.data.image_folders import DomainFolder, ImageFolders, Table
 from i2i_core.errors import UsageError
 
 from .models import untrained

@@ -16,7 +16,7 @@ from i2i.report.curves import Chart, ends_of, figure, lines_of, number
 from i2i.report.html import Element, section, tag
 from i2i.report.page import MOST_WIDE, assembled, uri
 from i2i.report.run_report import RunReport, drawn, flat, thinned
-from i2i_core.data.decoding import read_picture
+from i2i_core.data.decoding.files import read_picture
 from i2i_core.errors import DataError
 from i2i_core.recipe.document import load_text
 

@@ -17,7 +17,7 @@ from i2i.report.curves import Chart, losses, number, rates, speed
 from i2i.report.html import Element, data, document, section, tag
 from i2i.report.run_report import Family, Line, RunReport, flat
 from i2i_core import __version__
-from i2i_core.data.decoding import read_picture
+from i2i_core.data.decoding.files import read_picture
 from i2i_core.data.pictures import MOST_SIDE
 from i2i_core.errors import DataError
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from i2i.survey import likeness
 from i2i.survey.notes import Note, folders_inside, notes_on
-from i2i_core.data.file_records import FileRecords
-from i2i_core.data.image_folders import ImageFolders
-from i2i_core.data.splits import split_of
+from i2i_core.data.datasets.file_records import FileRecords
+from i2i_core.data.datasets.image_folders import ImageFolders
+from i2i_core.data.datasets.splits import split_of
 from i2i_core.data.walking import all_files
 from i2i_core.interfaces import Dataset, RecordDataset
 

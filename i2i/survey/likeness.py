@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from i2i_core.data.colours import as_rgb
-from i2i_core.data.decoding import decode_file
+from i2i_core.data.decoding.colours import as_rgb
+from i2i_core.data.decoding.files import decode_file
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.user_cache import user_cache
 from i2i_core.disk.files import write_file

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from i2i_core.data.decoding import decode_numbers
-from i2i_core.data.file_records import FileRecords
+from i2i_core.data.datasets.file_records import FileRecords
+from i2i_core.data.datasets.image_folders import ImageFolders
+from i2i_core.data.datasets.splits import as_yaml, split_advice
+from i2i_core.data.decoding.files import decode_numbers
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.image_folders import ImageFolders
-from i2i_core.data.splits import as_yaml, split_advice
 from i2i_core.data.walking import folders_in, not_read
 
 LOOKED_AT, FEW_LEVELS = 10, 64

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from i2i.survey.facts import alike, appearances_of
 from i2i.survey.likeness import joined
-from i2i_core.data.image_folders import ImageFolders
-from i2i_core.data.splits import TRAIN
+from i2i_core.data.datasets.image_folders import ImageFolders
+from i2i_core.data.datasets.splits import TRAIN
 from i2i_core.errors import DataError
 
 

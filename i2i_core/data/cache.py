@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from i2i_core.data.decoding import libraries
+from i2i_core.data.decoding.files import libraries
 from i2i_core.data.fitting import extent
 from i2i_core.data.sets import SampledRecords
 from i2i_core.data.user_cache import user_cache

@@ -11,9 +11,9 @@ import torch
 from pydantic_core import to_jsonable_python
 from torch import Tensor
 
+from i2i_core.data.datasets.splits import naming_advice
 from i2i_core.data.fitting import Layout, extent, fit, patch_at, seen
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.splits import naming_advice
 from i2i_core.data.walking import by_suffix
 from i2i_core.errors import DataError, PluginError, Problem, RecipeError, did_you_mean
 from i2i_core.interfaces import WHOLE, Box, Dataset, Format, RecordDataset, Size, Value

@@ -15,8 +15,8 @@ from PIL import Image
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from i2i_core.data.colours import as_rgb
-from i2i_core.data.decoding import decode_numbers
+from i2i_core.data.decoding.colours import as_rgb
+from i2i_core.data.decoding.files import decode_numbers
 from i2i_core.data.pictures import SUFFIXES
 from i2i_core.interfaces import WHOLE, Box, Size
 

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from i2i_core.data.colours import as_rgb
-from i2i_core.data.decoding import open_picture
+from i2i_core.data.decoding.colours import as_rgb
+from i2i_core.data.decoding.files import open_picture
 from i2i_core.data.pictures import SUFFIXES, picture_file
 from i2i_core.interfaces import WHOLE, Box, Size
 

@@ -18,10 +18,10 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
-from i2i_core.data.decoding import decode_numbers, deep_colours
+from i2i_core.data.decoding.files import decode_numbers, deep_colours
+from i2i_core.data.decoding.kinds import MAX_PIXELS
+from i2i_core.data.decoding.tiffs import ORIENTATION, turned
 from i2i_core.data.formats.numbers import check_range
-from i2i_core.data.kinds import MAX_PIXELS
-from i2i_core.data.tiffs import ORIENTATION, turned
 from i2i_core.errors import PluginError
 from i2i_core.interfaces import WHOLE, Box, Size
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from accelerate.tracking import filter_trackers
 
-from i2i_core.data.decoding import read_picture
+from i2i_core.data.decoding.files import read_picture
 from i2i_core.interfaces import RunContext
 
 

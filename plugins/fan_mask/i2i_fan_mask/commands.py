@@ -49,7 +49,7 @@ def align(pictures: str, out: Path, weights: Path | None, size: int, mean: Path 
     i2i align me.jpg me.png --size 512
     i2i align photos aligned --weights wing.ckpt --mean celeba_lm_mean.npz
     """
-    from i2i_core.data.decoding import read_picture
+    from i2i_core.data.decoding.files import read_picture
     from i2i_core.data.pictures import write_picture
     from i2i_core.errors import DataError
 
@@ -86,7 +86,7 @@ def masks(pictures: str, out: Path, weights: Path | None, overwrite: bool) -> No
     i2i masks data/celeba_hq/val masks
     i2i masks me.png masks.png --weights wing.ckpt
     """
-    from i2i_core.data.decoding import read_picture
+    from i2i_core.data.decoding.files import read_picture
     from i2i_core.data.pictures import write_picture
     from i2i_core.errors import DataError
 
@@ -143,7 +143,7 @@ def _measure(folder: Path, finder: Face68, fan: Heatmaps | None) -> Array:
     """Compute the mean landmarks (98, 2) of a folder of aligned faces; raises DataError if no face is found."""
     import numpy as np
 
-    from i2i_core.data.decoding import read_picture
+    from i2i_core.data.decoding.files import read_picture
     from i2i_core.data.pictures import find_pictures
     from i2i_core.errors import DataError
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from i2i_core.data.broken_files import looks
-from i2i_core.data.decoding import open_picture
+from i2i_core.data.decoding.files import open_picture
 from i2i_core.data.formats.picture import Picture
+from i2i_core.data.looks import looks
 from i2i_core.data.pictures import picture_files
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Size

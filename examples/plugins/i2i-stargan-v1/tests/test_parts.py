@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from i2i_core.data.datasets.image_folders import ImageFolders, Table
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.image_folders import ImageFolders, Table
 from i2i_core.errors import RecipeError
 from i2i_core.plan.check import load
 from i2i_core.registry.plugins import discover

@@ -9,8 +9,8 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
-from i2i_core.data.broken_files import Look, looks
-from i2i_core.data.repairs import repaired
+from i2i_core.data.decoding.repairs import repaired
+from i2i_core.data.looks import Look, looks
 from i2i_core.errors import DataError
 from i2i_core.interfaces import Format, Size, Value
 from i2i_core.plan.fields import PICTURE

@@ -11,12 +11,12 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from i2i_core.data.file_records import FileRecords, below, check_field_name, listed
+from i2i_core.data.datasets.file_records import FileRecords, below, check_field_name, listed
+from i2i_core.data.datasets.splits import as_yaml, split_advice
+from i2i_core.data.datasets.tables import read_table
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import SUFFIXES
-from i2i_core.data.splits import as_yaml, split_advice
-from i2i_core.data.tables import read_table
 from i2i_core.data.walking import all_files, folders_in, not_read, unread_pictures
 from i2i_core.errors import did_you_mean
 from i2i_core.interfaces import Format

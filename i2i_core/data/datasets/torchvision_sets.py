@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from i2i_core.data.classes import classes_of
-from i2i_core.data.decoding import open_picture, why_broken
+from i2i_core.data.datasets.classes import classes_of
+from i2i_core.data.decoding.files import open_picture, why_broken
 from i2i_core.data.formats.picture import Picture
 from i2i_core.errors import DataError, PluginError, did_you_mean
 from i2i_core.interfaces import Format, Size, Value

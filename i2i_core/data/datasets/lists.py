@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from i2i_core.data.tables import SEPARATORS
+from i2i_core.data.datasets.tables import SEPARATORS
 from i2i_core.errors import PluginError
 
 SUFFIXES = (*SEPARATORS, ".jsonl", ".parquet")

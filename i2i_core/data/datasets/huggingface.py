@@ -20,13 +20,13 @@ import numpy as np
 from PIL import Image
 from pydantic import PositiveInt
 
-from i2i_core.data.broken_files import Look
-from i2i_core.data.classes import classes_of
-from i2i_core.data.decoding import libraries, why_broken
+from i2i_core.data.datasets.classes import classes_of
+from i2i_core.data.decoding.files import libraries, why_broken
+from i2i_core.data.decoding.pngs import refuse_damaged
 from i2i_core.data.fitting import extent
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.pngs import refuse_damaged
+from i2i_core.data.looks import Look
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import DataError, I2IError, PluginError, did_you_mean
 from i2i_core.interfaces import Format, Size, Value

@@ -1,4 +1,4 @@
-"""Files that cannot be used, found by decoding each of them once."""
+"""Looks at files: each is decoded once, to find those that cannot be used and the sizes of the others."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from i2i_core.data.decoding import libraries, why_broken
+from i2i_core.data.decoding.files import libraries, why_broken
+from i2i_core.data.decoding.pngs import refuse_damaged
 from i2i_core.data.fitting import extent
-from i2i_core.data.pngs import refuse_damaged
 from i2i_core.data.user_cache import user_cache
 from i2i_core.errors import I2IError
 from i2i_core.interfaces import Format, Size
@@ -28,11 +28,6 @@ class Look(NamedTuple):
     """The reason why it cannot be used, or ""."""
     size: Size | None = None
     """The height and width of its picture; None for other values and for broken files."""
-
-
-def find_broken(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, str]:
-    """Return the files that the format cannot read, with the reason. Results are cached by file."""
-    return {path: look.reason for path, look in looks(paths, form, min_size).items() if look.reason}
 
 
 def looks(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, Look]:

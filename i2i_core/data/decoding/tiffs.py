@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImagePalette
 from PIL.TiffImagePlugin import OPEN_INFO, ImageFileDirectory_v2, TiffImageFile
 
-from i2i_core.data.colours import boxes, scaled
+from i2i_core.data.decoding.colours import boxes, scaled
 
 Array = np.ndarray[Any, Any]
 WHITE_IS_ZERO, GREY, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8

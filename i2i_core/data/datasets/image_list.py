@@ -11,10 +11,10 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from i2i_core.data.file_records import FileRecords, check_field_name, listed
+from i2i_core.data.datasets.file_records import FileRecords, check_field_name, listed
+from i2i_core.data.datasets.lists import Row, read_list
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.lists import Row, read_list
 from i2i_core.errors import did_you_mean
 from i2i_core.interfaces import Format
 

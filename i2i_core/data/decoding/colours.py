@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from i2i_core.data.profiles import profile_of_gamma
+from i2i_core.data.decoding.profiles import profile_of_gamma
 
 try:
     from PIL import ImageCms

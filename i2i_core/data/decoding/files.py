@@ -26,11 +26,19 @@ from PIL import (
     features,
 )
 
-from i2i_core.data.bitmaps import RLE4, index, unroll
-from i2i_core.data.colours import as_rgb, boxes, scaled
-from i2i_core.data.jpegs import complete
-from i2i_core.data.kinds import MAX_PIXELS, is_cut, kind_of
-from i2i_core.data.tiffs import ORIENTATION, WHITE_IS_ZERO, Kind, kind_of_tiff, lighten, tiff_numbers, tiff_picture
+from i2i_core.data.decoding.bitmaps import RLE4, index, unroll
+from i2i_core.data.decoding.colours import as_rgb, boxes, scaled
+from i2i_core.data.decoding.jpegs import complete
+from i2i_core.data.decoding.kinds import MAX_PIXELS, is_cut, kind_of
+from i2i_core.data.decoding.tiffs import (
+    ORIENTATION,
+    WHITE_IS_ZERO,
+    Kind,
+    kind_of_tiff,
+    lighten,
+    tiff_numbers,
+    tiff_picture,
+)
 from i2i_core.errors import DataError
 
 Array = np.ndarray[Any, Any]

@@ -7,9 +7,9 @@ import os
 import struct
 from pathlib import Path
 
-from i2i_core.data.jpegs import ended
-from i2i_core.data.kinds import kind_of
-from i2i_core.data.pngs import refuse_large, what_is_left
+from i2i_core.data.decoding.jpegs import ended
+from i2i_core.data.decoding.kinds import kind_of
+from i2i_core.data.decoding.pngs import refuse_large, what_is_left
 from i2i_core.data.user_cache import user_cache
 from i2i_core.disk.files import write_file
 
