@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -20,6 +20,9 @@ from i2i_core.plan.check import check_recipe
 from i2i_core.plan.checked import Checked
 from i2i_core.recipe.reading import parse_recipe
 from i2i_core.registry.plugins import Plugins, discover
+
+if TYPE_CHECKING:
+    from tests.warm import Warm
 
 torch.set_num_threads(1)  # two threads under load can be far slower than one
 TINY, STEPS = (Path(__file__).with_name(file) for file in ("tiny.py", "steps.py"))
@@ -137,6 +140,16 @@ def call() -> Callable[..., Answer]:
         return Answer(stopped.value.code, out.getvalue(), err.getvalue())
 
     return called
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Runs the command in processes of its own that start at once."""
+    from tests.warm import Warm
+
+    processes = Warm()
+    yield processes
+    processes.close()
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ def test_the_baseline_and_the_product_train_the_same(case: Case, steps: int) -> 
     assert max(found.values()) < 1e-12
 
 
+@pytest.mark.slow
 def test_flops_are_printed_as_json_and_the_product_needs_fewer() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks", "flops", "--size", "32", "--batch", "1", "--json"],

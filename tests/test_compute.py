@@ -201,6 +201,7 @@ def compiled(folder: Path, *sets: str) -> Run:
     return run
 
 
+@pytest.mark.slow
 def test_a_compiled_mapping_network_computes_what_it_did(eager: Path, tmp_path: Path) -> None:
     run = compiled(tmp_path / "run", "compile=mapping_network")
     assert largest_difference(tmp_path / "run", eager) < 1e-9

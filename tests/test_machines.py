@@ -189,7 +189,11 @@ read_apart(Path("bad.ckpt"))
 
 # Data workers that are not forked
 
-METHODS = [method for method in multiprocessing.get_all_start_methods() if method != "fork"]
+METHODS = [
+    pytest.param(method, marks=[pytest.mark.slow] if method == "forkserver" else [])
+    for method in multiprocessing.get_all_start_methods()
+    if method != "fork"
+]
 posix = pytest.mark.skipif(os.name != "posix", reason="needs signals")
 
 
