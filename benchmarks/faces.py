@@ -1,15 +1,19 @@
 """Counts of the faces that `i2i align` and the masks of face68 find in pictures of people, of animals, of things.
 
-    python -m benchmarks.faces FOLDER [SET ...] [--turns 0,90,180]
+    python -m benchmarks.faces FOLDER [SET ...] [--turns 0,90,180] [--longest 320]
 
-Each subfolder of FOLDER is a set of pictures; SET names some of them. Each picture is shrunk to 320 px and tried as
-it is and turned. The columns are
+Each subfolder of FOLDER is a set of pictures; SET names some of them. Each picture is tried as it is and turned, and
+with --longest shrunk before. The columns are
 
     align     pictures of which `i2i align` makes a crop, with the face upright in it or not
     same      those where the face is the one of the unturned picture: landmarks differ by less than a fifth of its size
     masks     pictures whose aligned crop, turned, gets masks: what a model would see
     whole     pictures that get masks as they are, squeezed to a square
     seconds   median of the CPU seconds of align, per picture
+
+    python -m benchmarks.faces --masks
+
+prints the milliseconds per picture of both sources of masks at 256 px, measured in turns on one thread.
 """
 
 from __future__ import annotations
@@ -31,9 +35,10 @@ from i2i_core.data.pictures import find_pictures
 from i2i_core.errors import DataError
 from i2i_fan_mask.align import Array, crop, read_mean, similarity
 from i2i_fan_mask.face68 import Face68
+from i2i_fan_mask.fan import FAN
+from i2i_fan_mask.masks import masks
 from i2i_fan_mask.photographs import aligned_landmarks, find_landmarks
 
-LONGEST = 320  # px: the longer side at which photographs are searched
 SAME = 0.2
 
 
@@ -65,12 +70,12 @@ def turned_back(points: Array, degrees: int, before: Image.Image, after: Image.I
     return back
 
 
-def measure(paths: Sequence[Path], turns: Sequence[int], finder: Face68) -> dict[int, Count]:
-    """Count the faces found in pictures at each turn."""
+def measure(paths: Sequence[Path], turns: Sequence[int], longest: int, finder: Face68) -> dict[int, Count]:
+    """Count the faces found in pictures at each turn, shrunk to `longest` px if they are larger."""
     counts = {degrees: Count() for degrees in turns}
     for path in paths:
         picture = read_picture(path)
-        picture.thumbnail((LONGEST, LONGEST), Image.Resampling.LANCZOS)
+        picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
         first = find_landmarks(picture, finder, finder)
         aligned = None if first is None else crop(picture, similarity(first, read_mean()))
         for degrees, count in counts.items():
@@ -89,22 +94,43 @@ def measure(paths: Sequence[Path], turns: Sequence[int], finder: Face68) -> dict
     return counts
 
 
+def seconds_of_masks(finder: Face68, batch: int = 4, rounds: int = 15) -> dict[str, float]:
+    """Return the median seconds per picture of the masks of face68 and of FAN, whose weights do not change its time."""
+    fan, of = FAN().eval(), torch.rand(batch, 3, 256, 256) * 2 - 1
+    sources = {"face68": finder, "FAN": lambda pictures: masks(fan(pictures))}
+    taken: dict[str, list[float]] = {name: [] for name in sources}
+    with torch.no_grad():
+        for _ in range(rounds):
+            for name, source in sources.items():
+                start = time.process_time()
+                source(of)
+                taken[name].append((time.process_time() - start) / batch)
+    return {name: statistics.median(found) for name, found in taken.items()}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.faces", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("sets", nargs="*", metavar="SET")
     parser.add_argument("--turns", default="0,45,90,180", metavar="DEGREES", help="counterclockwise (0,45,90,180)")
+    parser.add_argument("--longest", type=int, default=2**16, metavar="PIXELS", help="longer side of a picture")
+    parser.add_argument("--masks", action="store_true", help="measure the time of masks instead")
     options = parser.parse_args(arguments)
     turns = [int(degrees) for degrees in options.turns.split(",")]
     torch.set_num_threads(1)
     finder = Face68()
+    if options.masks:
+        print(", ".join(f"{name} {1000 * taken:.0f} ms" for name, taken in seconds_of_masks(finder).items()))
+        return 0
+    if options.folder is None:
+        parser.error("name a folder of sets of pictures, or --masks")
     names = options.sets or sorted(path.name for path in options.folder.iterdir() if path.is_dir())
     print("| set | turned by | pictures | align | same | masks | whole | seconds |", "|---" * 8 + "|", sep="\n")
     for name in names:
         try:
-            counts = measure(list(find_pictures([str(options.folder / name)])), turns, finder)
+            counts = measure(list(find_pictures([str(options.folder / name)])), turns, options.longest, finder)
         except DataError as error:
             parser.error(str(error))
         for degrees, count in counts.items():
