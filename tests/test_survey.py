@@ -285,3 +285,18 @@ def test_what_a_split_cannot_do_is_said(i2i: Any) -> None:
     assert i2i("data", "split", "set", "--out", "list.txt").code == 2
     answer = i2i("data", "split", "nowhere")
     assert (answer.code, answer.err.count("\n")) == (3, 1)
+
+
+def test_pairs_side_by_side_are_looked_into(i2i: Any, toy: Any) -> None:
+    save("both/0.png", "both/1.png", size=(64, 32))
+    Path("both/again.png").write_bytes(Path("both/1.png").read_bytes())
+    scene(crc32(b"both/0.png"), (64, 32)).save("both/nearly.jpg", quality=70)
+    Path("both/bad.png").write_bytes(b"bad")
+    data = {"use": "classics/side_by_side", "root": "both", "domains": ["a", "b"]}
+    (found,) = json.loads(i2i("data", "check", "--recipe", "toy.yaml", *toy, "--set", sets(data), "--json").out)["data"]
+    for name in "ab":
+        of = found["domains"][name]
+        assert (of["pictures"], of["broken"], of["sizes"][1]) == (4, 1, [32, 32])
+    assert found["broken"][0]["file"] == "both/bad.png"
+    assert found["duplicates"] == [["both/1.png", "both/again.png"]]
+    assert found["near_duplicates"] == [["both/0.png", "both/nearly.jpg"]]

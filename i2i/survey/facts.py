@@ -124,12 +124,12 @@ def alike(
             parts.setdefault(domain if of.paired else "", []).extend(files)
     near = [
         group
-        for part in parts.values()
+        for part in {frozenset(part) for part in parts.values()}  # one of both halves, where a file holds a pair
         for group in likeness.near_groups(
-            {path: appearances[path] for path in part if path in appearances and path not in others}
+            {path: appearances[path] for path in sorted(part) if path in appearances and path not in others}
         )
     ]
-    return same, near
+    return same, sorted(near)
 
 
 def _add_domain(facts: DomainFacts, dataset: FileRecords, y: int, appearances: dict[Path, likeness.Appearance]) -> None:
