@@ -205,7 +205,7 @@ def test_what_is_left_of_a_picture_is_taken(tmp_path: Path) -> None:
     rows = datasets.Dataset.from_dict({"image": image, "label": [0, 1, 2]}, features=features)
     rows.save_to_disk(tmp_path / "data")
     for _ in range(2):  # what the first found is kept
-        with pytest.warns(UserWarning) as said:
+        with pytest.warns(UserWarning, match="broken row") as said:
             dataset = HuggingFace(path=str(tmp_path / "data"), broken="repair")
         texts = [str(one.message) for one in said]
         assert "took what is left of 1 broken row in" in texts[0] and "row 0 (" in texts[0]

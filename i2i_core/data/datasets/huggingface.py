@@ -264,7 +264,7 @@ class HuggingFace:
         return Look(reason)
 
     def _size(self, domain: int, index: int, damaged: bool = False) -> Size | None:
-        """Read all fields of a record, and return the size of its picture. Raises errors of decoders, and ValueError."""
+        """Read all fields of a record, and return the size of its picture. Raises whatever decoders do."""
         fields = (PICTURE, *self.fields)
         sizes = {field: extent(self._value(domain, index, field, True, damaged)) for field in fields}
         own = sizes.pop(PICTURE)

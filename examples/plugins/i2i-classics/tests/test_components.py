@@ -314,9 +314,7 @@ def test_broken_pairs_are_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no folder .*nowhere; root must contain pictures side by side"):
         SideBySide(root=tmp_path / "nowhere")
     (tmp_path / "1.png").write_bytes(b"no")
-    with pytest.raises(
-        ValueError, match=r"1 broken picture in .*: 1.png \(it is text, not a picture\); repair or remove"
-    ):
+    with pytest.raises(ValueError, match=r"1 broken picture in .*: 1.png \(it is text, not a picture\)"):
         SideBySide(root=tmp_path)
     Image.new("RGB", (40, 16)).save(tmp_path / "2.png")
     with pytest.warns(UserWarning, match="skipped 1 broken picture"):
