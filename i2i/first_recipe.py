@@ -22,7 +22,7 @@ from i2i_core.data.datasets.splits import as_yaml, split_advice
 from i2i_core.data.fitting import Layout, fit
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.walking import folders_in
-from i2i_core.errors import DataError, UsageError
+from i2i_core.errors import DataError, UsageError, counted
 from i2i_core.plan.fields import PICTURE
 from i2i_core.recipe.document import Document
 from i2i_core.registry.plugins import Plugins
@@ -81,7 +81,7 @@ def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First
         keys["targets"] = {first: second}
     pictures = sum(of.pictures for of in facts.domains.values())
     side = _side(facts, fast) if size is None else size
-    said = [f"{pictures:,} pictures: {', '.join(f'{n} {of.pictures:,}' for n, of in facts.domains.items())}"]
+    said = [f"{counted(pictures, 'picture')}: {', '.join(f'{n} {of.pictures:,}' for n, of in facts.domains.items())}"]
     count = steps or _steps(int(base["steps"]), pictures, fast)
     _resize(text, side)
     _rescale(text, int(base["steps"]), count)
@@ -94,7 +94,7 @@ def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First
             _add_masks(text, side)
             said.append(f"{share:.0%} of {LOOKED_AT} pictures show a face, so the skip has masks of faces")
     said += _about_pairs(keys, facts)
-    said.append(f"{side} x {side} pixels, {count:,} steps, from {name}")
+    said.append(f"{side} x {side} pixels, {counted(count, 'step')}, from {name}")
     if _fit(facts) == "crop":
         said.append(f"fit: crop takes {_cropped(facts)}; stretch, keep and patch are the others")
     said += [note.text for note in facts.notes if note.about in ("labels", "unread", "folders")]
@@ -221,7 +221,7 @@ def _data_lines(keys: Mapping[str, Any], facts: Facts, base: Mapping[str, Any], 
     """Yield the lines of the section `data`."""
     yield "data:"
     written = {key: value for key, value in keys.items() if key not in ("validation", "targets")}
-    counts = ", ".join(f"{name} ({of.pictures:,} pictures)" for name, of in facts.domains.items())
+    counts = ", ".join(f"{name} ({counted(of.pictures, 'picture')})" for name, of in facts.domains.items())
     for n, (key, value) in enumerate(written.items()):
         line = f"  {key}: {_flow(value)}"
         yield f"{line:<31} # domains: {counts}" if n == 1 else line

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from i2i_core.data.datasets.huggingface import no_bars_in_logs
 from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.models.folder import CARD, CONFIG, RECIPE, own_files, read, refuse
 
@@ -29,7 +30,7 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
     hub = _hub()
     if to is not None and not _begun(to):
         refuse(to, CONFIG, "model", overwrite)
-    with _explained(name, "downloaded"):
+    with _explained(name, "downloaded"), no_bars_in_logs():
         fetch = partial(hub.snapshot_download, name, revision=revision, allow_patterns=FETCHED, ignore_patterns="*/*")
         if (
             to is not None and hub.constants.HF_HUB_OFFLINE
@@ -62,7 +63,7 @@ def push(folder: Path, name: str, *, private: bool = True) -> str:
     if links := [name for name in names if (folder / name).is_symlink()]:
         raise UsageError(f"{folder / links[0]} is a symbolic link, which is not uploaded; replace it with the file")
     api = _hub().HfApi()
-    with _explained(name, "uploaded"):
+    with _explained(name, "uploaded"), no_bars_in_logs():
         api.create_repo(name, private=private, exist_ok=True)
         return str(
             api.upload_folder(

@@ -195,6 +195,20 @@ def test_broken_pictures_are_refused_or_left_out(tmp_path: Path) -> None:
     assert levels(dataset) == {"photo": [0], "sketch": [7]}
 
 
+def test_a_log_has_no_progress_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import datasets
+
+    for n, name in enumerate(NAMES[:2]):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        picture(n).save(tmp_path / "photos" / name / f"{n}.png")
+    keys: dict[str, Any] = {"path": "imagefolder", "data_dir": str(tmp_path / "photos"), "split": "train"}
+    datasets.enable_progress_bars()
+    datasets.load_dataset(**keys, cache_dir=str(tmp_path / "shown"))
+    assert "Generating train split" in capfd.readouterr().err
+    assert HuggingFace(**keys).count(0) == 1
+    assert capfd.readouterr().err == "" and not datasets.are_progress_bars_disabled()
+
+
 def test_what_is_left_of_a_picture_is_taken(tmp_path: Path) -> None:
     import datasets
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -273,7 +274,8 @@ def test_the_command_writes_a_recipe_that_fits_in_the_memory(
     write("photos/b", 2, first=20, name="b{}.png")
     answer = i2i("init", "--data", "photos", "--size", 32)
     assert (answer.code, answer.out) == (0, "photos.yaml\n")
-    assert "32 x 32 pixels, 1,400 steps, from stargan_v2.yaml" in answer.err and "memory: " in answer.err
+    assert "32 x 32 pixels, 1,400 steps, from stargan_v2.yaml" in answer.err
+    assert re.search(r"^memory of .+: takes .+ of .+ that are free$", answer.err, re.MULTILINE)
     assert answer.err.endswith("next: i2i train --recipe photos.yaml\n")
     assert i2i("validate", "photos.yaml").code == 0
     again = i2i("init", "--data", "photos")
@@ -299,3 +301,5 @@ def test_a_recipe_that_cannot_be_used_is_not_left_behind(i2i: Callable[..., Any]
     write("photos/b", 2, first=20, name="b{}.png")
     answer = i2i("init", "spade.yaml", "--data", "photos")  # which needs label maps and pairs
     assert answer.code == 2 and not Path("photos.yaml").exists()
+    todo = "copy it with i2i init spade.yaml, and describe your data in the copy"
+    assert answer.err.startswith(f"spade.yaml cannot be made to fit photos, as below; {todo}\nphotos.yaml:")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -327,10 +328,11 @@ def _load(path: str, split: str | None, where: Mapping[str, Any]) -> datasets.Da
     if saved and given:
         raise ValueError(f"the folder {path} was saved whole, so it has no {' and no '.join(given)}; leave that out")
     try:
-        if not saved:
-            found = datasets.load_dataset(path, split=split, **given)
-        else:
-            found = _split(datasets.load_from_disk(path), split)
+        with no_bars_in_logs(datasets):
+            if not saved:
+                found = datasets.load_dataset(path, split=split, **given)
+            else:
+                found = _split(datasets.load_from_disk(path), split)
     except (ConnectionError, TimeoutError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if datasets.config.HF_HUB_OFFLINE else ""
         raise ValueError(
@@ -346,6 +348,22 @@ def _load(path: str, split: str | None, where: Mapping[str, Any]) -> datasets.Da
         (found,) = found.values()
     assert isinstance(found, datasets.Dataset)
     return found
+
+
+@contextmanager
+def no_bars_in_logs(library: Any = None) -> Iterator[None]:
+    """Hide the progress bars of huggingface_hub, and of another library of Hugging Face, if stderr is no terminal."""
+    import huggingface_hub.utils
+
+    found = [huggingface_hub.utils, *([library] if library is not None else [])]
+    shown = [] if sys.stderr.isatty() else [one for one in found if not one.are_progress_bars_disabled()]
+    for one in shown:
+        one.disable_progress_bars()
+    try:
+        yield
+    finally:
+        for one in shown:
+            one.enable_progress_bars()
 
 
 def _split(
