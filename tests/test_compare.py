@@ -174,6 +174,7 @@ def test_a_grid_that_is_none_is_told(i2i, toy, grid):
     assert not Path("runs").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_stopped_while_its_run_begins_ends_as_later(toy, tmp_path):
     words = [sys.executable, "-m", "i2i_cli", "sweep", "toy.yaml", *toy, *GRID]
     log = tmp_path / "log"
