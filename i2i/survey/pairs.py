@@ -126,4 +126,5 @@ def _edges(picture: Image.Image) -> Edges:
     grey = np.asarray(picture.convert("L").resize((32, 32), Image.Resampling.BOX), float)
     edges = np.hypot(*np.gradient(grey))
     centred = (edges - edges.mean(1, keepdims=True)).ravel()
-    return centred / (centred.std() or 1.0)
+    scaled: Edges = centred / (centred.std() or 1.0)
+    return scaled
