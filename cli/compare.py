@@ -43,7 +43,7 @@ def compare(runs: tuple[Path, ...], to: Path, overwrite: bool, as_json: bool) ->
     from i2i_core.data.pictures import refuse_existing
 
     if len(runs) < 2:
-        raise click.UsageError("name two or more runs")
+        raise click.UsageError("name two or more runs; i2i report RUN is about one")
     compared = Comparison.of([read(run) for run in runs])
     if as_json:
         print_json(compared.facts())
@@ -57,16 +57,17 @@ def show(compared: Comparison, to: Path) -> None:
     """Print a comparison as tables, and write its page to `to`."""
     from i2i.report.comparison import page
     from i2i_core.disk.files import write_file
+    from i2i_core.errors import counted
 
     html = page(compared, warn)
-    found = {
-        "run": compared.states(),
-        "recipe": compared.recipes(),
-        "result": compared.results(),
-        "last loss": compared.losses(),
-    }
-    tables = [(heading, rows) for heading, rows in found.items() if rows]
-    for n, (heading, rows) in enumerate(tables):
+    for said in compared.lacking():
+        click.echo(said, err=True)
+    tables = compared.tables()
+    if "method" in (changed := tables.get("recipe", {})):  # whose keys differ, too
+        tables["recipe"] = {key: values for key, values in changed.items() if None not in values}
+        hidden = len(changed) - len(tables["recipe"])
+        click.echo(f"the methods differ: {to} also lists {counted(hidden, 'key')} that not all recipes have", err=True)
+    for n, (heading, rows) in enumerate(tables.items()):
         print_tables(*([""] if n else []), _table(heading, compared.names, rows))
     write_file(to, html.encode("utf-8", "replace"))  # a file name may not be valid Unicode
     click.echo(f"\n{to}")

@@ -66,10 +66,16 @@ def check(plugins: Plugins, folder: Path | None, recipe: str | None, sets: tuple
 def look_at_folder(folder: Path) -> Iterator[Facts]:
     """Yield the facts about a folder; then raise DataError if training with it would."""
     from i2i.survey.facts import facts_of
+    from i2i.survey.pairs import doubles_in
     from i2i_core.data.datasets.image_folders import ImageFolders
+    from i2i_core.data.datasets.splits import as_yaml
     from i2i_core.data.sets import no_pictures
+    from i2i_core.data.walking import folders_in
     from i2i_core.errors import DataError
 
+    if folder.is_dir() and not folders_in(folder) and (doubles := doubles_in(folder)):
+        todo = "check a recipe with this data" if doubles.likely else "if they are, check a recipe with this data"
+        raise DataError(f"{doubles.says}; {todo}, which i2i init --data {folder} writes:\n{as_yaml(doubles.write)}")
     try:
         dataset = ImageFolders(root=folder, broken="skip")
         yield facts_of(dataset, str(folder))

@@ -137,6 +137,13 @@ def switches(recipe: Recipe) -> list[Switches]:
     return [family for family in families if family]
 
 
+def whose_memory() -> str:
+    """Return whose memory `free_memory` is, as a phrase."""
+    if torch.cuda.is_available():
+        return f"memory of the GPU {torch.cuda.get_device_name()}"
+    return "memory of this machine, which has no GPU"
+
+
 def free_memory() -> int:
     """Return the free bytes of the accelerator, or of the machine."""
     import psutil  # which Accelerate needs

@@ -102,6 +102,9 @@ def _write_for(data: Path, to: Path | None, plugins: Plugins, wish: Wish) -> Non
         said = [*found.said, *_fitted(file, plugins)]
     except I2IError:
         file.unlink()  # so that a second try is not told that it exists
+        if wish.name is not None:
+            todo = f"copy it with i2i init {wish.name}, and describe your data in the copy"
+            click.echo(f"{wish.name} cannot be made to fit {data}, as below; {todo}", err=True)
         raise
     for sentence in said:
         click.echo(sentence, err=True)
@@ -116,20 +119,20 @@ def _fitted(file: Path, plugins: Plugins) -> list[str]:
     from i2i.yaml_edits import RecipeText
     from i2i_core.disk.files import write_file
 
-    from .memory_advice import Forecast, NotPredicted, free_memory
+    from .memory_advice import Forecast, NotPredicted, free_memory, whose_memory
 
-    memory = free_memory()
+    memory, where = free_memory(), whose_memory()
     try:
         forecast = Forecast(str(file), plugins, ())
     except NotPredicted as error:
         return [f"memory: {error}"]
     chosen = forecast.least_switches(memory)
     if chosen is None:
-        return [forecast.advice(memory)]
+        return [f"{where}: {forecast.advice(memory)}"]
     text = RecipeText(file.read_text(encoding="utf-8"))
     for switch in chosen:
         key, _, value = switch.partition("=")
         section, _, inner = key.rpartition(".")
         text.insert_after(("data", "batch_size") if section else ("steps",), f"{'  ' * bool(section)}{inner}: {value}")
     write_file(file, text.text)
-    return [f"memory: {decimal(forecast.peak(chosen))} of {decimal(memory)}"]
+    return [f"{where}: takes {decimal(forecast.peak(chosen))} of {decimal(memory)} that are free"]

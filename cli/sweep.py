@@ -21,6 +21,9 @@ from .common import subcommand, with_plugins, with_sets
 if TYPE_CHECKING:
     from i2i_core.registry.plugins import Plugins
 
+STOPPED = {75: 75, -signal.SIGTERM: 75, 130: 130, -signal.SIGINT: 130}
+"""The exit code of a sweep by that of a run that was told to stop; one that just began ends by the signal itself."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -85,18 +88,20 @@ def sweep(
         for trial in left:
             click.echo(shlex.join(["i2i", *trial.command]))
         return
+    from i2i_core.errors import counted
+
     failed: dict[str, int] = {}
     for n, trial in enumerate(trials, 1):
         what = "continuing" if trial.begun else "training"
         click.echo(f"{n} of {len(trials)}: {what if trial in left else 'finished:'} {trial.folder}", err=True)
         if trial in left and (code := _train(trial)):
-            if code in (75, 130, -signal.SIGTERM, -signal.SIGINT):  # told to stop, and so are we
-                raise _Stopped(f"stopped in {trial.folder}; run the same command again to continue", abs(code))
+            if code in STOPPED:  # and so are we
+                raise _Stopped(f"stopped in {trial.folder}; run the same command again to continue", STOPPED[code])
             failed[trial.folder.name] = code
     _compare([trial.folder for trial in trials if trial.begun], trials[0].folder.parent)
     if failed:
         each = ", ".join(f"{name} (exit code {code})" for name, code in failed.items())
-        raise _Stopped(f"{len(failed)} of {len(trials)} runs failed: {each}", next(iter(failed.values())))
+        raise _Stopped(f"{len(failed)} of {counted(len(trials), 'run')} failed: {each}", next(iter(failed.values())))
 
 
 class _Stopped(click.ClickException):

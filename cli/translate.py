@@ -99,7 +99,7 @@ def translate(
     i2i translate models/maps maps/val --half left
     """
     from i2i_core.data.pictures import find_pictures, is_one_file, refuse_existing, without_suffixes
-    from i2i_core.errors import DataError, UsageError
+    from i2i_core.errors import DataError, UsageError, counted
 
     if resume and overwrite:
         raise click.UsageError("--resume keeps translations that exist, and --overwrite replaces them")
@@ -144,9 +144,10 @@ def translate(
     else:
         failed = _translate(model, styles, left, given, fit_by, half, original_size, batch, there)
     done = sum(file not in there for path, files in left.items() if path not in failed for file in files)
-    click.echo(f"{out}: {done} translation{'s' * (done != 1)}" + f", {len(there)} already there" * bool(there))
+    click.echo(f"{out}: {counted(done, 'translation')}" + f", {len(there)} already there" * bool(there))
     if failed:
-        raise DataError(f"{len(failed)} of {len(found)} pictures could not be read and were skipped")
+        skipped = f"could not be read and {'was' if len(failed) == 1 else 'were'} skipped"
+        raise DataError(f"{len(failed)} of {counted(len(found), 'picture')} {skipped}")
 
 
 def _translate(

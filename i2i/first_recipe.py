@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 import torch
 import yaml
-from PIL import Image
 
 from i2i.survey.facts import Facts, facts_of
+from i2i.survey.pairs import SIDE_BY_SIDE, Doubles, doubles_in
 from i2i.yaml_edits import RecipeText
 from i2i_core.data.datasets.file_records import FileRecords
 from i2i_core.data.datasets.image_folders import ImageFolders
 from i2i_core.data.datasets.image_list import ImageList
 from i2i_core.data.datasets.splits import as_yaml, split_advice
-from i2i_core.data.decoding.files import open_picture
 from i2i_core.data.fitting import Layout, fit
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.walking import folders_in
-from i2i_core.errors import DataError, UsageError
+from i2i_core.errors import DataError, UsageError, counted
+from i2i_core.plan.fields import PICTURE
 from i2i_core.recipe.document import Document
 from i2i_core.registry.plugins import Plugins
 from i2i_core.registry.specs import Checker, build
@@ -68,20 +68,20 @@ def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First
     fast: whether an accelerator trains; else the recipe trains in minutes on CPUs.
     """
     name, size, steps = wish.name, wish.size, wish.steps
-    keys, dataset = _data_of(place)
+    keys, dataset = _data_of(place, plugins, wish.paired)
     facts = facts_of(dataset, str(place))
-    paired = facts.paired or (are_pairs(dataset, facts) if wish.paired is None else wish.paired)
+    paired = facts.paired or bool(facts.look_like_pairs if wish.paired is None else wish.paired)
     if name is None:
         name = PAIRED if paired and PAIRED in plugins.recipes() else PAPER if fast else QUICK
     text = RecipeText(_bundled(name, plugins))
     base = yaml.safe_load(text.text)
     if paired or _has_one_direction(base["data"]):
         first, second = [*facts.domains][:2]
-        keys |= {"paired": True} if paired else {}
+        keys |= {"paired": True} if paired and keys["use"] != SIDE_BY_SIDE else {}
         keys["targets"] = {first: second}
     pictures = sum(of.pictures for of in facts.domains.values())
     side = _side(facts, fast) if size is None else size
-    said = [f"{pictures:,} pictures: {', '.join(f'{n} {of.pictures:,}' for n, of in facts.domains.items())}"]
+    said = [f"{counted(pictures, 'picture')}: {', '.join(f'{n} {of.pictures:,}' for n, of in facts.domains.items())}"]
     count = steps or _steps(int(base["steps"]), pictures, fast)
     _resize(text, side)
     _rescale(text, int(base["steps"]), count)
@@ -93,29 +93,29 @@ def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First
         if share >= FACES:
             _add_masks(text, side)
             said.append(f"{share:.0%} of {LOOKED_AT} pictures show a face, so the skip has masks of faces")
-    if any(note.about == "pairs" for note in facts.notes):
-        said.append(
-            f"files of one name {'look' if paired else 'do not look'} like pairs; --paired or --unpaired says so"
-        )
-    said.append(f"{side} x {side} pixels, {count:,} steps, from {name}")
+    said += _about_pairs(keys, facts)
+    said.append(f"{side} x {side} pixels, {counted(count, 'step')}, from {name}")
+    if _fit(facts) == "crop":
+        said.append(f"fit: crop takes {_cropped(facts)}; stretch, keep and patch are the others")
     said += [note.text for note in facts.notes if note.about in ("labels", "unread", "folders")]
     first = f"# Translates {' and '.join(facts.domains)} of {place}. It is {name} with other data and settings."
     body = text.text[text.text.index("i2i: 1") :]
     return First(f"{first}\n{body.rstrip()}\n", said)
 
 
-def _data_of(place: Path) -> tuple[dict[str, Any], FileRecords]:
+def _data_of(place: Path, plugins: Plugins, paired: bool | None) -> tuple[dict[str, Any], FileRecords]:
     """Return the keys of `data` that name the pictures, and the data set."""
     try:
         if place.is_file() and place.suffix.lower() in LISTS:
             return _of_list(place)
         if not place.is_dir():
             raise DataError(f"there is no folder {place}, which should hold one folder of pictures per domain")
+        if paired is not False and (doubles := doubles_in(place)):
+            return _of_doubles(doubles, plugins, bool(paired))
         advice = split_advice(place, folders_in(place))
         keys: dict[str, Any] = {"use": "image_folders", "root": str(place), **(advice.write if advice else {})}
         if keys["use"] != "image_folders":
-            copy = f"copy a recipe with i2i init {PAIRED}, and write there"
-            raise UsageError(f"{advice.says if advice else place}; {copy}\n{as_yaml(keys)}")
+            raise DataError(f"{place} holds pictures of one domain; put those of another one into a folder of its own")
         dataset = ImageFolders(root=Path(keys["root"]), domains=keys.get("domains"), broken="skip")
     except ValueError as error:
         raise DataError(str(error)) from None
@@ -123,6 +123,28 @@ def _data_of(place: Path) -> tuple[dict[str, Any], FileRecords]:
         keys["broken"] = "skip"
     if len(dataset.domains) < 2:
         raise DataError(f"{place} has only the domain {dataset.domains[0]}; a translation needs two folders")
+    return keys, dataset
+
+
+def _of_doubles(doubles: Doubles, plugins: Plugins, wished: bool) -> tuple[dict[str, Any], FileRecords]:
+    """Return the keys for pairs side by side. Raises DataError if they are unlikely, UsageError without a plugin."""
+    if not doubles.likely and not wished:
+        raise DataError(
+            f"{doubles.says}; if each holds a pair, add --paired, else put the pictures of each domain into a folder "
+            f"of its own"
+        )
+    keys = dict(doubles.write)
+    if not any(SIDE_BY_SIDE in row.components for row in plugins.rows):
+        hint = plugins.hint_for_plugin(SIDE_BY_SIDE.partition("/")[0])
+        raise UsageError(
+            f"{doubles.says}; to train on them: {hint}, and run this again. It will write\n{as_yaml(keys)}"
+        )
+    inner = {key: value for key, value in keys.items() if key in ("use", "root", "domains")}
+    spec = Checker(plugins, Document("")).check("dataset", {**inner, "broken": "skip"}, ())
+    assert spec is not None
+    dataset: FileRecords = build(spec, {})
+    if dataset.broken:
+        keys["broken"] = "skip"
     return keys, dataset
 
 
@@ -136,27 +158,6 @@ def _of_list(file: Path) -> tuple[dict[str, Any], FileRecords]:
         return keys, ImageList(file=file, split="train", broken="skip")
 
 
-def are_pairs(dataset: FileRecords, facts: Facts) -> bool:
-    """Return True if files of one name in two domains show the same: their edges are at the same places.
-
-    The correlation of edges of such files has to be greater than that of other files, by three standard errors.
-    """
-    if not any(note.about == "pairs" for note in facts.notes):
-        return False
-    edges = [np.stack([_edges(path) for path in files[: 4 * LOOKED_AT]]) for files in dataset.files[:2]]
-    alike, others = ((edges[0] * np.roll(edges[1], shift, 0)).mean(1) for shift in (0, 1))
-    margin = float(np.std(alike - others)) / math.sqrt(len(alike))
-    return float(np.mean(alike - others)) > 3 * margin
-
-
-def _edges(path: Path) -> Any:
-    """Return the strengths of a picture's edges at 32 x 32 places, with mean 0 and variance 1."""
-    grey = np.asarray(open_picture(path).convert("L").resize((32, 32), Image.Resampling.BOX), float)
-    edges = np.hypot(*np.gradient(grey)).ravel()
-    centred = edges - edges.mean()
-    return centred / (centred.std() or 1.0)
-
-
 def _bundled(name: str, plugins: Plugins) -> str:
     file = name if name.endswith(".yaml") else f"{name}.yaml"
     found = plugins.recipes().get(file)
@@ -164,6 +165,15 @@ def _bundled(name: str, plugins: Plugins) -> str:
         hint = plugins.hint_for_recipe(file)
         raise UsageError(f"no installed plugin provides the recipe {file}" + (f" ({hint})" if hint else ""))
     return found.read_text(encoding="utf-8")
+
+
+def _about_pairs(keys: Mapping[str, Any], facts: Facts) -> Iterator[str]:
+    """Yield why the data has pairs, or none, where that was guessed."""
+    if keys["use"] == SIDE_BY_SIDE:
+        yield "each file holds a pair: {} is its left half, {} its right half".format(*facts.domains)
+    elif any(note.about == "pairs" for note in facts.notes):
+        seen = {True: "look like pairs", False: "do not look like pairs", None: "may be pairs, too few to tell"}
+        yield f"files of one name {seen[facts.look_like_pairs]}; --paired or --unpaired says so"
 
 
 def _has_one_direction(data: Mapping[str, Any]) -> bool:
@@ -211,14 +221,16 @@ def _data_lines(keys: Mapping[str, Any], facts: Facts, base: Mapping[str, Any], 
     """Yield the lines of the section `data`."""
     yield "data:"
     written = {key: value for key, value in keys.items() if key not in ("validation", "targets")}
-    counts = ", ".join(f"{name} ({of.pictures:,} pictures)" for name, of in facts.domains.items())
+    counts = ", ".join(f"{name} ({counted(of.pictures, 'picture')})" for name, of in facts.domains.items())
     for n, (key, value) in enumerate(written.items()):
         line = f"  {key}: {_flow(value)}"
         yield f"{line:<31} # domains: {counts}" if n == 1 else line
     sizes = sorted(of.sizes[1] for of in facts.domains.values() if of.sizes)
     about = f"; the median picture has {sizes[0][0]} x {sizes[0][1]}" if sizes else ""
     yield f"  {f'image_size: {side}':<29} # pixels{about}"
-    yield f"  {f'fit: {_fit(facts)}':<29} # stretch, crop, keep or patch: how pictures come to that size"
+    how = _fit(facts)
+    lost = f"crop: {_cropped(facts)}; or" if how == "crop" else "how pictures come to that size: stretch, crop,"
+    yield f"  {f'fit: {how}':<29} # {lost} {'stretch, ' * (how == 'crop')}keep or patch"
     yield f"  {'batch_size: ' + str(base['batch_size']):<29} # over all processes"
     yield f"  {'workers: 2':<29} # processes that load pictures"
     if "targets" in keys:
@@ -244,6 +256,18 @@ def _fit(facts: Facts) -> str:
     return "crop" if max(aspects) / min(aspects) > VARIED or not 1 / VARIED < aspects[1] < VARIED else "stretch"
 
 
+def _cropped(facts: Facts) -> str:
+    """Return what a crop takes of the pictures, and leaves out, as a phrase."""
+    aspects = [aspect for of in facts.domains.values() for aspect in of.aspects]
+    middle = max(
+        (of.aspects[1] for of in facts.domains.values() if of.aspects), key=lambda aspect: abs(math.log(aspect))
+    )
+    lost, most = 1 - min(middle, 1 / middle), max(1 - min(aspect, 1 / aspect) for aspect in aspects)
+    side = "width" if middle > 1 else "height"
+    more = f" (at most {most:.0%} of a side)" if most > lost + 0.01 else ""
+    return f"the middle; {lost:.0%} of the {side} of the median picture is left out{more}"
+
+
 def _share_of_faces(dataset: FileRecords, plugins: Plugins) -> float:
     """Return the share of some pictures of all domains that show a face; 0 if nothing finds faces."""
     if not any(MASKS in row.components for row in plugins.rows):
@@ -257,8 +281,9 @@ def _share_of_faces(dataset: FileRecords, plugins: Plugins) -> float:
         form, most = dataset.formats[domain], max(1, LOOKED_AT // len(dataset.domains))
         if form != Picture():
             return 0.0
-        for path in files[:: max(1, len(files) // most)][:most]:
-            x, _ = fit(form.read(path), Layout(form, (256, 256), "crop"))
+        for index in range(0, len(files), max(1, len(files) // most))[:most]:
+            picture = dataset.record(y, index, (PICTURE,), np.random.default_rng(0))[PICTURE]
+            x, _ = fit(picture, Layout(form, (256, 256), "crop"))
             found.append(bool(finder.faces(form.encode(x[None], torch.float32))[0]))
     return sum(found) / max(1, len(found))
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+from i2i_core.data.datasets.huggingface import no_bars_in_logs
 from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.models.folder import CARD, CONFIG, RECIPE, own_files, read, refuse
 
@@ -24,12 +25,12 @@ def pull(name: str, to: Path | None = None, revision: str | None = None, overwri
 
     to: the folder to write, by default one in the cache of the hub (HF_HOME). overwrite: replace a model in `to`; other
     files are never replaced. Existing files are not downloaded again; with HF_HUB_OFFLINE nothing is downloaded. Raises
-    UsageError, and CheckpointError if the download fails or is not a model.
+    UsageError, also if it is not a model, and CheckpointError if the download fails or is damaged.
     """
     hub = _hub()
     if to is not None and not _begun(to):
         refuse(to, CONFIG, "model", overwrite)
-    with _explained(name, "downloaded"):
+    with _explained(name, "downloaded"), no_bars_in_logs():
         fetch = partial(hub.snapshot_download, name, revision=revision, allow_patterns=FETCHED, ignore_patterns="*/*")
         if (
             to is not None and hub.constants.HF_HUB_OFFLINE
@@ -55,14 +56,14 @@ def push(folder: Path, name: str, *, private: bool = True) -> str:
     """Upload a model's folder to the repository `name`, which is created if needed, and return its URL.
 
     Uploads config.json and the files that it names, README.md and its pictures, and recipe.yaml. Before the upload, it
-    raises CheckpointError for a folder that is not a valid model, and UsageError for a symbolic link.
+    raises CheckpointError for a damaged model, and UsageError for a folder of none and for a symbolic link.
     """
     read(folder)
     names = own_files(folder)
     if links := [name for name in names if (folder / name).is_symlink()]:
         raise UsageError(f"{folder / links[0]} is a symbolic link, which is not uploaded; replace it with the file")
     api = _hub().HfApi()
-    with _explained(name, "uploaded"):
+    with _explained(name, "uploaded"), no_bars_in_logs():
         api.create_repo(name, private=private, exist_ok=True)
         return str(
             api.upload_folder(
@@ -84,7 +85,7 @@ def _hub() -> ModuleType:
 
 @contextmanager
 def _explained(name: str, what: str) -> Iterator[None]:
-    """Raise UsageError for an invalid name, and CheckpointError for errors of the hub or the network."""
+    """Raise UsageError for a name that is invalid or not on the hub, and CheckpointError for other errors of it."""
     from huggingface_hub import errors
 
     if not NAME.fullmatch(name):
@@ -92,12 +93,12 @@ def _explained(name: str, what: str) -> Iterator[None]:
     try:
         yield
     except errors.RepositoryNotFoundError:
-        raise CheckpointError(
+        raise UsageError(
             f"there is no model {name} on the hub, or you have no access to it; for a private model, log in with "
             f"hf auth login"
         ) from None
     except errors.RevisionNotFoundError:
-        raise CheckpointError(
+        raise UsageError(
             f"the model {name} does not have this revision; check the name of the branch, tag or commit"
         ) from None
     except errors.OfflineModeIsEnabled:

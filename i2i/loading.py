@@ -9,17 +9,19 @@ import torch
 
 from i2i import hub
 from i2i.translator import Translator
-from i2i_core.errors import CheckpointError, UsageError
-from i2i_core.models.folder import CONFIG, Model, read
+from i2i_core.disk.checkpoints import MANIFEST, verify
+from i2i_core.errors import I2IError, UsageError
+from i2i_core.models.folder import CONFIG, RECIPE, WEIGHTS, Model, read
 from i2i_core.models.from_run import of_run
+from i2i_core.models.source import folder_of
 from i2i_core.registry.plugins import Plugins, discover
 
 
 def load(model: str | Path, *, device: str | torch.device | None = None, plugins: Plugins | None = None) -> Translator:
     """Load a model, and return its Translator.
 
-    model: a folder that `i2i export` wrote, the folder of a run, or OWNER/MODEL on a hub. device: by default an
-    accelerator, else the CPU. Raises an I2IError if the model cannot be used.
+    model: a folder that `i2i export` wrote, the folder of a run or of one of its checkpoints, or OWNER/MODEL on a hub.
+    device: by default an accelerator, else the CPU. Raises an I2IError if the model cannot be used.
     """
     plugins = plugins or discover()
     if device is None:
@@ -38,13 +40,15 @@ def find(model: str | Path, plugins: Plugins) -> Model:
             )
         try:
             return replace(read(hub.pull(str(model))), name=folder.name)
-        except CheckpointError as error:
-            raise CheckpointError(f"there is no folder {model}, and no model of this name on a hub: {error}") from error
-    if (folder / CONFIG).is_file():
+        except I2IError as error:
+            raise UsageError(f"there is no folder {model}, and no model of this name on a hub: {error}") from error
+    if any((folder / name).is_file() for name in (CONFIG, WEIGHTS)):
         return read(folder)
-    if not (folder / "checkpoints").is_dir():
-        raise CheckpointError(
-            f"{folder} is not a model, because it has no {CONFIG}, and not a run, because it has no checkpoints"
+    if (folder / MANIFEST).is_file():
+        return of_run(folder_of(folder), plugins, verify(folder).step)
+    if not (folder / RECIPE).is_file():
+        raise UsageError(
+            f"{folder} is not a model, because it has no {CONFIG}, and not a run, because it has no {RECIPE}"
         )
     return of_run(folder, plugins)
 

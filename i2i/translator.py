@@ -23,7 +23,7 @@ from i2i.style import Style
 from i2i_core.data.fitting import Layout, PixelBox, extent, fit, moved, unlike_training
 from i2i_core.data.sets import facts_of
 from i2i_core.disk.matching import match
-from i2i_core.errors import I2IError, UsageError, did_you_mean
+from i2i_core.errors import I2IError, UsageError, counted, did_you_mean
 from i2i_core.interfaces import Size, Value
 from i2i_core.models.batch_norms import separate_pictures
 from i2i_core.models.folder import Model
@@ -312,7 +312,9 @@ class Translator:
         layout = _fitted_by(self.layouts[use.inputs[name]], fit_by)
         each = list(given) if isinstance(given, list | tuple) else [given] * len(pictures)
         if len(each) != len(pictures):
-            raise UsageError(f"the input {name} has {len(each)} values for {len(pictures)} pictures")
+            raise UsageError(
+                f"the input {name} has {counted(len(each), 'value')} for {counted(len(pictures), 'picture')}"
+            )
         values = [opened(value, layout.format, f"the input {name}") for value in each]
         for one, value, picture in zip(each, values, pictures, strict=True):
             refuse_other_extent(
@@ -408,7 +410,7 @@ class Sources:
         return len(self.boxes)
 
     def __repr__(self) -> str:
-        return f"Sources({len(self)} pictures for {self.translator.model.name!r})"
+        return f"Sources({counted(len(self), 'picture')} for {self.translator.model.name!r})"
 
     def pictures(self) -> list[Image.Image]:
         """Return the pictures at the size of the networks, without padding, as people see them."""

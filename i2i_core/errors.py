@@ -139,6 +139,11 @@ def _lacks(error: Exception, network: object) -> bool:
     return isinstance(error, TypeError) and str(error).startswith(f"{type(network).__name__}.forward() ")
 
 
+def counted(count: int, thing: str) -> str:
+    """Return a number of things as a phrase: 1 picture, 1,200 pictures."""
+    return f"{count:,} {thing}{'s' * (count != 1)}"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint: the closest known name, or all known names if they are at most 12, or ""."""
     names = sorted(set(known))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 
 def test_train_ends_by_naming_the_checkpoint_and_the_pictures(i2i, toy):
@@ -71,6 +73,38 @@ def test_train_explains_what_it_lacks(i2i, toy):
     answer = i2i("train", "--recipe", "toy.yaml", "--resume", *toy)
     assert answer.code == 2
     assert answer.err.endswith("Error: --resume needs --run-dir, the folder of the run to continue\n")
+
+
+OF_A_RUN = ("translate {} x.png --out o", "train --from {}", "train --run-dir {} --resume", "export {} --to m")
+OF_A_RUN += ("compare {0} {0}", "report {}", "demo {}", "grid {} x.png", "push {} me/model", "video {} x.png")
+
+
+@pytest.mark.parametrize("command", OF_A_RUN)
+def test_one_mistake_has_one_exit_code(i2i, toy, command):
+    """What is neither a run nor a model is a slip of the command line, whichever command it is."""
+    Path("empty").mkdir()
+    for place in ("empty", "nowhere/at/all"):
+        assert i2i(*command.format(place).split()).code == 2
+
+
+def test_a_run_without_a_checkpoint_is_told_by_all_that_need_one(i2i, toy):
+    assert i2i("train", "--recipe", "toy.yaml", "--set", "steps=1", "--run-dir", "r", *toy).code == 0
+    shutil.rmtree("r/checkpoints")
+    for command in ("translate r x.png --out o", "train --from r", "export r --to m"):
+        answer = i2i(*command.split(), *toy[-2:])
+        assert answer.code == 4 and "no checkpoint" in answer.err and " yet" in answer.err
+
+
+def test_a_checkpoint_is_translated_with_as_its_run_is(i2i, toy):
+    Image.effect_noise((16, 16), 50).convert("RGB").save("x.png")
+    sets = ("--set", "steps=2", "--set", "hooks.checkpoint.every=1")
+    assert i2i("train", "--recipe", "toy.yaml", *sets, "--run-dir", "r", *toy).code == 0
+    for step in (1, 2):
+        place = f"r/checkpoints/step-{step:08d}"
+        assert i2i("translate", place, "x.png", "--out", f"o{step}", *toy[-2:]).code == 0
+    assert i2i("translate", "r", "x.png", "--out", "o", *toy[-2:]).code == 0
+    one, two, newest = (sorted(Path(out).glob("*.png"))[0].read_bytes() for out in ("o1", "o2", "o"))
+    assert one != two and two == newest
 
 
 def test_an_unexpected_error_leaves_its_traceback_in_the_logs(i2i, toy):

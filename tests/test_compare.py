@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.runs import wait_for
@@ -49,6 +52,33 @@ def test_runs_are_compared_by_recipe_results_and_losses(i2i, runs):
     )
 
 
+def test_what_no_run_has_logged_is_said_once_instead_of_empty_rows(i2i, toy):
+    for folder in ("one", "two"):
+        assert i2i("train", "--recipe", "toy.yaml", *toy, "--set", "steps=2", "--run-dir", folder).code == 0
+    answer = i2i("compare", "one", "two")
+    assert answer.code == 0
+    said = "no run has logged losses and seconds; the hook metrics does so every few steps, see its key every"
+    assert answer.err == f"{said}\n"
+    lines = [line.split() for line in answer.out.splitlines() if line.strip()]
+    assert lines == [["run", "one", "two"], ["state", *["finished"] * 2], ["steps", "2", "2"], ["compare.html"]]
+    assert f"{said[0].upper()}{said[1:]}." in Page(Path("compare.html")).texts("p")
+    assert json.loads(i2i("compare", "one", "two", "--json").out)["seconds"] == [None, None]
+
+
+def test_runs_of_different_methods_are_compared_by_the_keys_that_both_have(i2i, toy):
+    Path("other.py").write_text(Path("toy.py").read_text().replace('"toy', '"other'))
+    Path("other.yaml").write_text(Path("toy.yaml").read_text().replace("toy/", "other/").replace("recolour", "painter"))
+    Path("other.py").write_text(Path("other.py").read_text().replace("recolour", "painter"))
+    assert i2i("train", "--recipe", "toy.yaml", *toy, "--set", "steps=2", "--run-dir", "one").code == 0
+    trained = i2i("train", "--recipe", "other.yaml", "--plugin", "other.py", "--set", "seed=3", "--run-dir", "two")
+    assert trained.code == 0, trained.err
+    answer = i2i("compare", "one", "two")
+    assert answer.code == 0
+    assert re.search(r"the methods differ: compare.html also lists [1-9]\d* keys that not all", answer.err)
+    assert "networks." not in answer.out and "seed" in answer.out
+    assert "networks.painter.width" in Path("compare.html").read_text()
+
+
 def test_a_comparison_as_json(i2i, runs):
     facts = json.loads(i2i("compare", *runs, "--json").out)
     assert facts["runs"] == runs
@@ -84,7 +114,10 @@ def test_runs_of_one_name_are_told_apart_and_one_run_is_not_compared(i2i, runs):
     shutil.copytree("first", "other/first")
     assert "run first other/first" in " ".join(i2i("compare", "first", "other/first").out.split())
     answer = i2i("compare", "first")
-    assert (answer.code, answer.err.splitlines()[-1]) == (2, "Error: name two or more runs")
+    assert (answer.code, answer.err.splitlines()[-1]) == (
+        2,
+        "Error: name two or more runs; i2i report RUN is about one",
+    )
     answer = i2i("compare", "first", "nowhere")
     assert (answer.code, answer.err) == (2, "nowhere is not the folder of a run: it has no recipe.yaml\n")
 
@@ -139,6 +172,19 @@ def test_a_grid_that_is_none_is_told(i2i, toy, grid):
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith("Error: ")
     assert not Path("runs").exists()
+
+
+@pytest.mark.slow
+def test_a_sweep_that_is_stopped_while_its_run_begins_ends_as_later(toy, tmp_path):
+    words = [sys.executable, "-m", "i2i_cli", "sweep", "toy.yaml", *toy, *GRID]
+    log = tmp_path / "log"
+    with open(log, "wb") as file:
+        process = subprocess.Popen([*words, "--set", "steps=100000"], stdout=file, stderr=file)
+    wait_for(lambda: bool(psutil.Process(process.pid).children()), log)
+    time.sleep(0.2)  # the run still imports libraries
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 75, log.read_text()
+    assert "run the same command again to continue" in log.read_text()
 
 
 @pytest.mark.slow

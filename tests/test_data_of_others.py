@@ -195,6 +195,40 @@ def test_broken_pictures_are_refused_or_left_out(tmp_path: Path) -> None:
     assert levels(dataset) == {"photo": [0], "sketch": [7]}
 
 
+def test_a_log_has_no_progress_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    import datasets
+
+    for n, name in enumerate(NAMES[:2]):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        picture(n).save(tmp_path / "photos" / name / f"{n}.png")
+    keys: dict[str, Any] = {"path": "imagefolder", "data_dir": str(tmp_path / "photos"), "split": "train"}
+    datasets.enable_progress_bars()
+    datasets.load_dataset(**keys, cache_dir=str(tmp_path / "shown"))
+    assert "Generating train split" in capfd.readouterr().err
+    assert HuggingFace(**keys).count(0) == 1
+    assert capfd.readouterr().err == "" and not datasets.are_progress_bars_disabled()
+
+
+def test_what_is_left_of_a_picture_is_taken(tmp_path: Path) -> None:
+    import datasets
+
+    short = encoded(Image.effect_noise((64, 64), 50), "JPEG")
+    short["bytes"] = short["bytes"][: len(short["bytes"]) // 2]
+    image = [short, encoded(picture(7)), {"bytes": b"no picture", "path": None}]
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=NAMES)})
+    rows = datasets.Dataset.from_dict({"image": image, "label": [0, 1, 2]}, features=features)
+    rows.save_to_disk(tmp_path / "data")
+    for _ in range(2):  # what the first found is kept
+        with pytest.warns(UserWarning, match="broken row") as said:
+            dataset = HuggingFace(path=str(tmp_path / "data"), broken="repair")
+        texts = [str(one.message) for one in said]
+        assert "took what is left of 1 broken row in" in texts[0] and "row 0 (" in texts[0]
+        assert "skipped 1 broken row in" in texts[1] and "row 2 (it is text" in texts[1]
+        assert [dataset.count(y) for y in range(3)] == [1, 1, 0] and level(dataset, 1, 0) == 7
+        left = np.asarray(dataset.record(0, 0, ["x"], np.random.default_rng(0))["x"].convert("L"))
+        assert left.shape == (64, 64) and left[:16].std() > 10 > left[-8:].std()
+
+
 def test_samples_are_those_of_their_numbers_in_data_workers_too(saved: str) -> None:
     data = Data(use="hf/dataset", image_size=16, batch_size=4)
     records = SampledRecords(HuggingFace(path=saved, split="train"), (16, 16))

@@ -197,6 +197,12 @@ def turned(file: Path) -> None:
     Image.new("RGB", (60, 30), "red").save(file, exif=exif)
 
 
+def phone(file: Path) -> None:
+    import pillow_heif
+
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red")).save(file, quality=100)
+
+
 def animated(file: Path) -> None:
     Image.new("RGB", (40, 40), "red").save(file, save_all=True, append_images=[Image.new("RGB", (40, 40), "blue")])
 
@@ -204,6 +210,8 @@ def animated(file: Path) -> None:
 GOOD = {
     "grey16.png": (lambda file: Image.fromarray(np.full((20, 20), 40000, np.uint16)).save(file), (156, 156, 156)),
     "cmyk.tif": (lambda file: Image.new("CMYK", (20, 20), (0, 255, 255, 0)).save(file), (255, 0, 0)),
+    "phone.avif": (lambda file: Image.new("RGB", (40, 20), "red").save(file, quality=100), (255, 0, 0)),
+    "phone.heic": (phone, (255, 0, 0)),
     "palette.png": (lambda file: Image.new("RGB", (20, 20), "red").quantize(2).save(file), (255, 0, 0)),
     "turned.png": (turned, (255, 0, 0)),
     "animated.webp": (animated, (255, 0, 0)),

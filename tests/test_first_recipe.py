@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,11 +166,60 @@ def test_pairs_are_known_inside_splits(plugins: Plugins) -> None:
     assert "files of one name look like pairs; --paired or --unpaired says so" in found.said
 
 
-def test_pairs_side_by_side_are_told_apart(plugins: Plugins) -> None:
+def write_doubles(folder: str, count: int) -> None:
+    Path(folder).mkdir(parents=True)
+    for n in range(count):
+        left, both = drawing(n, (64, 64)), Image.new("RGB", (128, 64))
+        both.paste(left, (0, 0))
+        both.paste(left.filter(ImageFilter.FIND_EDGES), (64, 0))
+        both.save(f"{folder}/{n}.png")
+
+
+@pytest.mark.parametrize(("folders", "root"), [(("maps/train", "maps/val"), "maps/train"), (("maps",), "maps")])
+def test_pairs_side_by_side_get_a_recipe_that_trains(
+    i2i: Callable[..., Any], folders: tuple[str, ...], root: str
+) -> None:
+    for folder in folders:
+        write_doubles(folder, 6)
+    answer = i2i("init", "--data", "maps", "--steps", 1, "--size", 32)
+    assert answer.code == 0
+    assert "each file holds a pair: A is its left half, B its right half" in answer.err
+    recipe = yaml.safe_load(Path("maps.yaml").read_text())
+    assert recipe["method"] == "classics/pix2pix" and recipe["data"]["targets"] == {"A": "B"}
+    assert (recipe["data"]["use"], recipe["data"]["root"]) == ("classics/side_by_side", root)
+    assert recipe["data"].get("validation") == ({"root": "maps/val"} if len(folders) > 1 else None)
+    assert recipe["data"]["fit"] == "stretch" and "the median picture has 64 x 64" in Path("maps.yaml").read_text()
+    narrow = ("networks.generator.width=4", "networks.discriminator.width=4")
+    sets = [word for text in narrow for word in ("--set", text)]
+    assert i2i("train", "--recipe", "maps.yaml", *sets, "--run-dir", "run").code == 0
+
+
+def test_wide_pictures_are_pairs_only_if_somebody_says_so(plugins: Plugins) -> None:
     for split in ("train", "val"):
-        write(f"maps/{split}", 2, size=(128, 64))
-    with pytest.raises(UsageError, match="as pairs side by side are; copy a recipe with i2i init pix2pix.yaml"):
+        write(f"maps/{split}", 6, size=(128, 64))
+    with pytest.raises(DataError, match="their halves differ; if each holds a pair, add --paired, else put"):
         made(plugins, "maps")
+    assert made(plugins, "maps", paired=True)[1]["data"]["use"] == "classics/side_by_side"
+    with pytest.raises(DataError, match="maps holds pictures of one domain; put those of another one"):
+        made(plugins, "maps", paired=False)
+
+
+def test_pairs_side_by_side_name_the_plugin_that_reads_them(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_doubles("maps", 6)
+    others = [row for row in plugins.rows if row.name != "classics"]
+    monkeypatch.setattr(plugins, "rows", others)
+    with pytest.raises(UsageError, match="pip install i2i-gan-classics, and run this again. It will write\ndata:"):
+        made(plugins, "maps")
+
+
+def test_what_a_crop_leaves_out_is_said(plugins: Plugins) -> None:
+    write("photos/cat", 3, size=(160, 80), name="c{}.png")
+    write("photos/dog", 3, size=(80, 80), name="d{}.png")
+    found, recipe = made(plugins)
+    assert recipe["data"]["fit"] == "crop"
+    said = "the middle; 50% of the width of the median picture is left out"
+    assert f"# crop: {said}; or stretch, keep or patch\n" in found.text
+    assert f"fit: crop takes {said}; stretch, keep and patch are the others" in found.said
 
 
 def test_portraits_get_masks_of_faces(plugins: Plugins, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +274,8 @@ def test_the_command_writes_a_recipe_that_fits_in_the_memory(
     write("photos/b", 2, first=20, name="b{}.png")
     answer = i2i("init", "--data", "photos", "--size", 32)
     assert (answer.code, answer.out) == (0, "photos.yaml\n")
-    assert "32 x 32 pixels, 1,400 steps, from stargan_v2.yaml" in answer.err and "memory: " in answer.err
+    assert "32 x 32 pixels, 1,400 steps, from stargan_v2.yaml" in answer.err
+    assert re.search(r"^memory of .+: takes .+ of .+ that are free$", answer.err, re.MULTILINE)
     assert answer.err.endswith("next: i2i train --recipe photos.yaml\n")
     assert i2i("validate", "photos.yaml").code == 0
     again = i2i("init", "--data", "photos")
@@ -250,3 +301,5 @@ def test_a_recipe_that_cannot_be_used_is_not_left_behind(i2i: Callable[..., Any]
     write("photos/b", 2, first=20, name="b{}.png")
     answer = i2i("init", "spade.yaml", "--data", "photos")  # which needs label maps and pairs
     assert answer.code == 2 and not Path("photos.yaml").exists()
+    todo = "copy it with i2i init spade.yaml, and describe your data in the copy"
+    assert answer.err.startswith(f"spade.yaml cannot be made to fit photos, as below; {todo}\nphotos.yaml:")

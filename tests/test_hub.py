@@ -138,7 +138,7 @@ def test_without_a_network_a_folder_is_filled_from_the_cache(hub, run, tiny_mode
 
 def test_what_a_hub_does_not_give_is_one_sentence(hub, run, tiny_model, tmp_path):
     assert run("pull", "me/nothing") == (
-        4,
+        2,
         "",
         "there is no model me/nothing on the hub, or you have no access to it; for a private model, log in "
         "with hf auth login",
@@ -164,7 +164,7 @@ def test_without_a_network_a_model_is_not_sent_and_a_path_may_be_a_slip(hub, run
         assert error.startswith("me/emoji cannot be uploaded: ")
         code, _, error = run("translate", "models/emojii", tmp_path, **nowhere)
     assert (code, error) == (
-        4,
+        2,
         "there is no folder models/emojii, and no model of this name on a hub: models/emojii cannot be "
         "downloaded: the hub cannot be reached, and the model is not in the cache",
     )
@@ -174,4 +174,4 @@ def test_a_name_that_is_none_and_a_folder_that_is_no_model(i2i, tmp_path):
     answer = i2i("pull", "emoji")
     assert (answer.code, answer.err) == (2, "emoji is not the name of a model on a hub; write OWNER/MODEL\n")
     answer = i2i("push", tmp_path, "me/emoji")
-    assert (answer.code, answer.err) == (4, f"{tmp_path} is not a model: there is no {tmp_path / 'config.json'}\n")
+    assert (answer.code, answer.err) == (2, f"{tmp_path} is not a model: there is no {tmp_path / 'config.json'}\n")

@@ -152,6 +152,12 @@ def test_problems_of_sets_and_of_the_file_come_together(mistakes):
     ]
 
 
+def test_the_value_of_a_long_set_is_cut_in_messages(mistakes):
+    (said,) = mistakes(sets=(f"networks.generator={{use: tiny/generator, wdith: 4, name: {'a' * 90}}}",))[:1]
+    start = "--set networks.generator={use: tiny/generator, wdith: 4, name: aaaaaaaaaaaaaaaa"
+    assert said.startswith(start) and "a ...: " in said and "a" * 40 not in said
+
+
 def test_set_reaches_components_that_are_written_by_name_alone(check):
     checked = check(
         sets=(

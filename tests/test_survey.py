@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -108,7 +109,9 @@ def test_splits_that_hold_pictures_are_one_domain_or_pairs_side_by_side(i2i: Any
     save(*(f"maps/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 32))
     save(*(f"one/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 48))
     answer = i2i("data", "check", "maps")
-    assert "twice as wide as high, as pairs side by side are; write:" in answer.out
+    assert (
+        "twice as wide as high, as pairs side by side are, but their halves differ; if they are, write:" in answer.out
+    )
     data = written(answer)
     assert (data["use"], data["root"], data["validation"]) == (
         "classics/side_by_side",
@@ -123,7 +126,8 @@ def test_splits_that_hold_pictures_are_one_domain_or_pairs_side_by_side(i2i: Any
 def test_domains_that_hold_splits_are_noted(i2i: Any) -> None:
     save(*(f"set/{domain}/{split}/{n}.png" for split in ("train", "test") for domain in "AB" for n in range(2)))
     answer = i2i("data", "check", "set")
-    assert "would take them all; write, and paired: true if files of one name are pairs:" in answer.out
+    said = "paired: true if files of one name are pairs, which they do not look like:"
+    assert f"would take them all; write, and {said}" in answer.out
     assert written(answer)["domains"] == {"A": "A/train", "B": "B/train"}
     assert written(answer)["validation"] == {"domains": {"A": "A/test", "B": "B/test"}}
 
@@ -285,3 +289,69 @@ def test_what_a_split_cannot_do_is_said(i2i: Any) -> None:
     assert i2i("data", "split", "set", "--out", "list.txt").code == 2
     answer = i2i("data", "split", "nowhere")
     assert (answer.code, answer.err.count("\n")) == (3, 1)
+
+
+def mapped(picture: Image.Image) -> Image.Image:
+    """A picture in four colours, as a map of a landscape."""
+    return picture.convert("L").quantize(4).convert("RGB")
+
+
+def halves(folder: str, count: int) -> None:
+    """Save pictures whose right half is a map of the left one."""
+    Path(folder).mkdir(parents=True)
+    for n in range(count):
+        left, both = scene(n + crc32(folder.encode())), Image.new("RGB", (128, 64))
+        both.paste(left, (0, 0))
+        both.paste(mapped(left), (64, 0))
+        both.save(f"{folder}/{n}.png")
+
+
+def test_halves_of_pairs_are_known_by_their_edges_and_those_of_landscapes_apart(i2i: Any) -> None:
+    halves("maps/train", 6)
+    halves("maps/val", 2)
+    answer = i2i("data", "check", "maps")
+    assert "pairs side by side: the edges of both halves are at the same places; write:" in answer.out
+    assert written(answer)["validation"] == {"root": "maps/val"}
+    answer = i2i("data", "check", "maps/train")
+    assert answer.code == 3 and "which i2i init --data maps/train writes:" in answer.err
+    assert yaml.safe_load(answer.err.partition("writes:")[2])["data"]["use"] == "classics/side_by_side"
+    for n in range(8):
+        horizon = np.zeros((64, 160, 3), np.uint8)
+        horizon[20 + 3 * n :] = 200
+        wide = Image.blend(Image.fromarray(horizon), scene(n, (160, 64)), 0.5)
+        Path("views").mkdir(exist_ok=True)
+        wide.save(f"views/{n}.png")
+    assert "side by side" not in i2i("data", "check", "views").err
+
+
+def test_files_of_one_name_are_told_to_be_pairs_by_their_edges(i2i: Any) -> None:
+    save(*(f"set/{domain}/{n}.png" for domain in "ab" for n in range(8)))
+    assert "the same 8 names, which do not look like pairs; if they are, write:" in i2i("data", "check", "set").out
+    assert report(i2i, "set")["look_like_pairs"] is False
+    for n in range(8):
+        with Image.open(f"set/a/{n}.png") as picture:
+            mapped(picture).save(f"set/b/{n}.png")
+    answer = i2i("data", "check", "set")
+    assert "the same 8 names, which look like pairs; write:" in answer.out and written(answer)["paired"] is True
+    for split, numbers in (("train", range(6)), ("val", range(6, 8))):
+        for domain in "ab":
+            Path(f"inside/{domain}/{split}").mkdir(parents=True)
+            for n in numbers:
+                shutil.copy(f"set/{domain}/{n}.png", f"inside/{domain}/{split}/{n}.png")
+    answer = i2i("data", "check", "inside")
+    assert "and files of one name look like pairs; write:" in answer.out and written(answer)["paired"] is True
+
+
+def test_pairs_side_by_side_are_looked_into(i2i: Any, toy: Any) -> None:
+    save("both/0.png", "both/1.png", size=(64, 32))
+    Path("both/again.png").write_bytes(Path("both/1.png").read_bytes())
+    scene(crc32(b"both/0.png"), (64, 32)).save("both/nearly.jpg", quality=70)
+    Path("both/bad.png").write_bytes(b"bad")
+    data = {"use": "classics/side_by_side", "root": "both", "domains": ["a", "b"]}
+    (found,) = json.loads(i2i("data", "check", "--recipe", "toy.yaml", *toy, "--set", sets(data), "--json").out)["data"]
+    for name in "ab":
+        of = found["domains"][name]
+        assert (of["pictures"], of["broken"], of["sizes"][1]) == (4, 1, [32, 32])
+    assert found["broken"][0]["file"] == "both/bad.png"
+    assert found["duplicates"] == [["both/1.png", "both/again.png"]]
+    assert found["near_duplicates"] == [["both/0.png", "both/nearly.jpg"]]

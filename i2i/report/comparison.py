@@ -40,7 +40,7 @@ class Comparison:
         return cls(names, list(runs))
 
     def states(self) -> Rows:
-        """Return the state, the steps and the speed of each run."""
+        """Return the state, the steps and the duration of each run."""
         return {
             "state": [run.status.get("status", "unknown") for run in self.runs],
             "steps": [run.step for run in self.runs],
@@ -64,6 +64,21 @@ class Comparison:
     def losses(self) -> Rows:
         """Return the last logged value of each loss and metric."""
         return _rows([_known(run.losses) for run in self.runs])
+
+    def tables(self) -> dict[str, Rows]:
+        """Return all tables by heading, without the rows in which no run has a value, and without empty tables."""
+        found = {"run": self.states(), "recipe": self.recipes(), "result": self.results(), "last loss": self.losses()}
+        known = {
+            heading: {key: values for key, values in rows.items() if any(value is not None for value in values)}
+            for heading, rows in found.items()
+        }
+        return {heading: rows for heading, rows in known.items() if rows}
+
+    def lacking(self) -> list[str]:
+        """Return a sentence for what no run has logged."""
+        lost = {"losses": not self.losses(), "seconds": "seconds" not in self.tables()["run"]}
+        what = " and ".join(name for name, lacks in lost.items() if lacks)
+        return [f"no run has logged {what}; the hook metrics does so every few steps, see its key every"] * bool(what)
 
     def facts(self) -> dict[str, Any]:
         """Return all tables as JSON, with a value for each run in the order of `runs`."""
@@ -106,7 +121,11 @@ def page(compared: Comparison, warn: Callable[[str], None]) -> str:
     """Make the page; `warn` is called for pictures that cannot be shown."""
     charts: list[Chart] = []
     sections = [
-        section("Runs", _table(compared.names, compared.states())),
+        section(
+            "Runs",
+            _table(compared.names, compared.tables()["run"]),
+            *(tag("p", f"{said[0].upper()}{said[1:]}.", class_="note") for said in compared.lacking()),
+        ),
         *_differences(compared),
         *_pictures(compared, warn),
         *_curves(compared, charts),

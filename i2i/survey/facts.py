@@ -10,6 +10,7 @@ from typing import Any
 
 from i2i.survey import likeness
 from i2i.survey.notes import Note, folders_inside, notes_on
+from i2i.survey.pairs import look_like_pairs
 from i2i_core.data.datasets.file_records import FileRecords
 from i2i_core.data.datasets.image_folders import ImageFolders
 from i2i_core.data.datasets.splits import split_of
@@ -45,6 +46,8 @@ class Facts:
     """Its folder or list, or the name of its component."""
     domains: dict[str, DomainFacts]
     paired: bool
+    look_like_pairs: bool | None = None
+    """Whether files of one name look like pairs, of a data set without pairs whose domains share all names."""
     notes: list[Note] = field(default_factory=list)
     broken: list[dict[str, str]] = field(default_factory=list)
     """The files that cannot be used, each as `file` with its `reason`."""
@@ -67,7 +70,9 @@ def facts_of(dataset: Dataset | RecordDataset, name: str) -> Facts:
     appearances = appearances_of(dataset)
     for y, domain in enumerate(domains):
         _add_domain(domains[domain], dataset, y, appearances)
-    facts.notes = [*notes_on(dataset)]
+    if isinstance(dataset, ImageFolders) and not dataset.paired:
+        facts.look_like_pairs = look_like_pairs(dataset)
+    facts.notes = [*notes_on(dataset, facts.look_like_pairs)]
     facts.broken = [{"file": str(path), "reason": reason} for path, reason in dataset.broken.items()]
     same, near = alike([dataset], appearances)
     facts.duplicates, facts.near_duplicates = _named(same), _named(near)
@@ -124,12 +129,12 @@ def alike(
             parts.setdefault(domain if of.paired else "", []).extend(files)
     near = [
         group
-        for part in parts.values()
+        for part in {frozenset(part) for part in parts.values()}  # one of both halves, where a file holds a pair
         for group in likeness.near_groups(
-            {path: appearances[path] for path in part if path in appearances and path not in others}
+            {path: appearances[path] for path in sorted(part) if path in appearances and path not in others}
         )
     ]
-    return same, near
+    return same, sorted(near)
 
 
 def _add_domain(facts: DomainFacts, dataset: FileRecords, y: int, appearances: dict[Path, likeness.Appearance]) -> None:

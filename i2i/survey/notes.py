@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from i2i.survey.pairs import Doubles, doubles_in, same_names
 from i2i_core.data.datasets.file_records import FileRecords
 from i2i_core.data.datasets.image_folders import ImageFolders
-from i2i_core.data.datasets.splits import as_yaml, split_advice
+from i2i_core.data.datasets.splits import Advice, as_yaml, split_advice
 from i2i_core.data.decoding.files import decode_numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.walking import folders_in, not_read
@@ -34,21 +35,35 @@ class Note:
     """The lines to write in the recipe, as YAML, or ""."""
 
 
-def notes_on(dataset: FileRecords) -> Iterator[Note]:
-    """Yield the notes on a data set of files."""
+def notes_on(dataset: FileRecords, pairs: bool | None) -> Iterator[Note]:
+    """Yield the notes on a data set of files. pairs: whether files of one name look like pairs, if that is known."""
     if isinstance(dataset, ImageFolders):
-        yield from [*_splits(dataset)] or [*_folders(dataset)] or _pairs(dataset)
+        yield from [*_splits(dataset, pairs)] or [*_folders(dataset)] or _pairs(dataset, pairs)
     yield from _labels(dataset)
     for domain, paths in dataset.unread.items():
         if paths:
             yield Note("unread", f"{not_read(paths, f'the domain {domain}')}; convert them to .png, or remove them")
 
 
-def _splits(dataset: ImageFolders) -> Iterator[Note]:
-    if _as_called(dataset) and (advice := split_advice(dataset.root, [*dataset.domains])):
-        alike = [*advice.write.get("domains", ())] == [*dataset.domains] and _same_names(dataset)
-        pairs = ", and paired: true if files of one name are pairs" if alike else ""
-        yield Note("splits", f"{advice.says}; write{pairs}", as_yaml(advice.write))
+def _splits(dataset: ImageFolders, pairs: bool | None) -> Iterator[Note]:
+    if not _as_called(dataset):
+        return
+    advice = split_advice(dataset.root, [*dataset.domains])
+    if doubles := doubles_in(dataset.root):
+        yield Note("splits", f"{doubles.says}; {'write' if doubles.likely else 'if they are, write'}", _yaml(doubles))
+    elif advice and [*advice.write.get("domains", ())] == [*dataset.domains] and same_names(dataset):
+        if pairs:
+            yield Note("splits", f"{advice.says}, and files of one name look like pairs; write", _yaml(advice, True))
+        else:
+            but = ", which they do not look like" * (pairs is False)
+            also = f"paired: true if files of one name are pairs{but}"
+            yield Note("splits", f"{advice.says}; write, and {also}", _yaml(advice))
+    elif advice:
+        yield Note("splits", f"{advice.says}; write", _yaml(advice))
+
+
+def _yaml(advice: Advice | Doubles, paired: bool = False) -> str:
+    return as_yaml({**advice.write, **({"paired": True} if paired else {})})
 
 
 def _folders(dataset: ImageFolders) -> Iterator[Note]:
@@ -72,19 +87,16 @@ def folders_inside(dataset: ImageFolders, y: int) -> dict[str, int]:
     return dict(sorted(Counter(parts[0] if len(parts) > 1 else "." for parts in inside).items()))
 
 
-def _pairs(dataset: ImageFolders) -> Iterator[Note]:
+def _pairs(dataset: ImageFolders, pairs: bool | None) -> Iterator[Note]:
     """Note domains whose files have the same names, which are pairs or a coincidence."""
-    if not dataset.paired and (count := _same_names(dataset)):
-        what = f"all domains have files of the same {count} names: if those are pairs, write"
+    if not dataset.paired and (count := same_names(dataset)):
+        so = {None: ": if those are pairs", True: ", which look like pairs", False: ", which do not look like pairs"}
+        todo = {None: ", write", True: "; write", False: "; if they are, write"}
         yield Note(
-            "pairs", what, as_yaml({**_keys(dataset, {n: _below(dataset, n) for n in dataset.domains}), "paired": True})
+            "pairs",
+            f"all domains have files of the same {count} names{so[pairs]}{todo[pairs]}",
+            as_yaml({**_keys(dataset, {n: _below(dataset, n) for n in dataset.domains}), "paired": True}),
         )
-
-
-def _same_names(dataset: ImageFolders) -> int:
-    """Return the number of names of files that all domains share, or 0 if one lacks some."""
-    names = [{path.relative_to(dataset.places[name]).with_suffix("") for path in of} for name, of in _files(dataset)]
-    return len(names[0]) if len(names) > 1 and len(names[0]) > 1 and all(of == names[0] for of in names) else 0
 
 
 def _labels(dataset: FileRecords) -> Iterator[Note]:

@@ -25,7 +25,7 @@ from i2i_core.data.decoding.files import libraries
 from i2i_core.data.fitting import extent
 from i2i_core.data.sets import SampledRecords
 from i2i_core.data.user_cache import user_cache
-from i2i_core.errors import DiskError, Problem, RecipeError
+from i2i_core.errors import DiskError, Problem, RecipeError, counted
 from i2i_core.interfaces import Cacheable, Format, Size
 from i2i_core.plan.fields import DOMAINS, PICTURE, role_of
 from i2i_core.recipe.sections import Recipe
@@ -169,7 +169,7 @@ def _make(path: Path, record: np.dtype[Any], records: SampledRecords, domain: in
     writing, count, form = Lock(), records.count(domain), records.format(domain, field)
     what = "pictures" if field == PICTURE else field
     warnings.warn(
-        f"decoding {what} of {count:,} records of {records.domains[domain]} once, to cache them at "
+        f"decoding {what} of {counted(count, 'record')} of {records.domains[domain]} once, to cache them at "
         f"{size[0]} x {size[1]} pixels ({count * record.itemsize / 1e6:,.0f} MB) in {path}",
         stacklevel=3,
     )

@@ -130,12 +130,12 @@ class Model:
 
 
 def read(folder: Path) -> Model:
-    """Read the model in a folder and verify its files. Raises CheckpointError."""
+    """Read the model in a folder and verify its files. Raises UsageError for a folder of none, and CheckpointError."""
     try:
         with open(folder / CONFIG, encoding="utf-8") as file:
             document = load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
+        raise UsageError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({error})") from None
     except RecipeError as error:

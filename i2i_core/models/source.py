@@ -51,14 +51,12 @@ class Source:
 def find(place: Path) -> Path:
     """Return the folder of a model or checkpoint: `place`, or the newest checkpoint of the run in it.
 
-    Raises CheckpointError if there is none.
+    Raises UsageError if `place` is neither of them, and CheckpointError for a run without checkpoints.
     """
     if (place / CONFIG).is_file() or (place / checkpoints.MANIFEST).is_file():
         return place
     if not (place / RECIPE).is_file():
-        raise CheckpointError(
-            f"there is no run or model in {place} to start from; the working directory is {Path.cwd()}"
-        )
+        raise UsageError(f"there is no run or model in {place} to start from; the working directory is {Path.cwd()}")
     newest = checkpoints.newest(place / "checkpoints", lambda _: None)
     if newest is None:
         raise CheckpointError(f"the run {place} has no checkpoint yet, so nothing can start from it")
@@ -84,7 +82,7 @@ def recipe_of(place: Path) -> Path:
 
 
 def read_source(place: Path) -> Source:
-    """Read a run's folder, a checkpoint or a model's folder. Raises CheckpointError."""
+    """Read a run's folder, a checkpoint or a model's folder. Raises UsageError and CheckpointError."""
     found = find(place)
     if (found / CONFIG).is_file():
         model = read(found)

@@ -159,7 +159,7 @@ def set_value(document: Document, assignment: str, origin: str = "") -> None:
     the assignment in messages, if it is not the user's `--set`.
     """
     name, equals, text = assignment.partition("=")
-    mark = Mark(origin or f"--set {assignment}")
+    mark = Mark(origin or f"--set {name}{equals}{_cut(text, 60)}")
     parts = name.strip().split(".")
     if not equals or not all(parts):
         raise RecipeError([Problem("write --set a.b.c=value", mark)])
@@ -202,4 +202,8 @@ def shown(value: object) -> str:
     """Return a value as text for a message, in YAML's notation, cut at 80 characters."""
     words = {None: "null", True: "true", False: "false"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= 80 else f"{text[:76]} ..."
+    return _cut(text, 80)
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 4]} ..."

@@ -5,24 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 from pydantic import PositiveInt
 
 from i2i_core.data.datasets.classes import classes_of
+from i2i_core.data.datasets.file_records import Broken, listed
 from i2i_core.data.decoding.files import libraries, why_broken
 from i2i_core.data.decoding.pngs import refuse_damaged
+from i2i_core.data.decoding.repairs import what_is_there
 from i2i_core.data.fitting import extent
 from i2i_core.data.formats.numbers import Numbers
 from i2i_core.data.formats.picture import Picture
@@ -36,8 +39,6 @@ if TYPE_CHECKING:
     import datasets
 
 RGB = Picture()
-LISTED = 5
-"""Most rows that a message lists."""
 BEGINNINGS = {b"\x89PNG": ".png", b"II*\0": ".tif", b"MM\0*": ".tif", b"\x93NUMPY": ".npy"}
 """Suffixes of files without a name by their first bytes, for formats that tell files apart by their suffix."""
 
@@ -95,7 +96,8 @@ class HuggingFace:
     columns: instead of `image` and `domain`, the column of each domain. The pictures of a row are translations of each
         other.
     fields: what else belongs to a record, by name: a column of pictures, or columns of numbers.
-    broken: "refuse" raises an error for pictures that cannot be decoded, "skip" leaves out their rows with a warning.
+    broken: "refuse" raises an error for pictures that cannot be decoded, "skip" leaves out their rows with a warning,
+        and "repair" does so too, but takes pictures of which a part is there, such as a JPEG that is cut short.
     """
 
     def __init__(
@@ -113,7 +115,7 @@ class HuggingFace:
         domains: dict[str, str | list[str]] | list[str] | None = None,
         columns: dict[str, DomainColumn | str] | None = None,
         fields: dict[str, Column | NumberColumns] | None = None,
-        broken: Literal["refuse", "skip"] = "refuse",
+        broken: Broken = "refuse",
     ) -> None:
         if columns is not None and (image or domain or domains is not None):
             raise ValueError("columns names the column of each domain, so leave image, domain and domains out")
@@ -132,7 +134,10 @@ class HuggingFace:
         self._tables = {name: self._table.select_columns([self._known(name)]) for name in used}  # quicker than of a row
         self.domains: Sequence[str] = tuple(self._columns)
         self.fields: Mapping[str, Format] = {name: self._field(name, source) for name, source in self._fields.items()}
-        self._leave_out_broken(broken)
+        self._broken: Broken = broken
+        self._damaged: Collection[int] = ()
+        """Rows with pictures of which a part is there, and is taken."""
+        self._leave_out_broken()
 
     def _of_columns(self, columns: Mapping[str, DomainColumn | str]) -> None:
         """Take each domain from a column of its own."""
@@ -195,22 +200,24 @@ class HuggingFace:
             raise ValueError(f"the field {name} has columns of numbers, so its format is numbers; correct format")
         return source.format if source.format.names else replace(source.format, names=source.columns)
 
-    def _leave_out_broken(self, broken: Literal["refuse", "skip"]) -> None:
-        """Raise ValueError for records with values that cannot be used, or leave them out with a warning."""
+    def _leave_out_broken(self) -> None:
+        """Raise ValueError for records with values that cannot be used, or leave them out; warn of these and others."""
         found = self._looks()
-        bad = {
-            int(row): look.reason
+        reasons = {
+            int(row): look
             for rows, of in zip(self._rows, found, strict=True)
             for row, look in zip(rows, of, strict=True)
             if look.reason
         }
+        bad = {row: look.reason for row, look in reasons.items() if not look.size}
+        taken = {row: look.reason for row, look in reasons.items() if row not in bad}
+        self._damaged = frozenset(taken)
+        if taken:
+            warnings.warn(f"took what is left of {self._said(taken)}", stacklevel=3)
         if bad:
-            listed = ", ".join(f"row {row} ({reason})" for row, reason in list(bad.items())[:LISTED])
-            more = f" and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
-            said = f"{len(bad)} broken row{'s' * (len(bad) > 1)} in {self._name}: {listed}{more}"
-            if broken == "refuse":
-                raise ValueError(f"{said}; repair or remove them, or set broken: skip")
-            warnings.warn(f"skipped {said}", stacklevel=3)
+            if self._broken == "refuse":
+                raise ValueError(f"{self._said(bad)}; repair or remove them, or set broken: skip or repair")
+            warnings.warn(f"skipped {self._said(bad)}", stacklevel=3)
         kept = [~np.isin(rows, list(bad)) for rows in self._rows]
         self._rows = [rows[keep] for rows, keep in zip(self._rows, kept, strict=True)]
         self._extents = [
@@ -218,9 +225,13 @@ class HuggingFace:
             for of, keep in zip(found, kept, strict=True)
         ]
 
+    def _said(self, broken: Mapping[int, str]) -> str:
+        named = listed([f"row {row} ({reason})" for row, reason in broken.items()])
+        return f"{len(broken)} broken row{'s' * (len(broken) > 1)} in {self._name}: {named}"
+
     def _looks(self) -> list[list[Look]]:
         """Decode each record once, and return the results by domain, which the user's cache keeps."""
-        key = f"{libraries()} {self.fingerprint()}"
+        key = f"{libraries()} {self._broken == 'repair'} {self.fingerprint()}"
         name = f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
         with suppress(OSError, ValueError, TypeError):  # no cache yet, or a damaged one
             known = json.loads((user_cache("pictures") / name).read_text(encoding="utf-8"))
@@ -238,20 +249,30 @@ class HuggingFace:
         return found
 
     def _look(self, domain: int, index: int) -> Look:
-        """Read all fields of a record, and return the size of its picture, or the reason why it cannot be used."""
+        """Read all fields of a record, and return the size of its picture, or the reason why it cannot be used.
+
+        Both, if it is damaged, and what is there of it is taken.
+        """
         try:
-            sizes = {
-                field: extent(self._value(domain, index, field, checked=True)) for field in (PICTURE, *self.fields)
-            }
+            return Look("", self._size(domain, index))
         except I2IError:  # a library that is missing
             raise
         except Exception as error:  # a decoder may raise anything on a damaged file
-            return Look(why_broken(error))
+            reason = why_broken(error)
+        if self._broken == "repair":
+            with suppress(Exception):
+                return Look(reason, self._size(domain, index, damaged=True))
+        return Look(reason)
+
+    def _size(self, domain: int, index: int, damaged: bool = False) -> Size | None:
+        """Read all fields of a record, and return the size of its picture. Raises whatever decoders do."""
+        fields = (PICTURE, *self.fields)
+        sizes = {field: extent(self._value(domain, index, field, True, damaged)) for field in fields}
         own = sizes.pop(PICTURE)
         for field, size in sizes.items():
             if own and size and abs(own[0] * size[1] - own[1] * size[0]) > max(*own, *size):  # more than a pixel
-                return Look(f"its {field} has {size[1]} x {size[0]} pixels, and its picture {own[1]} x {own[0]}")
-        return Look("", own)
+                raise ValueError(f"its {field} has {size[1]} x {size[0]} pixels, and its picture {own[1]} x {own[0]}")
+        return own
 
     def extents(self, domain: int) -> dict[str, Size | None]:
         """Return the height and width in pixels of each picture of a domain."""
@@ -263,19 +284,19 @@ class HuggingFace:
 
     def record(self, domain: int, index: int, wanted: Collection[str], rng: np.random.Generator) -> dict[str, Value]:
         try:
-            return {name: self._value(domain, index, name) for name in wanted}
+            damaged = (row := int(self._rows[domain][index])) in self._damaged
+            return {name: self._value(domain, index, name, damaged, damaged) for name in wanted}
         except (OSError, ValueError) as error:
-            row = self._rows[domain][index]
             raise DataError(f"row {row} of {self._name} cannot be read any more: {why_broken(error)}") from error
 
-    def _value(self, domain: int, index: int, field: str, checked: bool = False) -> Value:
+    def _value(self, domain: int, index: int, field: str, checked: bool, damaged: bool) -> Value:
         row = int(self._rows[domain][index])
         if field == PICTURE:
             name = self.domains[domain]
-            return _read(self._cell(row, self._columns[name]), self.formats[name], checked)
+            return _read(self._cell(row, self._columns[name]), self.formats[name], checked, damaged)
         source, form = self._fields[field], self.fields[field]
         if isinstance(source, Column):
-            return _read(self._cell(row, source.column), form, checked)
+            return _read(self._cell(row, source.column), form, checked, damaged)
         assert isinstance(form, Numbers)
         return form.converted(dict(zip(form.names, (self._cell(row, name) for name in source.columns), strict=True)))
 
@@ -307,10 +328,11 @@ def _load(path: str, split: str | None, where: Mapping[str, Any]) -> datasets.Da
     if saved and given:
         raise ValueError(f"the folder {path} was saved whole, so it has no {' and no '.join(given)}; leave that out")
     try:
-        if not saved:
-            found = datasets.load_dataset(path, split=split, **given)
-        else:
-            found = _split(datasets.load_from_disk(path), split)
+        with no_bars_in_logs(datasets):
+            if not saved:
+                found = datasets.load_dataset(path, split=split, **given)
+            else:
+                found = _split(datasets.load_from_disk(path), split)
     except (ConnectionError, TimeoutError) as error:
         offline = " (HF_HUB_OFFLINE is set)" if datasets.config.HF_HUB_OFFLINE else ""
         raise ValueError(
@@ -326,6 +348,22 @@ def _load(path: str, split: str | None, where: Mapping[str, Any]) -> datasets.Da
         (found,) = found.values()
     assert isinstance(found, datasets.Dataset)
     return found
+
+
+@contextmanager
+def no_bars_in_logs(library: Any = None) -> Iterator[None]:
+    """Hide the progress bars of huggingface_hub, and of another library of Hugging Face, if stderr is no terminal."""
+    import huggingface_hub.utils
+
+    found = [huggingface_hub.utils, *([library] if library is not None else [])]
+    shown = [] if sys.stderr.isatty() else [one for one in found if not one.are_progress_bars_disabled()]
+    for one in shown:
+        one.disable_progress_bars()
+    try:
+        yield
+    finally:
+        for one in shown:
+            one.enable_progress_bars()
 
 
 def _split(
@@ -352,8 +390,11 @@ def _undecoded(table: datasets.Dataset) -> datasets.Dataset:
     return table
 
 
-def _read(cell: Any, form: Format, checked: bool) -> Value:
-    """Return a cell as its format reads it; `checked` compares checksums, too. Raises OSError or ValueError."""
+def _read(cell: Any, form: Format, checked: bool, damaged: bool) -> Value:
+    """Return a cell as its format reads it. Raises OSError or ValueError.
+
+    checked: whether checksums are compared, too. damaged: whether what is there of a damaged file is taken.
+    """
     if cell is None:
         raise ValueError("it is empty")
     if not isinstance(cell, dict):
@@ -362,8 +403,16 @@ def _read(cell: Any, form: Format, checked: bool) -> Value:
             raise ValueError(f"it is {str(cell)[:40]!r}, and no picture")
         return form.converted(Image.fromarray(_whole(numbers)) if form.kind is Image.Image else numbers)
     contents, path = cell["bytes"], cell["path"] or ""
-    if contents is None:
-        return _read_file(Path(path), form, checked)
+    try:
+        return _read_file(Path(path), form, checked) if contents is None else _read_bytes(contents, path, form, checked)
+    except Exception:
+        whole = what_is_there(contents or Path(path).read_bytes()) if damaged else None
+        if whole is None:
+            raise
+    return _read_bytes(whole, path, form, checked)
+
+
+def _read_bytes(contents: bytes, path: str, form: Format, checked: bool) -> Value:
     suffix = Path(path).suffix or next((s for start, s in BEGINNINGS.items() if contents.startswith(start)), "")
     with tempfile.NamedTemporaryFile(suffix=suffix, delete=False) as file:  # formats read files
         file.write(contents)

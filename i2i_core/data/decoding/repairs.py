@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import struct
 from pathlib import Path
@@ -17,19 +18,28 @@ from i2i_core.disk.files import write_file
 def repaired(path: Path) -> Path | None:
     """Return a copy of a damaged JPEG, PNG or BMP in the user's cache that can be decoded; None for other files.
 
-    What the file lacks is grey in a JPEG, and black or transparent else. Raises OSError if there is no cache.
+    Raises OSError if there is no cache.
     """
-    with open(path, "rb") as file:
-        try:
-            repair = {"JPEG": ended, "PNG": what_is_left, "BMP": _bmp}[kind_of(file)]
-            contents = repair(file.read())
-        except (ValueError, KeyError, IndexError, struct.error):
-            return None
+    contents = what_is_there(path.read_bytes())
+    if contents is None:
+        return None
     stat = path.stat()
     name = hashlib.sha256(os.fsencode(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}")).hexdigest()[:32]
     copy = user_cache("repaired") / f"{name}{path.suffix}"
     write_file(copy, contents)
     return copy
+
+
+def what_is_there(contents: bytes) -> bytes | None:
+    """Return the contents of a damaged JPEG, PNG or BMP as those of a file that can be decoded; None for other ones.
+
+    What the file lacks is grey in a JPEG, and black or transparent else.
+    """
+    try:
+        repair = {"JPEG": ended, "PNG": what_is_left, "BMP": _bmp}[kind_of(io.BytesIO(contents))]
+        return repair(contents)
+    except (ValueError, KeyError, IndexError, struct.error):
+        return None
 
 
 def _bmp(data: bytes) -> bytes:

@@ -161,7 +161,7 @@ def _measure(folder: Path, finder: Face68, fan: Heatmaps | None) -> Array:
 
 def _each(paths: Sequence[Path], one: Callable[[Path], None], done: str, out: Path) -> None:
     """Process each picture; report those that fail, and raise DataError at the end if there are any."""
-    from i2i_core.errors import DataError
+    from i2i_core.errors import DataError, counted
 
     failed = 0
     for path in _watched(paths, done):
@@ -170,7 +170,7 @@ def _each(paths: Sequence[Path], one: Callable[[Path], None], done: str, out: Pa
         except DataError as error:
             failed += 1
             click.echo(str(error), err=True)
-    summary = f"{len(paths) - failed} of {len(paths)} pictures {done}"
+    summary = f"{len(paths) - failed} of {counted(len(paths), 'picture')} {done}"
     if failed:
         raise DataError(f"{summary}; the others are listed above")
     click.echo(out)

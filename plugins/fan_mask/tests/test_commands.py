@@ -61,11 +61,11 @@ def test_align_keeps_the_folders_of_a_data_set(i2i, photos, tmp_path):
 
 
 def test_align_takes_one_picture_to_one_picture_and_its_masks_can_be_shown(i2i, photos, tmp_path, face68):
-    assert i2i("align", "photos/train/one.png", "me.png") == (0, "me.png", ["1 of 1 pictures aligned"])
+    assert i2i("align", "photos/train/one.png", "me.png") == (0, "me.png", ["1 of 1 picture aligned"])
     assert face68.faces(tensor_of(Image.open(tmp_path / "me.png"), face68)).all()
     assert i2i("align", "photos/train/one.png", "me.jpg")[0] == 0
     assert Image.open(tmp_path / "me.jpg").format == "JPEG"
-    assert i2i("masks", "me.png", "masks.png") == (0, "masks.png", ["1 of 1 pictures shown"])
+    assert i2i("masks", "me.png", "masks.png") == (0, "masks.png", ["1 of 1 picture shown"])
     assert Image.open(tmp_path / "masks.png").size == (4 * 264 + 8, 292 + 8)
 
 
@@ -159,7 +159,7 @@ def test_the_mean_may_be_a_file_or_measured_from_aligned_faces(i2i, photos, tmp_
 
 def test_masks_beside_fans_where_its_weights_are_there(i2i, photos, tmp_path, wing, face68):
     i2i("align", "photos/train/one.png", "me.png")
-    assert i2i("masks", "me.png", "both.png", "--weights", wing) == (0, "both.png", ["1 of 1 pictures shown"])
+    assert i2i("masks", "me.png", "both.png", "--weights", wing) == (0, "both.png", ["1 of 1 picture shown"])
     picture, sheet = Image.open(tmp_path / "me.png"), np.asarray(Image.open(tmp_path / "both.png"), float)
     assert sheet.shape == (2 * 292 + 8, 4 * 264 + 8, 3)
     pixels = tensor_of(picture, face68)
@@ -184,7 +184,7 @@ def test_masks_of_a_small_face_say_what_to_do(i2i, photos):
     assert (code, out) == (3, "")
     assert err == [
         "no face was found in photos/train/one.png; crop faces from photographs with i2i align first",
-        "0 of 1 pictures shown; the others are listed above",
+        "0 of 1 picture shown; the others are listed above",
     ]
 
 

@@ -2,56 +2,60 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
+from typing import Literal
 
-from PIL import Image
-
-from i2i_core.data.decoding.files import open_picture
+from i2i_core.data.datasets.file_records import FileRecords
+from i2i_core.data.fitting import half_of
 from i2i_core.data.formats.picture import Picture
-from i2i_core.data.looks import looks
-from i2i_core.data.pictures import picture_files
-from i2i_core.errors import DataError
-from i2i_core.interfaces import Size
+from i2i_core.data.pictures import SUFFIXES
+from i2i_core.data.walking import all_files, not_read, unread_pictures
+from i2i_core.interfaces import Size, Value
 
 
-class SideBySide:
+class SideBySide(FileRecords):
     """Paired data set of pictures side by side: the left half belongs to one domain, the right half to the other.
 
     root: folder of such pictures, searched at any depth.
     domains: names of the domains of the left and right half.
+    broken: "refuse" raises an error for broken files, "skip" leaves them out with a warning, and "repair" does so too,
+        but takes pictures of which a part is there, such as a JPEG that is cut short.
+    min_size: least number of pixels of the shorter side; smaller files count as broken.
 
-    Raises ValueError if the folder is missing or has no pictures, if a picture cannot be read, or if both domains have
-    the same name.
+    Raises ValueError if the folder is missing or has no pictures, if a picture is broken, or if both domains have the
+    same name.
     """
 
-    paired = True
-
-    def __init__(self, *, root: Path, domains: tuple[str, str] = ("left", "right")) -> None:
+    def __init__(
+        self,
+        *,
+        root: Path,
+        domains: tuple[str, str] = ("left", "right"),
+        broken: Literal["refuse", "skip", "repair"] = "refuse",
+        min_size: int = 8,
+    ) -> None:
         if not root.is_dir():
             raise ValueError(f"there is no folder {root}; root must contain pictures side by side")
-        if domains[0] == domains[1]:
-            raise ValueError(f"both domains have the name {domains[0]}; give them different names")
-        self.domains, self.files = domains, picture_files(root)
-        if not self.files:
+        left, right = domains
+        if left == right:
+            raise ValueError(f"both domains have the name {left}; give them different names")
+        there = all_files(root)
+        files = [path for path in there if path.name.lower().endswith(SUFFIXES)]
+        if not files:
             raise ValueError(f"{root} contains no pictures; root must contain pictures side by side")
-        self.halves = {domains[0]: "left", domains[1]: "right"}
+        super().__init__(
+            root, dict.fromkeys(domains, Picture()), {}, [files, files], paired=True, broken=broken, min_size=min_size
+        )
+        self.halves = {left: "left", right: "right"}
         """The half of a file that belongs to each domain; translate takes that of the source."""
-        self._sizes = {path: look.size for path, look in looks(self.files, Picture()).items() if not look.reason}
-        if len(self._sizes) < len(self.files):
-            path, look = next((path, look) for path, look in looks(self.files, Picture()).items() if look.reason)
-            raise ValueError(f"{path} cannot be read as a picture: {look.reason}; repair or remove it")
-
-    def count(self, domain: int) -> int:
-        return len(self.files)
+        self._leave_out_broken()
+        if unread := unread_pictures(there, SUFFIXES):
+            warnings.warn(not_read(unread, root), stacklevel=2)
 
     def extents(self, domain: int) -> dict[Path, Size | None]:
         """Return the height and width in pixels of each half."""
-        return {path: size and (size[0], size[1] // 2) for path, size in self._sizes.items()}
+        return {path: size and (size[0], size[1] // 2) for path, size in super().extents(domain).items()}
 
-    def picture(self, domain: int, index: int) -> Image.Image:
-        try:
-            both = open_picture(self.files[index])
-        except (OSError, ValueError) as error:
-            raise DataError(f"the picture {self.files[index]} cannot be read any more: {error}") from error
-        middle = both.width // 2
-        return both.crop((0, 0, middle, both.height) if domain == 0 else (middle, 0, 2 * middle, both.height))
+    def _value(self, domain: int, index: int, field: str) -> Value:
+        return half_of(super()._value(domain, index, field), "right" if domain else "left")

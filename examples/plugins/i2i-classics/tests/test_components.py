@@ -300,22 +300,27 @@ def test_the_halves_of_a_picture_are_a_pair(tmp_path: Path) -> None:
     Image.fromarray(both).save(tmp_path / "1.png")
     data = SideBySide(root=tmp_path, domains=("photo", "map"))
     assert (data.domains, data.paired, data.count(0), data.count(1)) == (("photo", "map"), True, 1, 1)
-    left, right = (np.asarray(data.picture(domain, 0)) for domain in (0, 1))
+    assert [*data.extents(0).values()] == [*data.extents(1).values()] == [(16, 20)]
+    rng = np.random.default_rng(0)
+    left, right = (np.asarray(data.record(domain, 0, ["x"], rng)["x"]) for domain in (0, 1))
     assert left.shape == right.shape == (16, 20, 3)
     assert (left.max(), right.min()) == (0, 200)
     (tmp_path / "1.png").unlink()
     with pytest.raises(DataError, match="1.png cannot be read any more"):
-        data.picture(0, 0)
+        data.record(0, 0, ["x"], rng)
 
 
 def test_broken_pairs_are_told(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no folder .*nowhere; root must contain pictures side by side"):
         SideBySide(root=tmp_path / "nowhere")
     (tmp_path / "1.png").write_bytes(b"no")
-    with pytest.raises(
-        ValueError, match="1.png cannot be read as a picture: it is text, not a picture; repair or remove it"
-    ):
+    with pytest.raises(ValueError, match=r"1 broken picture in .*: 1.png \(it is text, not a picture\)"):
         SideBySide(root=tmp_path)
+    Image.new("RGB", (40, 16)).save(tmp_path / "2.png")
+    with pytest.warns(UserWarning, match="skipped 1 broken picture"):
+        data = SideBySide(root=tmp_path, broken="skip")
+    assert (data.count(0), data.count(1), data.broken_pictures) == (1, 1, [1, 1])
+    (tmp_path / "2.png").unlink()
     (tmp_path / "1.png").unlink()
     with pytest.raises(ValueError, match="^.* contains no pictures; root must contain pictures side by side$"):
         SideBySide(root=tmp_path)
