@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, ImageOps, features
 
 from i2i_core.data.datasets.image_folders import ImageFolders
@@ -27,7 +28,7 @@ from i2i_core.data.pictures import READ_ONLY, check_suffix, find_pictures, is_on
 from i2i_core.errors import UsageError
 
 from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, smooth, table
-from .tiff_kinds import Made, eight, levels, rgb, saved, tiff, unit
+from .tiff_kinds import Made, damaged_tiffs, eight, levels, rgb, saved, tiff, unit
 
 Maker = Callable[[], Iterator[Made]]
 
@@ -123,6 +124,22 @@ def test_a_raster_keeps_signed_numbers_floats_and_what_is_upright(tmp_path: Path
     assert (Raster(channels=2, range=(-1000, 2000)).read(tmp_path / "f.tif") == floats).all()
 
 
+def test_a_raster_refuses_the_same_damaged_tiffs(tmp_path: Path) -> None:
+    for made in damaged_tiffs():
+        with pytest.raises(ValueError, match=f"^{made.reason}"):
+            Raster(channels=3, range=(0, 65535)).read(place(made, tmp_path))
+    file = tmp_path / "pages.tif"
+    tifffile.imwrite(file, levels(16, 3).astype(np.uint16).transpose(2, 0, 1), metadata=None, compression="zlib")
+    assert Raster(channels=3, range=(0, 65535)).read(file).shape == (21, 27, 3)
+    with tifffile.TiffFile(file) as whole:
+        at = whole.pages[2].tags["StripByteCounts"].valueoffset
+    contents = bytearray(file.read_bytes())
+    contents[at : at + 4] = bytes(4)
+    file.write_bytes(contents)
+    with pytest.raises(ValueError, match="^1 of its 1 strips or tiles are empty: "):
+        Raster(channels=3, range=(0, 65535)).read(file)
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_ids_and_masks_are_read_from_tiffs_of_any_depth(tmp_path: Path, order: str) -> None:
     for bits in (1, 2, 4, 8, 10, 12, 16, 32):
@@ -210,8 +227,6 @@ def test_a_library_that_is_missing_is_named(
     if lack == "tifffile":
         monkeypatch.setattr(tiffs, "find_spec", lambda name: None)
     elif lack == "imagecodecs":
-        import tifffile
-
         lacking = ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
         monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda self: (_ for _ in ()).throw(lacking))
     elif lack == "pillow_heif":

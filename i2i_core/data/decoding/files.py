@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +55,7 @@ OPENERS: Mapping[str, Callable[[BinaryIO, str], ImageFile.ImageFile]] = {
 """Pillow's readers. `Image.open` would choose one of them, and refuse pictures of more than 179 megapixels."""
 LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
 """The distributions of the extras that decode pictures."""
-DECODED = 2
+DECODED = 3
 """The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
 STRETCHED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow multiplies the levels of grey files with 2 and 4 bits, by its name of their pixels."""
@@ -124,7 +125,10 @@ def why_broken(error: Exception) -> str:
         return error.strerror.lower()
     if any(said in str(error) for said in ("runcated", "failed to read", "mmap length is greater", "end of file")):
         return "cut short"
-    return str(error) or type(error).__name__
+    said = str(error).strip() or "damaged: it cannot be decoded"
+    return re.sub(
+        r"^(image )?decoder error -?\d+$|^broken data stream.*", "damaged: its pixels cannot be decoded", said
+    )
 
 
 def _decode(path: Path, numbers: bool) -> Image.Image:
@@ -173,6 +177,8 @@ def _loaded(file: ImageFile.ImageFile, stream: BinaryIO, kind: str) -> Image.Ima
         if is_cut(stream, kind):
             raise ValueError("cut short") from error
         stream.seek(0)
+        if kind == "TIFF" and kind_of_tiff(stream).cut:
+            raise ValueError("cut short") from error
         whole = complete(stream.read()) if kind == "JPEG" and "truncated" in str(error) else None
         if whole is None:
             raise
