@@ -129,7 +129,9 @@ def test_a_raster_refuses_the_same_damaged_tiffs(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"^{made.reason}"):
             Raster(channels=3, range=(0, 65535)).read(place(made, tmp_path))
     file = tmp_path / "pages.tif"
-    tifffile.imwrite(file, levels(16, 3).astype(np.uint16).transpose(2, 0, 1), metadata=None, compression="zlib")
+    tifffile.imwrite(
+        file, levels(16, 3).astype(np.uint16).transpose(2, 0, 1), photometric="minisblack", compression="zlib"
+    )
     assert Raster(channels=3, range=(0, 65535)).read(file).shape == (21, 27, 3)
     with tifffile.TiffFile(file) as whole:
         at = whole.pages[2].tags["StripByteCounts"].valueoffset
