@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from i2i_core.data.looks import looks
 from i2i_core.data.pictures import READ_ONLY, check_suffix, find_pictures, is_one_file
 from i2i_core.errors import UsageError
 
-from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, smooth, table
+from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, profiles, smooth, table, texts
 from .tiff_kinds import Made, damaged_tiffs, eight, levels, rgb, saved, tiff, unit
 
 Maker = Callable[[], Iterator[Made]]
@@ -54,7 +55,7 @@ OTHERWISE = re.compile(
     r"unspecified|(alpha|associated)\d+.True1|"  # samples that it takes for an alpha channel, or the other way round
     r"alpha16|png6-16|16(True|False).tif|"  # two roundings, of colours and of the alpha channel or the profile
     r"ycbcr[<>]|cmyk|ycck|"  # without a profile, it has its own
-    r"gamma-(linear|mac)(-grey)?.png|primaries"  # chunks of PNG that it ignores
+    r"gamma-(linear|mac)(-grey)?.png|primaries|cicp|nclx|text-(exif|xmp|longxmp|profile-16)"  # what it ignores
 )
 """The names of files that libvips reads otherwise."""
 
@@ -180,6 +181,16 @@ def test_a_profile_of_a_pil_image_counts_once(tmp_path: Path) -> None:
     assert Grey().read(tmp_path / "a.png").mode == "L"
 
 
+def test_texts_of_a_png_are_unpacked_in_bounded_memory(tmp_path: Path) -> None:
+    for made in (made for made in made_by(texts) if "bomb" in made.name):
+        path = place(made, tmp_path)
+        tracemalloc.start()
+        open_picture(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 40e6, f"{made.name}: {peak:,}"
+
+
 def test_a_transform_is_made_once_and_none_for_srgb(tmp_path: Path) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     picture = Image.fromarray(smooth())
@@ -199,7 +210,7 @@ def test_pictures_are_read_without_littlecms(tmp_path: Path, monkeypatch: pytest
 
 
 def test_threads_read_the_same_as_one(tmp_path: Path) -> None:
-    files = [made for made in made_by(MAKERS[5]) if made.pixels is not None][:20]
+    files = [made for made in made_by(profiles) if made.pixels is not None][:20]
     paths = [place(made, tmp_path) for made in files]
     alone = [np.asarray(open_picture(path)) for path in paths]
     with ThreadPoolExecutor(8) as threads:

@@ -111,7 +111,7 @@ def test_a_grey_profile_holds_with_and_without_transparency(tmp_path: Path, suff
 
 def linear_grey() -> bytes:
     """Return a profile of grey whose levels are proportional to light."""
-    rgb = bytearray(matrix_profile(SRGB, 1.0) or b"")
+    rgb = bytearray(matrix_profile(SRGB, (1.0,)) or b"")
     rgb[16:20] = b"GRAY"
     return bytes(rgb).replace(b"rTRC", b"kTRC")
 

@@ -28,9 +28,11 @@ from PIL import (
 )
 
 from i2i_core.data.decoding.bitmaps import RLE4, index, unroll
-from i2i_core.data.decoding.colours import as_rgb, boxes, scaled
+from i2i_core.data.decoding.colours import PROFILES, as_rgb, boxes, scaled
 from i2i_core.data.decoding.jpegs import complete
 from i2i_core.data.decoding.kinds import MAX_PIXELS, is_cut, kind_of
+from i2i_core.data.decoding.png_parts import without_texts
+from i2i_core.data.decoding.profiles import codes_in_boxes
 from i2i_core.data.decoding.tiffs import (
     ORIENTATION,
     WHITE_IS_ZERO,
@@ -57,6 +59,8 @@ LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
 """The distributions of the extras that decode pictures."""
 DECODED = 3
 """The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
+BOXES = 2**16
+"""Number of bytes in which an AVIF or a HEIC describes its colours."""
 STRETCHED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow multiplies the levels of grey files with 2 and 4 bits, by its name of their pixels."""
 OTHER_BYTES = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
@@ -96,7 +100,7 @@ def decode_numbers(path: Path) -> Image.Image:
     Raises ValueError for several pages, of which smaller ones are ignored.
     """
     picture = _decode(path, numbers=True)
-    for name in ("icc_profile", "gamma", "chromaticity"):  # of which numbers have no use
+    for name in PROFILES:  # of which numbers have no use
         picture.info.pop(name, None)
     return picture
 
@@ -191,12 +195,18 @@ def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     stream.seek(0)
     try:
         name = "" if kind == "TIFF" else str(path)  # by whose name Pillow maps a file, and turns its rows wrongly
-        file = _opener(kind)(stream, name)
+        source, said = without_texts(stream) if kind == "PNG" else (stream, {})
+        file = _opener(kind)(source, name)
+        file.info |= said
     except (SyntaxError, EOFError, OSError) as error:
         ended = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error)
         cut = ended or "truncated" in str(error).lower() or is_cut(stream, kind)
         what = f"a {kind} of a kind that is not read" if "nsupported" in str(error) else f"a damaged {kind}"
         raise ValueError("cut short" if cut else f"{what}: {error}") from error
+    if kind in ("AVIF", "HEIC") and not file.info.get("icc_profile"):
+        stream.seek(0)
+        if codes := codes_in_boxes(stream.read(BOXES)):
+            file.info["cicp"] = codes
     if file.width * file.height > MAX_PIXELS:
         raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
     return file
