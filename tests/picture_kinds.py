@@ -145,8 +145,24 @@ def jpegs() -> Iterator[Made]:
         yield made(
             f"turned{orientation}.jpg", saved(picture, "JPEG", quality=98, exif=exif), turned(colours, orientation)
         )
+    for size in ((1501, 997), (16, 16), (8, 2001)):
+        for how in ({"optimize": True}, {"progressive": True}, {"optimize": True, "subsampling": 0}):
+            flat = Image.new("RGB", size, (12, 40, 90))
+            name = f"flat{size[0]}{'-'.join(how)}.jpg"
+            yield made(name, saved(flat, "JPEG", quality=10, **how), np.asarray(flat), off=9)
+    for name, file in (("lie", saved(picture, "JPEG")), ("late", saved(picture, "JPEG", progressive=True))):
+        for cut in (0, 2, 99):
+            taller = resized(file, 15_000, 15_000)
+            yield Made("cut short", f"{name}{cut}.jpg", taller[: len(file) - cut], None, reason="cut short$")
     second = Image.fromarray(255 - colours)
     yield made("phone.jpg", saved(picture, "MPO", quality=98, save_all=True, append_images=[second]), colours)
+
+
+def resized(file: bytes, width: int, height: int) -> bytes:
+    """Return a JPEG whose frame says another size than it has."""
+    frame = re.search(rb"\xff[\xc0\xc2]\0\x11\x08", file)
+    assert frame
+    return file[: frame.end()] + struct.pack(">HH", height, width) + file[frame.end() + 4 :]
 
 
 def other_kinds() -> Iterator[Made]:
@@ -296,6 +312,20 @@ def bmps() -> Iterator[Made]:
         word = (parts[0] << (depths[1] + depths[2]) | parts[1] << depths[2] | parts[2]).astype("<u2")
         file = bmp(WIDTH, HEIGHT, 16, bmp_rows([row.tobytes() for row in word]), compression=compression, masks=masks)
         yield made(f"16-{name}.bmp", file, shown, off=1)
+    for bits in (4, 8):
+        shades = b"".join(bytes([level * 15] * 3 + [0]) for level in range(16))
+        begin = bytes([4, 0x55 if bits == 4 else 5, 0, 0, 0, 2, 3, 2, 2, 0x77 if bits == 4 else 7])
+        shown = np.zeros((HEIGHT, WIDTH), np.uint8)
+        shown[-1, :4], shown[-4, 3:5] = 5, 7
+        palette = np.repeat(np.arange(16, dtype=np.uint8)[:, None] * 15, 3, 1)
+        how = {"compression": 2 if bits == 4 else 1, "palette": shades + bytes(4 * (2**bits - 16))}
+        file = bmp(WIDTH, HEIGHT, bits, begin + b"\0\0" * 9 + b"\0\1", **how)
+        yield made(f"rle{bits}moves.bmp", file, palette[shown])
+        for name, end in (("row", b"\0\0"), ("plain", b"\0\x09\x11"), ("move", b"\0\x02\x11"), ("none", b"")):
+            file = bmp(WIDTH, HEIGHT, bits, begin + b"\0\0" * 6 + end, **how)
+            yield Made("cut short", f"rle{bits}{name}.bmp", file, None, reason="cut short$")
+        lie = bmp(15_000, 15_000, bits, begin + b"\0\1", **how)
+        yield Made("cut short", f"rle{bits}lie.bmp", lie, None, reason="cut short$")
     odd = bmp(WIDTH, HEIGHT, 16, b"\0" * 2 * HEIGHT * 28, compression=3, masks=(0xF00, 0xF0, 0xF))
     yield Made("BMP, odd bits", "444.bmp", odd, None, reason="a BMP of a kind that is not read: ")
 
@@ -506,6 +536,8 @@ def no_pictures() -> Iterator[Made]:
         ("q.gif", b"GIF89a", "."),
         ("r.bmp", b"BM" + b"\0" * 12 + b"\x28\0\0\0", "."),
         ("t.png", png(levels(8, 1), 8, 3), "a damaged PNG: its pixels are places in a palette, and it has none"),
+        ("u.jpg", imagecodecs.jpeg8_encode(levels(12, 3).astype(np.uint16), bitspersample=12), "a JPEG of 12 bits"),
+        ("v.jpg", imagecodecs.jpegls_encode(eight(unit(3), 1.0)), "it is JPEG-LS, which is not read; convert it"),
         ("s.webp", b"RIFF\0\0\0\0WEBPVP8 ", "."),
     ):  # fmt: skip
         yield Made("no pictures", name, contents, None, reason=reason)

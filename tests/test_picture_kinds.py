@@ -344,6 +344,19 @@ def test_what_is_left_of_broken_pictures_is_taken(tmp_path: Path) -> None:
         assert path.name == "b.jpg" or off.max() > 90, f"the rest of {path.name} is blank"
 
 
+def test_a_flat_picture_of_which_little_is_there_is_repaired(tmp_path: Path) -> None:
+    """Its pixels take fewer bits than any others, and half of them are left."""
+    flat = saved(Image.new("RGB", (640, 640), (200, 40, 90)), "JPEG", optimize=True)
+    for domain in "ab":
+        (tmp_path / domain).mkdir()
+        (tmp_path / domain / "whole.jpg").write_bytes(flat)
+    (tmp_path / "a" / "half.jpg").write_bytes(flat[: len(flat) // 2 + 300])
+    with pytest.warns(UserWarning, match="^took what is left of 1 broken picture in"):
+        dataset = ImageFolders(root=tmp_path, broken="repair")
+    half = np.asarray(dataset.record(0, 0, ["x"], np.random.default_rng(0))["x"])
+    assert abs(half[0, 0].astype(int) - (200, 40, 90)).max() < 5 and (half[-1, -1] == 128).all()
+
+
 def test_broken_pictures_are_refused_unless_told_otherwise(tmp_path: Path) -> None:
     spoiled(tmp_path)
     said = r"9 broken pictures in .*; repair or remove them, or set broken: skip or repair$"

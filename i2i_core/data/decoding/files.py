@@ -27,9 +27,9 @@ from PIL import (
     features,
 )
 
-from i2i_core.data.decoding.bitmaps import RLE4, index, unroll
+from i2i_core.data.decoding.bitmaps import RLE4, RLE8, index, unroll
 from i2i_core.data.decoding.colours import PROFILES, as_rgb, boxes, scaled
-from i2i_core.data.decoding.jpegs import complete
+from i2i_core.data.decoding.jpegs import complete, refuse_unread
 from i2i_core.data.decoding.kinds import MAX_PIXELS, is_cut, kind_of
 from i2i_core.data.decoding.png_parts import without_texts
 from i2i_core.data.decoding.profiles import codes_in_boxes
@@ -160,8 +160,8 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
         return _rounded(*_deep(stream, path, kind))
     if kind == "BMP":
         index(file, stream)
-        if file.info.get("compression") == RLE4:
-            unroll(file, stream)
+        if (coding := file.info.get("compression")) in (RLE4, RLE8):
+            unroll(file, stream, 4 if coding == RLE4 else 8)
     if isinstance(file, TiffImagePlugin.TiffImageFile):
         lighten(file)
     picture = _loaded(file, stream, kind)
@@ -192,6 +192,8 @@ def _loaded(file: ImageFile.ImageFile, stream: BinaryIO, kind: str) -> Image.Ima
 
 def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     """Read the header of a picture. Raises ValueError for a damaged one, for too many pixels or a missing library."""
+    if kind == "JPEG":
+        refuse_unread(stream)
     stream.seek(0)
     try:
         name = "" if kind == "TIFF" else str(path)  # by whose name Pillow maps a file, and turns its rows wrongly

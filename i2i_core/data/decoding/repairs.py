@@ -7,7 +7,7 @@ import os
 import struct
 from pathlib import Path
 
-from i2i_core.data.decoding.jpegs import ended
+from i2i_core.data.decoding.jpegs import ended, padded
 from i2i_core.data.decoding.kinds import kind_of
 from i2i_core.data.decoding.pngs import refuse_large, what_is_left
 from i2i_core.data.user_cache import user_cache
@@ -21,7 +21,7 @@ def repaired(path: Path) -> Path | None:
     """
     with open(path, "rb") as file:
         try:
-            repair = {"JPEG": ended, "PNG": what_is_left, "BMP": _bmp}[kind_of(file)]
+            repair = {"JPEG": lambda data: padded(ended(data)), "PNG": what_is_left, "BMP": _bmp}[kind_of(file)]
             contents = repair(file.read())
         except (ValueError, KeyError, IndexError, struct.error):
             return None
