@@ -197,9 +197,9 @@ def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     stream.seek(0)
     try:
         name = "" if kind == "TIFF" else str(path)  # by whose name Pillow maps a file, and turns its rows wrongly
-        source, said = without_texts(stream) if kind == "PNG" else (stream, {})
+        source, said = without_texts(stream) if kind == "PNG" else (stream, dict[str, Any]())
         file = _opener(kind)(source, name)
-        file.info |= said
+        file.info.update(said)
     except (SyntaxError, EOFError, OSError) as error:
         ended = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error)
         cut = ended or "truncated" in str(error).lower() or is_cut(stream, kind)
