@@ -18,7 +18,7 @@ from i2i_core.data.decoding.repairs import repaired
 from i2i_core.data.pictures import find_pictures, picture_files
 from i2i_core.errors import DataError
 
-from .picture_kinds import bmp, bmp_rows, run_lengths
+from .bmp_kinds import bmp, bmp_rows, run_lengths
 from .tiff_kinds import packed
 
 

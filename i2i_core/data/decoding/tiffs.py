@@ -161,7 +161,7 @@ def why_undecoded(error: Exception, cut: bool) -> str:
     """Return why tifffile could not decode a TIFF, to follow what it is."""
     if "imagecodecs" in str(error):
         return f", whose compression needs imagecodecs: {NEEDED}"
-    return f" that {'is cut short' if cut else 'cannot be decoded'}: {error}"
+    return ", which is cut short" if cut else f" that cannot be decoded: {error}"
 
 
 def lighten(file: TiffImageFile) -> None:
