@@ -6,6 +6,7 @@ Results go to stdout, all other messages to stderr. The exit codes are those of 
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
@@ -116,6 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command and exit; print an I2IError as its message, and any other error as one line."""
     options = SimpleNamespace(verbose=False)
     warnings.showwarning = _show_warning
+    _print_any_name()
     try:
         if "" in (sys.argv[1:] if arguments is None else arguments):
             raise click.UsageError("an argument is empty; check that every shell variable in the command is set")
@@ -134,6 +136,16 @@ def main(arguments: list[str] | None = None) -> None:
             where = "; ".join(getattr(error, "__notes__", ["rerun with -v for the traceback"]))
             code = _say(f"unexpected: {' '.join(f'{type(error).__name__}: {error}'.split())} ({where})", 1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_any_name() -> None:
+    """Let file names that are no text be printed with escapes, everywhere alike, instead of raising an error.
+
+    In JSON, such an escape stands for the same name.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _say(message: str, code: int) -> int:

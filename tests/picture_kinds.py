@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 from i2i_core.data.decoding.files import open_picture, why_broken
-from i2i_core.data.decoding.profiles import SRGB, matrix_profile
+from i2i_core.data.decoding.profiles import SRGB, SRGB_CURVE, matrix_profile
+from tests.bmp_kinds import bmps
 from tests.tiff_kinds import (
     HEIGHT,
     WIDTH,
@@ -37,10 +38,10 @@ from tests.tiff_kinds import (
     unit,
 )  # fmt: skip
 
-P3 = matrix_profile(((0.3127, 0.329), (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)), None)
-ADOBE = matrix_profile(((0.3127, 0.329), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), 2.19921875)
-PROPHOTO = matrix_profile(((0.3457, 0.3585), (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)), 1.8)
-LINEAR = matrix_profile(SRGB, 1.0)
+P3 = matrix_profile(((0.3127, 0.329), (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)), SRGB_CURVE)
+ADOBE = matrix_profile(((0.3127, 0.329), (0.64, 0.33), (0.21, 0.71), (0.15, 0.06)), (2.19921875,))
+PROPHOTO = matrix_profile(((0.3457, 0.3585), (0.7347, 0.2653), (0.1596, 0.8404), (0.0366, 0.0001)), (1.8,))
+LINEAR = matrix_profile(SRGB, (1.0,))
 
 
 # PNG
@@ -145,8 +146,24 @@ def jpegs() -> Iterator[Made]:
         yield made(
             f"turned{orientation}.jpg", saved(picture, "JPEG", quality=98, exif=exif), turned(colours, orientation)
         )
+    for size in ((1501, 997), (16, 16), (8, 2001)):
+        for how in ({"optimize": True}, {"progressive": True}, {"optimize": True, "subsampling": 0}):
+            flat = Image.new("RGB", size, (12, 40, 90))
+            name = f"flat{size[0]}{'-'.join(how)}.jpg"
+            yield made(name, saved(flat, "JPEG", quality=10, **how), np.asarray(flat), off=9)
+    for name, file in (("lie", saved(picture, "JPEG")), ("late", saved(picture, "JPEG", progressive=True))):
+        for cut in (0, 2, 99):
+            taller = resized(file, 15_000, 15_000)
+            yield Made("cut short", f"{name}{cut}.jpg", taller[: len(file) - cut], None, reason="cut short$")
     second = Image.fromarray(255 - colours)
     yield made("phone.jpg", saved(picture, "MPO", quality=98, save_all=True, append_images=[second]), colours)
+
+
+def resized(file: bytes, width: int, height: int) -> bytes:
+    """Return a JPEG whose frame says another size than it has."""
+    frame = re.search(rb"\xff[\xc0\xc2]\0\x11\x08", file)
+    assert frame
+    return file[: frame.end()] + struct.pack(">HH", height, width) + file[frame.end() + 4 :]
 
 
 def other_kinds() -> Iterator[Made]:
@@ -177,11 +194,8 @@ def other_kinds() -> Iterator[Made]:
     hidden = np.asarray(indexed) == 5
     yield Made("GIF", "clear.gif", saved(indexed, "GIF", transparency=5), np.where(hidden[..., None], 255, drawn))
     yield Made("GIF", "moving.gif", saved(indexed, "GIF", save_all=True, append_images=[picture]), drawn)
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
+    if not heif():
         return
-    register_heif_opener()
     for name, given, what in (("plain", picture, colours), ("clear", clear, shown)):
         yield Made("HEIC", f"{name}.heic", saved(given, "HEIF", quality=95), what, off=6, lossy=True)
     exif = Image.Exif()
@@ -189,108 +203,14 @@ def other_kinds() -> Iterator[Made]:
     yield Made("HEIC", "phone.jpg", saved(picture, "HEIF", quality=95, exif=exif), colours, off=6, lossy=True)
 
 
-# BMP
-
-
-def bmp(width: int, height: int, bits: int, body: bytes, *, header: int = 40, compression: int = 0,
-        palette: bytes = b"", masks: Sequence[int] = (), colours: int = 0) -> bytes:  # fmt: skip
-    if header == 12:
-        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
-    else:
-        info = struct.pack(
-            "<IiiHHIIiiII", header, width, height, 1, bits, compression, len(body), 2835, 2835, colours, 0
-        )
-        info += struct.pack(f"<{len(masks)}I", *masks) if header == 40 else b""
-        if header > 40:
-            info = (info + struct.pack(f"<{len(masks)}I", *masks)).ljust(header, b"\0")
-    offset = 14 + len(info) + len(palette)
-    return b"BM" + struct.pack("<IHHI", offset + len(body), 0, 0, offset) + info + palette + body
-
-
-def bmp_rows(data: Sequence[bytes], upside_down: bool = True) -> bytes:
-    return b"".join(row + b"\0" * (-len(row) % 4) for row in (data[::-1] if upside_down else data))
-
-
-def run_lengths(indices: Array, bits: int) -> bytes:
-    """Return rows of palette indices in runs of RLE4 or RLE8: some as runs, some as they are, and ends of lines."""
-    body = b""
-    for number, row in enumerate(indices[::-1]):
-        at = 0
-        while at < len(row):
-            if number % 2:  # as they are
-                part = row[at : at + 7]
-                if len(part) < 3:
-                    body += b"".join(bytes([1, value << 4 if bits == 4 else value]) for value in part)
-                else:
-                    digits = [int(value) for value in part]
-                    if bits == 4:
-                        digits += [0] * (len(digits) % 2)
-                        digits = [a << 4 | b for a, b in zip(digits[::2], digits[1::2], strict=True)]
-                    body += bytes([0, len(part), *digits, *([0] * (len(digits) % 2))])
-                at += len(part)
-            else:  # runs of pairs for 4 bits
-                end = at + 1
-                if bits == 4:
-                    while (
-                        end < len(row)
-                        and end - at < 250
-                        and row[end] == row[at + (end - at) % 2 if end - at > 1 else end]
-                    ):
-                        end += 1
-                    pair = row[at] << 4 | (row[at + 1] if end - at > 1 else 0)
-                    body += bytes([end - at, pair])
-                else:
-                    while end < len(row) and end - at < 250 and row[end] == row[at]:
-                        end += 1
-                    body += bytes([end - at, row[at]])
-                at = end
-        body += b"\0\0"
-    return body + b"\0\1"
-
-
-def bmps() -> Iterator[Made]:
-    made = partial(Made, "BMP")
-    for bits in (1, 4, 8):
-        places = (levels(bits, 1)[..., 0] // np.uint64(1)).astype(np.uint8)
-        palette = np.random.default_rng(bits).integers(0, 256, (2**bits, 3)).astype(np.uint8)
-        quads = b"".join(bytes(colour[::-1]) + b"\0" for colour in palette)
-        rows = [packed(row[None].astype(np.uint64), bits, "<", "u") for row in places]
-        yield made(f"p{bits}.bmp", bmp(WIDTH, HEIGHT, bits, bmp_rows(rows), palette=quads), palette[places])
-        yield made(f"p{bits}down.bmp", bmp(WIDTH, -HEIGHT, bits, bmp_rows(rows, False), palette=quads), palette[places])
-        triples = b"".join(bytes(colour[::-1]) for colour in palette)
-        yield made(
-            f"p{bits}os2.bmp", bmp(WIDTH, HEIGHT, bits, bmp_rows(rows), header=12, palette=triples), palette[places]
-        )
-        if bits != 1:
-            coarse = (places // 3 * 3).clip(0, 2**bits - 1)
-            for stored, name in ((places, "fine"), (coarse, "runs")):
-                body = run_lengths(stored, bits)
-                file = bmp(WIDTH, HEIGHT, bits, body, compression=2 if bits == 4 else 1, palette=quads)
-                yield made(f"rle{bits}{name}.bmp", file, palette[stored])
-    colours = eight(unit(3), 1.0)
-    blue_first = [row[:, ::-1].tobytes() for row in colours]
-    yield made("24.bmp", bmp(WIDTH, HEIGHT, 24, bmp_rows(blue_first)), colours)
-    yield made("24down.bmp", bmp(WIDTH, -HEIGHT, 24, bmp_rows(blue_first, False)), colours)
-    yield made("24os2.bmp", bmp(WIDTH, HEIGHT, 24, bmp_rows(blue_first), header=12), colours)
-    four = np.dstack([colours[..., ::-1], np.zeros((HEIGHT, WIDTH, 1), np.uint8)])
-    yield made("32.bmp", bmp(WIDTH, HEIGHT, 32, bmp_rows([row.tobytes() for row in four])), colours)
-    alpha = eight(unit(4), 1.0)[..., 3:]
-    four = np.dstack([colours[..., ::-1], alpha])
-    masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-    file = bmp(WIDTH, HEIGHT, 32, bmp_rows([row.tobytes() for row in four]), header=124, compression=3, masks=masks)
-    yield made("32alpha.bmp", file, on_white(colours, alpha), off=1)
-    for name, depths, compression, masks in (
-        ("555", (5, 5, 5), 0, ()),
-        ("565", (5, 6, 5), 3, (0xF800, 0x7E0, 0x1F)),
-        ("555masks", (5, 5, 5), 3, (0x7C00, 0x3E0, 0x1F)),
-    ):
-        parts = [(unit(3)[..., n] * (2**bits - 1)).round().astype(np.uint32) for n, bits in enumerate(depths)]
-        shown = np.stack([eight(part, 2**bits - 1) for part, bits in zip(parts, depths, strict=True)], -1)
-        word = (parts[0] << (depths[1] + depths[2]) | parts[1] << depths[2] | parts[2]).astype("<u2")
-        file = bmp(WIDTH, HEIGHT, 16, bmp_rows([row.tobytes() for row in word]), compression=compression, masks=masks)
-        yield made(f"16-{name}.bmp", file, shown, off=1)
-    odd = bmp(WIDTH, HEIGHT, 16, b"\0" * 2 * HEIGHT * 28, compression=3, masks=(0xF00, 0xF0, 0xF))
-    yield Made("BMP, odd bits", "444.bmp", odd, None, reason="a BMP of a kind that is not read: ")
+def heif() -> Sequence[str]:
+    """Return the name that Pillow writes HEIC by, if it can."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return ()
+    register_heif_opener()
+    return ("HEIF",)
 
 
 # Colour profiles
@@ -359,12 +279,111 @@ def profiles() -> Iterator[Made]:
     points = struct.pack(">8I", *(round(number * 100000) for point in p3 for number in point))
     chunks = [chunk(b"gAMA", gamma(45455)), chunk(b"cHRM", points)]
     yield made("primaries.png", png(colours, 8, 2, chunks=chunks), converted(colours, p3, None), off=2)
-    srgb = matrix_profile(SRGB, None)
+    srgb = matrix_profile(SRGB, SRGB_CURVE)
     for name, profile in (("srgb", srgb), ("broken", P3[:200]), ("nonsense", b"no profile"), ("zeros", b"\0" * 500)):
         yield made(f"{name}.png", saved(picture, "PNG", icc_profile=profile), colours)
     yield made(
         "grey-with-rgb.png", saved(Image.fromarray(colours[..., 0]), "PNG", icc_profile=P3), rgb(colours[..., :1])
     )
+
+
+def coded_colours() -> Iterator[Made]:
+    """Return pictures whose colours are named by the numbers of H.273, as in a PNG's chunk cICP."""
+    made = partial(Made, "colours by number")
+    colours = eight(unit(3), 1.0)
+    p3, wide = p3_points(), (SRGB[0], (0.708, 0.292), (0.17, 0.797), (0.131, 0.046))
+    for name, codes, primaries, exponent in (
+        ("srgb", (1, 13), SRGB, None),
+        ("p3", (12, 13), p3, None),
+        ("wide", (9, 8), wide, 1.0),
+        ("gamma", (1, 4), SRGB, 2.2),
+        ("unspecified", (2, 2), SRGB, None),
+    ):
+        named = chunk(b"cICP", bytes([*codes, 0, 1]))
+        shown = colours if primaries is SRGB and not exponent else converted(colours, primaries, exponent)
+        yield made(f"cicp-{name}.png", png(colours, 8, 2, chunks=[named]), shown, off=2)
+        wrong = [chunk(b"gAMA", struct.pack(">I", 100_000)), chunk(b"iCCP", b"a\0\0" + zlib.compress(ADOBE or b""))]
+        yield made(f"cicp-{name}-first.png", png(colours, 8, 2, chunks=[*wrong, named]), shown, off=2)
+        deep = colours.astype(np.uint64) * 257
+        yield made(f"cicp-{name}-16.png", png(deep, 16, 2, chunks=[named]), shown, off=2)
+        gentle = smooth()
+        for kind in ("AVIF", *heif()):
+            file = saved(Image.fromarray(gentle), kind, quality=95)
+            usual = b"colrnclx" + struct.pack(">3H", 1, 13, 6)
+            assert usual in file
+            file = file.replace(usual, b"colrnclx" + struct.pack(">3H", *codes, 6))
+            shown = gentle if primaries is SRGB and not exponent else converted(gentle, primaries, exponent)
+            yield made(f"nclx-{name}.{kind.lower()}", file, shown, off=6, lossy=True)
+    for code in (1, 6, 14):
+        share = colours / 255.0
+        light = np.where(share < 0.081, share / 4.5, ((share + 0.099) / 1.099) ** (1 / 0.45))
+        shown = eight(np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light), 1.0)
+        yield made(f"cicp-video{code}.png", png(colours, 8, 2, chunks=[chunk(b"cICP", bytes([1, code, 0, 1]))]), shown,
+                   off=2)  # fmt: skip
+    for codes, reason in (
+        ((9, 16, 0, 1), r"its colours are of high dynamic range \(PQ\)"),
+        ((9, 18, 0, 1), r"its colours are of high dynamic range \(HLG\)"),
+        ((1, 13, 0, 0), "its levels have the narrow range of video"),
+        ((10, 13, 0, 1), "its colours have the primaries 10 and transfer characteristics 13 of H.273, which are not"),
+    ):
+        file = png(colours, 8, 2, chunks=[chunk(b"cICP", bytes(codes))])
+        yield Made("colours by number", f"cicp-{codes[0]}-{codes[1]}-{codes[3]}.png", file, None, reason=reason)
+
+
+def texts() -> Iterator[Made]:
+    """Return PNGs with much text, which says nothing of their pixels, and with large profiles."""
+    made = partial(Made, "PNG with much text")
+    colours = eight(unit(3), 1.0)
+    zeros, long = zlib.compress(bytes(2**26)), b"words of no use " * 2**17
+    assert P3
+    noise = np.random.default_rng(0).integers(256, size=3 * 2**20, dtype=np.uint8).tobytes()
+    large = zlib.compress(larger(P3, noise), 1)
+    turned_6 = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    raw = b"\nexif\n      %d\n%s\n" % (len(turned_6) + 6, (b"Exif\0\0" + turned_6).hex().encode())
+    for name, chunks, shown in (
+        ("packed", [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(long))], colours),
+        ("bomb", [chunk(b"zTXt", b"Comment\0\0" + zeros)] * 9, colours),
+        ("bombs", [chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zeros)] * 9, colours),
+        ("many", [chunk(b"zTXt", b"Comment\0\0" + zlib.compress(long[: 2**20]))] * 70, colours),
+        ("coded", [chunk(b"iTXt", b"Comment\0\1\0\0\0" + zlib.compress(long))], colours),
+        ("method", [chunk(b"zTXt", b"Comment\0\7" + zlib.compress(long))], colours),
+        ("keyless", [chunk(name, body) for name, body in ((b"tEXt", b"\0\xff"), (b"zTXt", b""), (b"iTXt", b"a\0"))],
+         colours),
+        ("nothing", [chunk(b"iCCP", b""), chunk(b"cICP", b"")], colours),
+        ("damaged", [chunk(b"zTXt", b"a\0\0" + long[:99])[:-4] + b"\0\0\0\0"], colours),
+        ("exif", [chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw))], turned(colours, 6)),
+        ("xmp", [chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<tiff:Orientation>6</tiff:Orientation>")],
+         turned(colours, 6)),
+        ("longxmp", [chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(long + b'tiff:Orientation="6"'))],
+         turned(colours, 6)),
+        ("profile", [chunk(b"iCCP", b"large\0\0" + large)], converted(colours, p3_points(), None)),
+        ("profile-bomb", [chunk(b"iCCP", b"large\0\0" + zeros)], colours),
+    ):  # fmt: skip
+        yield made(f"text-{name}.png", png(colours, 8, 2, chunks=chunks), shown, off=2)
+        if b"iCCP" not in chunks[0][:8]:
+            end = png(colours, 8, 2)
+            yield made(f"text-{name}-behind.png", end[:-12] + b"".join(chunks) + end[-12:], shown, off=2)
+        deep = png(colours.astype(np.uint64) * 257, 16, 2, chunks=chunks)
+        yield made(f"text-{name}-16.png", deep, shown, off=2)
+
+
+def larger(profile: bytes, more: bytes) -> bytes:
+    """Return a profile with a further tag of no use."""
+    (count,) = struct.unpack_from(">I", profile, 128)
+    table = b"".join(
+        profile[at : at + 4] + struct.pack(">II", struct.unpack_from(">I", profile, at + 4)[0] + 12, *size)
+        for at in range(132, 132 + 12 * count, 12)
+        for size in [struct.unpack_from(">I", profile, at + 8)]
+    )
+    body = profile[132 + 12 * count :]
+    place = 132 + 12 * (count + 1) + len(body)
+    table += b"more" + struct.pack(">II", place, len(more) + 8)
+    made = profile[:128] + struct.pack(">I", count + 1) + table + body + b"data" + bytes(4) + more
+    return struct.pack(">I", len(made)) + made[4:]
+
+
+def p3_points() -> Sequence[tuple[float, float]]:
+    return SRGB[0], (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)
 
 
 # Files that are no pictures
@@ -399,6 +418,9 @@ def no_pictures() -> Iterator[Made]:
         ("p.tif", b"II*\0\x08\0\0\0", "."),
         ("q.gif", b"GIF89a", "."),
         ("r.bmp", b"BM" + b"\0" * 12 + b"\x28\0\0\0", "."),
+        ("t.png", png(levels(8, 1), 8, 3), "a damaged PNG: its pixels are places in a palette, and it has none"),
+        ("u.jpg", imagecodecs.jpeg8_encode(levels(12, 3).astype(np.uint16), bitspersample=12), "a JPEG of 12 bits"),
+        ("v.jpg", imagecodecs.jpegls_encode(eight(unit(3), 1.0)), "it is JPEG-LS, which is not read; convert it"),
         ("s.webp", b"RIFF\0\0\0\0WEBPVP8 ", "."),
     ):  # fmt: skip
         yield Made("no pictures", name, contents, None, reason=reason)
@@ -423,7 +445,7 @@ def no_pictures() -> Iterator[Made]:
         )
 
 
-MAKERS = (tiffs, pngs, jpegs, other_kinds, bmps, profiles, no_pictures)
+MAKERS = (tiffs, pngs, texts, jpegs, other_kinds, bmps, profiles, coded_colours, no_pictures)
 
 
 @cache

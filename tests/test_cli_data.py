@@ -196,3 +196,22 @@ def test_class_ids_that_would_be_read_as_dark_pictures_are_noted(i2i: Any, tmp_p
     assert data["domains"]["labels"] == {"folder": "labels", "format": {"use": "labels", "classes": 16}}
     sets = f"data={json.dumps({**data, 'image_size': 16, 'batch_size': 1})}"
     assert i2i("validate", "stargan_v2.yaml", "--set", sets).code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file names are text")
+def test_names_that_are_no_text_are_printed_everywhere_alike(i2i: Any, photos: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(b"\xff.png")
+    try:
+        picture(photos / "cat" / odd, seed=99)
+    except OSError:  # a file system whose names are text
+        pytest.skip("this file system has only names that are text")
+    (photos / "cat" / f"{odd}.psd").write_bytes(b"x")
+    answer = i2i("data", "check", photos)
+    assert r"cat/\udcff.png.psd" in answer.out and "Error" not in answer.err
+    files = json.loads(i2i("data", "check", photos, "--json").out)["data"][0]["ignored"]
+    assert os.fsencode(files[0]).endswith(b"cat/\xff.png.psd")
+    answer = i2i("data", "split", photos, "--val", "30%", "--out", tmp_path / "list.csv")
+    assert answer.code != 0 and r"cat/\udcff.png,cat" in answer.err
+    assert "list.csv cannot be written: " in answer.err and "no text in UTF-8; rename it" in answer.err
+    answer = i2i("train", "--recipe", "stargan_v2.yaml", "--run-dir", tmp_path / odd)
+    assert answer.code == 2 and r"\udcff.png is no text in UTF-8; choose another folder" in answer.err

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -241,3 +243,53 @@ def test_a_recipe_trains_from_a_list_with_held_out_rows(folder: Path, i2i: Any, 
     assert "pictures: 3 cat, 3 dog; held out: 1 cat, 1 dog" in answer.err
     wrong = i2i("validate", "toy.yaml", *toy, "--set", data.replace("split: val", "split: vla"))
     assert wrong.code == 3 and "did you mean val?" in wrong.err
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"domain": ["cat"]}, r"list.jsonl:1: domain is \['cat'\], and should be text"),
+        ({"domain": {"cat": 1}}, r"list.jsonl:1: domain is \{'cat': 1\}, and should be text"),
+        ({"path": ["files/cat0.png"]}, r"list.jsonl:1: path is \['files/cat0.png'\], and should be text"),
+        ({"split": ["train"]}, r"list.jsonl:1: split is \['train'\], and should be text"),
+        ({"domain": "\ud800"}, r"list.jsonl:1: domain is '\\ud800', and should be text"),
+        ({"domain": float("nan")}, r"list.jsonl:1: the column domain is empty; write the domain of files/cat0.png"),
+    ],
+)
+def test_values_that_are_no_text_are_told_with_their_line(folder: Path, row: dict[str, Any], said: str) -> None:
+    found = {"path": "files/cat0.png", "domain": "cat", "split": "train", **row}
+    (folder / "list.jsonl").write_text(json.dumps(found) + "\n")
+    with pytest.raises(ValueError, match=said):
+        ImageList(file=folder / "list.jsonl", split="train")
+
+
+def test_a_split_is_told_to_be_empty(folder: Path) -> None:
+    (folder / "list.csv").write_text("path,domain,split\nfiles/cat0.png,cat,\nfiles/dog0.png,dog,\n")
+    with pytest.raises(ValueError, match=r"^the column split of the list .*list.csv is empty; write its splits, or"):
+        ImageList(file=folder / "list.csv", split="train")
+
+
+def test_whole_numbers_are_pairs_in_any_type_of_number(folder: Path) -> None:
+    found = [(1, 1.0), (2**60, float(2**60)), (7.5, 7.5), (-3.0, "-3")]
+    lines = [
+        json.dumps({"path": f"files/{domain}{n}.png", "domain": domain, "pair": pair[domain == "dog"]})
+        for n, pair in enumerate(found)
+        for domain in ("cat", "dog")
+    ]
+    (folder / "list.jsonl").write_text("\n".join(lines))
+    dataset = ImageList(file=folder / "list.jsonl")
+    assert dataset.paired and [path.name for path in dataset.files[1]] == [f"dog{n}.png" for n in range(4)]
+
+
+def test_parquet_may_hold_bytes_and_floats_with_missing_values(folder: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    odd = os.fsdecode(b"files/\xff.png")
+    shutil.copy(folder / "files/dog0.png", folder / odd)
+    table = pyarrow.table(
+        {"path": [b"files/cat0.png", os.fsencode(odd)], "domain": [b"cat", b"dog"], "pair": [1.0, 1.0], "n": [1, None]}
+    )
+    pytest.importorskip("pyarrow.parquet").write_table(table, folder / "list.parquet")
+    dataset = ImageList(file=folder / "list.parquet")
+    assert dataset.paired and dataset.files == [[folder / "files/cat0.png"], [folder / odd]]
+    with pytest.raises(ValueError, match="list.parquet: row 2: n is missing, and should be a number"):
+        ImageList(file=folder / "list.parquet", fields={"about": ListedNumbers(columns=("n",))})

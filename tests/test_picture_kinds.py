@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageCms, ImageOps, features
 
 from i2i_core.data.datasets.image_folders import ImageFolders
@@ -26,8 +28,8 @@ from i2i_core.data.looks import looks
 from i2i_core.data.pictures import READ_ONLY, check_suffix, find_pictures, is_one_file
 from i2i_core.errors import UsageError
 
-from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, smooth, table
-from .tiff_kinds import Made, eight, levels, rgb, saved, tiff, unit
+from .picture_kinds import MAKERS, P3, chunk, made_by, outcome, place, png, profiles, smooth, table, texts
+from .tiff_kinds import Made, damaged_tiffs, eight, levels, rgb, saved, tiff, unit
 
 Maker = Callable[[], Iterator[Made]]
 
@@ -53,7 +55,7 @@ OTHERWISE = re.compile(
     r"unspecified|(alpha|associated)\d+.True1|"  # samples that it takes for an alpha channel, or the other way round
     r"alpha16|png6-16|16(True|False).tif|"  # two roundings, of colours and of the alpha channel or the profile
     r"ycbcr[<>]|cmyk|ycck|"  # without a profile, it has its own
-    r"gamma-(linear|mac)(-grey)?.png|primaries"  # chunks of PNG that it ignores
+    r"gamma-(linear|mac)(-grey)?.png|primaries|cicp|nclx|text-(exif|xmp|longxmp|profile-16)"  # what it ignores
 )
 """The names of files that libvips reads otherwise."""
 
@@ -123,6 +125,24 @@ def test_a_raster_keeps_signed_numbers_floats_and_what_is_upright(tmp_path: Path
     assert (Raster(channels=2, range=(-1000, 2000)).read(tmp_path / "f.tif") == floats).all()
 
 
+def test_a_raster_refuses_the_same_damaged_tiffs(tmp_path: Path) -> None:
+    for made in damaged_tiffs():
+        with pytest.raises(ValueError, match=f"^{made.reason}"):
+            Raster(channels=3, range=(0, 65535)).read(place(made, tmp_path))
+    file = tmp_path / "pages.tif"
+    tifffile.imwrite(
+        file, levels(16, 3).astype(np.uint16).transpose(2, 0, 1), photometric="minisblack", compression="zlib"
+    )
+    assert Raster(channels=3, range=(0, 65535)).read(file).shape == (21, 27, 3)
+    with tifffile.TiffFile(file) as whole:
+        at = whole.pages[2].tags["StripByteCounts"].valueoffset
+    contents = bytearray(file.read_bytes())
+    contents[at : at + 4] = bytes(4)
+    file.write_bytes(contents)
+    with pytest.raises(ValueError, match="^1 of its 1 strips or tiles are empty: "):
+        Raster(channels=3, range=(0, 65535)).read(file)
+
+
 @pytest.mark.parametrize("order", "<>")
 def test_ids_and_masks_are_read_from_tiffs_of_any_depth(tmp_path: Path, order: str) -> None:
     for bits in (1, 2, 4, 8, 10, 12, 16, 32):
@@ -161,6 +181,16 @@ def test_a_profile_of_a_pil_image_counts_once(tmp_path: Path) -> None:
     assert Grey().read(tmp_path / "a.png").mode == "L"
 
 
+def test_texts_of_a_png_are_unpacked_in_bounded_memory(tmp_path: Path) -> None:
+    for made in (made for made in made_by(texts) if "bomb" in made.name):
+        path = place(made, tmp_path)
+        tracemalloc.start()
+        open_picture(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 40e6, f"{made.name}: {peak:,}"
+
+
 def test_a_transform_is_made_once_and_none_for_srgb(tmp_path: Path) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     picture = Image.fromarray(smooth())
@@ -180,7 +210,7 @@ def test_pictures_are_read_without_littlecms(tmp_path: Path, monkeypatch: pytest
 
 
 def test_threads_read_the_same_as_one(tmp_path: Path) -> None:
-    files = [made for made in made_by(MAKERS[5]) if made.pixels is not None][:20]
+    files = [made for made in made_by(profiles) if made.pixels is not None][:20]
     paths = [place(made, tmp_path) for made in files]
     alone = [np.asarray(open_picture(path)) for path in paths]
     with ThreadPoolExecutor(8) as threads:
@@ -210,8 +240,6 @@ def test_a_library_that_is_missing_is_named(
     if lack == "tifffile":
         monkeypatch.setattr(tiffs, "find_spec", lambda name: None)
     elif lack == "imagecodecs":
-        import tifffile
-
         lacking = ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
         monkeypatch.setattr(tifffile.TiffPage, "asarray", lambda self: (_ for _ in ()).throw(lacking))
     elif lack == "pillow_heif":
@@ -314,6 +342,19 @@ def test_what_is_left_of_broken_pictures_is_taken(tmp_path: Path) -> None:
         there = {"d.bmp": np.s_[100:], "i.png": np.s_[::8, ::8]}.get(path.name, np.s_[:80])
         assert off[there].mean() < 6, f"the part of {path.name} that is there"
         assert path.name == "b.jpg" or off.max() > 90, f"the rest of {path.name} is blank"
+
+
+def test_a_flat_picture_of_which_little_is_there_is_repaired(tmp_path: Path) -> None:
+    """Its pixels take fewer bits than any others, and half of them are left."""
+    flat = saved(Image.new("RGB", (640, 640), (200, 40, 90)), "JPEG", optimize=True)
+    for domain in "ab":
+        (tmp_path / domain).mkdir()
+        (tmp_path / domain / "whole.jpg").write_bytes(flat)
+    (tmp_path / "a" / "half.jpg").write_bytes(flat[: len(flat) // 2 + 300])
+    with pytest.warns(UserWarning, match="^took what is left of 1 broken picture in"):
+        dataset = ImageFolders(root=tmp_path, broken="repair")
+    half = np.asarray(dataset.record(0, 0, ["x"], np.random.default_rng(0))["x"])
+    assert abs(half[0, 0].astype(int) - (200, 40, 90)).max() < 5 and (half[-1, -1] == 128).all()
 
 
 def test_broken_pictures_are_refused_unless_told_otherwise(tmp_path: Path) -> None:

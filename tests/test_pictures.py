@@ -18,7 +18,7 @@ from i2i_core.data.decoding.repairs import repaired
 from i2i_core.data.pictures import find_pictures, picture_files
 from i2i_core.errors import DataError
 
-from .picture_kinds import bmp, bmp_rows, run_lengths
+from .bmp_kinds import bmp, bmp_rows, run_lengths
 from .tiff_kinds import packed
 
 
@@ -111,7 +111,7 @@ def test_a_grey_profile_holds_with_and_without_transparency(tmp_path: Path, suff
 
 def linear_grey() -> bytes:
     """Return a profile of grey whose levels are proportional to light."""
-    rgb = bytearray(matrix_profile(SRGB, 1.0) or b"")
+    rgb = bytearray(matrix_profile(SRGB, (1.0,)) or b"")
     rgb[16:20] = b"GRAY"
     return bytes(rgb).replace(b"rTRC", b"kTRC")
 

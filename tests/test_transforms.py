@@ -191,7 +191,12 @@ def test_a_wrong_transform_is_a_mistake_at_its_place(mistakes: Any, also: str, s
         ("{use: Grayscale}", "it makes x_real 1x8x8"),
         ("ConvertImageDtype", "transform ConvertImageDtype: it changes the type of x_real"),
         ("ToPILImage", "transform ToPILImage: it changes the type of x_real"),
-        ("MixUp", "transform MixUp: "),
+        ("MixUp", "transform MixUp: it needs more than a picture, such as a batch with labels, or boxes"),
+        (
+            "{use: RandomApply, p: 1e-9, transforms: [{use: Resize, size: 4}]}",
+            "transform RandomApply: it makes x_real 3x",
+        ),
+        ("{use: RandomChoice, p: [1, 1e-9], transforms: [Identity, {use: Resize, size: 4}]}", "it makes x_real 3x4x4"),
     ],
 )
 def test_a_transform_that_does_not_suit_the_pictures_is_refused(check: Any, also: str, said: str) -> None:

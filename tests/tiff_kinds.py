@@ -284,6 +284,61 @@ def other_tiffs() -> Iterator[Made]:
         ("thumbnail", "a raw photograph, of which", tiff(levels(8, 3), 8, 2, tags=[(254, 4, [1])])),
     ):  # fmt: skip
         yield Made("TIFF, no pictures", f"{name}.tif", file, None, reason=said)
+    yield from damaged_tiffs()
+
+
+def damaged_tiffs() -> Iterator[Made]:
+    """Return TIFFs of each kind whose tags are wrong, and of which pixels are missing."""
+    empty, nowhere = (
+        "{} of its {} strips or tiles are empty: a copy that failed, or a sparse",
+        "a damaged TIFF: its tags",
+    )
+    for bits, channels, planar, compression in (
+        (8, 3, False, 1),
+        (8, 1, False, 8),
+        (12, 1, False, 1),
+        (16, 3, True, 8),
+    ):
+        whole = tiff(levels(bits, channels), bits, min(channels, 2), planar=planar, compression=compression)
+        strips = 3 * (channels if planar else 1)
+        for name, tag, value, place, said in (
+            ("size0", 279, 0, 1, empty.format(1, strips)),
+            ("sizes0", 279, 0, None, empty.format(strips, strips)),
+            ("place0", 273, 0, 2, empty.format(1, strips)),
+            ("beyond", 273, 10**6, 1, "cut short"),
+            ("nowhere", 273, None, None, nowhere),
+            ("unsized", 279, None, None, nowhere),
+            ("norows", 278, 0, 0, "a damaged TIFF: its RowsPerStrip is 0"),
+            ("rows", 278, 4, 0, f"a damaged TIFF: it has {strips} of its {strips * 2} strips"),
+            ("narrow", 256, 0, 0, "a damaged TIFF: its ImageWidth is 0"),
+            ("flat", 257, 0, 0, "a damaged TIFF: its ImageLength is 0"),
+            ("wide", 256, None, 0, "a damaged TIFF: it has no ImageWidth"),
+            ("bits", 258, 0, 0, "a damaged TIFF: its BitsPerSample is 0"),
+        ):
+            file = with_tag(whole, tag, value, place)
+            yield Made("TIFF, damaged", f"{name}-{bits}{planar}{compression}.tif", file, None, reason=said)
+    tiles = io.BytesIO()
+    tifffile.imwrite(tiles, eight(unit(3), 1.0), photometric="rgb", tile=(16, 16), compression="zlib")
+    sparse = with_tag(with_tag(tiles.getvalue(), 324, 0, 2), 325, 0, 2)
+    yield Made("TIFF, damaged", "sparse.tif", sparse, None, reason=empty.format(1, 4))
+
+
+def with_tag(file: bytes, tag: int, value: int | None, place: int | None) -> bytes:
+    """Return a TIFF with another value of a tag at one place or at all of them, or without the tag."""
+    order, changed = "<" if file[:2] == b"II" else ">", bytearray(file)
+    (table,) = struct.unpack_from(order + "I", file, 4)
+    for entry in range(table + 2, table + 2 + 12 * struct.unpack_from(order + "H", file, table)[0], 12):
+        found, kind, count = struct.unpack_from(order + "HHI", file, entry)
+        if found == tag and value is None:
+            struct.pack_into(order + "H", changed, entry, 65_000)
+        elif found == tag:
+            form = order + {1: "B", 3: "H", 4: "I"}[kind]
+            size = struct.calcsize(form)
+            values = entry + 8 if size * count <= 4 else struct.unpack_from(order + "I", file, entry + 8)[0]
+            for at in range(count) if place is None else [place]:
+                struct.pack_into(form, changed, values + size * at, value)
+    assert changed != file
+    return bytes(changed)
 
 
 def turned(pixels: Array, orientation: int) -> Array:

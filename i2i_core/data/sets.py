@@ -117,7 +117,7 @@ class DataSets:
     format_names: Mapping[str, str]
     """Names of the registered formats by import path."""
 
-    def described(self) -> dict[str, object]:
+    def described(self) -> dict[str, Any]:
         """Return what a model needs to know of the data, as JSON: `domains`, and the `layouts` of batch fields."""
         layouts = {
             name: {

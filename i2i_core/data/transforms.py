@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -86,12 +86,16 @@ def transforms_of(checked: Checked, layouts: Mapping[str, Layout], wanted: Colle
         try:
             with torch.device("cpu"):
                 transform = _built(spec)
+                certain = [_built(_certain(spec, choice)) for choice in range(_choices(spec))]
                 for roles in ((REAL, PAIR), *((role,) for role in REFERENCES)):  # which share a crop
                     names = [name for name in layouts if name in wanted and role_of(name)[1] in roles]
-                    _try(spec, transform, {name: layouts[name] for name in names})
+                    for one in (transform, *certain):
+                        _try(spec, one, {name: layouts[name] for name in names})
             made.append(transform)
         except Exception as error:  # a transform may raise anything for values that it does not know
             reason = " ".join((str(error) or type(error).__name__).split())
+            if isinstance(error, LookupError):  # of the labels and boxes of a sample, which the transform looks for
+                reason = "it needs more than a picture, such as a batch with labels, or boxes"
             problems.append(Problem(f"transform {spec.entry.name}: {reason}", spec.mark))
     if problems:
         raise RecipeError(problems)
@@ -120,6 +124,21 @@ def _try(spec: Spec, transform: Any, layouts: Mapping[str, Layout]) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             Transforms([transform])(examples, forms, seed)
+
+
+def _certain(spec: Spec, choice: int) -> Spec:
+    """Return a transform with what is in RandomApply, and the chosen one of RandomChoice, which may be rare else."""
+    inner = [_certain(one, choice) for one in spec.params.get("transforms", ())]
+    if spec.entry.name == "RandomChoice" and inner:
+        return inner[choice % len(inner)]
+    always = {"p": 1.0} if spec.entry.name == "RandomApply" else {}
+    return replace(spec, params={**spec.params, **({"transforms": inner} if inner else {}), **always})
+
+
+def _choices(spec: Spec) -> int:
+    """Return the greatest number of transforms between which a transform or one in it chooses."""
+    inner = spec.params.get("transforms", ())
+    return max([len(inner) if spec.entry.name == "RandomChoice" else 1, *map(_choices, inner)])
 
 
 def _names(spec: Spec) -> set[str]:

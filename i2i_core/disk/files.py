@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from i2i_core.errors import DiskError, DiskFull
+from i2i_core.errors import DiskError, DiskFull, UsageError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -31,11 +32,16 @@ def disk_error(error: OSError, path: Path) -> DiskError:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Write a small file atomically; create its folder if needed. Raises DiskError."""
+    """Write a small file atomically; create its folder if needed. Raises DiskError, also for a name that is no text."""
     beside = path.with_name(f".{path.name}.new")
+    try:
+        contents = content.encode() if isinstance(content, str) else content
+    except UnicodeEncodeError as error:
+        line = next(line for line in str(content).splitlines() if re.search("[\ud800-\udfff]", line)).strip()
+        raise DiskError(f"{path} cannot be written: {line} names a file that is no text in UTF-8; rename it") from error
     with writing(path):
         try:
-            write_synced(beside, content.encode() if isinstance(content, str) else content)
+            write_synced(beside, contents)
             os.replace(beside, path)
         except BaseException:  # a full disk, Ctrl-C
             with suppress(OSError):
@@ -89,3 +95,11 @@ def staged(folder: Path) -> Iterator[Path]:
             if old.exists() and not folder.exists():  # stopped between the two renames
                 os.rename(old, folder)
             shutil.rmtree(stage, ignore_errors=True)
+
+
+def need_text(path: Path) -> None:
+    """Raise UsageError for a name with bytes that are no text in UTF-8: no file of weights could be read there."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the name {path} is no text in UTF-8; choose another folder, or rename it") from None

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from i2i_core.disk import foreign
-from i2i_core.disk.files import staged
+from i2i_core.disk.files import need_text, staged
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
 from i2i_core.recipe.document import MAX_BYTES, Document, json_in_yaml, load_text
 from i2i_core.recipe.names import FileName, Names
@@ -225,6 +225,7 @@ def refuse(folder: Path, mark: str, what: str, overwrite: bool) -> None:
 
     what: name of the contents of such a folder in messages, for example "model".
     """
+    need_text(folder)
     if folder.exists() and not (own_files(folder, mark) or (folder.is_dir() and not any(folder.iterdir()))):
         raise UsageError(f"{folder} exists and holds no {what}; choose another folder with --to")
     if (folder / mark).exists() and not overwrite:

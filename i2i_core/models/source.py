@@ -38,7 +38,7 @@ class Source:
     state: Parts = field(default_factory=dict)
     """The other parts of a run's checkpoint: "optimizers/generator", "hooks/ema", ..."""
     layouts: Any = None
-    """Format and size of each batch field of a run, as its checkpoint says."""
+    """Format and size of each batch field, as the checkpoint or config.json says."""
     recipe: Recipe | None = None
     """The recipe of a run."""
 
@@ -89,7 +89,7 @@ def read_source(place: Path) -> Source:
         sha256 = hashlib.sha256((found / WEIGHTS).read_bytes()).hexdigest()
         facts: dict[str, Any] = {"from": str(place), "sha256": sha256}
         networks = {name: tensors for name, tensors in model.networks.items() if tensors}
-        return Source(found, model.config.domains, facts, networks)
+        return Source(found, model.config.domains, facts, networks, layouts=model.document.data["layouts"])
     checkpoint = checkpoints.verify(found)
     manifest = (found / checkpoints.MANIFEST).read_bytes()
     run = place.parent.parent if found == place else place

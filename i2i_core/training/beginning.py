@@ -15,6 +15,11 @@ from i2i_core.models.source import Source, described, read_source
 from i2i_core.recipe.sections import Recipe
 from i2i_core.training.saved_parts import SavedParts
 
+Layouts = Mapping[str, Any]
+"""Format and size of each batch field, as `DataSets.described` says them."""
+PLACES = {"names": "numbers", "palette": "colours of classes"}
+"""What the items of lists in formats are that belong to channels, by the key of the list."""
+
 
 class Beginning:
     """The sources of a new run's state: `recipe.start_from` for all of it, `recipe.weights` for networks.
@@ -22,9 +27,13 @@ class Beginning:
     Tensors are taken by name and shape, heads by the name of their domain. All others stay as the seed made them.
     """
 
-    def __init__(self, recipe: Recipe, domains: Sequence[str], heads: Callable[[str], Heads]) -> None:
-        """Read the sources. heads: finds those of a network. Raises CheckpointError and RecipeError."""
-        self.recipe, self.domains = recipe, list(domains)
+    def __init__(self, recipe: Recipe, domains: Sequence[str], layouts: Layouts, heads: Callable[[str], Heads]) -> None:
+        """Read the sources. Raises CheckpointError and RecipeError.
+
+        layouts: format and size of each batch field of this run.
+        heads: finds those of a network.
+        """
+        self.recipe, self.domains, self.layouts = recipe, list(domains), layouts
         self.heads, read = cache(heads), cache(read_source)
         self.base = self._usable(read(recipe.start_from)) if recipe.start_from is not None else None
         self.chosen = self._chosen(read)
@@ -35,6 +44,8 @@ class Beginning:
         self.parts: dict[str, dict[str, Any]] = {}
         """The report: `taken` tensors `of` how many, and `notes`, by name of a network or another part."""
         self._check_heads()
+        for source in self.sources:
+            refuse_swapped(recipe, layouts, source.layouts or {}, str(source.facts["from"]))
 
     def _chosen(self, read: Callable[[Path], Source]) -> dict[str, Source | None]:
         weights = self.recipe.weights
@@ -100,10 +111,10 @@ class Beginning:
         same = origins == [*range(len(earlier))]
         return Transfer(Heads() if same else self.heads(network), origins, earlier)
 
-    def load_state(self, saved: SavedParts, layouts: object) -> None:
+    def load_state(self, saved: SavedParts) -> None:
         """Load the state of optimizers, hooks, tensors and losses from `start_from`, if it is a run.
 
-        layouts: format and size of each batch field of this run. Call it after the hooks' `run_start`.
+        Call it after the hooks' `run_start`.
         """
         base = self.base
         if base is None or base.recipe is None:
@@ -122,7 +133,7 @@ class Beginning:
                 if taken:
                     hook.load_state_dict({**own, **taken})
                 self.parts[name] = {"taken": len(taken), "of": len(own), "notes": []}
-        if base.domains == self.domains and base.layouts == layouts:  # pools may hold pictures
+        if base.domains == self.domains and base.layouts == self.layouts:  # pools may hold pictures
             for part in saved.stateful:
                 if part in base.state and _component(base.recipe, part) == _component(self.recipe, part):
                     saved.load_stateful(part, base.state[part])
@@ -166,6 +177,20 @@ class Beginning:
             "sources": [{**source.facts, "domains": source.domains} for source in self.sources],
             "parts": self.parts,
         }
+
+
+def refuse_swapped(recipe: Recipe, ours: Layouts, theirs: Layouts, source: str) -> None:
+    """Raise RecipeError for numbers or classes that the source has in other places: networks know them by place."""
+    for field in sorted(ours.keys() & theirs.keys()):
+        forms = [side[field]["format"] for side in (ours, theirs)]
+        for key, what in PLACES.items():
+            now, before = (list(form.get(key) or ()) if isinstance(form, Mapping) else [] for form in forms)
+            moved = [name for name in before if name in now and now.index(name) != before.index(name)]
+            if moved and len(now) == len(before):
+                said, was = (", ".join(map(str, names)) for names in (now, before))
+                message = f"{field} has the {what} {said}, and in {source} they were {was}"
+                hint = f"networks know {what} by their place; write them in that order"
+                raise RecipeError([Problem(message, recipe.mark("data"), hint)])
 
 
 def _notes(taken: Taken, transfer: Transfer, domains: Sequence[str]) -> Iterator[str]:

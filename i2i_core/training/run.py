@@ -28,7 +28,7 @@ from i2i_core.plan.planner import PlannedTensors
 from i2i_core.plan.values import Values
 from i2i_core.registry.specs import build
 from i2i_core.training.assembly import build_networks, build_terms, heads_of, place_network, stateful
-from i2i_core.training.beginning import Beginning
+from i2i_core.training.beginning import Beginning, refuse_swapped
 from i2i_core.training.compute import keep_freed_memory, placement, require_compiler, set_tf32
 from i2i_core.training.events import event_bus
 from i2i_core.training.finite_check import FiniteCheck
@@ -170,7 +170,8 @@ class Run:
         Without a checkpoint, the run starts from what the recipe's `start_from` and `weights` name. Raises
         CheckpointError for a checkpoint of other domains or of another recipe, and RecipeError for unknown domains.
         """
-        domains = list(self.data.train.domains)
+        described = self.data.described()
+        domains, layouts = list(self.data.train.domains), described["layouts"]
         if checkpoint is not None:
             self.step = self._saved = checkpoint.step
             if (earlier := list(checkpoint.info["domains"])) != domains:
@@ -178,14 +179,15 @@ class Run:
                     f"checkpoint {checkpoint.path} was trained on the domains {', '.join(earlier)}, "
                     f"and the data now has {', '.join(domains)}; start a new run, or undo the change"
                 )
+            refuse_swapped(self.recipe, layouts, checkpoint.info.get("layouts", {}), str(checkpoint.path))
         elif self.recipe.starts_elsewhere:
-            self.beginning = Beginning(self.recipe, domains, self._heads_of)
+            self.beginning = Beginning(self.recipe, domains, layouts, self._heads_of)
             self.beginning.load_networks(self.networks)
         self.events.run_start(run=self)
         if checkpoint is not None:
             self.saved_parts.load(checkpoint.parts(), checkpoint.path)
         elif self.beginning is not None:
-            self.beginning.load_state(self.saved_parts, self.data.described()["layouts"])
+            self.beginning.load_state(self.saved_parts)
 
     def save(self, keep: int | None = None) -> Path | None:
         """Save a checkpoint of this step unless there is one, and delete all but the newest `keep`.

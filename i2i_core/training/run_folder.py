@@ -9,7 +9,7 @@ from pathlib import Path
 
 import filelock
 
-from i2i_core.disk.files import write_file, writing
+from i2i_core.disk.files import need_text, write_file, writing
 from i2i_core.errors import Locked, UsageError
 
 RECIPE, STATUS, METRICS, SPEED = "recipe.yaml", "status.json", "metrics.jsonl", "speed.jsonl"
@@ -18,8 +18,9 @@ RECIPE, STATUS, METRICS, SPEED = "recipe.yaml", "status.json", "metrics.jsonl", 
 def make(run_dir: Path | None, name: str) -> Path:
     """Create a run folder and return it: `run_dir`, or else runs/NAME-001 or the next free number.
 
-    Raises UsageError if `run_dir` already holds a run, Locked if a process is using it.
+    Raises UsageError if `run_dir` already holds a run or is no text, Locked if a process is using it.
     """
+    need_text(run_dir or Path("runs"))
     with writing(run_dir or Path("runs")):
         if run_dir is None:
             return _next_free(name)

@@ -341,6 +341,7 @@ def _load(path: str, split: str | None, where: Mapping[str, Any]) -> datasets.Da
         ) from error
     except Exception as error:  # the library raises anything, also for damaged files
         reason = " ".join((str(error) or type(error).__name__).split()).rstrip(".")
+        reason = "it is empty or damaged" if isinstance(error, LookupError) else reason
         raise ValueError(f"the data set {path} cannot be loaded: {reason}") from error
     if isinstance(found, Mapping):
         if len(found) > 1:

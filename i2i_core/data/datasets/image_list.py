@@ -145,9 +145,15 @@ class ImageList(FileRecords):
         if wanted is not None:
             self._need(SPLIT)
         counts = Counter(row.text(SPLIT) for row in rows)
+        if wanted and not any(counts):
+            raise ValueError(
+                f"the column {SPLIT} of the list {self.list} is empty; write its splits, or leave split out"
+            )
         for name in wanted or ():
             if name not in counts:
-                raise ValueError(f"no row of the list {self.list} has the split {name} ({did_you_mean(name, counts)})")
+                raise ValueError(
+                    f"no row of the list {self.list} has the split {name} ({did_you_mean(name, filter(None, counts))})"
+                )
         if wanted is None and len(counts) > 1:
             said = ", ".join(f"{name or 'none'} ({count})" for name, count in counts.items())
             first = next(filter(None, counts))

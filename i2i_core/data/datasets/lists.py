@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,16 +27,27 @@ class Row:
     """Its values by column; those of a nested mapping, such as attributes, by their own names."""
 
     def text(self, column: str) -> str:
-        """Return a value as text without spaces around it, or "" if there is none."""
+        """Return a value as text without spaces around it, or "" if there is none. Raises ValueError for other values.
+
+        Whole numbers are written without a point, as Parquet makes floats of columns in which some are missing.
+        """
         value = self.cells.get(column)
-        return "" if value is None else str(value).strip()
+        if _is_missing(value):
+            return ""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        text = os.fsdecode(value) if isinstance(value, bytes) else str(value).strip()
+        if isinstance(value, list | Mapping) or not _is_encodable(text):
+            raise ValueError(f"{self.place}: {column} is {value!r}, and should be text")
+        return text
 
     def number(self, column: str) -> float:
         """Return a value as a number. Raises ValueError."""
         try:
             return float(self.cells[column])
         except (KeyError, TypeError, ValueError):
-            what = repr(self.cells[column]) if self.text(column) else "missing"
+            value = self.cells.get(column)
+            what = "missing" if _is_missing(value) or value == "" else repr(value)
             raise ValueError(f"{self.place}: {column} is {what}, and should be a number") from None
 
 
@@ -112,8 +124,21 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 def _flat(cells: Cells) -> Cells:
-    """Return the values with those of nested mappings beside them, which do not replace outer ones."""
-    flat: dict[str, Any] = {}
+    """Return the values with those of nested mappings beside them, which replace mappings and no other outer ones."""
+    flat = dict(cells)
     for value in cells.values():
         flat |= value if isinstance(value, Mapping) else {}
     return flat | {name: value for name, value in cells.items() if not isinstance(value, Mapping)}
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value  # not a number, as some libraries write it
+
+
+def _is_encodable(text: str) -> bool:
+    """Return False for text with halves of characters, which no file and no terminal can hold."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True

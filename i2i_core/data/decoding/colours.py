@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from i2i_core.data.decoding.profiles import profile_of_gamma
+from i2i_core.data.decoding.profiles import profile_of
 
 try:
     from PIL import ImageCms
@@ -22,6 +22,8 @@ Info = dict[str | tuple[int, int], Any]
 """Metadata that Pillow found in a file."""
 ROWS = 256
 """Number of rows that are converted at once, so that large pictures need no large copies."""
+PROFILES = ("icc_profile", "gamma", "chromaticity", "cicp")
+"""The names of what says which colours a picture has."""
 SAME = 2
 """Greatest difference, of 255, between colours of a profile and of sRGB for a profile that counts as sRGB."""
 
@@ -88,17 +90,16 @@ def _in_8_bits(picture: Image.Image) -> Image.Image:
 def _in_srgb(picture: Image.Image, info: Info | None = None) -> Image.Image:
     """Convert a picture without transparency to RGB, and the colours of its profile to sRGB."""
     info = info or picture.info
-    profile, gamma = info.get("icc_profile"), profile_of_gamma(info)
-    if picture.mode in ("P", "PA", "1") or gamma:
+    profile = profile_of(info)
+    if picture.mode in ("P", "PA", "1") or (profile and profile is not info.get("icc_profile")):
         picture = picture.convert("RGB")
-    profile = profile or gamma
     transform = None
     if ImageCms and (profile or picture.mode == "LAB"):
         transform = _transform(profile if picture.mode != "LAB" else None, picture.mode)
     if transform is None:
         return picture if picture.mode == "RGB" else picture.convert("RGB")  # which would copy it
     made: Image.Image = transform.apply(picture)
-    made.info = {key: value for key, value in made.info.items() if key not in ("icc_profile", "gamma")}
+    made.info = {key: value for key, value in made.info.items() if key not in PROFILES}
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -26,10 +27,12 @@ from PIL import (
     features,
 )
 
-from i2i_core.data.decoding.bitmaps import RLE4, index, unroll
-from i2i_core.data.decoding.colours import as_rgb, boxes, scaled
-from i2i_core.data.decoding.jpegs import complete
+from i2i_core.data.decoding.bitmaps import RLE4, RLE8, index, unroll
+from i2i_core.data.decoding.colours import PROFILES, as_rgb, boxes, scaled
+from i2i_core.data.decoding.jpegs import complete, refuse_unread
 from i2i_core.data.decoding.kinds import MAX_PIXELS, is_cut, kind_of
+from i2i_core.data.decoding.png_parts import without_texts
+from i2i_core.data.decoding.profiles import codes_in_boxes
 from i2i_core.data.decoding.tiffs import (
     ORIENTATION,
     WHITE_IS_ZERO,
@@ -54,8 +57,10 @@ OPENERS: Mapping[str, Callable[[BinaryIO, str], ImageFile.ImageFile]] = {
 """Pillow's readers. `Image.open` would choose one of them, and refuse pictures of more than 179 megapixels."""
 LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
 """The distributions of the extras that decode pictures."""
-DECODED = 2
+DECODED = 3
 """The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
+BOXES = 2**16
+"""Number of bytes in which an AVIF or a HEIC describes its colours."""
 STRETCHED = {"L;2": 85, "L;4": 17}
 """Factors by which Pillow multiplies the levels of grey files with 2 and 4 bits, by its name of their pixels."""
 OTHER_BYTES = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
@@ -95,7 +100,7 @@ def decode_numbers(path: Path) -> Image.Image:
     Raises ValueError for several pages, of which smaller ones are ignored.
     """
     picture = _decode(path, numbers=True)
-    for name in ("icc_profile", "gamma", "chromaticity"):  # of which numbers have no use
+    for name in PROFILES:  # of which numbers have no use
         picture.info.pop(name, None)
     return picture
 
@@ -124,7 +129,10 @@ def why_broken(error: Exception) -> str:
         return error.strerror.lower()
     if any(said in str(error) for said in ("runcated", "failed to read", "mmap length is greater", "end of file")):
         return "cut short"
-    return str(error) or type(error).__name__
+    said = str(error).strip() or "damaged: it cannot be decoded"
+    return re.sub(
+        r"^(image )?decoder error -?\d+$|^broken data stream.*", "damaged: its pixels cannot be decoded", said
+    )
 
 
 def _decode(path: Path, numbers: bool) -> Image.Image:
@@ -152,8 +160,8 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
         return _rounded(*_deep(stream, path, kind))
     if kind == "BMP":
         index(file, stream)
-        if file.info.get("compression") == RLE4:
-            unroll(file, stream)
+        if (coding := file.info.get("compression")) in (RLE4, RLE8):
+            unroll(file, stream, 4 if coding == RLE4 else 8)
     if isinstance(file, TiffImagePlugin.TiffImageFile):
         lighten(file)
     picture = _loaded(file, stream, kind)
@@ -173,6 +181,8 @@ def _loaded(file: ImageFile.ImageFile, stream: BinaryIO, kind: str) -> Image.Ima
         if is_cut(stream, kind):
             raise ValueError("cut short") from error
         stream.seek(0)
+        if kind == "TIFF" and kind_of_tiff(stream).cut:
+            raise ValueError("cut short") from error
         whole = complete(stream.read()) if kind == "JPEG" and "truncated" in str(error) else None
         if whole is None:
             raise
@@ -182,15 +192,23 @@ def _loaded(file: ImageFile.ImageFile, stream: BinaryIO, kind: str) -> Image.Ima
 
 def _opened(stream: BinaryIO, path: Path, kind: str) -> ImageFile.ImageFile:
     """Read the header of a picture. Raises ValueError for a damaged one, for too many pixels or a missing library."""
+    if kind == "JPEG":
+        refuse_unread(stream)
     stream.seek(0)
     try:
         name = "" if kind == "TIFF" else str(path)  # by whose name Pillow maps a file, and turns its rows wrongly
-        file = _opener(kind)(stream, name)
+        source, said = without_texts(stream) if kind == "PNG" else (stream, dict[str, Any]())
+        file = _opener(kind)(source, name)
+        file.info.update(said)
     except (SyntaxError, EOFError, OSError) as error:
         ended = isinstance(error.__cause__ or error, EOFError | IndexError | struct.error)
         cut = ended or "truncated" in str(error).lower() or is_cut(stream, kind)
         what = f"a {kind} of a kind that is not read" if "nsupported" in str(error) else f"a damaged {kind}"
         raise ValueError("cut short" if cut else f"{what}: {error}") from error
+    if kind in ("AVIF", "HEIC") and not file.info.get("icc_profile"):
+        stream.seek(0)
+        if codes := codes_in_boxes(stream.read(BOXES)):
+            file.info["cicp"] = codes
     if file.width * file.height > MAX_PIXELS:
         raise ValueError(f"{file.width} x {file.height} pixels are more than {MAX_PIXELS:,}")
     return file

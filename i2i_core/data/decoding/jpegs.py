@@ -1,9 +1,12 @@
-"""JPEGs that end too soon: whether all of their pixels are there."""
+"""JPEGs that end too soon, or are of a kind that is not read: whether all of their pixels are there."""
 
 from __future__ import annotations
 
 import io
+import os
 import re
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from PIL import Image, JpegImagePlugin
 
@@ -11,6 +14,52 @@ END = b"\xff\xd9"
 RESTARTS = range(0xD0, 0xD8)
 """The markers that begin a new interval of a scan, in turn."""
 COEFFICIENTS = range(64)
+LEAST_BITS = {0xC0: 2, 0xC1: 2, 0xC2: 1}
+"""Least bits of a block of 8 x 8 samples with Huffman codes: codes for its mean and for its end, or one of both."""
+UNREAD = {0xF7: "JPEG-LS", **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical JPEG")}
+"""Kinds of JPEGs that are not read, by the marker of their frame."""
+FRAMES = {*range(0xC0, 0xD0), *UNREAD} - {0xC4, 0xC8, 0xCC}
+
+
+def refuse_unread(stream: BinaryIO) -> None:
+    """Raise ValueError for an open JPEG of a kind that is not read, or with fewer bytes than its pixels take."""
+    for marker, frame in _frames(stream):
+        if marker in UNREAD:
+            raise ValueError(f"it is {UNREAD[marker]}, which is not read; convert it, for example to PNG")
+        if frame[0] != 8:
+            raise ValueError(f"a JPEG of {frame[0]} bits, and those of 8 bits are read; convert it, for example to PNG")
+        if stream.seek(0, os.SEEK_END) < _least_bytes(marker, frame):
+            raise ValueError("cut short")
+
+
+def padded(data: bytes) -> bytes:
+    """Return a JPEG with zeros after its end, so that it has as many bytes as its pixels take."""
+    return data.ljust(max((_least_bytes(*frame) for frame in _frames(io.BytesIO(data))), default=0), b"\0")
+
+
+def _frames(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Return the marker and the header of the first frame, if it is whole."""
+    stream.seek(2)
+    while len(head := stream.read(2)) == 2 and head[0] == 0xFF and head[1] != 0xDA:
+        if head[1] == 0xFF:  # a byte that fills
+            stream.seek(-1, os.SEEK_CUR)
+            continue
+        if head[1] == 0x01 or head[1] in RESTARTS:  # alone
+            continue
+        segment = stream.read(max(0, int.from_bytes(stream.read(2)) - 2))
+        if head[1] in FRAMES:
+            if len(segment) > 5 and len(segment) >= 6 + 3 * segment[5]:
+                yield head[1], segment
+            return
+
+
+def _least_bytes(marker: int, frame: bytes) -> int:
+    """Return the least size of the pixels of a frame; 0 if its coding has none."""
+    height, width = int.from_bytes(frame[1:3]), int.from_bytes(frame[3:5])
+    factors = [(sampling >> 4, sampling & 15) for sampling in frame[7 : 7 + 3 * frame[5] : 3]]
+    across, down = (max((pair[axis] for pair in factors), default=1) or 1 for axis in (0, 1))
+    blocks = sum(-(-width * x // (8 * across)) * -(-height * y // (8 * down)) for x, y in factors)
+    return blocks * LEAST_BITS.get(marker, 0) // 8
 
 
 def ended(data: bytes) -> bytes:

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from i2i_core.data.decoding.kinds import MAX_PIXELS
+from i2i_core.data.decoding.png_parts import SIGNATURE
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of an interlaced PNG: first column and row, and the steps between them."""
-KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"eXIf")
+KEPT = (b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"gAMA", b"cHRM", b"sRGB", b"cICP", b"eXIf")
 """The chunks of a PNG besides its pixels that say how they are shown."""
 SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples of a pixel by the colour type of a PNG."""

@@ -1,7 +1,8 @@
-"""Colour profiles (ICC) of primaries and a gamma, which a PNG may name without a profile."""
+"""Colour profiles (ICC) of primaries and a curve, which pictures may name without a profile."""
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,18 +14,65 @@ Point = tuple[float, float]
 """The chromaticity x, y of a colour."""
 SRGB: tuple[Point, ...] = ((0.3127, 0.329), (0.64, 0.33), (0.3, 0.6), (0.15, 0.06))
 """The white, red, green and blue of sRGB."""
+D65 = SRGB[0]
+PRIMARIES: Mapping[int, tuple[Point, ...]] = {
+    1: SRGB,
+    2: SRGB,  # not specified
+    4: ((0.31, 0.316), (0.67, 0.33), (0.21, 0.71), (0.14, 0.08)),
+    5: (D65, (0.64, 0.33), (0.29, 0.6), (0.15, 0.06)),
+    6: (D65, (0.63, 0.34), (0.31, 0.595), (0.155, 0.07)),
+    7: (D65, (0.63, 0.34), (0.31, 0.595), (0.155, 0.07)),
+    9: (D65, (0.708, 0.292), (0.17, 0.797), (0.131, 0.046)),
+    11: ((0.314, 0.351), (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+    12: (D65, (0.68, 0.32), (0.265, 0.69), (0.15, 0.06)),
+}
+"""Chromaticities by the number that ITU-T H.273 gives them: 9 is BT.2020, 12 is Display P3."""
+Curve = tuple[float, ...]
+"""A curve from levels to light: its gamma, or g, a, b, c, d with (a x + b)^g from d on, and c x below."""
+SRGB_CURVE: Curve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+VIDEO_CURVE: Curve = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
+CURVES: Mapping[int, Curve] = {
+    **dict.fromkeys((1, 6, 11, 14, 15), VIDEO_CURVE),
+    **dict.fromkeys((2, 13), SRGB_CURVE),
+    4: (2.2,),
+    5: (2.8,),
+    8: (1.0,),
+}
+"""Curves by the number that ITU-T H.273 gives them."""
+HIGH = {16: "PQ", 18: "HLG"}
+"""Curves of high dynamic range, which sRGB does not have."""
 USUAL_GAMMA = 0.45455
 """The gamma in a PNG whose colours are those of sRGB."""
 D50 = np.array([0.9642, 1.0, 0.8249])
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
-def profile_of_gamma(info: Mapping[Any, Any]) -> bytes | None:
-    """Return a profile for a PNG without one that names a gamma or primaries; None if they are those of sRGB.
+def profile_of(info: Mapping[Any, Any]) -> bytes | None:
+    """Return the profile of a picture: the one that its file has, or one of the primaries and the curve that it names.
 
-    info: what Pillow found in the file.
+    info: what was found in the file. The result is None for sRGB. Raises ValueError for colours of video without one.
     """
-    if "icc_profile" in info or "srgb" in info or not ("gamma" in info or "chromaticity" in info):
+    if "cicp" in info:
+        return _profile_of_codes(*info["cicp"])
+    return info.get("icc_profile") or _profile_of_gamma(info)
+
+
+def _profile_of_codes(primaries: int, curve: int, _: int, full: int) -> bytes | None:
+    """Return a profile of the numbers of ITU-T H.273 for primaries and transfer characteristics."""
+    if curve in HIGH:
+        raise ValueError(f"its colours are of high dynamic range ({HIGH[curve]}); save it with colours of sRGB")
+    if not full:
+        raise ValueError("its levels have the narrow range of video; save it with the full range")
+    if primaries not in PRIMARIES or curve not in CURVES:
+        what = f"primaries {primaries} and transfer characteristics {curve} of H.273"
+        raise ValueError(f"its colours have the {what}, which are not read; save it with colours of sRGB")
+    points, numbers = PRIMARIES[primaries], CURVES[curve]
+    return None if (points, numbers) == (SRGB, SRGB_CURVE) else matrix_profile(points, numbers)
+
+
+def _profile_of_gamma(info: Mapping[Any, Any]) -> bytes | None:
+    """Return a profile for a PNG without one that names a gamma or primaries; None if they are those of sRGB."""
+    if "srgb" in info or not ("gamma" in info or "chromaticity" in info):
         return None
     gamma, primaries = float(info.get("gamma", USUAL_GAMMA)), info.get("chromaticity")
     if gamma <= 0:
@@ -35,15 +83,25 @@ def profile_of_gamma(info: Mapping[Any, Any]) -> bytes | None:
         abs(x - y) < 0.005 for one, other in zip(points, SRGB, strict=True) for x, y in zip(one, other, strict=True)
     ):
         return None
-    return matrix_profile(points, None if usual else 1 / gamma)
+    return matrix_profile(points, SRGB_CURVE if usual else (1 / gamma,))
+
+
+def codes_in_boxes(head: bytes) -> tuple[int, int, int, int] | None:
+    """Return the numbers of H.273 for the colours of an AVIF or HEIC, as a PNG has them; None if it has none.
+
+    The curve of video counts as that of sRGB, as for browsers: tools for video write it for any picture.
+    """
+    if not (found := re.search(rb"colrnclx(.{2})(.{2})..(.)", head, re.DOTALL)):
+        return None
+    primaries, curve = (int.from_bytes(part) for part in found.groups()[:2])
+    return primaries, 13 if CURVES.get(curve) == VIDEO_CURVE else curve, 0, 1
 
 
 @lru_cache(maxsize=16)
-def matrix_profile(points: tuple[Point, ...], gamma: float | None) -> bytes | None:
+def matrix_profile(points: tuple[Point, ...], curve: Curve) -> bytes | None:
     """Return an ICC profile of RGB, or None for impossible primaries.
 
     points: chromaticities of white, red, green and blue.
-    gamma: exponent from levels to light; None for the curve of sRGB.
     """
     if any(y <= 0 for _, y in points):
         return None
@@ -54,12 +112,9 @@ def matrix_profile(points: tuple[Point, ...], gamma: float | None) -> bytes | No
         adapted = np.linalg.solve(BRADFORD, np.diag(BRADFORD @ D50 / (BRADFORD @ white)) @ BRADFORD @ matrix)
     except np.linalg.LinAlgError:
         return None
-    if gamma is None:
-        numbers = [2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]
-        curve = b"para" + struct.pack(">IHH5i", 0, 3, 0, *(round(n * 65536) for n in numbers))
-    else:
-        curve = b"para" + struct.pack(">IHHi", 0, 0, 0, round(gamma * 65536))
-    tags = {b"wtpt": _xyz(D50), b"rTRC": curve, b"gTRC": curve, b"bTRC": curve}
+    numbers = b"".join(struct.pack(">i", round(n * 65536)) for n in curve)
+    light = b"para" + struct.pack(">IHH", 0, 0 if len(curve) == 1 else 3, 0) + numbers
+    tags = {b"wtpt": _xyz(D50), b"rTRC": light, b"gTRC": light, b"bTRC": light}
     tags |= {name: _xyz(column) for name, column in zip((b"rXYZ", b"gXYZ", b"bXYZ"), adapted.T, strict=True)}
     tags[b"desc"] = b"mluc" + struct.pack(">IIIHHII", 0, 1, 12, 0x656E, 0x5553, 2, 28) + "-".encode("utf-16-be")
     return _profile(tags)

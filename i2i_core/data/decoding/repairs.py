@@ -8,7 +8,7 @@ import os
 import struct
 from pathlib import Path
 
-from i2i_core.data.decoding.jpegs import ended
+from i2i_core.data.decoding.jpegs import ended, padded
 from i2i_core.data.decoding.kinds import kind_of
 from i2i_core.data.decoding.pngs import refuse_large, what_is_left
 from i2i_core.data.user_cache import user_cache
@@ -36,7 +36,9 @@ def what_is_there(contents: bytes) -> bytes | None:
     What the file lacks is grey in a JPEG, and black or transparent else.
     """
     try:
-        repair = {"JPEG": ended, "PNG": what_is_left, "BMP": _bmp}[kind_of(io.BytesIO(contents))]
+        repair = {"JPEG": lambda data: padded(ended(data)), "PNG": what_is_left, "BMP": _bmp}[
+            kind_of(io.BytesIO(contents))
+        ]
         return repair(contents)
     except (ValueError, KeyError, IndexError, struct.error):
         return None

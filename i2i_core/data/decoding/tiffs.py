@@ -14,6 +14,7 @@ from PIL import Image, ImagePalette
 from PIL.TiffImagePlugin import OPEN_INFO, ImageFileDirectory_v2, TiffImageFile
 
 from i2i_core.data.decoding.colours import boxes, scaled
+from i2i_core.data.decoding.tiff_parts import refuse_holes
 
 Array = np.ndarray[Any, Any]
 WHITE_IS_ZERO, GREY, RGB, PALETTE, CMYK, YCBCR, LAB = 0, 1, 2, 3, 5, 6, 8
@@ -52,6 +53,8 @@ class Kind(NamedTuple):
     """True if Pillow takes it for a picture of a kind that it knows."""
     preview: bool
     """True if the first picture is a smaller version of another one, as in raw photographs."""
+    cut: bool
+    """True if strips or tiles go beyond the end of the file, which is cut short if they cannot be decoded."""
 
     def __str__(self) -> str:
         several = f"{len(self.bits)} x " if len(self.bits) > 1 else ""
@@ -79,7 +82,8 @@ def kind_of_tiff(file: BinaryIO) -> Kind:
         head = file.read(8)
         head += file.read(8) if 43 in head[2:4] else b""
         tags = ImageFileDirectory_v2(head)
-        if tags.next >= file.seek(0, os.SEEK_END):
+        size = file.seek(0, os.SEEK_END)
+        if tags.next >= size:
             raise ValueError("cut short")
         file.seek(tags.next)
         tags.load(file)
@@ -91,6 +95,7 @@ def kind_of_tiff(file: BinaryIO) -> Kind:
         numbers = formats.pop() if len(formats) == 1 else 4
         bits = bits * samples if len(bits) == 1 else bits
         model, extra = int(tags.get(262, GREY)), tuple(map(int, tags.get(338, ())))
+        preview = DNG_VERSION in tags or int(tags.get(254, 0)) & 1 == 1
         return Kind(
             bits=bits,
             numbers=NUMBERS.get(numbers, "untyped"),
@@ -101,7 +106,8 @@ def kind_of_tiff(file: BinaryIO) -> Kind:
             little=head[:2] == b"II",
             orientation=int(tags.get(ORIENTATION, 1)),
             known=(tags.prefix, model, (numbers,), int(tags.get(266, 1)), bits, extra) in OPEN_INFO,
-            preview=DNG_VERSION in tags or int(tags.get(254, 0)) & 1 == 1,
+            preview=preview,
+            cut=not preview and refuse_holes(tags, size),
         )
     except (SyntaxError, struct.error, TypeError, KeyError, OverflowError, MemoryError) as error:
         raise ValueError("a damaged TIFF, whose tags cannot be read") from error
@@ -149,6 +155,13 @@ def tiff_numbers(path: Path, kind: Kind, most: int) -> Image.Image:
         raise ValueError("its numbers have more than 31 bits")
     small = array.dtype.itemsize <= 2 and kind.numbers == "unsigned"
     return Image.fromarray(array.astype(np.uint16 if small else np.int32))
+
+
+def why_undecoded(error: Exception, cut: bool) -> str:
+    """Return why tifffile could not decode a TIFF, to follow what it is."""
+    if "imagecodecs" in str(error):
+        return f", whose compression needs imagecodecs: {NEEDED}"
+    return ", which is cut short" if cut else f" that cannot be decoded: {error}"
 
 
 def lighten(file: TiffImageFile) -> None:
@@ -227,8 +240,7 @@ def _array(path: Path, kind: Kind, most: int) -> tuple[Array, dict[int, Any]]:
             array = page.asarray().reshape(page.shaped)[:, 0] if small else None
             tags = {tag.code: tag.value for tag in page.tags if tag.code in (COLOUR_MAP, PROFILE)}
     except Exception as error:  # a decoder may raise anything on a damaged file
-        lacking = f", whose compression needs imagecodecs: {NEEDED}" if "imagecodecs" in str(error) else ""
-        raise ValueError(f"a TIFF of {kind}{lacking or f' that cannot be decoded: {error}'}") from error
+        raise ValueError(f"a TIFF of {kind}{why_undecoded(error, kind.cut)}") from error
     if array is None:
         raise ValueError(f"{page.imagewidth} x {page.imagelength} pixels are more than {most:,}")
     return array[0] if len(array) == 1 else array[..., 0].transpose(1, 2, 0), tags

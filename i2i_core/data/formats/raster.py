@@ -20,7 +20,8 @@ from torch import Tensor
 
 from i2i_core.data.decoding.files import decode_numbers, deep_colours
 from i2i_core.data.decoding.kinds import MAX_PIXELS
-from i2i_core.data.decoding.tiffs import ORIENTATION, turned
+from i2i_core.data.decoding.tiff_parts import refuse_empty
+from i2i_core.data.decoding.tiffs import ORIENTATION, kind_of_tiff, turned, why_undecoded
 from i2i_core.data.formats.numbers import check_range
 from i2i_core.errors import PluginError
 from i2i_core.interfaces import WHOLE, Box, Size
@@ -167,10 +168,17 @@ def _read(path: Path) -> Array:
 
 
 def _read_tiff(path: Path) -> Array:
+    with open(path, "rb") as stream:
+        kind = kind_of_tiff(stream)
     with _tiff(path) as file:
         series = file.series[0]
         _check_size([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
-        array = series.asarray()
+        for page in filter(None, series.pages):
+            refuse_empty(page.dataoffsets, page.databytecounts)
+        try:
+            array = series.asarray()
+        except Exception as error:  # a decoder may raise anything on a damaged file
+            raise ValueError(f"a TIFF of {kind}{why_undecoded(error, kind.cut)}") from error
         axes = [place for place, axis in enumerate(series.axes) if axis in "YX"]
         others = [place for place in range(array.ndim) if place not in axes]
         array = np.asarray(array.transpose(*axes, *others).reshape(*(array.shape[place] for place in axes), -1))

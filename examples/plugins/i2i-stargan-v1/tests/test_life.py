@@ -12,6 +12,7 @@ from PIL import Image
 
 import i2i
 from i2i_cli.main import main
+from i2i_core.errors import RecipeError
 from i2i_stargan_v1.draw import write_faces
 from i2i_stargan_v1.drawing import ATTRIBUTES
 from i2i_stargan_v1.faces import Faces
@@ -54,6 +55,42 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     i2i.train("stargan_v1.yaml", set={**CHANGES, "data": data}, run_dir=folder / "run")
     return folder / "run"
+
+
+def test_a_fork_needs_attributes_in_the_order_of_its_source(run: Path, tmp_path: Path) -> None:
+    """The table and the recipe agree with each other in any order, and networks know attributes by their place."""
+    assert command("export", run, "--to", tmp_path / "model") == 0
+    swapped = [ATTRIBUTES[1], ATTRIBUTES[0], *ATTRIBUTES[2:]]
+    data = {
+        "use": "image_folders",
+        "root": str(run.parent),
+        "domains": {"photos": "photos"},
+        "fields": {
+            "given": {
+                "table": "list_attr.csv",
+                "key": "image_id",
+                "columns": swapped,
+                "format": {"use": "numbers", "range": [-1, 1]},
+            }
+        },
+        "image_size": 32,
+        "batch_size": 2,
+        "targets": {"photos": "photos"},
+    }
+    listed = tmp_path / "list.csv"
+    rows = (run.parent / "list_attr.csv").read_text().splitlines()
+    listed.write_text("\n".join([rows[0].replace("image_id", "path"), *(f"photos/{row}" for row in rows[1:])]))
+    fields = {"given": {"columns": swapped, "format": {"use": "numbers", "range": [-1, 1]}}}
+    of_list = {"use": "image_list", "file": str(listed), "root": str(run.parent), "fields": fields, "image_size": 32,
+               "batch_size": 2, "targets": {"pictures": "pictures"}}  # fmt: skip
+    for source in (run, tmp_path / "model"):
+        for keys in (data, of_list):
+            with pytest.raises(RecipeError) as error:
+                i2i.train(start_from=source, set={"data": keys}, run_dir=tmp_path / "fork")
+            said = f"given_real has the numbers {', '.join(swapped)}, and in {source} they were {', '.join(ATTRIBUTES)}"
+            assert said in str(error.value).replace("given_ref", "given_real")
+    fields["given"]["columns"] = list(ATTRIBUTES)
+    i2i.train(start_from=tmp_path / "model", set={"data": of_list, "steps": 1}, run_dir=tmp_path / "fork")
 
 
 def given(**attributes: int) -> str:
