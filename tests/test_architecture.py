@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,18 @@ def test_core_imports_no_plugin_and_no_plugin_another(package):
     assert files
     for file in files:
         assert imports(file) & FOLDERS.keys() <= allowed, file
+
+
+def test_a_wheel_has_every_folder_with_code():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    places = {"i2i": ROOT / "i2i", "i2i_core": ROOT / "i2i_core", "i2i_cli": ROOT / "cli"}
+    folders = {
+        ".".join([name, *file.parent.relative_to(place).parts])
+        for name, place in places.items()
+        for file in place.rglob("__init__.py")
+        if "template" not in file.parts
+    }
+    assert set(settings["packages"]) == folders
 
 
 def test_the_contracts_of_import_linter_hold():

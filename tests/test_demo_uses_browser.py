@@ -127,7 +127,9 @@ def test_a_raster_is_uploaded(address: Any, files: dict[str, Path], tmp_path: Pa
         np.save(tmp_path / "grey.npy", bands[..., 0])
         page.drop(tmp_path / "grey.npy")
         said = page.one("#picture [role=alert]").text
-        assert said == ("grey.npy cannot be used as a picture: its shape is (32, 48, 1), and it should have 4 channels")
+        assert said == (
+            "grey.npy cannot be used as a picture: its shape is (32, 48, 1), and it should be (height, width, 4)"
+        )
         page.drop(tmp_path / "field.npy")
         assert page.one("a.download").get_attribute("download") == "field-labels.png"
         with Image.open(io.BytesIO(contents(page))) as picture:
