@@ -30,12 +30,7 @@ PRIMARIES: Mapping[int, tuple[Point, ...]] = {
 Curve = tuple[float, ...]
 """A curve from levels to light: its gamma, or g, a, b, c, d with (a x + b)^g from d on, and c x below."""
 SRGB_CURVE: Curve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-CURVES: Mapping[int, Curve] = {
-    **dict.fromkeys((1, 2, 6, 11, 13, 14, 15), SRGB_CURVE),
-    4: (2.2,),
-    5: (2.8,),
-    8: (1.0,),
-}
+CURVES: Mapping[int, Curve] = {**dict.fromkeys((1, 2, 6, 11, 13, 14, 15), SRGB_CURVE), 4: (2.2,), 5: (2.8,), 8: (1.0,)}
 """Curves by the number that ITU-T H.273 gives them. 2 is not specified, 13 is sRGB.
 
 The others of sRGB are those of cameras for video, whose pictures displays show with a curve as that of sRGB. Browsers
