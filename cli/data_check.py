@@ -74,8 +74,10 @@ def look_at_folder(folder: Path) -> Iterator[Facts]:
     from i2i_core.errors import DataError
 
     if folder.is_dir() and not folders_in(folder) and (doubles := doubles_in(folder)):
-        todo = "check a recipe with this data" if doubles.likely else "if they are, check a recipe with this data"
-        raise DataError(f"{doubles.says}; {todo}, which i2i init --data {folder} writes:\n{as_yaml(doubles.write)}")
+        todo = "check a recipe with this data"
+        if_so, paired = ("", "") if doubles.likely else ("if they are, ", " --paired")
+        written = f"which i2i init --data {folder}{paired} writes:\n{as_yaml(doubles.write)}"
+        raise DataError(f"{doubles.says}; {if_so}{todo}, {written}")
     try:
         dataset = ImageFolders(root=folder, broken="skip")
         yield facts_of(dataset, str(folder))

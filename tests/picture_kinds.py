@@ -314,16 +314,12 @@ def coded_colours() -> Iterator[Made]:
             file = file.replace(usual, b"colrnclx" + struct.pack(">3H", *codes, 6))
             shown = gentle if primaries is SRGB and not exponent else converted(gentle, primaries, exponent)
             yield made(f"nclx-{name}.{kind.lower()}", file, shown, off=6, lossy=True)
-    for code in (1, 6, 14):
-        share = colours / 255.0
-        light = np.where(share < 0.081, share / 4.5, ((share + 0.099) / 1.099) ** (1 / 0.45))
-        shown = eight(np.where(light > 0.0031308, 1.055 * light ** (1 / 2.4) - 0.055, 12.92 * light), 1.0)
-        yield made(f"cicp-video{code}.png", png(colours, 8, 2, chunks=[chunk(b"cICP", bytes([1, code, 0, 1]))]), shown,
-                   off=2)  # fmt: skip
+    for code, full in ((1, 1), (1, 0), (6, 1), (14, 1)):  # FFmpeg writes them for frames of videos, also with range 0
+        named = chunk(b"cICP", bytes([1, code, 0, full]))
+        yield made(f"cicp-video{code}-{full}.png", png(colours, 8, 2, chunks=[named]), colours)
     for codes, reason in (
         ((9, 16, 0, 1), r"its colours are of high dynamic range \(PQ\)"),
         ((9, 18, 0, 1), r"its colours are of high dynamic range \(HLG\)"),
-        ((1, 13, 0, 0), "its levels have the narrow range of video"),
         ((10, 13, 0, 1), "its colours have the primaries 10 and transfer characteristics 13 of H.273, which are not"),
     ):
         file = png(colours, 8, 2, chunks=[chunk(b"cICP", bytes(codes))])

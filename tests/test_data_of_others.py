@@ -229,6 +229,23 @@ def test_what_is_left_of_a_picture_is_taken(tmp_path: Path) -> None:
         assert left.shape == (64, 64) and left[:16].std() > 10 > left[-8:].std()
 
 
+def test_a_row_needs_both_of_its_pictures(tmp_path: Path) -> None:
+    import datasets
+
+    short = encoded(Image.effect_noise((64, 64), 50), "JPEG")
+    short["bytes"] = short["bytes"][: len(short["bytes"]) // 2]
+    lost = {"bytes": b"no picture", "path": None}
+    pairs = {"photo": [lost, short, encoded(picture(7))], "map": [short, lost, short]}
+    features = datasets.Features(dict.fromkeys(pairs, datasets.Image()))
+    datasets.Dataset.from_dict(pairs, features=features).save_to_disk(tmp_path / "data")
+    with pytest.warns(UserWarning, match="broken row") as said:
+        dataset = HuggingFace(path=str(tmp_path / "data"), columns={name: name for name in pairs}, broken="repair")
+    texts = [str(one.message) for one in said]
+    assert "took what is left of 1 broken row in" in texts[0] and "row 2 (" in texts[0]
+    assert "skipped 2 broken rows in" in texts[1] and "row 0 (it is text" in texts[1]
+    assert [dataset.count(y) for y in range(2)] == [1, 1] and level(dataset, 0, 0) == 7
+
+
 def test_samples_are_those_of_their_numbers_in_data_workers_too(saved: str) -> None:
     data = Data(use="hf/dataset", image_size=16, batch_size=4)
     records = SampledRecords(HuggingFace(path=saved, split="train"), (16, 16))

@@ -106,7 +106,8 @@ def test_a_root_that_is_one_level_too_high_is_noted(i2i: Any) -> None:
 
 
 def test_splits_that_hold_pictures_are_one_domain_or_pairs_side_by_side(i2i: Any) -> None:
-    save(*(f"maps/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 32))
+    save(*(f"maps/{split}/{n}.png" for split in ("train", "val") for n in range(5)), size=(64, 32))
+    save(*(f"few/{n}.png" for n in range(2)), size=(64, 32))
     save(*(f"one/{split}/{n}.png" for split in ("train", "val") for n in range(2)), size=(64, 48))
     answer = i2i("data", "check", "maps")
     assert (
@@ -118,6 +119,9 @@ def test_splits_that_hold_pictures_are_one_domain_or_pairs_side_by_side(i2i: Any
         "maps/train",
         {"root": "maps/val"},
     )
+    few = i2i("data", "check", "few")
+    assert few.code == 3 and "are too few to compare their halves; if they are, check a recipe" in few.err
+    assert "which i2i init --data few --paired writes:" in few.err
     data = written(i2i("data", "check", "one"))
     assert (data["domains"], data["validation"]) == ({"pictures": "train"}, {"domains": {"pictures": "val"}})
     assert i2i("data", "check", "--recipe", "stargan_v2.yaml", "--set", sets(data)).code == 0

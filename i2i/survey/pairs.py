@@ -82,7 +82,8 @@ def doubles_in(root: Path) -> Doubles | None:
     if held_out is not None:
         keys["validation"] = {"root": str(held_out)}
     says = f"the pictures of {place} are pairs side by side: the edges of both halves are at the same places"
-    unsure = f"the pictures of {place} are twice as wide as high, as pairs side by side are, but their halves differ"
+    but = "their halves differ" if len(halves) >= FEW else "are too few to compare their halves"
+    unsure = f"the pictures of {place} are twice as wide as high, as pairs side by side are, but {but}"
     return Doubles(says if likely else unsure, likely, keys)
 
 

@@ -203,14 +203,14 @@ class HuggingFace:
     def _leave_out_broken(self) -> None:
         """Raise ValueError for records with values that cannot be used, or leave them out; warn of these and others."""
         found = self._looks()
-        reasons = {
-            int(row): look
+        looked = [
+            (int(row), look)
             for rows, of in zip(self._rows, found, strict=True)
             for row, look in zip(rows, of, strict=True)
             if look.reason
-        }
-        bad = {row: look.reason for row, look in reasons.items() if not look.size}
-        taken = {row: look.reason for row, look in reasons.items() if row not in bad}
+        ]
+        bad = {row: look.reason for row, look in looked if not look.size}
+        taken = {row: look.reason for row, look in looked if row not in bad}
         self._damaged = frozenset(taken)
         if taken:
             warnings.warn(f"took what is left of {self._said(taken)}", stacklevel=3)

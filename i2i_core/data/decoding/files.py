@@ -57,7 +57,7 @@ OPENERS: Mapping[str, Callable[[BinaryIO, str], ImageFile.ImageFile]] = {
 """Pillow's readers. `Image.open` would choose one of them, and refuse pictures of more than 179 megapixels."""
 LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
 """The distributions of the extras that decode pictures."""
-DECODED = 3
+DECODED = 4
 """The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
 BOXES = 2**16
 """Number of bytes in which an AVIF or a HEIC describes its colours."""

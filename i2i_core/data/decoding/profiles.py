@@ -30,15 +30,12 @@ PRIMARIES: Mapping[int, tuple[Point, ...]] = {
 Curve = tuple[float, ...]
 """A curve from levels to light: its gamma, or g, a, b, c, d with (a x + b)^g from d on, and c x below."""
 SRGB_CURVE: Curve = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
-VIDEO_CURVE: Curve = (1 / 0.45, 1 / 1.099, 0.099 / 1.099, 1 / 4.5, 0.081)
-CURVES: Mapping[int, Curve] = {
-    **dict.fromkeys((1, 6, 11, 14, 15), VIDEO_CURVE),
-    **dict.fromkeys((2, 13), SRGB_CURVE),
-    4: (2.2,),
-    5: (2.8,),
-    8: (1.0,),
-}
-"""Curves by the number that ITU-T H.273 gives them."""
+CURVES: Mapping[int, Curve] = {**dict.fromkeys((1, 2, 6, 11, 13, 14, 15), SRGB_CURVE), 4: (2.2,), 5: (2.8,), 8: (1.0,)}
+"""Curves by the number that ITU-T H.273 gives them. 2 is not specified, 13 is sRGB.
+
+The others of sRGB are those of cameras for video, whose pictures displays show with a curve as that of sRGB. Browsers
+do so, too.
+"""
 HIGH = {16: "PQ", 18: "HLG"}
 """Curves of high dynamic range, which sRGB does not have."""
 USUAL_GAMMA = 0.45455
@@ -50,19 +47,19 @@ BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.03
 def profile_of(info: Mapping[Any, Any]) -> bytes | None:
     """Return the profile of a picture: the one that its file has, or one of the primaries and the curve that it names.
 
-    info: what was found in the file. The result is None for sRGB. Raises ValueError for colours of video without one.
+    info: what was found in the file. The result is None for sRGB. Raises ValueError for colours of high dynamic range,
+    and for other numbers that have no profile.
     """
     if "cicp" in info:
-        return _profile_of_codes(*info["cicp"])
+        primaries, curve, *_ = info["cicp"]
+        return _profile_of_codes(primaries, curve)
     return info.get("icc_profile") or _profile_of_gamma(info)
 
 
-def _profile_of_codes(primaries: int, curve: int, _: int, full: int) -> bytes | None:
+def _profile_of_codes(primaries: int, curve: int) -> bytes | None:
     """Return a profile of the numbers of ITU-T H.273 for primaries and transfer characteristics."""
     if curve in HIGH:
         raise ValueError(f"its colours are of high dynamic range ({HIGH[curve]}); save it with colours of sRGB")
-    if not full:
-        raise ValueError("its levels have the narrow range of video; save it with the full range")
     if primaries not in PRIMARIES or curve not in CURVES:
         what = f"primaries {primaries} and transfer characteristics {curve} of H.273"
         raise ValueError(f"its colours have the {what}, which are not read; save it with colours of sRGB")
@@ -86,15 +83,12 @@ def _profile_of_gamma(info: Mapping[Any, Any]) -> bytes | None:
     return matrix_profile(points, SRGB_CURVE if usual else (1 / gamma,))
 
 
-def codes_in_boxes(head: bytes) -> tuple[int, int, int, int] | None:
-    """Return the numbers of H.273 for the colours of an AVIF or HEIC, as a PNG has them; None if it has none.
-
-    The curve of video counts as that of sRGB, as for browsers: tools for video write it for any picture.
-    """
-    if not (found := re.search(rb"colrnclx(.{2})(.{2})..(.)", head, re.DOTALL)):
+def codes_in_boxes(head: bytes) -> tuple[int, int] | None:
+    """Return the numbers of H.273 for the primaries and the curve of an AVIF or HEIC; None if it has none."""
+    if not (found := re.search(rb"colrnclx(.{2})(.{2})", head, re.DOTALL)):
         return None
-    primaries, curve = (int.from_bytes(part) for part in found.groups()[:2])
-    return primaries, 13 if CURVES.get(curve) == VIDEO_CURVE else curve, 0, 1
+    primaries, curve = found.groups()
+    return int.from_bytes(primaries), int.from_bytes(curve)
 
 
 @lru_cache(maxsize=16)
