@@ -342,6 +342,20 @@ def test_files_of_one_name_are_told_to_be_pairs_by_their_edges(i2i: Any) -> None
     assert "and files of one name look like pairs; write:" in answer.out and written(answer)["paired"] is True
 
 
+def test_files_without_a_partner_are_named_where_the_others_look_like_pairs(i2i: Any) -> None:
+    for n in range(8):
+        save(f"set/a/{n}.png")
+        Path("set/b").mkdir(exist_ok=True)
+        with Image.open(f"set/a/{n}.png") as picture:
+            mapped(picture).save(f"set/b/{n}.jpg")
+    save("set/a/lone one.png", "set/b/9.png")
+    answer = i2i("data", "check", "set")
+    assert "look like pairs, but 2 files have no partner: a/lone one.png, b/9.png; remove or rename" in answer.out
+    assert written(answer)["paired"] is True
+    save(*(f"apart/a/{n}.png" for n in range(8)), *(f"apart/b/{n}.png" for n in range(1, 9)))
+    assert "partner" not in i2i("data", "check", "apart").out
+
+
 def test_pairs_side_by_side_are_looked_into(i2i: Any, toy: Any) -> None:
     save("both/0.png", "both/1.png", size=(64, 32))
     Path("both/again.png").write_bytes(Path("both/1.png").read_bytes())
