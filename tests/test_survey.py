@@ -217,6 +217,15 @@ def test_duplicates_and_pictures_that_look_the_same_are_found_and_no_others(i2i:
         )
 
 
+def test_class_ids_that_nobody_declared_do_not_all_look_the_same(i2i: Any) -> None:
+    Path("set/ids").mkdir(parents=True)
+    for n in range(6):
+        ids = np.random.default_rng(n).integers(0, 5, (8, 8)).astype(np.uint8)
+        Image.fromarray(ids).resize((64, 64), Image.Resampling.NEAREST).save(f"set/ids/{n}.png")
+    save(*(f"set/photos/{n}.png" for n in range(6)))
+    assert "nearly the same" not in i2i("data", "check", "set").out
+
+
 def test_pictures_in_training_and_held_out_are_named(i2i: Any, toy: Any) -> None:
     save(*(f"{split}/{domain}/{n}.png" for split in ("train", "val") for domain in "ab" for n in range(3)))
     again = Path("val/a/again.png")
