@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import yaml
 
 from i2i.survey.facts import Facts, facts_of
+from i2i.survey.notes import Note
 from i2i.survey.pairs import SIDE_BY_SIDE, Doubles, doubles_in
 from i2i.yaml_edits import RecipeText
 from i2i_core.data.datasets.file_records import FileRecords
@@ -97,8 +99,9 @@ def first_recipe(place: Path, plugins: Plugins, wish: Wish, fast: bool) -> First
     said.append(f"{side} x {side} pixels, {counted(count, 'step')}, from {name}")
     if _fit(facts) == "crop":
         said.append(f"fit: crop takes {_cropped(facts)}; stretch, keep and patch are the others")
-    said += [note.text for note in facts.notes if note.about in ("labels", "unread", "folders")]
-    first = f"# Translates {' and '.join(facts.domains)} of {place}. It is {name} with other data and settings."
+    said += [_told(note) for note in facts.notes if note.about in ("labels", "unread", "folders", "partners")]
+    *others, last = facts.domains
+    first = f"# Translates {', '.join(others)} and {last} of {place}. It is {name} with other data and settings."
     body = text.text[text.text.index("i2i: 1") :]
     return First(f"{first}\n{body.rstrip()}\n", said)
 
@@ -176,6 +179,10 @@ def _about_pairs(keys: Mapping[str, Any], facts: Facts) -> Iterator[str]:
         yield f"files of one name {seen[facts.look_like_pairs]}; --paired or --unpaired says so"
 
 
+def _told(note: Note) -> str:
+    return f"{note.text}:\n{indent(note.write, '    ')}" if note.write else note.text
+
+
 def _has_one_direction(data: Mapping[str, Any]) -> bool:
     """Return True if the recipe of this `data` translates one domain into another, as that of CycleGAN."""
     targets = data.get("targets")
@@ -234,12 +241,14 @@ def _data_lines(keys: Mapping[str, Any], facts: Facts, base: Mapping[str, Any], 
     yield f"  {'batch_size: ' + str(base['batch_size']):<29} # over all processes"
     yield f"  {'workers: 2':<29} # processes that load pictures"
     if "targets" in keys:
-        (source, target), *_ = keys["targets"].items()
-        yield f"  {f'targets: {{{_flow(source)}: {_flow(target)}}}':<29} # the direction; or {{{target}: {source}}}"
+        source, target = map(_flow, next(iter(keys["targets"].items())))
+        yield f"  {f'targets: {{{source}: {target}}}':<29} # the direction; or {{{target}: {source}}}"
     elif "targets" in base and isinstance(base["targets"], str):
         yield f"  {'targets: ' + base['targets']:<29} # others: never into the own domain; all: also into it"
     if "validation" in keys:
         yield f"  {'validation: ' + _flow(keys['validation']):<29} # held-out pictures"
+    elif keys["use"] == SIDE_BY_SIDE:  # which no list can hold out
+        yield "  # validation: none yet        # {root: FOLDER}, with files of pairs moved there"
     else:
         yield "  # validation: none yet        # held-out pictures; i2i data split holds some out"
 
@@ -259,13 +268,13 @@ def _fit(facts: Facts) -> str:
 def _cropped(facts: Facts) -> str:
     """Return what a crop takes of the pictures, and leaves out, as a phrase."""
     aspects = [aspect for of in facts.domains.values() for aspect in of.aspects]
-    middle = max(
-        (of.aspects[1] for of in facts.domains.values() if of.aspects), key=lambda aspect: abs(math.log(aspect))
-    )
+    medians = {name: of.aspects[1] for name, of in facts.domains.items() if of.aspects}
+    name, middle = max(medians.items(), key=lambda item: abs(math.log(item[1])))
     lost, most = 1 - min(middle, 1 / middle), max(1 - min(aspect, 1 / aspect) for aspect in aspects)
     side = "width" if middle > 1 else "height"
+    whose = f" of {name}" * (len({*medians.values()}) > 1)
     more = f" (at most {most:.0%} of a side)" if most > lost + 0.01 else ""
-    return f"the middle; {lost:.0%} of the {side} of the median picture is left out{more}"
+    return f"the middle; {lost:.0%} of the {side} of the median picture{whose} is left out{more}"
 
 
 def _share_of_faces(dataset: FileRecords, plugins: Plugins) -> float:

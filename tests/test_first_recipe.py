@@ -143,6 +143,15 @@ def test_pairs_are_known_by_their_edges(plugins: Plugins) -> None:
     found, recipe = made(plugins, "maps", size=128)
     assert recipe["data"]["targets"] == {"lines": "photo"} and recipe["data"]["paired"]
     assert recipe["networks"]["generator"]["levels"] == int(math.log2(128))
+    drawing(90).save("maps/photo/90.png")
+    said = made(plugins, "maps")[0].said
+    assert any("has no partner: photo/90.png; remove or rename them, and write:\n    data:" in line for line in said)
+
+
+def test_pairs_side_by_side_are_told_how_to_be_held_out(plugins: Plugins) -> None:
+    write_doubles("maps", 6)
+    found, _ = made(plugins, "maps")
+    assert "  # validation: none yet        # {root: FOLDER}, with files of pairs moved there\n" in found.text
 
 
 def test_a_recipe_of_one_direction_gets_the_first_two_domains(plugins: Plugins) -> None:
@@ -217,7 +226,7 @@ def test_what_a_crop_leaves_out_is_said(plugins: Plugins) -> None:
     write("photos/dog", 3, size=(80, 80), name="d{}.png")
     found, recipe = made(plugins)
     assert recipe["data"]["fit"] == "crop"
-    said = "the middle; 50% of the width of the median picture is left out"
+    said = "the middle; 50% of the width of the median picture of cat is left out"
     assert f"# crop: {said}; or stretch, keep or patch\n" in found.text
     assert f"fit: crop takes {said}; stretch, keep and patch are the others" in found.said
 

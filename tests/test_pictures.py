@@ -12,9 +12,11 @@ import pytest
 import tifffile
 from PIL import Image
 
+from i2i.opening import opened
 from i2i_core.data.decoding.files import decode_numbers, open_picture
 from i2i_core.data.decoding.profiles import SRGB, matrix_profile
 from i2i_core.data.decoding.repairs import repaired
+from i2i_core.data.formats.picture import Picture
 from i2i_core.data.pictures import find_pictures, picture_files
 from i2i_core.errors import DataError
 
@@ -200,6 +202,22 @@ def test_pictures_are_turned_as_their_exif_data_says(tmp_path: Path, orientation
     found = pixels(tmp_path / "turned.png")
     assert found.shape == ((20, 24, 3) if orientation < 5 else (24, 20, 3))
     assert [tuple(map(int, at)) for at in np.argwhere(found[..., 0] == 0)] == [corner]
+
+
+def test_a_link_to_a_folder_above_is_not_followed(tmp_path: Path) -> None:
+    for name in ("set/cat/a.png", "set/dog/b.png", "other/c.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "set/cat/up").symlink_to(tmp_path / "set")
+    (tmp_path / "set/cat/over").symlink_to(tmp_path / "other")
+    assert {*find_pictures([str(tmp_path / "set/cat")]).values()} == {Path("a.png"), Path("over/c.png")}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a\.png cannot be used as a picture: not a regular file"):
+        opened(tmp_path / "a.png", Picture())
 
 
 # The cache of what was decoded

@@ -221,6 +221,15 @@ def test_duplicates_and_pictures_that_look_the_same_are_found_and_no_others(i2i:
         )
 
 
+def test_class_ids_that_nobody_declared_do_not_all_look_the_same(i2i: Any) -> None:
+    Path("set/ids").mkdir(parents=True)
+    for n in range(6):
+        ids = np.random.default_rng(n).integers(0, 5, (8, 8)).astype(np.uint8)
+        Image.fromarray(ids).resize((64, 64), Image.Resampling.NEAREST).save(f"set/ids/{n}.png")
+    save(*(f"set/photos/{n}.png" for n in range(6)))
+    assert "nearly the same" not in i2i("data", "check", "set").out
+
+
 def test_pictures_in_training_and_held_out_are_named(i2i: Any, toy: Any) -> None:
     save(*(f"{split}/{domain}/{n}.png" for split in ("train", "val") for domain in "ab" for n in range(3)))
     again = Path("val/a/again.png")
@@ -344,6 +353,20 @@ def test_files_of_one_name_are_told_to_be_pairs_by_their_edges(i2i: Any) -> None
                 shutil.copy(f"set/{domain}/{n}.png", f"inside/{domain}/{split}/{n}.png")
     answer = i2i("data", "check", "inside")
     assert "and files of one name look like pairs; write:" in answer.out and written(answer)["paired"] is True
+
+
+def test_files_without_a_partner_are_named_where_the_others_look_like_pairs(i2i: Any) -> None:
+    for n in range(8):
+        save(f"set/a/{n}.png")
+        Path("set/b").mkdir(exist_ok=True)
+        with Image.open(f"set/a/{n}.png") as picture:
+            mapped(picture).save(f"set/b/{n}.jpg")
+    save("set/a/lone one.png", "set/b/9.png")
+    answer = i2i("data", "check", "set")
+    assert "look like pairs, but 2 files have no partner: a/lone one.png, b/9.png; remove or rename" in answer.out
+    assert written(answer)["paired"] is True
+    save(*(f"apart/a/{n}.png" for n in range(8)), *(f"apart/b/{n}.png" for n in range(1, 9)))
+    assert "partner" not in i2i("data", "check", "apart").out
 
 
 def test_pairs_side_by_side_are_looked_into(i2i: Any, toy: Any) -> None:

@@ -27,6 +27,8 @@ SIDE, COLOURS = 16, 4
 """Sides of the thumbnails of brightness and of colours by which pictures are compared."""
 NEAR = 4.0
 """Greatest root mean square of the differences of two thumbnails, of 255 levels, for pictures that look the same."""
+DARK = 64
+"""Level that grey pictures do not reach if they are compared as if they were brighter."""
 AT_ONCE = 256
 """Number of pictures that are compared with others at a time."""
 Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
@@ -145,6 +147,8 @@ def _appearance(path: Path) -> Appearance | None:
     try:
         picture = _decoded(path)
         clear = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
+        if picture.mode == "L" and 0 < (top := int(np.asarray(picture).max())) < DARK:  # class ids are far apart
+            picture = picture.point([min(255, level * 255 // top) for level in range(256)])
         small = as_rgb(picture).resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     except Exception:  # a decoder may raise anything on a damaged file, which is reported as broken
         return None

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from i2i.survey.pairs import Doubles, doubles_in, same_names
+from i2i.survey.pairs import Doubles, doubles_in, same_names, without_partner
 from i2i_core.data.datasets.file_records import FileRecords
 from i2i_core.data.datasets.image_folders import ImageFolders
 from i2i_core.data.datasets.splits import Advice, as_yaml, split_advice
 from i2i_core.data.decoding.files import decode_numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.walking import folders_in, not_read
+from i2i_core.errors import counted
 
-LOOKED_AT, FEW_LEVELS = 10, 64
-"""Number of files of a domain that are searched for class ids, and a level that these do not reach."""
+LOOKED_AT, FEW_LEVELS, NAMED = 10, 64, 5
+"""Numbers: files of a domain that are searched for class ids, a level these do not reach, files that a note names."""
 IMAGES = ("imgs", "images", "img", "image", "photos", "pictures")
 """Names of the folder inside a domain that holds its pictures, where others hold masks or boxes."""
 
@@ -29,7 +30,7 @@ class Note:
     """Something unusual about a data set."""
 
     about: str
-    """Its kind: splits, folders, pairs, labels, unread or likeness."""
+    """Its kind: splits, folders, pairs, partners, labels, unread or likeness."""
     text: str
     write: str = ""
     """The lines to write in the recipe, as YAML, or ""."""
@@ -89,14 +90,27 @@ def folders_inside(dataset: ImageFolders, y: int) -> dict[str, int]:
 
 def _pairs(dataset: ImageFolders, pairs: bool | None) -> Iterator[Note]:
     """Note domains whose files have the same names, which are pairs or a coincidence."""
-    if not dataset.paired and (count := same_names(dataset)):
+    if dataset.paired:
+        return
+    if count := same_names(dataset):
         so = {None: ": if those are pairs", True: ", which look like pairs", False: ", which do not look like pairs"}
         todo = {None: ", write", True: "; write", False: "; if they are, write"}
         yield Note(
-            "pairs",
-            f"all domains have files of the same {count} names{so[pairs]}{todo[pairs]}",
-            as_yaml({**_keys(dataset, {n: _below(dataset, n) for n in dataset.domains}), "paired": True}),
+            "pairs", f"all domains have files of the same {count} names{so[pairs]}{todo[pairs]}", _paired(dataset)
         )
+    elif lone := without_partner(dataset):
+        named = ", ".join(path.relative_to(dataset.root).as_posix() for path in lone[:NAMED])
+        more = f" and {len(lone) - NAMED} more" if len(lone) > NAMED else ""
+        has = f"{counted(len(lone), 'file')} {'has' if len(lone) == 1 else 'have'}"
+        yield Note(
+            "partners",
+            f"files of one name look like pairs, but {has} no partner: {named}{more}; remove or rename them, and write",
+            _paired(dataset),
+        )
+
+
+def _paired(dataset: ImageFolders) -> str:
+    return as_yaml({**_keys(dataset, {name: _below(dataset, name) for name in dataset.domains}), "paired": True})
 
 
 def _labels(dataset: FileRecords) -> Iterator[Note]:

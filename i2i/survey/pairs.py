@@ -41,11 +41,8 @@ class Doubles:
 
 def same_names(dataset: ImageFolders) -> int:
     """Return the number of names of files that all domains share, or 0 if one lacks some."""
-    names = [
-        {path.relative_to(dataset.places[name]).with_suffix("") for path in of}
-        for name, of in zip(dataset.domains, dataset.files, strict=True)
-    ]
-    return len(names[0]) if len(names) > 1 and len(names[0]) > 1 and all(of == names[0] for of in names) else 0
+    names = _names(dataset)
+    return len(names[0]) if len(names) > 1 and len(names[0]) > 1 and all([*of] == [*names[0]] for of in names) else 0
 
 
 def look_like_pairs(dataset: ImageFolders) -> bool | None:
@@ -53,13 +50,35 @@ def look_like_pairs(dataset: ImageFolders) -> bool | None:
 
     They cannot be if names differ, files are few, or are no pictures.
     """
-    if same_names(dataset) < FEW:
-        return None
+    return _show_the_same(*_names(dataset)[:2]) if same_names(dataset) >= FEW else None
+
+
+def without_partner(dataset: ImageFolders) -> list[Path]:
+    """Return the files whose name another domain lacks, if all others look like pairs and are more; else none."""
+    names = _names(dataset)
+    common = set(names[0]).intersection(*names[1:])
+    lone = [path for of in names for name, path in of.items() if name not in common]
+    if len(names) < 2 or len(common) < FEW or len(lone) > len(common):
+        return []
+    ones, others = ({name: path for name, path in of.items() if name in common} for of in names[:2])
+    return sorted(lone) if _show_the_same(ones, others) else []
+
+
+def _names(dataset: ImageFolders) -> list[dict[Path, Path]]:
+    """Return the files of each domain by their names, which are paths in its folder without suffix, sorted."""
+    return [
+        dict(sorted((path.relative_to(dataset.places[name]).with_suffix(""), path) for path in of))
+        for name, of in zip(dataset.domains, dataset.files, strict=True)
+    ]
+
+
+def _show_the_same(ones: Mapping[Path, Path], others: Mapping[Path, Path]) -> bool | None:
+    """Return True if files of one name show the same; None if some are no pictures."""
     try:
-        ones, others = ([_edges(open_picture(path)) for path in of[:LOOKED_AT]] for of in dataset.files[:2])
+        first, second = ([_edges(open_picture(path)) for path in [*of.values()][:LOOKED_AT]] for of in (ones, others))
     except (OSError, ValueError, I2IError):  # arrays, and whatever else is no picture
         return None
-    return _agree(ones, others)
+    return _agree(first, second)
 
 
 def doubles_in(root: Path) -> Doubles | None:

@@ -33,9 +33,10 @@ def is_clutter(name: str) -> bool:
 def all_files(folder: Path) -> list[Path]:
     """Return the files at any depth below `folder`, sorted, without clutter; symbolic links are followed.
 
-    Raises DataError if a folder cannot be read.
+    Links to a folder above it are not, as they would add the other domains. Raises DataError if a folder cannot be
+    read.
     """
-    found, seen = [], set[str]()
+    found, seen = list[Path](), {str(parent) for parent in Path(os.path.realpath(folder)).parents}
     for base, folders, names in os.walk(folder, followlinks=True, onerror=_unreadable):
         if (real := os.path.realpath(base)) in seen:  # symbolic links may form a cycle
             folders.clear()

@@ -20,10 +20,13 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def refuse_damaged(path: Path) -> None:
-    """Raise ValueError for a PNG whose pixels have a wrong checksum, which Pillow does not compare.
+    """Raise ValueError for a PNG whose pixels have a wrong checksum, which Pillow does not compare, and for a pipe.
 
-    It is not compared at each reading of a picture, which would take a tenth longer.
+    The checksum is not compared at each reading of a picture, which would take a tenth longer. Reading a pipe may
+    never end.
     """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError("not a regular file")
     with open(path, "rb") as file:
         if file.read(len(SIGNATURE)) != SIGNATURE:
             return
