@@ -23,6 +23,7 @@ from i2i_core.data.datasets.image_list import ImageList
 from i2i_core.data.datasets.splits import as_yaml, split_advice
 from i2i_core.data.fitting import Layout, fit
 from i2i_core.data.formats.picture import Picture
+from i2i_core.data.sets import no_pictures
 from i2i_core.data.walking import folders_in
 from i2i_core.errors import DataError, UsageError, counted
 from i2i_core.plan.fields import PICTURE
@@ -126,6 +127,9 @@ def _data_of(place: Path, plugins: Plugins, paired: bool | None) -> tuple[dict[s
         keys["broken"] = "skip"
     if len(dataset.domains) < 2:
         raise DataError(f"{place} has only the domain {dataset.domains[0]}; a translation needs two folders")
+    if empty := [name for name, files in zip(dataset.domains, dataset.files, strict=True) if not files]:
+        folder, what = dataset.places[empty[0]], no_pictures(dataset, empty[0])
+        raise DataError(f"{folder} has {what}; put the pictures of the domain {empty[0]} there, or remove the folder")
     return keys, dataset
 
 

@@ -274,6 +274,9 @@ def test_what_cannot_be_trained_is_refused(plugins: Plugins) -> None:
     write("photos/two", 2)
     with pytest.raises(UsageError, match="no installed plugin provides the recipe nothing.yaml"):
         made(plugins, name="nothing")
+    Path("photos/three").mkdir()
+    with pytest.raises(DataError, match="photos/three has no pictures; put the pictures of the domain three there"):
+        made(plugins)
 
 
 def test_the_command_writes_a_recipe_that_fits_in_the_memory(
