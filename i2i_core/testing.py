@@ -222,19 +222,24 @@ def _train(folder: Path, arguments: Sequence[str], processes: int = 1, limit: fl
             "3",
         ]
     command = [sys.executable, *launcher, "-m", "i2i_cli", "train", "-v", "--run-dir", str(folder), *arguments]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=_environment(), timeout=limit)
-    except subprocess.TimeoutExpired:
-        return f"the processes still wait for each other after {limit:.0f} s; each has to make every collective call"
-    if not done.returncode:
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=_environment()
+    ) as process:
+        try:
+            _, output = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            process.terminate()  # not killed: the launcher ends the processes that it started
+            waited = f"the processes still wait for each other after {limit:.0f} s"
+            return f"{waited}; each has to make every collective call"
+    if not process.returncode:
         return ""
     # The process that failed first has the reason; the others lost their connection to it.
     errors = sorted(logs.rglob("stderr.log"), key=lambda file: file.stat().st_mtime)
-    output = errors[0].read_text(encoding="utf-8") if errors else done.stderr
+    output = errors[0].read_text(encoding="utf-8") if errors else output
     print(output, file=sys.stderr)  # with the traceback
     last = output.rstrip().rpartition("\n")[2]
     last = re.sub(r" \(the traceback is in [^)]*\)$|; the traceback is in [^)]*(?=\)$)", "", last)
-    return last or f"it ended with exit code {done.returncode}"
+    return last or f"it ended with exit code {process.returncode}"
 
 
 def _environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 
+import psutil
 import pytest
 
 from i2i_core import testing
@@ -37,8 +38,8 @@ def test_a_recipe_whose_pictures_are_not_there_is_not_trained_with_a_warning() -
         "stargan_v2_earth.yaml",
     ]
     assert {line.partition(" ")[2] for line in said} == {
-        f"was not trained: --set {NOWHERE}: there is no folder nowhere, which should hold one folder of pictures per "
-        "domain"
+        f"was not trained: --set {NOWHERE[:61]} ...: there is no folder nowhere, which should hold one folder of "
+        "pictures per domain"
     }
     assert {warning.filename for warning in caught} == {__file__}
 
@@ -177,6 +178,8 @@ def test_processes_that_wait_for_each_other_are_told(project, monkeypatch: pytes
         r"after \d+ s; each has to make every collective call",
         said,
     )
+    running = [word for process in psutil.process_iter(["cmdline"]) for word in process.info["cmdline"] or ()]
+    assert not [word for word in running if word.endswith("waiting.yaml")]
 
 
 @pytest.mark.slow

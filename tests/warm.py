@@ -12,7 +12,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -93,6 +93,7 @@ def _become(wanted: Mapping[str, Any], pipes: Sequence[int]) -> None:
     for pipe, stream in zip(pipes, (1, 2), strict=True):
         os.dup2(pipe, stream)
         os.close(pipe)
+    sys.stdout, sys.stderr = map(_opened, (1, 2))
     os.environ.clear()
     os.environ.update(wanted["environment"])
     os.chdir(wanted["folder"])
@@ -103,6 +104,11 @@ def _become(wanted: Mapping[str, Any], pipes: Sequence[int]) -> None:
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
     else:
         runpy.run_module(what, run_name="__main__", alter_sys=True)
+
+
+def _opened(stream: int) -> TextIO:
+    """Return a standard stream anew: what was a file, in which one can seek, is a pipe now."""
+    return open(stream, "w", closefd=False)
 
 
 if __name__ == "__main__":

@@ -155,14 +155,14 @@ def test_they_train_in_every_precision(tmp_path: Path, precision: str, dtype: to
     [
         (
             (OVERFITTING,),
-            "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, "
-            "target: 0.6}: network discriminator is not wrapped by regularize/ada, so it has no p (write {use: "
+            "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_l ...: network "
+            "discriminator is not wrapped by regularize/ada, so it has no p (write {use: "
             "regularize/ada, network: {use: stargan_v2/discriminator, ...}})",
         ),
         (
             (ADA,),
-            "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_latent, log_every: 1, target: "
-            "0.6}: phase d_latent has no loss overfitting (known: adversarial, r1)",
+            "--set hooks.ada={use: regularize/ada, network: discriminator, phase: d_l ...: phase "
+            "d_latent has no loss overfitting (known: adversarial, r1)",
         ),
     ],
 )
@@ -179,7 +179,7 @@ def test_a_wrapper_whose_p_nothing_moves_is_told(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as refused:
         train(tmp_path / "run", ALL, *NO_GRIDS)
     assert str(refused.value) == (
-        f"--set {ALL}: network discriminator is wrapped by regularize/ada, but no hook changes "
+        f"--set {ALL[:79]} ...: network discriminator is wrapped by regularize/ada, but no hook changes "
         "its p from 0 (add {use: regularize/ada, network: discriminator, phase: ...} to the "
         "hooks)"
     )
