@@ -81,7 +81,7 @@ OF_A_RUN += ("compare {0} {0}", "report {}", "demo {}", "grid {} x.png", "push {
 
 @pytest.mark.parametrize("command", OF_A_RUN)
 def test_one_mistake_has_one_exit_code(i2i, toy, command):
-    """What is neither a run nor a model is a slip of the command line, whichever command it is."""
+    """A path that is neither a run nor a model ends every command with exit code 2."""
     Path("empty").mkdir()
     for place in ("empty", "nowhere/at/all"):
         assert i2i(*command.format(place).split()).code == 2

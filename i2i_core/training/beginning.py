@@ -18,7 +18,7 @@ from i2i_core.training.saved_parts import SavedParts
 Layouts = Mapping[str, Any]
 """Format and size of each batch field, as `DataSets.described` says them."""
 PLACES = {"names": "numbers", "palette": "colours of classes"}
-"""What the items of lists in formats are that belong to channels, by the key of the list."""
+"""Names, for messages, of the items in the lists of formats that belong to channels, by the key of the list."""
 
 
 class Beginning:
