@@ -47,7 +47,7 @@ class Facts:
     domains: dict[str, DomainFacts]
     paired: bool
     look_like_pairs: bool | None = None
-    """True if files of one name look like pairs; None for declared pairs, and if the domains do not share all names."""
+    """True if files of one name look like pairs; None for declared pairs, and for files that cannot be compared."""
     notes: list[Note] = field(default_factory=list)
     broken: list[dict[str, str]] = field(default_factory=list)
     """The files that cannot be used, each as `file` with its `reason`."""

@@ -189,9 +189,9 @@ def _cached(file: Path | None) -> dict[bytes, Appearance]:
 
 def _keep(file: Path | None, appearances: Mapping[bytes, Appearance]) -> None:
     records = np.zeros(len(appearances), _RECORD)
-    for record, (key, look) in zip(records, appearances.items(), strict=True):
-        record["key"], record["clear"] = np.frombuffer(key, np.uint8), look.transparent
-        record["thumbnail"] = look.thumbnail
+    for record, (key, appearance) in zip(records, appearances.items(), strict=True):
+        record["key"], record["clear"] = np.frombuffer(key, np.uint8), appearance.transparent
+        record["thumbnail"] = appearance.thumbnail
     contents = io.BytesIO()
     np.save(contents, records, allow_pickle=False)
     if file is not None:
