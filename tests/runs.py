@@ -103,14 +103,25 @@ class Ended:
 
 
 class Processes:
-    """`i2i` in one or several forked processes of one run, which may be signalled."""
+    """`i2i` in one or several forked processes of one run, which may be signalled.
 
-    def __init__(self, logs: Path, argv: list[str], world: int = 1, **environment: str) -> None:
+    before: called in each process before the command.
+    """
+
+    def __init__(
+        self,
+        logs: Path,
+        argv: list[str],
+        world: int = 1,
+        before: Callable[[], object] | None = None,
+        **environment: str,
+    ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.logs = [logs / f"rank-{rank}.txt" for rank in range(world)]
         port = str(_free_port())
         self.all = []
         for rank, log in enumerate(self.logs):
+            log.write_text("")  # a process may be killed before it opens it
             place = {
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
@@ -120,7 +131,7 @@ class Processes:
                 "MASTER_PORT": port,
             }
             process = _forks().Process(
-                target=_become_i2i, args=(argv, {**(place if world > 1 else {}), **environment}, str(log))
+                target=_become_i2i, args=(argv, {**(place if world > 1 else {}), **environment}, str(log), before)
             )
             process.start()
             self.all.append(process)
@@ -165,7 +176,9 @@ def _forks() -> Any:
     return context
 
 
-def _become_i2i(argv: list[str], environment: dict[str, str], log: str) -> None:
+def _become_i2i(
+    argv: list[str], environment: dict[str, str], log: str, before: Callable[[], object] | None = None
+) -> None:
     from i2i_cli.main import main
 
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", **environment}
@@ -177,6 +190,8 @@ def _become_i2i(argv: list[str], environment: dict[str, str], log: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     os.setsid()  # so that a signal to the group reaches its data workers, and nothing of ours
+    if before:
+        before()
     main(argv)
 
 

@@ -1,0 +1,83 @@
+"""A plugin in one file for the faults: a GAN that trains in milliseconds and has state of every kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from i2i_core import hookimpl
+
+
+@hookimpl
+def i2i_components(registry: Any) -> None:
+    registry.method("method", "fast")
+    registry.network("painter", "fast:Painter")
+    registry.network("critic", "fast:Critic")
+    registry.tensor("before", "fast:Before")
+
+
+# The method's page.
+
+
+def x_fake(painter: nn.Module, x_real: Tensor, y_trg: Tensor) -> Tensor:
+    made: Tensor = painter(x_real, y_trg)
+    return made
+
+
+def real_logits(critic: nn.Module, x_real: Tensor) -> Tensor:
+    logits: Tensor = critic(x_real)
+    return logits
+
+
+def fake_logits(critic: nn.Module, x_fake: Tensor) -> Tensor:
+    logits: Tensor = critic(x_fake)
+    return logits
+
+
+# Components.
+
+
+class Painter(nn.Module):
+    """Two convolutions with dropout, which draws random numbers, and a colour for each domain."""
+
+    def __init__(self, *, num_domains: int) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 3, 3, padding=1)
+        self.colours = nn.Embedding(num_domains, 4)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        hidden = torch.tanh(self.first(x) + self.colours(y)[:, :, None, None])
+        made: Tensor = torch.tanh(self.last(self.dropout(hidden)))
+        return made
+
+
+class Critic(nn.Module):
+    """A convolution, a batch norm, which has buffers, and a mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.last(torch.relu(self.norm(self.first(x)))).mean((1, 2, 3))
+        return logits
+
+
+class Before:
+    """The mean picture of the step before (at first, of this one)."""
+
+    def __init__(self) -> None:
+        self.mean: Tensor | None = None
+
+    def __call__(self, of: Tensor) -> Tensor:
+        before, self.mean = self.mean, of.detach().mean(0, keepdim=True)
+        return (self.mean if before is None else before).expand_as(of)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {} if self.mean is None else {"mean": self.mean}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.mean = state.get("mean")

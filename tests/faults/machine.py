@@ -1,0 +1,102 @@
+"""A place with pictures, a recipe and a plugin, where real processes of `i2i train` run, are disturbed, and go on."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.runs import Ended, Processes
+
+from . import disk, reader
+from .results import Attempt
+
+HERE = Path(__file__).parent
+STEPS, EVERY, KEEP = 6, 2, 2
+"""As in fast.yaml: steps of a run, steps between its checkpoints, and checkpoints that it keeps."""
+
+
+class Machine:
+    """Trains runs of fast.yaml below `place`, as processes, and remembers undisturbed ones."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self._undisturbed: dict[tuple[object, ...], reader.Result] = {}
+        self._operations: list[disk.Operation] = []
+        self._pictures(place / "pictures")
+
+    def words(self, run: Path, *sets: str, resume: bool = False) -> list[str]:
+        """Return the arguments of `i2i` that start or resume a run."""
+        pictures = self.place / "pictures"
+        where = (f"data.root={pictures}/train", f"data.validation.root={pictures}/val")
+        chosen = ["--resume"] if resume else ["--recipe", str(HERE / "fast.yaml")]
+        named = [word for value in (*(() if resume else where), *sets) for word in ("--set", value)]
+        return ["train", *chosen, "--run-dir", str(run), "--plugin", str(HERE / "fast.py"), *named]
+
+    def start(
+        self,
+        run: Path,
+        *sets: str,
+        resume: bool = False,
+        world: int = 1,
+        before: Callable[[], object] | None = None,
+        **environment: str,
+    ) -> Processes:
+        """Start a run, or resume it, in `world` processes. before: called in each of them at its start."""
+        logs = self.place / "logs" / run.name
+        return Processes(logs, self.words(run, *sets, resume=resume), world, before, **environment)
+
+    def go_on(self, run: Path, *sets: str, world: int = 1, before: Callable[[], object] | None = None) -> Processes:
+        """Do what a message after a fault says: resume the run, or start it again if training had not begun."""
+        return self.start(run, *sets, resume=(run / "recipe.yaml").exists(), world=world, before=before)
+
+    def undisturbed(self, *sets: str, world: int = 1) -> reader.Result:
+        """Return the result of a run in which nothing goes wrong."""
+        key = (*sets, world)
+        if key not in self._undisturbed:
+            run = self.place / f"undisturbed-{len(self._undisturbed)}"
+            ended = self.start(run, *sets, world=world).wait()
+            assert ended.codes == [0] * world, ended.printed
+            self._undisturbed[key] = reader.result(run)
+        return self._undisturbed[key]
+
+    @property
+    def operations(self) -> list[disk.Operation]:
+        """Every operation on files of an undisturbed run."""
+        if not self._operations:
+            run, log = self.place / "recorded", self.place / "recorded.log"
+            ended = self.start(run, before=disk.Record(run, log)).wait()
+            assert ended.codes == [0], ended.printed
+            self._operations = disk.recorded(log)
+        return self._operations
+
+    def copy(self, run: Path, to: Path) -> Path:
+        """Copy a run to do harm to."""
+        shutil.copytree(run, to, symlinks=True)
+        return to
+
+    def _pictures(self, folder: Path) -> None:
+        from PIL import Image
+
+        for n, path in enumerate((s, d, i) for s in ("train", "val") for d in ("a", "b") for i in range(3)):
+            split, domain, index = path
+            (folder / split / domain).mkdir(parents=True, exist_ok=True)
+            noise = Image.frombytes("RGB", (16, 16), random.Random(n).randbytes(16 * 16 * 3))
+            noise.save(folder / split / domain / f"{index}.png")
+
+
+def last_line(ended: Ended) -> str:
+    """Return what the first process said last."""
+    return (ended.printed[0].strip().splitlines() or [""])[-1]
+
+
+def ends_as_undisturbed(machine: Machine, tried: Attempt, run: Path, *sets: str, world: int = 1) -> None:
+    """Let the run go on to its end; require the undisturbed bits, and that at most one interval was lost."""
+    reached, kept = reader.reached(run), reader.newest_sound(run)
+    tried.lost = max(reached - kept, 0)
+    assert tried.lost <= EVERY, f"step {reached} was reached, and step {kept} is kept"
+    ended = machine.go_on(run, world=world).wait()
+    assert ended.codes == [0] * world, f"it does not go on: {ended.codes} {last_line(ended)}"
+    found = reader.differences(reader.result(run), machine.undisturbed(*sets, world=world))
+    assert not found, "; ".join(found)
