@@ -13,7 +13,7 @@ import io
 import os
 import pickle
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,8 +122,13 @@ def watch(root: Path, act: Act) -> None:
     builtins.open = io.open = _pyio.open
 
 
-def numbered(act: Callable[[int, Operation, Callable[[], Any]], Any]) -> Act:
-    """Count the operations, from 0, but for the closing of files, which does nothing to the disk."""
+def numbered(operations: Iterable[Operation]) -> list[Operation]:
+    """Return the operations as they are numbered: without the closing of files, which does nothing to the disk."""
+    return [operation for operation in operations if operation.name != "close"]
+
+
+def _numbering(act: Callable[[int, Operation, Callable[[], Any]], Any]) -> Act:
+    """Tell `act` the number of each operation, from 0."""
     count = -1
 
     def counting(operation: Operation, do: Callable[[], Any]) -> Any:
@@ -150,7 +155,7 @@ class Fail:
                 raise OSError(self.error, os.strerror(self.error), operation.path)
             return do()
 
-        watch(self.root, numbered(act))
+        watch(self.root, _numbering(act))
 
 
 @dataclass
@@ -170,7 +175,7 @@ class Kill:
                 os.kill(os.getpid(), signal.SIGKILL)
             return do()
 
-        watch(self.root, numbered(act))
+        watch(self.root, _numbering(act))
 
 
 @dataclass

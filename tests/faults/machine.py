@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 from tests.runs import Ended, Processes
@@ -23,7 +25,6 @@ class Machine:
     def __init__(self, place: Path) -> None:
         self.place = place
         self._undisturbed: dict[tuple[object, ...], reader.Result] = {}
-        self._operations: list[disk.Operation] = []
         self._pictures(place / "pictures")
 
     def words(self, run: Path, *sets: str, resume: bool = False) -> list[str]:
@@ -61,15 +62,31 @@ class Machine:
             self._undisturbed[key] = reader.result(run)
         return self._undisturbed[key]
 
-    @property
+    @cached_property
     def operations(self) -> list[disk.Operation]:
         """Every operation on files of an undisturbed run."""
-        if not self._operations:
-            run, log = self.place / "recorded", self.place / "recorded.log"
-            ended = self.start(run, before=disk.Record(run, log)).wait()
-            assert ended.codes == [0], ended.printed
-            self._operations = disk.recorded(log)
-        return self._operations
+        return self._record(self.place / "recorded")
+
+    @cached_property
+    def half(self) -> Path:
+        """A run that was killed when it had logged step 3, and saved step 2. To copy."""
+        run = self.place / "half"
+        logs = [n for n, o in enumerate(disk.numbered(self.operations)) if o.name == "write" and "metrics" in o.path]
+        ended = self.start(run, before=disk.Kill(run, logs[2] + 1)).wait()
+        assert ended.codes == [-signal.SIGKILL], ended.printed
+        assert (reader.reached(run), reader.newest_sound(run)) == (3, 2)
+        return run
+
+    @cached_property
+    def operations_of_second_half(self) -> list[disk.Operation]:
+        """Every operation on files of the process that resumes `half`."""
+        return self._record(self.copy(self.half, self.place / "resumed"))
+
+    def _record(self, run: Path) -> list[disk.Operation]:
+        log = run.with_suffix(".log")
+        ended = self.go_on(run, before=disk.Record(run, log)).wait()
+        assert ended.codes == [0], ended.printed
+        return disk.recorded(log)
 
     def copy(self, run: Path, to: Path) -> Path:
         """Copy a run to do harm to."""
@@ -84,6 +101,14 @@ class Machine:
             (folder / split / domain).mkdir(parents=True, exist_ok=True)
             noise = Image.frombytes("RGB", (16, 16), random.Random(n).randbytes(16 * 16 * 3))
             noise.save(folder / split / domain / f"{index}.png")
+
+
+def says_what_to_do(ended: Ended) -> None:
+    """Require that processes ended by a decision of i2i: with a sentence, and neither by surprise nor by a crash."""
+    for code, printed in zip(ended.codes, ended.printed, strict=True):
+        surprise = next((line for line in printed.splitlines() if "unexpected" in line or "Traceback" in line), "")
+        assert not surprise, surprise
+        assert code == 0 or (code > 1 and printed.strip()), f"exit code {code}: {printed}"
 
 
 def last_line(ended: Ended) -> str:

@@ -5,4 +5,8 @@ PROMISES = {
     "checkpoint, and ends with the bits of an undisturbed run.",
     "kill in a save": "A kill inside a save costs the steps since the checkpoint before, and no more.",
     "kill in a prune": "A kill while old checkpoints are deleted costs nothing.",
+    "a file operation fails": "Whichever operation on a file fails (no space, input or output error, read-only, no "
+    "permission), training goes on with a warning, or ends with a sentence and a code, and resumes to the undisturbed "
+    "bits.",
+    "a file operation of a resumed run fails": "The same, in a run that resumes.",
 }

@@ -68,8 +68,8 @@ def _about(run: dict[str, Any]) -> str:
     outcomes = run["promises"].values()
     tried, survived = (sum(outcome[key] for outcome in outcomes) for key in ("tried", "survived"))
     return (
-        f"The last run was on {run['date']} at commit {run['commit']}, at the scale `{run['scale']}`: {tried:,} faults, "
-        f"of which {survived:,} kept the promise. The machine: {run['machine']}."
+        f"The last run was on {run['date']} at commit {run['commit']}, at the scale `{run['scale']}`: {tried:,} "
+        f"faults, of which {survived:,} kept the promise. The machine: {run['machine']}."
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .disk import Kill
+from .disk import Kill, numbered
 from .machine import Machine, ends_as_undisturbed, last_line
 from .results import Attempt, attempt, seeds
 
@@ -43,7 +43,7 @@ def test_a_kill_in_a_prune(machine: Machine, run: Path, seed: int) -> None:
 
 def killed_in(what: str, machine: Machine, run: Path, tried: Attempt) -> None:
     """Kill a run before, or in the middle of, an operation on such a folder."""
-    operations = [operation for operation in machine.operations if operation.name != "close"]
+    operations = numbered(machine.operations)
     numbers = [n for n, operation in enumerate(operations) if what in operation.path + operation.to]
     number = tried.random.choice(numbers)
     tried.tried = f"SIGKILL before operation {number}, {operations[number]}"
