@@ -49,7 +49,7 @@ class Operation:
         return bool(self.flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
 
     def __str__(self) -> str:
-        short = os.path.join(*Path(self.path).parts[-2:])
+        short = "/".join(Path(self.path).parts[-2:])
         return f"{self.name} {short}" + (f" to {Path(self.to).name}" if self.to else "")
 
 

@@ -116,9 +116,15 @@ def last_line(ended: Ended) -> str:
     return (ended.printed[0].strip().splitlines() or [""])[-1]
 
 
-def ends_as_undisturbed(machine: Machine, tried: Attempt, run: Path, *sets: str, world: int = 1) -> None:
-    """Let the run go on to its end; require the undisturbed bits, and that at most one interval was lost."""
-    reached, kept = reader.reached(run), reader.newest_sound(run)
+def ends_as_undisturbed(
+    machine: Machine, tried: Attempt, run: Path, *sets: str, world: int = 1, reached: int | None = None
+) -> None:
+    """Let the run go on to its end; require the undisturbed bits, and that at most one interval was lost.
+
+    reached: the last step before the fault, if metrics.jsonl cannot tell.
+    """
+    kept = reader.newest_sound(run)
+    reached = reader.reached(run) if reached is None else reached
     tried.lost = max(reached - kept, 0)
     assert tried.lost <= EVERY, f"step {reached} was reached, and step {kept} is kept"
     ended = machine.go_on(run, world=world).wait()

@@ -9,4 +9,8 @@ PROMISES = {
     "permission), training goes on with a warning, or ends with a sentence and a code, and resumes to the undisturbed "
     "bits.",
     "a file operation of a resumed run fails": "The same, in a run that resumes.",
+    "power loss": "When the power fails, what was not yet written out may be forgotten or torn. The run loses at most "
+    "the steps since its last checkpoint.",
+    "power loss without a journal": "The same on a file system that keeps no order of names, and only what POSIX "
+    "promises.",
 }

@@ -43,7 +43,9 @@ def differences(ours: Result, theirs: Result) -> list[str]:
     common = ours.tensors.keys() & theirs.tensors.keys()
     found += [f"{name} differs" for name in sorted(common) if ours.tensors[name] != theirs.tensors[name]]
     if ours.metrics != theirs.metrics:
-        found.append(f"metrics differ: {ours.metrics} is not {theirs.metrics}")
+        lost = [_step(line) for line in theirs.metrics if line not in ours.metrics]
+        new = [_step(line) for line in ours.metrics if line not in theirs.metrics]
+        found.append(f"of metrics.jsonl, {len(ours.metrics)} lines, steps {lost} are lost and {new} are new")
     return found
 
 
@@ -127,6 +129,13 @@ def reached(run: Path) -> int:
     """Return the last step that a run logged, or 0."""
     lines = metrics(run)
     return int(json.loads(lines[-1])["step"]) if lines else 0
+
+
+def _step(line: str) -> object:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, LookupError, TypeError):
+        return line[:20]
 
 
 def _json(path: Path) -> Any:
