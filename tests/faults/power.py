@@ -52,7 +52,8 @@ class File:
         before, after = self.after(changes[:-1]), self.after(changes)
         if after == before or random.random() < 0.5:
             return after
-        torn = random.randint(0, len(after)) // SECTOR * SECTOR
+        start = changes[-1][0]  # what is before it was not touched
+        torn = max(start, random.randint(min(start, len(after)), len(after)) // SECTOR * SECTOR)
         return after[:torn] + (bytes(len(after) - torn) if random.random() < 0.5 else before[torn:])
 
 
