@@ -72,6 +72,7 @@ def save(folder: Path, step: int, parts: Parts, info: Mapping[str, object]) -> P
                 _remove(target)
             os.rename(stage, target)
             sync_folder(folder)
+            sync_folder(folder.parent)  # the name of `folder` itself
         finally:
             shutil.rmtree(stage, ignore_errors=True)  # after a failure
     return target
