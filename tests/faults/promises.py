@@ -13,4 +13,10 @@ PROMISES = {
     "the steps since its last checkpoint.",
     "power loss without a journal": "The same on a file system that keeps no order of names, and only what POSIX "
     "promises.",
+    "damaged checkpoint": "A flipped bit, a cut, or zeros in a checkpoint are found. The run resumes from the "
+    "checkpoint before, and ends with the undisturbed bits.",
+    "damaged recipe": "The same damage in recipe.yaml is refused, or changes no value.",
+    "damaged bookkeeping": "The same damage in status.json, metrics.jsonl, speed.jsonl, env.json or a sample never "
+    "stops a run from resuming. Lines of metrics.jsonl that are lost are told.",
+    "damaged model": "A model with such damage is refused, or translates as before.",
 }

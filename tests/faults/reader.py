@@ -20,6 +20,10 @@ class Damaged(Exception):
     """A file that is not as the format says, and why."""
 
 
+class Different(Exception):
+    """Results that should be the same, and in what they differ."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What a run is judged by: the step, tensors and metrics, all of which must have the undisturbed bits."""
@@ -36,8 +40,8 @@ def result(run: Path) -> Result:
     raise Damaged(f"{run} has no checkpoint")
 
 
-def differences(ours: Result, theirs: Result) -> list[str]:
-    """Say in what two results differ."""
+def same(ours: Result, theirs: Result) -> None:
+    """Raise Different if two results do not have the same bits."""
     found = [] if ours.step == theirs.step else [f"step {ours.step} is not {theirs.step}"]
     found += [f"only one has {name}" for name in sorted(ours.tensors.keys() ^ theirs.tensors.keys())]
     common = ours.tensors.keys() & theirs.tensors.keys()
@@ -46,7 +50,8 @@ def differences(ours: Result, theirs: Result) -> list[str]:
         lost = [_step(line) for line in theirs.metrics if line not in ours.metrics]
         new = [_step(line) for line in ours.metrics if line not in theirs.metrics]
         found.append(f"of metrics.jsonl, {len(ours.metrics)} lines, steps {lost} are lost and {new} are new")
-    return found
+    if found:
+        raise Different("; ".join(found))
 
 
 def steps(run: Path) -> list[int]:
