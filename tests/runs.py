@@ -118,7 +118,7 @@ class Processes:
     ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.logs = [logs / f"rank-{rank}.txt" for rank in range(world)]
-        port = str(_free_port())
+        port = str(free_port())
         self.all = []
         for rank, log in enumerate(self.logs):
             log.write_text("")  # a process may be killed before it opens it
@@ -204,7 +204,7 @@ def torchrun(argv: list[str], log: Path, world: int = 2) -> subprocess.Popen[byt
         "--nproc-per-node",
         str(world),
         "--master-port",
-        str(_free_port()),
+        str(free_port()),
         "-m",
         "i2i_cli",
         *argv,
@@ -226,7 +226,7 @@ def wait_for(condition: Callable[[], bool], log: Path, seconds: float = 60) -> N
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ def i2i_components(registry: Any) -> None:
     registry.network("painter", "fast:Painter")
     registry.network("critic", "fast:Critic")
     registry.tensor("before", "fast:Before")
+    registry.hook("pause", "fast:Pause")
 
 
 # The method's page.
@@ -81,3 +83,14 @@ class Before:
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         self.mean = state.get("mean")
+
+
+class Pause:
+    """Makes each step last longer. seconds: how much."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self.seconds = seconds
+
+    def before_phase(self, phase: str) -> None:
+        if phase == "critic":
+            time.sleep(self.seconds)

@@ -2,9 +2,9 @@
 
 The contents of a file are safe up to its last fsync. Of what was written later, any beginning may be there, torn
 between two sectors, with zeros or the data before in place of the rest. A name (made, renamed, deleted) is safe once
-its folder was fsynced; of the later changes of a folder, the first few may be there. A rename happens wholly or not at
-all. That is what POSIX promises. A file system with a journal (ext4, XFS, Btrfs) promises more: names change in the
-order of the operations, whatever the folder, and any fsync makes all changes of names before it safe.
+its folder was fsynced; of the later changes of a folder, the first few may be there. A rename within a folder happens
+wholly or not at all. That is what POSIX promises. A file system with a journal (ext4, XFS, Btrfs) promises more: names
+change in the order of the operations, whatever the folder, and any fsync makes all changes of names before it safe.
 """
 
 from __future__ import annotations
@@ -135,8 +135,10 @@ class Disk:
 
     def _rename(self, operation: Operation) -> None:
         (folder, old), (other, new) = os.path.split(operation.path), os.path.split(operation.to)
-        assert folder == other, "a rename from folder to folder is not modelled"
-        self._change(folder, {old: None, new: self._at(operation.path)})
+        node = self._at(operation.path)
+        self._change(folder, {old: None} | ({new: node} if folder == other else {}))
+        if folder != other:  # two changes, of which a file system without a journal may lose either
+            self._change(other, {new: node})
 
     def _open(self, operation: Operation) -> None:
         node = self._at(operation.path)

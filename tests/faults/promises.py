@@ -19,4 +19,11 @@ PROMISES = {
     "damaged bookkeeping": "The same damage in status.json, metrics.jsonl, speed.jsonl, env.json or a sample never "
     "stops a run from resuming. Lines of metrics.jsonl that are lost are told.",
     "damaged model": "A model with such damage is refused, or translates as before.",
+    "SIGTERM": "A run that is told to stop ends its step, saves and exits with 75, however often it is told. In "
+    "several processes, it is enough to tell one.",
+    "SIGHUP": "The same when its terminal is closed.",
+    "SIGINT": "The first Ctrl-C saves and exits with 130. The second stops at once, without saving.",
+    "SIGUSR1": "A run saves at once and goes on.",
+    "signal to a launcher": "If torchrun or accelerate launch is told to stop, or is killed, the processes of the run "
+    "end too, the folder is free, and the run loses at most the steps since its last checkpoint.",
 }
