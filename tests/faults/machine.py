@@ -16,8 +16,10 @@ from . import disk, reader
 from .results import Attempt
 
 RECIPE, PLUGIN = (Path(__file__).with_name(name) for name in ("fast.yaml", "fast.py"))
-STEPS, EVERY, KEEP = 6, 2, 2
-"""As in fast.yaml: steps of a run, steps between its checkpoints, and checkpoints that it keeps."""
+STEPS, EVERY = 6, 2
+"""As in fast.yaml: steps of a run, and steps between its checkpoints."""
+SLOW = "hooks.pause={use: fast/pause, seconds: 0.3}"
+"""A run that is not over before it is disturbed."""
 
 
 class Machine:
@@ -120,7 +122,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 90) ->
     """Wait for a condition. Raises AssertionError if it takes too long."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"after {seconds:g} s: not yet {what}"
+        assert time.monotonic() < deadline, f"after {seconds:g} s: not {what}"
         time.sleep(0.02)
 
 

@@ -26,4 +26,11 @@ PROMISES = {
     "SIGUSR1": "A run saves at once and goes on.",
     "signal to a launcher": "If torchrun or accelerate launch is told to stop, or is killed, the processes of the run "
     "end too, the folder is free, and the run loses at most the steps since its last checkpoint.",
+    "process lost": "If a process of several is killed, or stopped for longer than `timeout`, the others end with a "
+    "sentence that names it.",
+    "process slow": "A process that is stopped for a while and goes on costs time only.",
+    "data worker lost": "If a data worker is killed, or stopped for longer than `timeout`, the run ends with a "
+    "sentence, and no worker outlives it.",
+    "data worker slow": "A data worker that is stopped for a while and goes on costs time only.",
+    "stop with a stuck data worker": "A run that waits for a stuck data worker hears SIGTERM and saves.",
 }
