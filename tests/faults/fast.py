@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from typing import Any
 
@@ -17,7 +19,10 @@ def i2i_components(registry: Any) -> None:
     registry.network("painter", "fast:Painter")
     registry.network("critic", "fast:Critic")
     registry.tensor("before", "fast:Before")
+    registry.loss("spoilt", "fast:Spoilt")
     registry.hook("pause", "fast:Pause")
+    registry.hook("ruin", "fast:Ruin")
+    registry.hook("hungry", "fast:Hungry")
 
 
 # The method's page.
@@ -94,3 +99,44 @@ class Pause:
     def before_phase(self, phase: str) -> None:
         if phase == "critic":
             time.sleep(self.seconds)
+
+
+class Spoilt:
+    """Zero, but at call number `at` the value, as the loss or as its gradient."""
+
+    def __init__(self, *, at: int, value: float, gradient: bool = False) -> None:
+        self.at, self.value, self.gradient, self.calls = at, value, gradient, 0
+
+    def __call__(self, x_fake: Tensor) -> Tensor:
+        self.calls += 1
+        nothing = 0 * x_fake.sum()
+        if self.calls != self.at:
+            return nothing
+        if self.gradient:
+            nothing.register_hook(lambda gradient: gradient * self.value)
+            return nothing
+        return nothing + self.value
+
+
+class Ruin:
+    """Sets a weight of the painter after a step. value: what it becomes."""
+
+    def __init__(self, *, step: int, value: float) -> None:
+        self.step, self.value = step, value
+
+    @torch.no_grad()
+    def after_step(self, run: Any) -> None:
+        if run.step == self.step:
+            next(run.networks["painter"].parameters()).view(-1)[0] = self.value
+
+
+class Hungry:
+    """Asks for more memory than there is, in the step that follows `step` steps. kind: who is asked."""
+
+    def __init__(self, *, step: int, kind: str, rank: int = 0) -> None:
+        self.step, self.kind, self.rank = step, kind, rank
+
+    def before_phase(self, run: Any, phase: str) -> None:
+        if run.step == self.step and phase == "painter" and int(os.environ.get("RANK", "0")) == self.rank:
+            resource.setrlimit(resource.RLIMIT_AS, (64 << 30, 64 << 30))
+            torch.ones(1 << 36) if self.kind == "torch" else bytearray(1 << 38)

@@ -6,7 +6,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +29,12 @@ class Machine:
         self.place = place
         self._undisturbed: dict[tuple[object, ...], reader.Result] = {}
         self._pictures(place / "pictures")
+
+    def elsewhere(self, place: Path) -> Machine:
+        """Return a machine with the same pictures in another place, to do harm to them."""
+        other = Machine(place)
+        other._undisturbed = self._undisturbed
+        return other
 
     def words(self, run: Path, *sets: str, resume: bool = False) -> list[str]:
         """Return the arguments of `i2i` that start or resume a run."""
@@ -140,16 +146,23 @@ def last_line(ended: Ended) -> str:
 
 
 def ends_as_undisturbed(
-    machine: Machine, tried: Attempt, run: Path, *sets: str, world: int = 1, reached: int | None = None
+    machine: Machine,
+    tried: Attempt,
+    run: Path,
+    *sets: str,
+    world: int = 1,
+    reached: int | None = None,
+    repair: Sequence[str] = (),
 ) -> None:
     """Let the run go on to its end; require the undisturbed bits, and that at most one interval was lost.
 
-    reached: the last step before the fault, if metrics.jsonl cannot tell.
+    sets: assignments of the undisturbed run. reached: the last step before the fault, if metrics.jsonl cannot tell.
+    repair: assignments with which the run goes on.
     """
     kept = reader.newest_sound(run)
     reached = reader.reached(run) if reached is None else reached
     tried.lost = max(reached - kept, 0)
     assert tried.lost <= EVERY, f"step {reached} was reached, and step {kept} is kept"
-    ended = machine.go_on(run, world=world).wait()
+    ended = machine.go_on(run, *repair, world=world).wait()
     assert ended.codes == [0] * world, f"it does not go on: {ended.codes} {last_line(ended)}"
     reader.same(reader.result(run), machine.undisturbed(*sets, world=world))

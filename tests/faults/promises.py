@@ -33,4 +33,17 @@ PROMISES = {
     "sentence, and no worker outlives it.",
     "data worker slow": "A data worker that is stopped for a while and goes on costs time only.",
     "stop with a stuck data worker": "A run that waits for a stuck data worker hears SIGTERM and saves.",
+    "pictures harmed in mid-run": "If pictures are deleted, cut, or replaced by something else while a run trains, it "
+    "ends with code 3 and names the file. With the pictures back, it resumes.",
+    "folder removed in mid-run": "If the folder of a run is removed, the run ends with code 74 and makes nothing anew.",
+    "folder moved in mid-run": "If the folder is moved, the run ends with code 74, and resumes in the new place.",
+    "two runs in one folder": "A second run in a folder in use is refused with code 73. If run.lock was deleted, the "
+    "first one ends with code 74.",
+    "lock of a dead host": "A run.lock that was left behind holds up nothing.",
+    "clock set back": "Whatever the clock and the times of files say, a run and its resuming are the same.",
+    "not finite": "If data, a loss, a gradient or a weight becomes NaN or infinite, the run ends with a sentence, and "
+    "no checkpoint holds such numbers.",
+    "memory refused": "If a request for memory is refused, the run ends with code 7 and resumes.",
+    "memory runs out anywhere": "If memory runs out at any other place, in a library for example, the message may be "
+    "the library's. The run resumes.",
 }

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,16 @@ def tensors(data: bytes, name: str) -> Tensors:
     if end != len(body):
         raise Damaged(f"{name}: {len(body) - end} bytes belong to no tensor")
     return found
+
+
+def infinite(found: Tensors) -> list[str]:
+    """Return the names of the tensors of floats that hold a NaN or an infinity."""
+    codes = {"F64": "d", "F32": "f", "F16": "e"}
+    return [
+        name
+        for name, (kind, _, data) in found.items()
+        if kind in codes and not all(isfinite(number) for (number,) in struct.iter_unpack(f"<{codes[kind]}", data))
+    ]
 
 
 def metrics(run: Path) -> list[str]:

@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
+import pytest
+
 from .promises import PROMISES
 
 SCALE = os.environ.get("I2I_FAULTS", "ordinary")
 """ordinary: two minutes, as part of the other tests. quarter: a quarter of an hour. full: one to two hours."""
 T = TypeVar("T")
+
+rarely = pytest.mark.skipif(SCALE == "ordinary", reason="make test-faults tries it")
 
 
 @dataclass

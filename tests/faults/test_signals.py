@@ -32,7 +32,7 @@ TO_PROCESSES = [
 ]
 
 
-@pytest.mark.parametrize(("number", "times", "world", "rank"), some(TO_PROCESSES, ordinary=6, quarter=16))
+@pytest.mark.parametrize(("number", "times", "world", "rank"), some(TO_PROCESSES, ordinary=5, quarter=16))
 def test_a_signal_to_processes(
     machine: Machine, run: Path, number: signal.Signals, times: int, world: int, rank: int | str
 ) -> None:
@@ -69,7 +69,7 @@ TO_LAUNCHERS = [
 ]
 
 
-@pytest.mark.parametrize(("launcher", "number", "times", "whole_group"), some(TO_LAUNCHERS, ordinary=1, quarter=5))
+@pytest.mark.parametrize(("launcher", "number", "times", "whole_group"), some(TO_LAUNCHERS, ordinary=0, quarter=4))
 def test_a_signal_to_a_launcher(
     machine: Machine, run: Path, launcher: str, number: signal.Signals, times: int, whole_group: bool
 ) -> None:
