@@ -122,19 +122,16 @@ def main(arguments: list[str] | None = None) -> None:
         if "" in (sys.argv[1:] if arguments is None else arguments):
             raise click.UsageError("an argument is empty; check that every shell variable in the command is set")
         code = cli.main(arguments, prog_name="i2i", standalone_mode=False, obj=options)
-    except (click.Abort, KeyboardInterrupt):
-        code = _say("interrupted", 130)
+    except (click.Abort, KeyboardInterrupt) as error:
+        hidden = error.__cause__  # click takes the end of a file that some code read for Ctrl-C
+        code = _unexpected(hidden) if isinstance(hidden, EOFError) else _say("interrupted", 130)
     except click.ClickException as error:
         error.show()
         code = error.exit_code
     except Exception as error:
         if options.verbose:
             traceback.print_exc()
-        if isinstance(error, I2IError):
-            code = _say(str(error), error.exit_code)
-        else:
-            where = "; ".join(getattr(error, "__notes__", ["rerun with -v for the traceback"]))
-            code = _say(f"unexpected: {' '.join(f'{type(error).__name__}: {error}'.split())} ({where})", 1)
+        code = _say(str(error), error.exit_code) if isinstance(error, I2IError) else _unexpected(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -146,6 +143,11 @@ def _print_any_name() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _unexpected(error: BaseException) -> int:
+    where = "; ".join(getattr(error, "__notes__", ["rerun with -v for the traceback"]))
+    return _say(f"unexpected: {' '.join(f'{type(error).__name__}: {error}'.split())} ({where})", 1)
 
 
 def _say(message: str, code: int) -> int:

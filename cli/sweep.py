@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shlex
 import signal
@@ -167,13 +166,13 @@ def _as_file(name: str) -> str:
 def _is_done(trial: Trial, recipe: str, sets: Sequence[str], plugins: Plugins) -> bool:
     """Check the recipe of a trial, so that mistakes are known before anything is trained; return True if it is done."""
     from i2i_core.plan.check import load
-    from i2i_core.training.run_folder import is_finished
+    from i2i_core.training.run_folder import is_finished, read_status
 
     steps = load(recipe, [*sets, *trial.values], plugins).recipe.steps
     if not trial.begun or not is_finished(trial.folder):
         return False
-    status = json.loads((trial.folder / "status.json").read_text(encoding="utf-8"))
-    return int(status["step"]) >= steps
+    step = read_status(trial.folder).get("step")
+    return isinstance(step, int) and step >= steps
 
 
 def _train(trial: Trial) -> int:

@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 )
 @click.option("--resume", is_flag=True, help="Resume the run in --run-dir from its newest intact checkpoint.")
 @click.option(
+    "--resume-from",
+    type=click.IntRange(min=0),
+    metavar="STEP",
+    help="Resume the run in --run-dir from the checkpoint of this step. Later ones are moved to its folder aside.",
+)
+@click.option(
     "--from",
     "start_from",
     type=click.Path(path_type=Path),
@@ -52,6 +58,7 @@ def train(
     sets: tuple[str, ...],
     run_dir: Path | None,
     resume: bool,
+    resume_from: int | None,
     start_from: Path | None,
     dry_run: bool,
     memory: str | None,
@@ -67,6 +74,7 @@ def train(
     i2i train --from runs/my-001 --set losses.generator.cycle.weight=2
     accelerate launch -m i2i_cli train --recipe my.yaml
     """
+    resume = resume or resume_from is not None
     if memory is not None and not dry_run:
         raise click.UsageError("--memory needs --dry-run")
     if dry_run:
@@ -96,7 +104,16 @@ def train(
 
     gc.freeze()
     gc.enable()
-    run = launch.train(recipe, plugins, sets=sets, run_dir=run_dir, resume=resume, start_from=start_from, warn=warn)
+    run = launch.train(
+        recipe,
+        plugins,
+        sets=sets,
+        run_dir=run_dir,
+        resume=resume,
+        resume_from=resume_from,
+        start_from=start_from,
+        warn=warn,
+    )
     if run.is_main and run.folder is not None:
         click.echo(f"run         {run.folder}")
         for checkpoint in checkpoints.committed(run.folder / "checkpoints")[:1]:

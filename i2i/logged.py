@@ -39,7 +39,7 @@ def read_numbers(path: Path) -> Numbers:
     """Read lines of {"step": ..., name: number}; skips damaged lines, and merges lines of the same step."""
     rows: dict[int, dict[str, float | None]] = {}
     for line in _lines(path):
-        with suppress(ValueError, RecursionError):
+        with suppress(ValueError, OverflowError, RecursionError):
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(step := row.pop("step", None), int):
                 numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}

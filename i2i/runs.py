@@ -32,6 +32,7 @@ def train(
     set: Mapping[str, object] | None = None,
     run_dir: str | Path | None = None,
     resume: bool = False,
+    resume_from: int | None = None,
     start_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
 ) -> TrainedRun:
@@ -42,6 +43,7 @@ def train(
     set: values of the recipe to override, such as {"steps": 100, "data.batch_size": 4}.
     run_dir: the folder of the run, by default the next free one of runs/NAME-001, -002, ...
     resume: continue the run in `run_dir`.
+    resume_from: continue it from its checkpoint of this step; later ones are moved to its folder "aside".
     start_from: the folder of a run, of one of its checkpoints or of a model from whose state the new run starts.
     plugins: files of one-file plugins to load in addition to the installed plugins.
 
@@ -59,6 +61,7 @@ def train(
         sets=_assignments(set or {}),
         run_dir=Path(run_dir) if run_dir is not None else None,
         resume=resume,
+        resume_from=resume_from,
         start_from=Path(start_from) if start_from is not None else None,
         warn=lambda message: print(f"warning: {message}", file=sys.stderr),
     )

@@ -75,7 +75,7 @@ class PluginError(I2IError):
 
 
 class Diverged(I2IError):
-    """A loss or gradient that is not finite (NaN or infinite)."""
+    """A loss, gradient or weight that is not finite (NaN or infinite)."""
 
     exit_code = 6
 
@@ -102,8 +102,12 @@ class DiskFull(DiskError):
     """A failed write to a full disk."""
 
 
+class LostProcess(I2IError):
+    """Another process of the run that has ended or does not go on."""
+
+
 class Preempted(I2IError):
-    """A stop by SIGTERM. The run was saved and can be resumed."""
+    """A stop by SIGTERM or SIGHUP. The run was saved and can be resumed."""
 
     exit_code = 75
 
@@ -112,6 +116,12 @@ class Interrupted(I2IError):
     """A stop by Ctrl-C."""
 
     exit_code = 130
+
+
+class Unsaved(I2IError):
+    """A stop by a signal without time to save. The run can be resumed from its last checkpoint."""
+
+    exit_code = 143
 
 
 @contextmanager

@@ -295,10 +295,10 @@ class RunContext(Protocol):
         ...
 
     def save(self, keep: int | None = None) -> Path | None:
-        """Save a checkpoint of this step, and delete all but the newest `keep`. Every process has to call it.
+        """Save a checkpoint of this step, and delete all but the newest `keep` once a further step was made from it.
 
-        A step that has a checkpoint is not saved again. Returns the path of a new checkpoint in the main process, else
-        None.
+        Every process has to call it. A step that has a checkpoint is not saved again. Returns the path of a new
+        checkpoint in the main process, else None. Raises Diverged if weights are not finite.
         """
         ...
 

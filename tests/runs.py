@@ -71,6 +71,7 @@ def train(
     *sets: str,
     recipe: str | Path | None = "stargan_v2.yaml",
     resume: bool = False,
+    resume_from: int | None = None,
     warn: Callable[[str], None] = print,
 ) -> Run:
     """Train, or with `resume` continue, the quick start at a tiny size in this process."""
@@ -83,6 +84,7 @@ def train(
         sets=(*tiny, *sets),
         run_dir=folder,
         resume=resume,
+        resume_from=resume_from,
         warn=warn,
     )
 
@@ -187,8 +189,10 @@ def _become_i2i(
     os.dup2(out, 2)
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of data workers; here it would be the server's
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    if "IGNORED_SIGNAL" in environment:
+        signal.signal(int(environment["IGNORED_SIGNAL"]), signal.SIG_IGN)
     os.setsid()  # so that a signal to the group reaches its data workers, and nothing of ours
     if before:
         before()

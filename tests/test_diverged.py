@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from i2i_core.disk import checkpoints
-from i2i_core.errors import Diverged, PluginError, RecipeError
+from i2i_core.errors import Diverged, PluginError, RecipeError, UsageError
 from i2i_core.training import launch
 from i2i_core.training.run import Run
+from i2i_core.training.weights_check import largest_weight
 
-from .runs import NO_GRIDS, run_forked, status, train
+from .runs import NO_GRIDS, logged, run_forked, status, train
 
 SPOILT = "losses.generator.spoilt={use: trouble/spoilt, at: 5, %s}"  # two calls a step: g_latent of step 3
 SAVED_EACH_STEP = "hooks.checkpoint.every=1"
@@ -44,8 +46,9 @@ def test_a_run_that_diverges_stops_before_the_step_and_keeps_what_was_good(
         train(folder, SPOILT % what, SAVED_EACH_STEP, *NO_GRIDS)
     assert stopped.value.exit_code == 6
     assert str(stopped.value) == (
-        f"{said} in phase g_latent of step 3. Resume from the last checkpoint with a lower learning rate "
-        f"(--set optimizers.default.lr=...) or another seed (--set seed=1)"
+        f"{said} in phase g_latent of step 3. Resume from step 2 with a lower learning rate "
+        f"(--set optimizers.default.lr=...) or another seed (--set seed=1); if that diverges too, from an earlier "
+        f"step: --resume-from 1"
     )
     (run,) = runs
     assert all(p.isfinite().all() for network in run.networks.values() for p in network.parameters())
@@ -102,6 +105,62 @@ def test_both_processes_stop_when_one_of_them_diverges(tmp_path: Path, what: str
         assert "in phase g_latent of step 3. Resume" in printed
     assert finite(folder, step=2)
     assert status(folder)["exit_code"] == 6
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
+    """No loss shows what the last step of a run has done to the weights."""
+    folder = tmp_path / "run"
+    with pytest.raises(Diverged) as stopped:
+        train(folder, "optimizers.mapping_network={lr: 1e39}", "steps=1", *NO_GRIDS)
+    assert re.match(
+        r"\d+ tensors of mapping_network not finite after step 1, which is not saved\. Start again with a lower ",
+        str(stopped.value),
+    )
+    assert not checkpoints.committed(folder / "checkpoints")
+    assert status(folder)["exit_code"] == 6
+
+
+def test_a_mask_may_hold_infinity_and_no_buffer_nan() -> None:
+    network = torch.nn.Linear(2, 2)
+    torch.nn.init.constant_(network.weight, -3.0)
+    network.register_buffer("mask", torch.tensor([0.0, float("-inf")]))
+    network.register_buffer("count", torch.tensor(7))
+    network.register_buffer("nothing", torch.empty(0))
+    assert largest_weight([("one", network), ("the same", network)], step=2) == 3
+    network.register_buffer("mean", torch.tensor([float("nan")]))
+    with pytest.raises(Diverged, match="1 tensor of one not finite after step 2"):
+        largest_weight([("one", network)], step=2)
+
+
+def test_what_was_good_before_weights_exploded_is_kept_and_can_be_chosen(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    keep_one = "hooks.checkpoint={use: checkpoint, every: 1, keep: 1}"
+    good = train(tmp_path / "good", "steps=5", *NO_GRIDS)
+    train(folder, "steps=3", keep_one, *NO_GRIDS)
+    said: list[str] = []
+    with pytest.raises(Diverged, match="Resume from step 4 with .* an earlier step: --resume-from 3$"):
+        train(folder, "steps=9", "optimizers.mapping_network={lr: 1e9}", resume=True, warn=said.append)
+    assert any(re.match(r"weights have grown to \de\+\d\d at step 4: the run diverges", line) for line in said)
+    assert checkpoints.steps(folder / "checkpoints") == [3, 4]
+    with pytest.raises(UsageError, match=f"no checkpoint of step 2 in {folder}/checkpoints; there are 3, 4$"):
+        train(folder, resume=True, resume_from=2)
+    lower = ("optimizers.mapping_network.lr=1e-4", "steps=5")
+    run = train(folder, *lower, resume=True, resume_from=3, warn=said.append)
+    assert run.step == 5
+    assert said[-1] == f"later checkpoints are now in {folder}/aside: step-00000004"
+    assert checkpoints.steps(folder / "checkpoints") == [5]
+    assert checkpoints.steps(folder / "aside") == [4]
+    assert [line["step"] for line in logged(folder)] == [1, 2, 3, 4, 5]
+    for ours, theirs in zip(run.networks.values(), good.networks.values(), strict=True):
+        assert all(p.equal(q) for p, q in zip(ours.parameters(), theirs.parameters(), strict=True))
+
+
+def test_the_checkpoint_before_the_newest_goes_once_a_step_was_made_from_that(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    keep_one = "hooks.checkpoint={use: checkpoint, every: 1, keep: 1}"
+    with pytest.raises(Diverged, match="Resume from step 2 with .* an earlier step: --resume-from 1$"):
+        train(folder, SPOILT % "gradient: false", keep_one, *NO_GRIDS)
+    assert checkpoints.steps(folder / "checkpoints") == [1, 2]
 
 
 def test_data_workers_do_not_hold_up_a_run_that_diverged(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_accelerates_launcher_that_starts_one_process_for_two_is_told(tmp_path: 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
-def test_a_killed_torchrun_leaves_no_workers_and_no_lock(tmp_path: Path) -> None:
+def test_a_killed_torchrun_leaves_a_saved_run_no_workers_and_no_lock(tmp_path: Path) -> None:
     folder, log = tmp_path / "run", tmp_path / "log.txt"
     launcher = torchrun(arguments(folder, "steps=100000", *NO_GRIDS, "data.workers=1"), log)
     wait_for(lambda: len(logged(folder)) >= 2, log)
@@ -217,7 +217,10 @@ def test_a_killed_torchrun_leaves_no_workers_and_no_lock(tmp_path: Path) -> None
     launcher.kill()
     launcher.wait(10)
     wait_for(lambda: not processes_of(folder), log, seconds=15)
-    run_folder.lock(folder).release()
+    run_folder.Lock(folder).release()
+    assert status(folder)["exit_code"] == 75
+    newest, *_ = checkpoints.committed(folder / "checkpoints")
+    assert checkpoints.verify(newest).step == status(folder)["step"]
 
 
 def processes_of(folder: Path) -> list[int]:

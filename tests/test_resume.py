@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file
 
 from i2i_core.disk import checkpoints
+from i2i_core.disk.seals import sealed, unsealed
 from i2i_core.errors import CheckpointError, DataError, RecipeError
 from i2i_core.plan.check import load
 from i2i_core.plan.resolved import dump
@@ -151,7 +152,7 @@ def test_networks_resume_with_their_own_weights_whatever_their_order(whole: Path
     """Generator and discriminator trade places in the recipe: nothing may be assigned by position."""
     folder = tmp_path / "run"
     train(folder, "steps=3")
-    text = (folder / "recipe.yaml").read_text()
+    text = unsealed(folder / "recipe.yaml", "")
     start, end = text.index("\nnetworks:\n") + len("\nnetworks:\n"), text.index("\nstart_from: ")
     blocks: list[list[str]] = []
     for line in text[start:end].splitlines():
@@ -159,7 +160,7 @@ def test_networks_resume_with_their_own_weights_whatever_their_order(whole: Path
             blocks.append([])
         blocks[-1].append(line)
     swapped = "\n".join(line for block in reversed(blocks) for line in block)
-    (folder / "recipe.yaml").write_text(text[:start] + swapped + text[end:])
+    (folder / "recipe.yaml").write_text(sealed(text[:start] + swapped + text[end:]))
     run = train(folder, "steps=6", resume=True)
     assert list(run.networks) == ["discriminator", "style_encoder", "mapping_network", "generator"]
     ours, theirs = tensors(folder), tensors(whole)
@@ -171,7 +172,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_both_sides_names(short: 
     folder = copy_of(short, tmp_path / "run")
     sets = ["networks.style_encoder.max_channels=16", "networks.discriminator.max_channels=4"]
     checked = load(short / "recipe.yaml", sets, plugins())
-    (folder / "recipe.yaml").write_text(dump(checked))
+    (folder / "recipe.yaml").write_text(sealed(dump(checked)))
     with pytest.raises(CheckpointError) as refused:
         train(folder, resume=True)
     assert refused.value.exit_code == 4

@@ -87,7 +87,7 @@ def test_the_resolved_recipe_says_where_each_value_comes_from(done: Path) -> Non
         found = next(line for line in lines if line.startswith(f"{key}: {value}  # "))
         line, column = found.rpartition("stargan_v2.yaml:")[2].split(":")
         assert written[int(line) - 1][int(column) - 1 :].startswith(value)
-    leaves = [line for line in lines if not line.endswith(":")]
+    leaves = [line for line in lines[:-1] if not line.endswith(":")]
     assert [line for line in leaves if "  # " not in line] == []
 
 
@@ -102,7 +102,7 @@ def test_a_set_on_several_lines_leaves_a_recipe_that_can_be_read_again(tmp_path:
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(folder, *ONE)
-    with run_folder.lock(folder):
+    with run_folder.Lock(folder):
         ended = run_forked(folder, resume=True)
     assert ended.codes == [73]
     assert ended.printed[0] == f"{folder} is in use by another process; wait for it, or choose another --run-dir\n"
@@ -113,7 +113,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 def test_all_processes_of_a_run_learn_that_its_folder_is_in_use(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     train(folder, *ONE)
-    with run_folder.lock(folder):
+    with run_folder.Lock(folder):
         assert run_forked(folder, resume=True, world=2).codes == [73, 73]
 
 
@@ -121,9 +121,9 @@ def test_a_lock_is_free_again_after_a_failure(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with pytest.raises(RecipeError):
         train(folder, "data.image_size=8")  # too small for the networks
-    held = run_folder.lock(folder)
+    held = run_folder.Lock(folder)
     with pytest.raises(Locked):
-        run_folder.lock(folder)
+        run_folder.Lock(folder)
     held.release()
 
 

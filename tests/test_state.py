@@ -30,8 +30,18 @@ INFO = {"domains": ["Katze", "猫"], "world_size": 1}
 def save(folder: Path, step: int, keep: int | None = None) -> Path:
     path = checkpoints.save(folder, step, PARTS, INFO)
     if keep:
-        checkpoints.prune(folder, keep, step)
+        checkpoints.prune(folder, keep, step, pytest.fail)
     return path
+
+
+def test_the_last_checkpoint_before_weights_exploded_is_kept(tmp_path: Path) -> None:
+    for step, largest in enumerate((3.0, 4.0, 1e6, 1e9, 1e12), 1):
+        checkpoints.save(tmp_path, step, PARTS, {**INFO, "largest_weight": largest})
+        checkpoints.prune(tmp_path, 1, step, pytest.fail)
+    assert checkpoints.steps(tmp_path) == [2, 5]
+    checkpoints.save(tmp_path, 6, PARTS, INFO)
+    checkpoints.prune(tmp_path, 1, 6, pytest.fail)
+    assert checkpoints.steps(tmp_path) == [6]
 
 
 def names(folder: Path) -> list[str]:
@@ -172,7 +182,7 @@ def save_for_ever(folder: Path) -> None:
         step += 1
         parts = {f"networks/{n}": {"weight": torch.full((200_000,), float(step))} for n in "abcd"}
         checkpoints.save(folder, step, parts, {})
-        checkpoints.prune(folder, 2, step)
+        checkpoints.prune(folder, 2, step, print)
 
 
 def _forked(target: Callable[[Path], None], folder: Path) -> multiprocessing.Process:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import ClassVar
 
+import PIL.Image
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ from i2i_core import hookimpl
 
 @hookimpl
 def i2i_components(registry):
+    registry.dataset("blocking", "trouble:Blocking")
+    registry.hook("end_of_file", "trouble:EndOfFile")
     registry.hook("signal", "trouble:Signal")
     registry.hook("signal_when_saved", "trouble:SignalWhenSaved")
     registry.hook("signal_when_made", "trouble:SignalWhenMade")
@@ -41,6 +45,31 @@ def i2i_components(registry):
     registry.loss("choosy", "trouble:Choosy")
     registry.loss("lazy", "trouble:lazy")
     registry.loss("steep", "trouble:steep")
+
+
+class Blocking:
+    """Pictures of one colour, which cannot be read any more once there is a pipe."""
+
+    domains = ("one", "other")
+    paired = False
+
+    def __init__(self, *, pipe: Path):
+        self.pipe = pipe
+
+    def count(self, domain):
+        return 10
+
+    def picture(self, domain, index):
+        if self.pipe.exists():
+            self.pipe.read_bytes()
+        return PIL.Image.new("RGB", (32, 32), (25 * index, 100 * domain, 0))
+
+
+class EndOfFile:
+    """Reads more than there is."""
+
+    def after_step(self, run):
+        raise EOFError("the file ends")
 
 
 class NoiseWeights:

@@ -7,11 +7,11 @@ sampler state to save, and any number of processes draws the same samples.
 from __future__ import annotations
 
 import math
+import multiprocessing
 import pickle
-import traceback
 import warnings
-from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from i2i_core.data.cache import Cache
 from i2i_core.data.fitting import Layout, extent, fit, padded, part_of, patch_at
 from i2i_core.data.sets import SampledRecords, directions
 from i2i_core.data.transforms import Transforms
+from i2i_core.data.watched import Watched, watched
 from i2i_core.data.workers import begin_work, signals_wait, start_method
 from i2i_core.errors import DataError
 from i2i_core.interfaces import WHOLE, Box, Format, Size
@@ -93,6 +94,14 @@ class Samples:
         return {"plugins": LoadedFiles(), **vars(self)}
 
     def __getitem__(self, number: int) -> Sample:
+        y_org, y_trg, streams = self._chosen(number)
+        sample: Sample = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
+        for stream, records in enumerate(streams):
+            self._add(sample, number, stream, {role: record for role, record in records.items() if self.fields[role]})
+        return sample
+
+    def _chosen(self, number: int) -> tuple[int, int, tuple[Mapping[str, tuple[int, int]], ...]]:
+        """Return the domains of a sample, and its records by role; those of one stream share a crop."""
         rng = np.random.default_rng((self.seed, number))
         y_org, y_trg = (int(y) for y in rng.integers(len(self.counts), size=2))
         if len(self.sources) < len(self.counts):
@@ -101,12 +110,19 @@ class Samples:
             y_trg = targets[rng.integers(len(targets))]
         source = int(rng.integers(self.counts[y_org]))
         reference, reference2 = (int(index) for index in rng.integers(self.counts[y_trg], size=2))
-        sample: Sample = {name: y for name, y in (("y_org", y_org), ("y_trg", y_trg)) if name in self.wanted}
         # Records of one stream, which has the number of its first role, are cropped and mirrored in the same way.
-        own, one, other = {"real": (y_org, source), "pair": (y_trg, source)}, (y_trg, reference), (y_trg, reference2)
-        for stream, records in enumerate((own, {"ref": one}, {"ref2": other})):
-            self._add(sample, number, stream, {role: record for role, record in records.items() if self.fields[role]})
-        return sample
+        own = {"real": (y_org, source), "pair": (y_trg, source)}
+        return y_org, y_trg, (own, {"ref": (y_trg, reference)}, {"ref2": (y_trg, reference2)})
+
+    def describe(self, number: int) -> str:
+        """Return the files of a sample's pictures, or their places in the data set, for messages."""
+        *_, streams = self._chosen(number)
+        chosen = [record for records in streams for role, record in records.items() if self.fields[role]]
+        files = getattr(self.records.dataset, "files", None)
+        names = (
+            str(files[y][n]) if isinstance(files, list) else f"{self.records.domains[y]} number {n}" for y, n in chosen
+        )
+        return ", ".join(dict.fromkeys(names))
 
     def _drawn(self, rng: np.random.Generator, size: Size, domain: int) -> tuple[Box, bool]:
         """Draw the crop of a record whose picture has this height and width."""
@@ -166,27 +182,31 @@ def loader(
     rank: int,
     world: int,
     workers: int,
+    timeout: float = 0,
     pin_memory: bool = False,
-) -> Iterator[dict[str, Tensor]]:
+) -> Generator[dict[str, Tensor]]:
     """Iterate over this process's share of each global batch, for steps [start, steps).
 
-    Values are as their formats fit them, (n, ...) where n is batch_size / world. Raises DataError if the data set
-    cannot be pickled for data workers.
+    Values are as their formats fit them, (n, ...) where n is batch_size / world. timeout: seconds to wait for a batch
+    of data workers; 0 stands for any time. Close the iterator to end them. Raises DataError if the data set cannot be
+    pickled for data workers.
     """
     if not samples.wanted:
-        return iter([{}] * (steps - start))
+        return (batch for batch in [dict[str, Tensor]()] * (steps - start))
     share = batch_size // world
     firsts = (step * batch_size + rank * share for step in range(start, steps))
-    source: TorchDataset[Sample] = samples  # type: ignore[assignment]  # map-style by __getitem__ alone
+    items = Watched(samples, workers) if workers else samples
+    others = {*multiprocessing.active_children()}
     try:
         with signals_wait(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Got pickle error")  # the error below says it
             batches = iter(
                 DataLoader(
-                    source,
+                    cast("TorchDataset[Sample]", items),  # map-style by __getitem__ alone
                     batch_sampler=(list(range(first, first + share)) for first in firsts),
                     num_workers=workers,
                     pin_memory=pin_memory,
+                    timeout=timeout if workers else 0,
                     worker_init_fn=begin_work,
                     multiprocessing_context=start_method() if workers else None,
                 )
@@ -196,20 +216,10 @@ def loader(
             f"{type(samples.records.dataset).__name__} cannot be sent to data workers: {error}; keep what cannot "
             f"be pickled out of its attributes, or set data.workers to 0"
         ) from error
-    return _explained(batches) if workers else batches
-
-
-def _explained(batches: Iterator[dict[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
-    """Yield the batches. A DataError of a data worker is raised again without the worker's traceback in its text."""
-    try:
-        yield from batches
-    except BaseException as error:
-        traceback.clear_frames(error.__traceback__)  # else the error keeps the workers alive, and so does this frame
-        if not isinstance(error, DataError):
-            raise
-        raise DataError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
-    finally:
-        del batches
+    if isinstance(items, Watched):
+        started = sorted({*multiprocessing.active_children()} - others, key=lambda process: process.name.rjust(99))
+        return watched(batches, items, started, timeout)
+    return (batch for batch in batches)
 
 
 def to_device(

@@ -6,16 +6,20 @@ them to finish its step.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+"""Signals that the training process handles, and its data workers leave to it."""
+DIE_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of prctl(2)."""
 
 
 def start_method() -> str:
@@ -28,7 +32,7 @@ def start_method() -> str:
 
 @contextmanager
 def signals_wait() -> Iterator[None]:
-    """Block SIGINT and SIGTERM in this block; a process that is spawned in it keeps them blocked until `begin_work`."""
+    """Block these signals in this block; a process that is spawned in it keeps them blocked until `begin_work`."""
     if start_method() == "fork" or not hasattr(signal, "pthread_sigmask"):  # as on Windows
         yield
         return
@@ -44,7 +48,10 @@ def begin_work(_: int) -> None:
     """Initialise a data worker."""
     threading.Thread(target=_end_with_training, daemon=True).start()
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(AttributeError, OSError, TypeError):  # Linux: a worker that is stopped or blocked ends, too
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+    for number in STOPS:
+        signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))  # the training process may end its workers so, too
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)

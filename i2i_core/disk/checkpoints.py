@@ -2,6 +2,9 @@
 
 A checkpoint is written to a staging folder beside its final path. Every file is fsynced, then the manifest, then the
 folder; one rename commits it. Loading takes the newest checkpoint whose manifest verifies. Nothing is unpickled.
+
+A reader needs no lock: if a checkpoint goes while it is read, since the training run keeps only newer ones, the reader
+looks again.
 """
 
 from __future__ import annotations
@@ -11,17 +14,20 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from i2i_core.disk.files import sync_folder, write_synced, writing
-from i2i_core.errors import CheckpointError
+from i2i_core.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MANIFEST = "manifest.json"
+MANIFEST, ASIDE = "manifest.json", "aside"
+EXPLODED = 1e6
+"""The `largest_weight` from which on a checkpoint is taken for one of a run that diverges."""
 Parts: TypeAlias = "Mapping[str, Mapping[str, Tensor]]"
 """Tensors by part, such as "networks/generator", and name."""
 
@@ -78,16 +84,35 @@ def save(folder: Path, step: int, parts: Parts, info: Mapping[str, object]) -> P
     return target
 
 
-def prune(folder: Path, keep: int, step: int) -> None:
-    """Delete all checkpoints but the newest `keep` up to `step`.
+def prune(folder: Path, keep: int, step: int, warn: Callable[[str], None]) -> None:
+    """Delete all checkpoints but the newest `keep` up to `step`, and one more if the weights of all those exploded.
 
     Each is renamed before it is deleted, so that none is ever found incomplete. Checkpoints after `step` are damaged:
-    otherwise the run would have resumed from them.
+    otherwise the run would have resumed from them. warn: called with a message for each that cannot be deleted.
     """
     newest = folder / _name(step)
     found = committed(folder)
-    for path in [p for p in found if p > newest] + [p for p in found if p <= newest][keep:]:
-        _remove(path)
+    kept, old = [p for p in found if p <= newest][:keep], [p for p in found if p <= newest][keep:]
+    if all(map(_exploded, kept)):
+        good = next((path for path in old if not _exploded(path)), None)
+        old = [path for path in old if path != good]
+    for path in [p for p in found if p > newest] + old:
+        try:
+            _remove(path)
+        except OSError as error:
+            warn(f"{path} cannot be deleted: {error.strerror}")
+
+
+def set_aside(folder: Path, step: int) -> list[Path]:
+    """Move the checkpoints after `step` to the folder "aside" beside `folder`. Return their new paths."""
+    aside, moved = folder.with_name(ASIDE), []
+    with writing(aside):
+        for path in [p for p in committed(folder) if p > folder / _name(step)]:
+            aside.mkdir(exist_ok=True)
+            shutil.rmtree(aside / path.name, ignore_errors=True)
+            os.rename(path, aside / path.name)
+            moved.append(aside / path.name)
+    return moved
 
 
 def committed(folder: Path) -> list[Path]:
@@ -105,10 +130,37 @@ def newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
         try:
             return verify(path)
         except CheckpointError as error:
+            if not path.exists():  # pruned by a training run, which has newer ones
+                return newest(folder, warn)
             warn(f"{error}; trying an older one")
     if found:
         raise CheckpointError(f"no checkpoint in {folder} is usable")
     return None
+
+
+def loaded(folder: Path, warn: Callable[[str], None]) -> tuple[Checkpoint, dict[str, dict[str, Tensor]]] | None:
+    """Return the newest checkpoint that verifies, with its tensors, as `newest` does."""
+    while (found := newest(folder, warn)) is not None:
+        try:
+            return found, found.parts()
+        except OSError:
+            if found.path.exists():
+                raise
+    return None
+
+
+def at(folder: Path, step: int) -> Checkpoint:
+    """Return the checkpoint of a step. Raises UsageError if there is none, and CheckpointError if it is damaged."""
+    found = committed(folder)
+    if folder / _name(step) not in found:
+        known = ", ".join(map(str, steps(folder)))
+        raise UsageError(f"there is no checkpoint of step {step} in {folder}; there are {known or 'none'}")
+    return verify(folder / _name(step))
+
+
+def steps(folder: Path) -> list[int]:
+    """Return the steps of the committed checkpoints, oldest first."""
+    return [_step(path) for path in reversed(committed(folder))]
 
 
 def verify(path: Path) -> Checkpoint:
@@ -137,6 +189,16 @@ def _written(path: Path, data: bytes) -> dict[str, int | str]:
 
 def _name(step: int) -> str:
     return f"step-{step:08d}"
+
+
+def _step(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _exploded(path: Path) -> bool:
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        return bool(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["largest_weight"] >= EXPLODED)
+    return False
 
 
 def _seal(manifest: Mapping[str, object]) -> str:

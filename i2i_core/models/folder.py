@@ -21,6 +21,7 @@ from torch import Tensor
 
 from i2i_core.disk import foreign
 from i2i_core.disk.files import need_text, staged
+from i2i_core.disk.seals import digest_of
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
 from i2i_core.recipe.document import MAX_BYTES, Document, json_in_yaml, load_text
 from i2i_core.recipe.names import FileName, Names
@@ -94,6 +95,8 @@ class Config(Section):
     """Facts about the training: steps, seed, data, metrics."""
     files: dict[str, File]
     """All files that the model is read from, by name."""
+    sha256: str | None = None
+    """Checksum of everything else in this file."""
 
     @field_validator("layouts")
     @classmethod
@@ -141,6 +144,11 @@ def read(folder: Path) -> Model:
     except RecipeError as error:
         raise CheckpointError(f"the model {folder} is damaged: {error}") from None
     config = read_config(document)
+    if config.sha256 not in (None, _seal(document.data)):
+        raise CheckpointError(
+            f"the model {folder} is damaged: {CONFIG} does not match its checksum; fetch it again, or if you edited "
+            f"it, take out its sha256"
+        )
     for name, expected in config.files.items():
         if Path(name).name != name:
             raise CheckpointError(f"{folder / CONFIG} names the file {name}, which is not in its folder")
@@ -200,6 +208,7 @@ def write(model: Model, folder: Path, others: Mapping[str, bytes], overwrite: bo
             _write_tensors(path, stage / name)
         files = {path.name: vars(_digest(path)) for path in sorted(stage.iterdir())}
         config = {**model.document.data, "files": files}
+        config["sha256"] = _seal(load_text(json_in_yaml(config), CONFIG).data)
         for name, content in {CONFIG: json_in_yaml(config, indent=1).encode(), **others}.items():
             (stage / name).write_bytes(content)
 
@@ -257,6 +266,10 @@ def _write_tensors(source: Path, target: Path) -> None:
     except ValueError as error:
         raise CheckpointError(str(error)) from None
     target.write_bytes(safetensors.torch.save({name: t.contiguous().clone() for name, t in found.items()}))
+
+
+def _seal(config: Mapping[str, Any]) -> str:
+    return digest_of({key: value for key, value in config.items() if key != "sha256"})
 
 
 def _head(path: Path) -> bytes:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from i2i_core.data.sets import directions
 from i2i_core.disk import checkpoints
+from i2i_core.disk.seals import unsealed
 from i2i_core.errors import CheckpointError, UsageError, did_you_mean
-from i2i_core.models.folder import CONFIG, WEIGHTS, Model
+from i2i_core.models.folder import CONFIG, RECIPE, WEIGHTS, Model
 from i2i_core.models.source import START, averages, described
 from i2i_core.plan.check import load_again
 from i2i_core.plan.checked import Checked
@@ -33,16 +34,11 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str | 
     step: the step of the checkpoint; None for the newest valid one. show: the tensor that is the result, if not that of
     the recipe's uses. Raises UsageError, RecipeError and CheckpointError.
     """
-    if not (folder / "recipe.yaml").is_file():
-        raise UsageError(f"{folder} is not a run folder: it has no recipe.yaml")
-    checked = load_again(folder / "recipe.yaml", (), plugins, folder)
-    checkpoint = _checkpoint(folder / "checkpoints", step)
-    try:
-        parts = checkpoint.parts()
-    except FileNotFoundError:
-        raise CheckpointError(
-            f"{checkpoint.path} was deleted by the running training, which keeps only newer checkpoints; try again"
-        ) from None
+    if not (folder / RECIPE).is_file():
+        raise UsageError(f"{folder} is not a run folder: it has no {RECIPE}")
+    unsealed(folder / RECIPE, f"to write it anew: i2i train --resume --run-dir {folder} --recipe FILE")
+    checked = load_again(folder / RECIPE, (), plugins, folder)
+    checkpoint, parts = _read(folder / "checkpoints", step)
     trained = {name: parts.get(f"networks/{name}", {}) for name in checked.networks}
     averaged = averages(trained, {f"hooks/{hook}": parts.get(f"hooks/{hook}", {}) for hook in checked.hooks})
     recipe = checked.recipe
@@ -66,17 +62,19 @@ def of_run(folder: Path, plugins: Plugins, step: int | None = None, show: str | 
     )
 
 
-def _checkpoint(folder: Path, step: int | None) -> checkpoints.Checkpoint:
+def _read(folder: Path, step: int | None) -> tuple[checkpoints.Checkpoint, Networks]:
+    """Return a checkpoint with its tensors; a running training may prune others meanwhile."""
     if step is None:
-        found = checkpoints.newest(folder, lambda _: None)
-        if found is None:
+        if (found := checkpoints.loaded(folder, lambda _: None)) is None:
             raise CheckpointError(f"there is no checkpoint in {folder} yet")
         return found
-    steps = {int(path.name.removeprefix("step-")): path for path in checkpoints.committed(folder)}
-    if step not in steps:
-        known = ", ".join(map(str, sorted(steps)))
-        raise UsageError(f"there is no checkpoint of step {step} in {folder}; there are {known or 'none'}")
-    return checkpoints.verify(steps[step])
+    checkpoint = checkpoints.at(folder, step)
+    try:
+        return checkpoint, checkpoint.parts()
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{checkpoint.path} was deleted by the running training, which keeps newer ones"
+        ) from None
 
 
 def _measured(folder: Path) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from i2i_core.disk import checkpoints
+from i2i_core.disk.seals import unsealed
 from i2i_core.errors import CheckpointError, UsageError
 from i2i_core.models.folder import CONFIG, RECIPE, WEIGHTS, read
 from i2i_core.recipe.reading import load_recipe
@@ -56,6 +57,8 @@ def find(place: Path) -> Path:
     if (place / CONFIG).is_file() or (place / checkpoints.MANIFEST).is_file():
         return place
     if not (place / RECIPE).is_file():
+        if place.parent.name == "checkpoints" and not place.exists():
+            raise CheckpointError(f"{place} was deleted by its training, which keeps newer checkpoints; start again")
         raise UsageError(f"there is no run or model in {place} to start from; the working directory is {Path.cwd()}")
     newest = checkpoints.newest(place / "checkpoints", lambda _: None)
     if newest is None:
@@ -78,6 +81,7 @@ def recipe_of(place: Path) -> Path:
     recipe = folder_of(find(place)) / RECIPE
     if not recipe.is_file():
         raise UsageError(f"{place} has no {RECIPE}; name a recipe with --recipe")
+    unsealed(recipe, "name a recipe with --recipe")
     return recipe
 
 

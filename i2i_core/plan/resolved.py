@@ -155,6 +155,7 @@ def changes(earlier: str, checked: Checked) -> list[Change]:
         ("seed",),
         ("channels_last",),
         ("tf32",),
+        ("timeout",),
         ("compile",),
         ("activation_checkpointing",),
         ("data", "workers"),

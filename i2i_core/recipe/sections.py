@@ -13,6 +13,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeInt,
+    PositiveFloat,
     PositiveInt,
     ValidationInfo,
     field_validator,
@@ -312,6 +313,9 @@ class Recipe(Section):
     activation_checkpointing: bool | Names[NetworkName] = False
     """Networks whose blocks are recomputed in the backward pass instead of being stored, by name; true means all. This
     takes less memory and gives the same gradients."""
+    timeout: PositiveFloat = 300
+    """Seconds that a run waits for a batch of its data workers, for a process that is stopped, or without its launcher.
+    Then it ends with a message that names the files or the process."""
     requires: Annotated[dict[str, str], _NULLS_ARE_OUT] = {}
     """Required versions by name of i2i, a plugin or a distribution, for example {i2i: ">=0.1"}."""
     method: Named

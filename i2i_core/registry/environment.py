@@ -43,11 +43,15 @@ def write(folder: Path, components: Collection[str], plugins: Plugins, accelerat
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """Read env.json of a run's folder; return {} if it is missing or damaged."""
-    with suppress(OSError, ValueError):
-        found = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return found if isinstance(found, dict) else {}
-    return {}
+    """Read env.json of a run's folder, without entries that are damaged; return {} if it is missing."""
+    found: object = None
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads((folder / FILE).read_bytes())
+    facts: dict[str, Any] = dict(found) if isinstance(found, dict) else {}
+    for name in ("versions", "plugins"):
+        entries = facts.get(name)
+        facts[name] = {k: v for k, v in entries.items() if isinstance(v, str)} if isinstance(entries, dict) else {}
+    return facts
 
 
 def missing(before: Mapping[str, str], plugins: Plugins) -> list[str]:

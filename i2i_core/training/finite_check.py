@@ -1,4 +1,4 @@
-"""The finite check of losses and gradients, combined with the agreement of processes to stop.
+"""The finite check of losses and gradients, combined with the agreement of processes to stop or to save.
 
 On a CPU the numbers are read at once. Waiting for a GPU would leave it idle, so its numbers are read an iteration
 later, and always before a checkpoint is saved: no checkpoint holds the result of losses that are not finite.
@@ -26,12 +26,13 @@ class PhaseReport:
     trains: Sequence[str]
     losses: Sequence[str]
 
-    def read(self, numbers: Tensor) -> bool:
-        """Return True if a process asked to stop. Raises Diverged if a number is not finite.
+    def read(self, numbers: Tensor) -> tuple[bool, bool]:
+        """Return whether a process asked to stop, and whether one asked to save. Raises Diverged if a number is not
+        finite.
 
-        numbers: the losses, the mean of the processes' stop flags, and the norm of the gradient.
+        numbers: the losses, the means of the processes' requests to stop and to save, and the norm of the gradient.
         """
-        *losses, stop, norm = numbers.tolist()
+        *losses, stop, save, norm = numbers.tolist()
         if not all(map(math.isfinite, (*losses, norm))):
             bad = [
                 f"loss {name} is {value}"
@@ -39,11 +40,8 @@ class PhaseReport:
                 if not math.isfinite(value)
             ]
             what = " and ".join(bad) or f"the gradient of {' and '.join(self.trains)} is not finite"
-            raise Diverged(
-                f"{what} in phase {self.phase} of step {self.step}. Resume from the last checkpoint with a "
-                f"lower learning rate (--set optimizers.default.lr=...) or another seed (--set seed=1)"
-            )
-        return bool(stop > 0)
+            raise Diverged(f"{what} in phase {self.phase} of step {self.step}")
+        return stop > 0, save > 0
 
 
 class FiniteCheck:
@@ -54,6 +52,10 @@ class FiniteCheck:
         self.pending: deque[tuple[PhaseReport, Tensor, torch.Event | None]] = deque()
         self.stopping = False
         """True once the processes agreed to stop."""
+        self.saving = False
+        """True while they have agreed to save a checkpoint, and have not saved it."""
+        self.checked = 0
+        """The newest step of which numbers were read: the weights before it are some with which training goes on."""
 
     def send(self, report: PhaseReport, numbers: Tensor) -> None:
         """Start copying the numbers of a report from the device to the CPU."""
@@ -71,4 +73,6 @@ class FiniteCheck:
             report, numbers, arrival = self.pending.popleft()
             if arrival is not None:
                 arrival.synchronize()
-            self.stopping = report.read(numbers) or self.stopping
+            stop, save = report.read(numbers)
+            self.stopping, self.saving = stop or self.stopping, save or self.saving
+            self.checked = report.step

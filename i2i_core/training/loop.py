@@ -38,8 +38,10 @@ class PhaseTrainer:
         with closing(run.batches()) as batches:  # so that data workers end in any case
             for batch in batches:
                 self._step(run, phases(run.recipe.due(run.step)), parameters, batch)
-                if run.stopping and run.step < run.recipe.steps:
-                    return
+                if run.stopping:
+                    break
+        if run.step < run.recipe.steps:
+            return
         run.finite_check.wait()
         run.events.run_end(run=run)
 
@@ -63,7 +65,10 @@ class PhaseTrainer:
             losses |= {f"{phase.name}/{term}": value for term, value in found.items()}
         run.step += 1
         run.finite_check.wait(before=run.step)
+        run.check_folder()
+        run.prune()
         run.events.after_step(run=run, losses=losses)
+        run.save_if_asked()
 
 
 class _Phase:
@@ -136,8 +141,8 @@ class _Phase:
             if p.grad is None:  # unused in this batch: the gradient is zero, and weight decay applies
                 p.grad = torch.zeros_like(p)
         gradients = [p.grad for p in self.parameters if p.grad is not None]
-        stop = torch.tensor(float(run.stop_requested != 0), device=place.device, dtype=place.dtype)
-        tail = torch.stack([*losses.values(), stop])
+        requests = torch.tensor(run.take_requests(), device=place.device, dtype=place.dtype)
+        tail = torch.cat([torch.stack([*losses.values()]), requests])
         if run.shares.world > 1:
             flat = torch.cat([*(g.reshape(-1) for g in gradients), tail])
             flat = run.accelerator.reduce(flat, "mean")
@@ -148,4 +153,4 @@ class _Phase:
             PhaseReport(self.name, run.step + 1, self.planned.trains, list(losses)),
             torch.cat([tail, norms.sum().reshape(1)]),
         )
-        return dict(zip(losses, tail[:-1], strict=True))
+        return dict(zip(losses, tail[:-2], strict=True))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +31,7 @@ from i2i_core.plan.planner import PlannedTensors
 from i2i_core.plan.values import Values
 from i2i_core.registry.specs import build
 from i2i_core.training.assembly import build_networks, build_terms, heads_of, place_network, stateful
+from i2i_core.training.batch_wait import StoppedWaiting, Wait
 from i2i_core.training.beginning import Beginning, refuse_swapped
 from i2i_core.training.compute import keep_freed_memory, placement, require_compiler, set_tf32
 from i2i_core.training.events import event_bus
@@ -37,6 +41,7 @@ from i2i_core.training.network_optimizer import NetworkOptimizer
 from i2i_core.training.saved_parts import SavedParts
 from i2i_core.training.shares import Shares
 from i2i_core.training.view import View, without_trace
+from i2i_core.training.weights_check import largest_weight
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -58,8 +63,13 @@ class Run:
         self.step = 0
         self.stop_requested = 0
         """The signal that asked this process to stop, or 0."""
+        self.save_requested = False
+        """Whether a signal asked this process to save a checkpoint."""
+        self.wait = Wait(alone=accelerator.num_processes == 1)
+        self.check_folder: Callable[[], None] = lambda: None
+        """Raises DiskError if the run's folder is not its own any more; hooks may write after it was called."""
         self.finite_check = FiniteCheck(accelerator.device)
-        self._saved = -1
+        self._saved, self._keep = -1, 0
         self.beginning: Beginning | None = None
         """From what the run started, unless that is the seed or a checkpoint of its own."""
         with accelerator.main_process_first():  # the others use its caches
@@ -110,11 +120,16 @@ class Run:
     def stopping(self) -> bool:
         return self.finite_check.stopping
 
+    def take_requests(self) -> tuple[float, float]:
+        """Return 1.0 for each of the requests to stop and to save, else 0.0. The one to save is then forgotten."""
+        save, self.save_requested = self.save_requested, False
+        return float(self.stop_requested != 0), float(save)
+
     def batches(self) -> Generator[dict[str, Tensor]]:
         """Yield this process's share of each batch from `step` on, on the device."""
         data = self.recipe.data
         samples = Samples(self.data.train, self.wanted, data, self.recipe.seed, self._cache, self._transforms)
-        for batch in loader(
+        batches = loader(
             samples,
             start=self.step,
             steps=self.recipe.steps,
@@ -122,9 +137,23 @@ class Run:
             rank=self.shares.rank,
             world=self.shares.world,
             workers=data.workers,
+            timeout=self.recipe.timeout,
             pin_memory=self.placement.device.type == "cuda",
-        ):
-            yield to_device(batch, self.data.layouts, self.placement.device, self.placement.dtype)
+        )
+        with closing(batches):
+            while (batch := self._next(batches)) is not None:
+                yield to_device(batch, self.data.layouts, self.placement.device, self.placement.dtype)
+
+    def _next(self, batches: Iterator[dict[str, Tensor]]) -> dict[str, Tensor] | None:
+        """Return the next batch; None at the end, or if a signal to stop ends the wait."""
+        try:
+            self.wait.begin(self.stop_requested)
+            return next(batches, None)
+        except StoppedWaiting:
+            self.finite_check.stopping = True
+            return None
+        finally:
+            self.wait.end()
 
     def draws(self, step: int, part: int | None = None) -> Draws:
         """Return this process's random numbers at a step. part: restrict them to that part of its share of a batch."""
@@ -197,13 +226,37 @@ class Run:
         path = None
         self.finite_check.wait()
         if self._saved != self.step:
+            largest = largest_weight([*self.networks.items(), *self.eval_networks.items()], self.step)
             parts = self.saved_parts.pack()  # in every process, since it gathers
             if self.is_main and self.folder is not None:
-                folder = self.folder / "checkpoints"
-                path = checkpoints.save(folder, self.step, parts, self.data.described())
-                if keep is not None:
-                    checkpoints.prune(folder, keep, self.step)
+                facts = {**self.data.described(), "largest_weight": largest}
+                path = checkpoints.save(self.folder / "checkpoints", self.step, parts, facts)
+                if largest >= checkpoints.EXPLODED:
+                    _warn(f"weights have grown to {largest:.0e} at step {self.step}: the run diverges")
                 self.events.checkpoint_saved(run=self, path=path)
-        self._saved = self.step
+            self._saved, self._keep = self.step, keep or 0
+        if self.step >= self.recipe.steps:
+            self._prune()
         self.accelerator.wait_for_everyone()
         return path
+
+    def save_if_asked(self) -> None:
+        """Save a checkpoint if the processes agreed to. Call it in every process, when all hooks are done."""
+        if self.finite_check.saving:
+            self.finite_check.saving = False
+            if (path := self.save(self._keep or None)) is not None:
+                print(f"saved {path}", file=sys.stderr)
+
+    def prune(self) -> None:
+        """Delete old checkpoints, once a further step was made from the newest one."""
+        if self.finite_check.checked > self._saved:
+            self._prune()
+
+    def _prune(self) -> None:
+        if self._keep and self.is_main and self.folder is not None:
+            checkpoints.prune(self.folder / "checkpoints", self._keep, self._saved, _warn)
+        self._keep = 0
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, stacklevel=3)

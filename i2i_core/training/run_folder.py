@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import filelock
 
 from i2i_core.disk.files import need_text, write_file, writing
-from i2i_core.errors import Locked, UsageError
+from i2i_core.errors import DiskError, Locked, UsageError, counted
 
 RECIPE, STATUS, METRICS, SPEED = "recipe.yaml", "status.json", "metrics.jsonl", "speed.jsonl"
+LOCK = "run.lock"
 
 
 def make(run_dir: Path | None, name: str) -> Path:
@@ -26,7 +30,7 @@ def make(run_dir: Path | None, name: str) -> Path:
             return _next_free(name)
         run_dir.mkdir(parents=True, exist_ok=True)
         if (run_dir / RECIPE).exists():
-            lock(run_dir).release()  # raises Locked if it is in use
+            Lock(run_dir).release()  # raises Locked if it is in use
             raise UsageError(f"{run_dir} already holds a run; continue it with --resume or choose another --run-dir")
         return run_dir
 
@@ -42,15 +46,49 @@ def _next_free(name: str) -> Path:
             number += 1
 
 
-def lock(folder: Path) -> filelock.BaseFileLock:
-    """Lock the folder until the process ends. Raises Locked if another process holds the lock."""
-    held = filelock.FileLock(folder / "run.lock")
-    with writing(folder):
+class Lock:
+    """The lock of a run folder, held until it is released or the process ends. Raises Locked if another one holds it.
+
+    An open file is locked, whatever becomes of its name: so the folder is the run's own only while the name stands for
+    the same file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held = filelock.FileLock(folder / LOCK)
+        with writing(folder):
+            try:
+                self._held.acquire(timeout=0)
+            except filelock.Timeout:
+                raise Locked(
+                    f"{folder} is in use by another process; wait for it, or choose another --run-dir"
+                ) from None
+            self._file = os.stat(folder / LOCK)
+
+    def is_lost(self) -> bool:
+        """Return True if the folder or the lock's file was removed, moved or replaced."""
         try:
-            held.acquire(timeout=0)
-        except filelock.Timeout:
-            raise Locked(f"{folder} is in use by another process; wait for it, or choose another --run-dir") from None
-    return held
+            return not os.path.samestat(self._file, os.stat(self.folder / LOCK))
+        except OSError:
+            return True
+
+    def check(self) -> None:
+        """Raise DiskError if the folder is not the run's own any more."""
+        if self.is_lost():
+            what = f"its {LOCK} was" if self.folder.is_dir() else "it was"
+            raise DiskError(
+                f"{self.folder} is not used any more, since {what} removed, moved or replaced, and another run may use "
+                f"the folder; the run ends here"
+            )
+
+    def release(self) -> None:
+        self._held.release()
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 def write_status(folder: Path, status: str, step: int, exit_code: int | None = None, message: str = "") -> None:
@@ -66,15 +104,37 @@ def write_status(folder: Path, status: str, step: int, exit_code: int | None = N
     write_file(folder / STATUS, json.dumps(facts, indent=1))
 
 
+def read_status(folder: Path) -> dict[str, Any]:
+    """Return the contents of status.json, or {} if it is missing or damaged: it only says what a run has done."""
+    with suppress(OSError, ValueError, RecursionError):
+        found = json.loads((folder / STATUS).read_bytes())
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
 def is_finished(folder: Path) -> bool:
     """Return True if the run finished, the hooks' `run_end` included."""
-    path = folder / STATUS
-    return path.exists() and json.loads(path.read_text(encoding="utf-8"))["status"] == "finished"
+    return bool(read_status(folder).get("status") == "finished")
 
 
-def truncate_metrics(folder: Path, step: int) -> None:
-    """Remove the lines after `step` from the metrics: the resumed run logs them again."""
-    for path in filter(Path.exists, (folder / METRICS, folder / SPEED)):
-        # The last line may be truncated.
-        whole = [line for line in path.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-        write_file(path, "".join(f"{line}\n" for line in whole if json.loads(line)["step"] <= step))
+def truncate_metrics(folder: Path, step: int, warn: Callable[[str], None]) -> None:
+    """Remove the lines after `step` from the metrics: the resumed run logs them again.
+
+    Lines that cannot be read are removed too, with a warning, unless it is the last one, which a kill may have cut.
+    """
+    for path in filter(Path.is_file, (folder / METRICS, folder / SPEED)):
+        with writing(path):
+            lines = path.read_bytes().splitlines()
+        steps = [_step_of(line) for line in lines]
+        if lost := steps[:-1].count(None):
+            warn(f"{path} is damaged: {counted(lost, 'line')} cannot be read and {'is' if lost == 1 else 'are'} gone")
+        kept = [line for line, logged in zip(lines, steps, strict=True) if logged is not None and logged <= step]
+        write_file(path, b"".join(line + b"\n" for line in kept))
+
+
+def _step_of(line: bytes) -> int | None:
+    """Return the step of a line of metrics, or None if it cannot be read."""
+    with suppress(ValueError, LookupError, TypeError, RecursionError):
+        step = json.loads(line.decode())["step"]
+        return step if isinstance(step, int) else None
+    return None

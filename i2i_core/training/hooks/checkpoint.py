@@ -10,7 +10,8 @@ from i2i_core.interfaces import RunContext
 class SaveCheckpoints:
     """Checkpoints at regular intervals and after the last step.
 
-    every: steps between two checkpoints. keep: number of newest checkpoints to keep; older ones are deleted.
+    every: steps between two checkpoints. keep: number of newest checkpoints to keep. Older ones are deleted once a step
+    was made from the newest. The last one before weights exploded is kept, too.
     """
 
     order = "last"  # so that a checkpoint includes what other hooks do in its step

@@ -1,0 +1,121 @@
+"""Data workers as the training process sees them: the sample that each is making, their errors, and their end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import threading
+import traceback
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+import psutil
+from torch import Tensor
+from torch.utils.data import get_worker_info
+
+from i2i_core.data.workers import start_method
+from i2i_core.errors import DataError
+
+MOMENT = 2.0
+"""Seconds that data workers have to end by themselves."""
+
+
+class Described(Protocol):
+    """A map-style data set that can describe its items."""
+
+    def __getitem__(self, number: int) -> Any: ...
+    def describe(self, number: int) -> str: ...
+
+
+class Watched:
+    """A map-style data set whose data workers note the number of the item that they are making."""
+
+    def __init__(self, items: Described, workers: int) -> None:
+        self.items = items
+        self._now = multiprocessing.get_context(start_method()).RawArray("q", [-1] * workers)
+
+    def __getitem__(self, number: int) -> Any:
+        worker = get_worker_info()
+        assert worker is not None
+        self._now[worker.id] = number
+        item = self.items[number]
+        self._now[worker.id] = -1
+        return item
+
+    def busy(self, workers: Sequence[BaseProcess]) -> str:
+        """Return what the data workers are doing, in the order in which they were started."""
+        found = []
+        for worker, number in zip(workers, self._now, strict=True):
+            if number >= 0:
+                how = "is stopped in" if _is_stopped(worker) else "is making"
+                found.append(f"data worker {worker.pid} {how} {self.items.describe(number)}")
+        return "; ".join(found) or "no data worker is doing anything"
+
+
+def watched(
+    batches: Iterator[dict[str, Tensor]], items: Watched, workers: Sequence[BaseProcess], timeout: float
+) -> Generator[dict[str, Tensor]]:
+    """Yield the batches of data workers, and end the workers in any case.
+
+    Raises the DataError of a worker without the worker's traceback in its text, and a DataError that names the files if
+    no batch comes within the timeout, in seconds.
+    """
+    try:
+        yield from batches
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # else the error keeps the workers alive, and so does this frame
+        if isinstance(error, DataError):
+            raise DataError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
+        if isinstance(error, RuntimeError) and "DataLoader timed out" in str(error):
+            what = f"no batch has come for {timeout:g} seconds: {items.busy(workers)}"
+            raise DataError(f"{what}; look at these files and their disk, or set a longer timeout") from None
+        raise
+    finally:
+        with _ending(workers):
+            del batches  # then torch asks the workers to end, and waits for each in turn
+
+
+@contextmanager
+def _ending(workers: Sequence[BaseProcess]) -> Iterator[None]:
+    """Kill those data workers that have not ended a moment after this block began.
+
+    One that was stopped goes on first: it may hold a lock that the others and this process need to end.
+    """
+    for worker in workers:
+        with suppress(psutil.Error):
+            psutil.Process(worker.pid).resume()
+    killer = threading.Timer(MOMENT, _kill, [workers])
+    killer.start()
+    try:
+        with _deaths_expected():
+            yield
+    finally:
+        killer.cancel()
+        _kill(workers)
+
+
+def _kill(workers: Sequence[BaseProcess]) -> None:
+    for worker in workers:
+        with suppress(ValueError):  # it was closed
+            worker.kill()
+
+
+@contextmanager
+def _deaths_expected() -> Iterator[None]:
+    """Keep torch from raising an error for a data worker that is killed in this block."""
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
+def _is_stopped(worker: BaseProcess) -> bool:
+    with suppress(psutil.Error):
+        return bool(psutil.Process(worker.pid).status() == psutil.STATUS_STOPPED)
+    return False
