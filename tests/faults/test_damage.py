@@ -72,8 +72,8 @@ def test_a_run_with_a_damaged_file(machine: Machine, run: Path, seed: int) -> No
         tried.exit_code, tried.said = ended.codes[0], last_line(ended)
         says_what_to_do(ended)
         if tried.kind == "damaged recipe":
-            assert ended.codes == [0] or ended.codes == [2]
-            if ended.codes == [2]:
+            assert ended.codes[0] in (0, 2, 4), ended
+            if ended.codes != [0]:
                 return
             assert values(run / path) == values(machine.half / path), "another recipe was trained"
         assert ended.codes == [0], ended.printed
