@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from .machine import Machine
+
+collect_ignore_glob = [] if hasattr(os, "fork") else ["*.py"]  # Windows has no such processes and signals
 
 
 @pytest.fixture(scope="session")

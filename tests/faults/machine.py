@@ -57,10 +57,6 @@ class Machine:
         logs = self.place / "logs" / run.name
         return Processes(logs, self.words(run, *sets, resume=resume), world, before, **environment)
 
-    def call(self, *words: object) -> Ended:
-        """Run any other command of `i2i`."""
-        return Processes(self.place / "logs" / "call", [*map(str, words), "--plugin", str(PLUGIN)]).wait()
-
     def go_on(self, run: Path, *sets: str, world: int = 1, before: Callable[[], object] | None = None) -> Processes:
         """Do what a message after a fault says: resume the run, or start it again if training had not begun."""
         return self.start(run, *sets, resume=(run / "recipe.yaml").exists(), world=world, before=before)
@@ -74,6 +70,14 @@ class Machine:
             assert ended.codes == [0] * world, ended.printed
             self._undisturbed[key] = reader.result(run)
         return self._undisturbed[key]
+
+    @cached_property
+    def seconds(self) -> float:
+        """How long an undisturbed run takes, from the start of its process to its end."""
+        self.undisturbed()
+        began = time.monotonic()
+        self.start(self.place / "timed").wait()
+        return time.monotonic() - began
 
     @cached_property
     def operations(self) -> list[disk.Operation]:
@@ -98,9 +102,10 @@ class Machine:
     @cached_property
     def model(self) -> Path:
         """A model, exported from an undisturbed run. To copy."""
-        self.undisturbed()
-        ended = self.call("export", self.place / "undisturbed-0", "--to", self.place / "model")
-        assert ended.codes == [0], ended.printed
+        run, words = self.place / "trained", ["export", str(self.place / "trained"), "--to", str(self.place / "model")]
+        for argv in (self.words(run), [*words, "--plugin", str(PLUGIN)]):
+            ended = Processes(self.place / "logs" / "model", argv).wait()
+            assert ended.codes == [0], ended.printed
         return self.place / "model"
 
     def _record(self, run: Path) -> list[disk.Operation]:
@@ -132,17 +137,26 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 90) ->
         time.sleep(0.02)
 
 
-def says_what_to_do(ended: Ended) -> None:
-    """Require that processes ended by a decision of i2i: with a sentence, and neither by surprise nor by a crash."""
-    for code, printed in zip(ended.codes, ended.printed, strict=True):
+def note(tried: Attempt, ended: Ended, rank: int = 0) -> None:
+    """Note how one of the processes ended, and what it said last."""
+    tried.exit_code, tried.said = ended.codes[rank], _last_line(ended, rank)
+
+
+def says_what_to_do(tried: Attempt, ended: Ended, code: int | None = None, rank: int = 0) -> None:
+    """Require that processes ended by a decision of i2i: with a sentence, and neither by surprise nor by a crash.
+
+    code: the exit code of the process with this rank.
+    """
+    note(tried, ended, rank)
+    for found, printed in zip(ended.codes, ended.printed, strict=True):
         surprise = next((line for line in printed.splitlines() if "unexpected" in line or "Traceback" in line), "")
         assert not surprise, surprise
-        assert code == 0 or (code > 0 and printed.strip()), f"exit code {code}: {printed}"
+        assert found >= 0 and (found == 0 or printed.strip()), f"exit code {found}: {printed}"
+    assert code in (None, tried.exit_code), f"exit code {tried.exit_code}, not {code}: {tried.said}"
 
 
-def last_line(ended: Ended) -> str:
-    """Return what the first process said last."""
-    return (ended.printed[0].strip().splitlines() or [""])[-1]
+def _last_line(ended: Ended, rank: int = 0) -> str:
+    return (ended.printed[rank].strip().splitlines() or [""])[-1]
 
 
 def ends_as_undisturbed(
@@ -164,5 +178,5 @@ def ends_as_undisturbed(
     tried.lost = max(reached - kept, 0)
     assert tried.lost <= EVERY, f"step {reached} was reached, and step {kept} is kept"
     ended = machine.go_on(run, *repair, world=world).wait()
-    assert ended.codes == [0] * world, f"it does not go on: {ended.codes} {last_line(ended)}"
+    assert ended.codes == [0] * world, f"it does not go on: {ended.codes} {_last_line(ended)}"
     reader.same(reader.result(run), machine.undisturbed(*sets, world=world))

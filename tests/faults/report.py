@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,13 @@ def _outcome(attempts: list[dict[str, Any]]) -> dict[str, Any]:
         "tried": len(attempts),
         "survived": len(attempts) - len(broken),
         "lost": max((a["lost"] for a in attempts if a["lost"] is not None), default=None),
-        "exit_codes": Counter(str(a["exit_code"]) for a in attempts if a["exit_code"] is not None),
-        "broken": [f"{a['tried']} (seed {a['seed']}): {a['said']}" for a in broken[:BROKEN]],
+        "broken": [_told(f"{a['tried']} (seed {a['seed']}): {a['said']}") for a in broken[:BROKEN]],
     }
+
+
+def _told(sentence: str) -> str:
+    """Shorten a sentence, and leave out the folders of the machine."""
+    return re.sub(r"(/[\w.-]+)+/", "", " ".join(sentence.split()))[:300]
 
 
 def page(run: dict[str, Any]) -> str:
@@ -82,7 +87,7 @@ def _table(promises: dict[str, Any]) -> Iterator[str]:
             yield f"| {kind} | {sentence} | {tests} | {found['tried']:,} | {found['survived']:,} | {lost} |"
     for kind, found in promises.items():
         for sentence in found["broken"]:
-            yield f"\nBroken, {kind}: {' '.join(sentence.split())[:300]}"
+            yield f"\nBroken, {kind}: {sentence}"
 
 
 def _steps(number: int) -> str:

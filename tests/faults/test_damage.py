@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -15,45 +14,9 @@ from tests.conftest import Answer
 from tests.runs import Ended
 
 from . import reader
-from .machine import PLUGIN, Machine, last_line, says_what_to_do
-from .results import Attempt, attempt, seeds
-
-
-def flip(data: bytearray, random: Random) -> str:
-    place, bit = random.randrange(len(data)), random.randrange(8)
-    data[place] ^= 1 << bit
-    return f"bit {bit} of byte {place} flipped"
-
-
-def cut(data: bytearray, random: Random) -> str:
-    del data[random.randrange(len(data)) :]
-    return f"cut to {len(data)} bytes"
-
-
-def zeros(data: bytearray, random: Random) -> str:
-    start = random.randrange(len(data))
-    end = random.randint(start + 1, len(data))
-    data[start:end] = bytes(end - start)
-    return f"zeros from {start} to {end}"
-
-
-def empty(data: bytearray, random: Random) -> str:
-    data.clear()
-    return "empty"
-
-
-HARMS: tuple[Callable[[bytearray, Random], str], ...] = (flip, flip, flip, cut, cut, zeros, zeros, empty)
-
-
-def harm(folder: Path, tried: Attempt) -> Path:
-    """Damage one file of a folder; return its path inside the folder."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
-    path = files[tried.seed % len(files)]
-    data = bytearray(path.read_bytes())
-    done = tried.random.choice(HARMS)(data, tried.random)
-    path.write_bytes(data)
-    tried.tried = f"{path.relative_to(folder)}: {done}"
-    return path.relative_to(folder)
+from .harms import harm
+from .machine import PLUGIN, Machine, says_what_to_do
+from .results import attempt, seeds
 
 
 def kind(path: Path) -> str:
@@ -69,8 +32,7 @@ def test_a_run_with_a_damaged_file(machine: Machine, run: Path, seed: int) -> No
         path = harm(run, tried)
         tried.kind = kind(path)
         ended = machine.start(run, resume=True).wait()
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-        says_what_to_do(ended)
+        says_what_to_do(tried, ended)
         if tried.kind == "damaged recipe":
             assert ended.codes[0] in (0, 2, 4), ended
             if ended.codes != [0]:
@@ -107,8 +69,7 @@ def test_a_model_with_a_damaged_file(machine: Machine, run: Path, call: Callable
         path = harm(model, tried)
         answer, made = translated(model)
         ended = Ended([answer.code], [answer.err])
-        tried.exit_code, tried.said = answer.code, last_line(ended)
-        says_what_to_do(ended)
+        says_what_to_do(tried, ended)
         if answer.code == 0:
             assert made == wanted
             assert path.name != "config.json" or facts(model) == facts(machine.model), "another config.json is believed"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from . import reader
-from .machine import SLOW, Machine, ends_as_undisturbed, last_line, says_what_to_do, wait_until
+from .machine import SLOW, Machine, ends_as_undisturbed, says_what_to_do, wait_until
 from .results import Attempt, attempt, some
 
 VALUES = (math.nan, math.inf, -math.inf)
@@ -35,8 +35,7 @@ def test_a_weight(machine: Machine, run: Path, value: float, step: int) -> None:
         tried.tried = f"a weight is {value} after step {step}"
         ruin = f"hooks.ruin={{use: fast/ruin, step: {step}, value: {YAML.get(str(value), value)}}}"
         ended = machine.start(run, ruin).wait()
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-        says_what_to_do(ended)
+        says_what_to_do(tried, ended)
         all_are_finite(run)
         if math.isfinite(value):  # whether so large a weight can be trained is another question
             return
@@ -61,9 +60,7 @@ def test_data(machine: Machine, run: Path, value: float) -> None:
             numbers[0] = value
             np.save(path, numbers)
         ended = processes.wait()
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-        says_what_to_do(ended)
-        assert ended.codes == [3], f"exit code {ended.codes[0]}: {tried.said}"
+        says_what_to_do(tried, ended, 3)
         for path, contents in whole.items():
             path.write_bytes(contents)
         all_are_finite(run)
@@ -83,9 +80,7 @@ def arrays(path: Path) -> Path:
 def stops(machine: Machine, run: Path, tried: Attempt, *sets: str, code: int) -> None:
     """Train until the run stops by itself; require the exit code, a sentence and finite checkpoints."""
     ended = machine.start(run, *sets).wait()
-    tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-    says_what_to_do(ended)
-    assert ended.codes == [code], f"exit code {ended.codes[0]}: {tried.said}"
+    says_what_to_do(tried, ended, code)
     all_are_finite(run)
 
 

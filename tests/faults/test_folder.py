@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.runs import Ended, Processes
 
 from . import reader
-from .machine import SLOW, Machine, ends_as_undisturbed, last_line, says_what_to_do, wait_until
+from .machine import SLOW, Machine, ends_as_undisturbed, says_what_to_do, wait_until
 from .results import Attempt, attempt, rarely
 
 
@@ -23,9 +23,7 @@ def begun(machine: Machine, run: Path, step: int = 3) -> Processes:
 def ended(processes: Processes, tried: Attempt, code: int) -> Ended:
     """Wait for the end of a run; require a sentence and an exit code."""
     found = processes.wait()
-    tried.exit_code, tried.said = found.codes[0], last_line(found)
-    says_what_to_do(found)
-    assert found.codes == [code], f"exit code {found.codes[0]}: {tried.said}"
+    says_what_to_do(tried, found, code)
     return found
 
 
@@ -101,9 +99,8 @@ def test_two_runs_start_at_once(machine: Machine, run: Path) -> None:
         second = Processes(logs, machine.words(run, SLOW))
         both = [first.wait(), second.wait()]
         codes = sorted(found.codes[0] for found in both)
-        tried.exit_code = codes[1]
         for found in both:
-            says_what_to_do(found)
+            says_what_to_do(tried, found)
         assert codes in ([0, 73], [0, 2]), codes
         reader.same(reader.result(run), machine.undisturbed())
 

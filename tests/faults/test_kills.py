@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .disk import Kill, numbered
-from .machine import Machine, ends_as_undisturbed, last_line
+from .machine import Machine, ends_as_undisturbed, note
 from .results import Attempt, attempt, seeds
 
 
@@ -18,14 +18,14 @@ def test_a_kill_at_any_time(machine: Machine, run: Path, seed: int) -> None:
     with attempt("kill at any time", seed) as tried:
         random = tried.random
         for _ in range(random.choice((1, 1, 2, 3))):
-            wait = random.uniform(0, 1.5)
+            wait = random.uniform(0, machine.seconds)
             processes = machine.go_on(run)
             time.sleep(wait)
             for process in processes.all:
                 process.kill()
             ended = processes.wait()
             tried.tried += f"SIGKILL after {wait:.2f} s; "
-            tried.exit_code, tried.said = ended.codes[0], last_line(ended)
+            note(tried, ended)
         ends_as_undisturbed(machine, tried, run)
 
 
@@ -48,6 +48,6 @@ def killed_in(what: str, machine: Machine, run: Path, tried: Attempt) -> None:
     number = tried.random.choice(numbers)
     tried.tried = f"SIGKILL before operation {number}, {operations[number]}"
     ended = machine.start(run, before=Kill(run, number)).wait()
-    tried.exit_code, tried.said = ended.codes[0], last_line(ended)
+    note(tried, ended)
     assert ended.codes == [-signal.SIGKILL], ended.printed
     ends_as_undisturbed(machine, tried, run)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .machine import Machine, ends_as_undisturbed, last_line, says_what_to_do
+from .machine import Machine, ends_as_undisturbed, note, says_what_to_do
 from .results import attempt, seeds, some
 
 CASES = [(kind, step, world) for world in (1, 2) for kind in ("torch", "python") for step in (3, 0)]
@@ -20,9 +20,7 @@ def test_more_memory_than_there_is(machine: Machine, run: Path, kind: str, step:
     with attempt("memory refused", CASES.index((kind, step, world))) as tried:
         tried.tried = f"{kind} asks for a quarter of a terabyte after step {step}, in one of {world} processes"
         ended = machine.start(run, f"hooks.hungry={{use: fast/hungry, step: {step}, kind: {kind}}}", world=world).wait()
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-        says_what_to_do(ended)
-        assert ended.codes[0] == 7, f"exit codes {ended.codes}: {tried.said}"
+        says_what_to_do(tried, ended, 7)
         ends_as_undisturbed(machine, tried, run, world=world, repair=["hooks.hungry=null"])
 
 
@@ -43,5 +41,5 @@ def test_memory_runs_out(machine: Machine, run: Path, seed: int) -> None:
         size = int(tried.random.uniform(0, 3) ** 3 * 2**20)
         tried.tried = f"a process has {size / 2**20:.2f} MiB more memory than at its start"
         ended = machine.start(run, before=Limit(size)).wait()
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
+        note(tried, ended)
         ends_as_undisturbed(machine, tried, run)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from .disk import Fail, Operation, numbered
-from .machine import Machine, ends_as_undisturbed, last_line, says_what_to_do
+from .machine import Machine, ends_as_undisturbed, says_what_to_do
 from .results import Attempt, attempt, seeds
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EPERM)
@@ -38,6 +38,5 @@ def fail_one(machine: Machine, run: Path, operations: list[Operation], seed: int
     number, error = cases[seed * 389 % len(cases)]  # 389 is prime: all of the run, from the first seeds on
     tried.tried = f"{errno.errorcode[error]} at operation {number}, {operations[number]}"
     ended = machine.go_on(run, before=Fail(run, number, error)).wait()
-    tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-    says_what_to_do(ended)
+    says_what_to_do(tried, ended)
     ends_as_undisturbed(machine, tried, run)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from . import reader
-from .machine import SLOW, Machine, ends_as_undisturbed, last_line, says_what_to_do, wait_until
+from .machine import SLOW, Machine, ends_as_undisturbed, says_what_to_do, wait_until
 from .results import attempt, some
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -59,9 +59,7 @@ def test_pictures_are_harmed(machine: Machine, run: Path, harm: str, workers: in
         for path in (pictures / "train").rglob("*.png"):
             HARMS[harm](path)
         ended = processes.wait()
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-        says_what_to_do(ended)
-        assert ended.codes == [3], f"exit code {ended.codes[0]}: {tried.said}"
+        says_what_to_do(tried, ended, 3)
         assert str(pictures / "train") in tried.said, f"no picture is named: {tried.said}"
         shutil.rmtree(pictures)
         (here.place / "kept").rename(pictures)

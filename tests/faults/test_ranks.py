@@ -15,7 +15,7 @@ import pytest
 from tests.runs import Processes
 
 from . import reader
-from .machine import SLOW, Machine, ends_as_undisturbed, last_line, says_what_to_do, wait_until
+from .machine import SLOW, Machine, ends_as_undisturbed, note, says_what_to_do, wait_until
 from .results import Attempt, attempt, rarely, some
 
 TIMEOUT = 4
@@ -40,10 +40,8 @@ def test_a_process_is_lost(machine: Machine, run: Path, world: int, rank: int, n
         wait_until(lambda: all(p.exitcode is not None for p in others), "noticed by the others", TIMEOUT + 30)
         lost.kill()
         ended = processes.wait()
-        one = ended.printed[0 if rank else 1]
-        tried.exit_code, tried.said = ended.codes[0 if rank else 1], one.strip().splitlines()[-1]
         del ended.codes[rank], ended.printed[rank]
-        says_what_to_do(ended)
+        says_what_to_do(tried, ended)
         assert f"rank {rank}" in tried.said, tried.said
         ends_as_undisturbed(machine, tried, run, world=world)
 
@@ -66,8 +64,7 @@ def test_a_data_worker_is_lost(machine: Machine, run: Path, workers: int, number
         with watched(processes) as found:
             os.kill(found[0].pid, number)
             ended = processes.wait(TIMEOUT + 30)
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
-        says_what_to_do(ended)
+        says_what_to_do(tried, ended)
         assert ended.codes != [0]
         ends_as_undisturbed(machine, tried, run)
 
@@ -91,7 +88,7 @@ def test_a_stop_while_a_data_worker_is_stuck(machine: Machine, run: Path) -> Non
             time.sleep(3)  # the batches that it has made are used up
             os.kill(processes.all[0].pid, signal.SIGTERM)
             ended = processes.wait(30)
-        tried.exit_code, tried.said = ended.codes[0], last_line(ended)
+        note(tried, ended)
         assert ended.codes == [75], ended
         assert reader.reached(run) == reader.newest_sound(run)
         ends_as_undisturbed(machine, tried, run)
@@ -126,7 +123,7 @@ def slow(pid: int) -> None:
 
 def went_on(machine: Machine, run: Path, processes: Processes, tried: Attempt, world: int = 1) -> None:
     ended = processes.wait()
-    tried.exit_code, tried.said = ended.codes[0], last_line(ended)
+    note(tried, ended)
     assert ended.codes == [0] * world, ended
     tried.lost = 0
     reader.same(reader.result(run), machine.undisturbed(world=world))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from random import Random
 
 import pytest
 from safetensors.torch import load_file
 
 from . import reader
+from .harms import HARMS
 from .machine import Machine
 from .promises import PROMISES
 from .report import LAST_RUN, PAGE, page
-from .test_damage import HARMS
 
 
 def test_the_reader_reads_what_the_library_reads(machine: Machine) -> None:
@@ -27,8 +28,6 @@ def test_the_reader_reads_what_the_library_reads(machine: Machine) -> None:
 
 
 def test_the_reader_sees_any_damage(machine: Machine, run: Path) -> None:
-    from random import Random
-
     machine.copy(machine.half, run)
     folder = run / "checkpoints" / "step-00000004"
     for seed, path in enumerate([path for path in folder.rglob("*") if path.is_file()] * 8):

@@ -17,7 +17,7 @@ import pytest
 from tests.runs import ROOT, free_port
 
 from . import reader
-from .machine import SLOW, Machine, ends_as_undisturbed, last_line, says_what_to_do, wait_until
+from .machine import SLOW, Machine, ends_as_undisturbed, says_what_to_do, wait_until
 from .results import attempt, some
 
 CODES = {signal.SIGTERM: 75, signal.SIGHUP: 75, signal.SIGINT: 130, signal.SIGUSR1: 0}
@@ -48,9 +48,7 @@ def test_a_signal_to_processes(
             time.sleep(0.1)
         ended = processes.wait()
         told = 0 if rank == "all" else int(rank)
-        tried.exit_code, tried.said = ended.codes[told], last_line(ended)
-        assert ended.codes[told] == CODES[number], f"exit codes {ended.codes}: {tried.said}"
-        says_what_to_do(ended)
+        says_what_to_do(tried, ended, CODES[number], rank=told)
         reached, saved = reader.reached(run), reader.newest_sound(run)
         if number == signal.SIGUSR1:
             assert [step for step in reader.steps(run) if step < 6], "nothing was saved before the end"
