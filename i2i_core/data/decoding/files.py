@@ -28,6 +28,7 @@ from PIL import (
 )
 
 from i2i_core.data.decoding.bitmaps import RLE4, RLE8, index, unroll
+from i2i_core.data.decoding.budget import BUDGET
 from i2i_core.data.decoding.colours import PROFILES, as_rgb, boxes, scaled
 from i2i_core.data.decoding.jpegs import complete, refuse_unread
 from i2i_core.data.decoding.kinds import MAX_PIXELS, is_cut, kind_of
@@ -70,6 +71,7 @@ for _library in ("PIL", "tifffile"):  # which would print a line besides the err
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
+@BUDGET.turn()
 def open_picture(path: Path) -> Image.Image:
     """Decode a picture as RGB: transparent parts on white, more than 8 bits scaled, colour profiles converted to sRGB.
 
@@ -105,13 +107,19 @@ def decode_numbers(path: Path) -> Image.Image:
     return picture
 
 
+@BUDGET.turn()
 def deep_colours(path: Path) -> Array | None:
     """Return the numbers of a PNG with colours of 16 bits, (H, W, C); None for other files."""
     with open(path, "rb") as stream:
         kind = kind_of(stream)
-        if kind != "PNG" or not is_deep(_opened(stream, path, kind)):
+        if kind != "PNG" or not is_deep(file := _opened(stream, path, kind)):
             return None
-        return np.concatenate([*_deep(stream, path, kind)[1]])
+        BUDGET.take(file.width * file.height)
+        high, strips = _deep(stream, path, kind)
+        numbers = np.empty((high.height, high.width, len(high.getbands())), np.uint16)
+        for strip, (_, top, _, bottom) in zip(strips, boxes(high.size), strict=True):
+            numbers[top:bottom] = strip
+        return numbers
 
 
 def libraries() -> str:
@@ -135,6 +143,7 @@ def why_broken(error: Exception) -> str:
     )
 
 
+@BUDGET.turn()
 def _decode(path: Path, numbers: bool) -> Image.Image:
     with open(path, "rb") as stream:
         kind = kind_of(stream)
@@ -156,6 +165,7 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
     pixels = pixels_of(file)
     if numbers:
         _refuse_pages(file)
+    BUDGET.take(file.width * file.height)
     if is_deep(file):
         return _rounded(*_deep(stream, path, kind))
     if kind == "BMP":

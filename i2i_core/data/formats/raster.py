@@ -18,6 +18,8 @@ from PIL import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
+from i2i_core.data.decoding.budget import BUDGET
+from i2i_core.data.decoding.colours import numbers_of
 from i2i_core.data.decoding.files import decode_numbers, deep_colours
 from i2i_core.data.decoding.kinds import MAX_PIXELS
 from i2i_core.data.decoding.tiff_parts import refuse_empty
@@ -70,6 +72,7 @@ class Raster:
         if wrong := [channel for channel in self.shown or () if not 0 <= channel < self.channels]:
             raise ValueError(f"shown names {wrong[0]}; the channels are 0 to {self.channels - 1}")
 
+    @BUDGET.turn()
     def read(self, path: Path) -> Array:
         return self.converted(_read(path))
 
@@ -157,14 +160,14 @@ def _read(path: Path) -> Array:
         if start != b"\x93NUMPY":
             raise ValueError("not a NumPy array of one .npy")
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the shape against the size of the file
-        _check_size(mapped.shape[:2])
+        _make_room(mapped.shape[:2])
         return np.array(mapped)
     if start[:4] in TIFF:
         return _read_tiff(path)
     if (deep := deep_colours(path)) is not None:
         return deep
     picture = decode_numbers(path)
-    return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+    return numbers_of(picture.convert("RGB") if picture.mode == "P" else picture)
 
 
 def _read_tiff(path: Path) -> Array:
@@ -172,7 +175,7 @@ def _read_tiff(path: Path) -> Array:
         kind = kind_of_tiff(stream)
     with _tiff(path) as file:
         series = file.series[0]
-        _check_size([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
+        _make_room([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
         for page in filter(None, series.pages):
             refuse_empty(page.dataoffsets, page.databytecounts)
         try:
@@ -185,10 +188,11 @@ def _read_tiff(path: Path) -> Array:
         return turned(array, file.pages.first.tags.valueof(ORIENTATION, 1))
 
 
-def _check_size(sides: Sequence[int]) -> None:
-    """Raise ValueError for more pixels than a picture may have, before they are decoded."""
-    if math.prod(sides) > MAX_PIXELS:
+def _make_room(sides: Sequence[int]) -> None:
+    """Raise ValueError for more pixels than a picture may have, before they are decoded; wait for room for others."""
+    if (pixels := math.prod(sides)) > MAX_PIXELS:
         raise ValueError(f"{' x '.join(map(str, sides[::-1]))} pixels are more than {MAX_PIXELS:,}")
+    BUDGET.take(pixels)
 
 
 def _holds(depth: str, low: float, high: float) -> bool:
