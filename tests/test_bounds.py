@@ -12,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from i2i_core.data.decoding import budget
 from i2i_core.data.decoding.budget import BUDGET, Budget
 from i2i_core.data.decoding.files import open_picture
-from i2i_core.errors import UsageError
+from i2i_core.errors import RecipeError, UsageError
+from i2i_core.plan.check import check_recipe
+from i2i_core.recipe.reading import parse_recipe
+from i2i_core.registry.plugins import discover
 
 ABOVE = """
 import sys
@@ -158,3 +162,45 @@ def test_a_budget_that_is_no_number_is_told(tmp_path: Path, monkeypatch: pytest.
         monkeypatch.setenv(budget.VARIABLE, wrong)
         with pytest.raises(UsageError, match=f"I2I_MEGAPIXELS_AT_ONCE is {wrong}; set it to a number of megapixels"):
             open_picture(tmp_path / "a.png")
+
+
+BOMBS = {
+    "equal keys": "x:\n" + " a: 1\n" * 150_000,
+    "a list": "[" + "a," * 400_000 + "]",
+    "brackets": "[" * 500_000,
+    "unknown keys": "\n".join(f"k{n}: 1" for n in range(9_000)),
+    "networks": "networks:\n" + "\n".join(f"  n{n}: tiny/generator" for n in range(9_000)),
+    "networks that are not there": "networks:\n" + "\n".join(f"  n{n}: {{use: x{n}, y: 1}}" for n in range(2_900)),
+    "phases": "phases:\n" + "\n".join(f"  p{n}: {{train: [q{n}], losses: d}}" for n in range(1_800)),
+    "transforms": "data: {augment: {also: [" + "RandomErasing," * 9_000 + "]}}",
+    "a long key": "k" * 900_000 + ": 1",
+    "large numbers": "data: {image_size: [" + ",".join(["9" * 50] * 9_000) + "]}",
+}
+BOMB_SECONDS, BOMB_BYTES, BOMB_LINES = 6, 200_000_000, 110
+"""Limits of a mistake of a megabyte; it takes about a second of a usual processor."""
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_a_small_recipe_takes_little_time_and_memory_and_says_little(bomb: str) -> None:
+    plugins = discover(files=[Path(__file__).with_name("tiny.py")])
+    whole = yaml.safe_load(Path(__file__).with_name("tiny.yaml").read_text())
+    written = BOMBS[bomb]
+    section = written.partition(":")[0]
+    kept = {name: part for name, part in whole.items() if name != section} if section in whole else {}
+    peak = Path("/proc/self/clear_refs")
+    if peak.exists():
+        peak.write_text("5")
+    before, start = _kilobytes("VmRSS"), time.process_time()
+    with pytest.raises(RecipeError) as error:
+        check_recipe(parse_recipe(f"{yaml.safe_dump(kept) if kept else ''}{written}", "r.yaml"), plugins)
+    assert time.process_time() - start < BOMB_SECONDS
+    assert (_kilobytes("VmHWM") - before) * 1024 < BOMB_BYTES
+    said = str(error.value)
+    assert len(said.splitlines()) < BOMB_LINES and len(said) < BOMB_LINES * 1000
+
+
+def _kilobytes(name: str) -> int:
+    """Return a size of this process as Linux tells it, elsewhere 0."""
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) for line in lines if name in line), 0)

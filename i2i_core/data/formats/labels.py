@@ -26,7 +26,8 @@ Colour = tuple[_Level, _Level, _Level]
 Ids = np.ndarray[Any, Any]
 IN_A_PALETTE = 256
 """Most classes that an indexed PNG has colours for."""
-
+MOST_CLASSES = 2**16
+"""Most classes of one-hot labels, which take a channel each."""
 COLOURFUL = 64
 """Greatest difference between the channels of a grey picture; lossy files have some."""
 
@@ -76,6 +77,8 @@ class Labels(_Nearest):
     def __post_init__(self) -> None:
         if self.one_hot and self.classes is None:
             raise ValueError("one-hot labels need the number of classes; write classes: N, or one_hot: false for ids")
+        if self.one_hot and (self.classes or 0) > MOST_CLASSES:
+            raise ValueError(f"one-hot labels have at most {MOST_CLASSES:,} classes; write one_hot: false for ids")
         if self.ignore is not None and self.ignore < (self.classes or 0):
             raise ValueError(f"ignore is {self.ignore}, which is one of the {self.classes} classes; name an id beyond")
         colours = self.palette or ()

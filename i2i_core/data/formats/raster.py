@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from i2i_core.data.decoding.budget import BUDGET
@@ -49,7 +49,7 @@ class Raster:
     shown: the channels, from 0, that people see as red, green and blue, or one channel; default: the first three.
     """
 
-    channels: PositiveInt
+    channels: Annotated[PositiveInt, Field(le=2**16)]
     range: tuple[float, float]
     clip: bool = False
     depth: Literal["auto", "uint8", "uint16", "int16", "float32"] = "auto"
