@@ -113,6 +113,8 @@ def without_memory(specs: Mapping[str, Spec], facts: Mapping[str, object], model
         for name, spec in specs.items():
             try:
                 found[name] = build(spec, facts)
+            except RecipeError as error:
+                raise CheckpointError(f"the model {model.name} cannot be used.\n{error}") from error
             except I2IError:
                 raise
             except Exception as error:  # a component may raise anything for numbers that it was not written for

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+from i2i.opening import opened
+from i2i_core.data.datasets.tables import read_table
 from i2i_core.data.decoding import budget
 from i2i_core.data.decoding.budget import BUDGET, Budget
-from i2i_core.data.decoding.files import open_picture
-from i2i_core.errors import RecipeError, UsageError
-from i2i_core.plan.check import check_recipe
-from i2i_core.recipe.reading import parse_recipe
-from i2i_core.registry.plugins import discover
+from i2i_core.data.decoding.files import decode_numbers, open_picture
+from i2i_core.data.decoding.repairs import repaired
+from i2i_core.data.formats.numbers import Numbers
+from i2i_core.data.formats.picture import Picture
+from i2i_core.data.formats.raster import Raster
+from i2i_core.disk.sandbox import read_apart
+from i2i_core.errors import CheckpointError, DataError, DiskError, I2IError, PluginError, RecipeError, UsageError
+from i2i_core.models.folder import read as read_model
+from i2i_core.plan.check import check_recipe, load
+from i2i_core.recipe.reading import load_recipe, parse_recipe
+from i2i_core.registry.plugins import discover, load_registry_file
+from i2i_core.training.assembly import build_networks
 
 ABOVE = """
 import sys
@@ -204,3 +216,103 @@ def _kilobytes(name: str) -> int:
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) for line in lines if name in line), 0)
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("this system has no named pipes")
+    os.mkfifo(tmp_path / "pipe")
+    return tmp_path / "pipe"
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        lambda path: open_picture(path),
+        lambda path: decode_numbers(path),
+        lambda path: Raster(channels=1, range=(0, 255)).read(path),
+        lambda path: Numbers(names=("a",)).read(path),
+        lambda path: read_table(path, "a", ["b"]),
+        lambda path: load_registry_file(path),
+        lambda path: load_recipe(path),
+        lambda path: read_apart(path),
+        lambda path: read_model(path.rename(path.with_name("config.json")).parent),
+    ],
+)
+def test_a_pipe_is_refused_and_not_waited_for(pipe: Path, reader: Callable[[Path], object]) -> None:
+    signal.signal(signal.SIGALRM, lambda *_: pytest.fail("it waits for the other end"))
+    signal.alarm(10)
+    try:
+        with pytest.raises((OSError, ValueError, I2IError), match="not a regular file"):
+            reader(pipe)
+    finally:
+        signal.alarm(0)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no such device")
+def test_devices_and_sockets_are_refused(tmp_path: Path) -> None:
+    for given in ("/dev/zero", "/dev/null"):
+        with pytest.raises(UsageError, match=f"{given} cannot be read: not a regular file"):
+            read_apart(Path(given))
+        with pytest.raises(DataError, match="cannot be used as a picture: not a regular file"):
+            opened(given, Picture())
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+        with pytest.raises(DataError, match="cannot be used as a picture: no such device or address"):
+            opened(tmp_path / "socket", Picture())
+
+
+def test_a_recipe_of_terabytes_is_not_read(tmp_path: Path) -> None:
+    with open(tmp_path / "large.yaml", "wb") as file:
+        file.truncate(2**40)  # which takes no disk
+    with pytest.raises(RecipeError, match=r"large.yaml: the recipe cannot be read: it has more than 1,048,576 bytes"):
+        load_recipe(tmp_path / "large.yaml")
+    with pytest.raises(PluginError, match=r"it has more than 1,048,576 bytes"):
+        load_registry_file(tmp_path / "large.yaml")
+
+
+def test_a_sparse_picture_of_terabytes_is_not_read(tmp_path: Path) -> None:
+    for kind in ("PNG", "JPEG", "WEBP"):
+        Image.new("RGB", (64, 64)).save(tmp_path / "a", kind)
+        with open(tmp_path / "a", "ab") as file:
+            file.truncate(2**40)
+        with pytest.raises(DataError, match=r"1,099,511,627,776 bytes are more than a picture has"):
+            opened(tmp_path / "a", Picture())
+        assert not repaired_or_refused(tmp_path / "a")
+
+
+def repaired_or_refused(path: Path) -> Path | None:
+    try:
+        return repaired(path)
+    except OSError:
+        return None
+
+
+def test_a_tensor_with_the_name_that_safetensors_keep_is_told(tmp_path: Path) -> None:
+    torch.save({"__metadata__": torch.ones(2), "a": torch.ones(2)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"a\.pt is refused: it calls a tensor __metadata__, which"):
+        read_apart(tmp_path / "a.pt")
+
+
+def test_a_user_without_a_home_is_told_where_repaired_pictures_could_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.effect_noise((64, 64), 50).save(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes((tmp_path / "a.png").read_bytes()[:-500])
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.raises(DiskError, match=r"a\.png cannot be kept: the user has no home folder; set XDG_CACHE_HOME"):
+        repaired(tmp_path / "a.png")
+
+
+def homeless() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_a_number_that_no_tensor_has_is_a_mistake_of_the_recipe() -> None:
+    names = ("generator", "mapping_network", "style_encoder")
+    checked = load("stargan_v2.yaml", [f"networks.{name}.style_dim={2**62}" for name in names], discover())
+    facts = {"num_domains": 2, "domains": ("a", "b"), "image_size": (64, 64)}
+    with pytest.raises(RecipeError, match="network stargan_v2/generator: a number is too large"):
+        build_networks(checked, facts, 0)

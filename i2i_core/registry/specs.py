@@ -253,5 +253,8 @@ def build(spec: Spec, facts: Mapping[str, object]) -> Any:
     except (I2IError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OverflowError) or (isinstance(error, RuntimeError) and "overflow" in str(error).lower()):
+            why = f"{described(spec.entry)}: a number is too large ({str(error).partition(chr(10))[0]})"
+            raise RecipeError([Problem(why, spec.mark)]) from error
         error.add_note(f"in {spec.entry.kind} {spec.entry.name}")
         raise

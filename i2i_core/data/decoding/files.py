@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import struct
 import sys
@@ -43,6 +44,7 @@ from i2i_core.data.decoding.tiffs import (
     tiff_numbers,
     tiff_picture,
 )
+from i2i_core.disk.unknown import open_regular
 from i2i_core.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -60,6 +62,8 @@ LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
 """The distributions of the extras that decode pictures."""
 DECODED = 4
 """The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
+MOST_BYTES = 2**31
+"""Most bytes of a file in a compressed format: some decoders read it whole."""
 BOXES = 2**16
 """Number of bytes in which an AVIF or a HEIC describes its colours."""
 STRETCHED = {"L;2": 85, "L;4": 17}
@@ -110,7 +114,7 @@ def decode_numbers(path: Path) -> Image.Image:
 @BUDGET.turn()
 def deep_colours(path: Path) -> Array | None:
     """Return the numbers of a PNG with colours of 16 bits, (H, W, C); None for other files."""
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         kind = kind_of(stream)
         if kind != "PNG" or not is_deep(file := _opened(stream, path, kind)):
             return None
@@ -137,7 +141,7 @@ def why_broken(error: Exception) -> str:
         return error.strerror.lower()
     if any(said in str(error) for said in ("runcated", "failed to read", "mmap length is greater", "end of file")):
         return "cut short"
-    said = str(error).strip() or "damaged: it cannot be decoded"
+    said = " ".join(str(error).split()) or "damaged: it cannot be decoded"
     return re.sub(
         r"^(image )?decoder error -?\d+$|^broken data stream.*", "damaged: its pixels cannot be decoded", said
     )
@@ -145,8 +149,10 @@ def why_broken(error: Exception) -> str:
 
 @BUDGET.turn()
 def _decode(path: Path, numbers: bool) -> Image.Image:
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         kind = kind_of(stream)
+        if (size := os.fstat(stream.fileno()).st_size) > MOST_BYTES and kind not in ("TIFF", "BMP"):
+            raise ValueError(f"{size:,} bytes are more than a picture has")
         tiff = kind_of_tiff(stream) if kind == "TIFF" else None
         if tiff and tiff.preview:
             raise ValueError("a raw photograph, of which only a preview is a picture; develop it to TIFF or JPEG")

@@ -25,6 +25,7 @@ from i2i_core.data.decoding.kinds import MAX_PIXELS
 from i2i_core.data.decoding.tiff_parts import refuse_empty
 from i2i_core.data.decoding.tiffs import ORIENTATION, kind_of_tiff, turned, why_undecoded
 from i2i_core.data.formats.numbers import check_range
+from i2i_core.disk.unknown import open_regular
 from i2i_core.errors import PluginError
 from i2i_core.interfaces import WHOLE, Box, Size
 
@@ -154,7 +155,7 @@ class Raster:
 
 def _read(path: Path) -> Array:
     """Read the numbers of a file as they are, (H, W) or (H, W, C)."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         start = file.read(6)
     if path.suffix.lower() == ".npy" or start == b"\x93NUMPY":
         if start != b"\x93NUMPY":
@@ -171,7 +172,7 @@ def _read(path: Path) -> Array:
 
 
 def _read_tiff(path: Path) -> Array:
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         kind = kind_of_tiff(stream)
     with _tiff(path) as file:
         series = file.series[0]
