@@ -22,6 +22,7 @@ from torch import Tensor
 from i2i_core.disk import foreign
 from i2i_core.disk.files import need_text, staged
 from i2i_core.disk.seals import digest_of
+from i2i_core.disk.unknown import open_regular, read_text
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
 from i2i_core.recipe.document import MAX_BYTES, Document, json_in_yaml, load_text
 from i2i_core.recipe.names import FileName, Names
@@ -135,8 +136,7 @@ class Model:
 def read(folder: Path) -> Model:
     """Read the model in a folder and verify its files. Raises UsageError for a folder of none, and CheckpointError."""
     try:
-        with open(folder / CONFIG, encoding="utf-8") as file:
-            document = load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
+        document = load_text(read_text(folder / CONFIG, MAX_BYTES), str(folder / CONFIG))
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -273,10 +273,10 @@ def _seal(config: Mapping[str, Any]) -> str:
 
 
 def _head(path: Path) -> bytes:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return file.read(9)
 
 
 def _digest(path: Path) -> File:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return File(size=os.fstat(file.fileno()).st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())

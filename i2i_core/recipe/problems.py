@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from i2i_core.errors import Problem, did_you_mean
+from i2i_core.errors import Problem, Problems, did_you_mean
 from i2i_core.recipe.document import Document, Path, shown
 
 _EXPECTED = {
@@ -40,7 +40,7 @@ def shape_problems(
 
     base: the path that the errors' locations are relative to. known: returns the keys allowed at a path.
     """
-    problems = []
+    problems = Problems()
     expected: dict[Path, tuple[Any, dict[str, None]]] = {}  # each branch of a union has an error of its own
     inner: set[Path] = set()  # paths at which a branch of a union matched the type and failed further on
     for error in errors:

@@ -22,8 +22,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from i2i_core import DISTRIBUTION, __version__
+from i2i_core.disk.unknown import read_text
 from i2i_core.errors import PluginError, RecipeError, did_you_mean
-from i2i_core.recipe.document import load_text
+from i2i_core.recipe.document import MAX_BYTES, load_text
 from i2i_core.registry import builtins, hookspecs
 from i2i_core.registry.entries import Registrar, Registry
 
@@ -153,7 +154,7 @@ def discover(registry_file: Path | None = None, files: tuple[Path, ...] = ()) ->
 def load_registry_file(path: Path) -> dict[str, Any]:
     """Read a registry file. Raises PluginError unless it lists plugins, each with its package."""
     try:
-        data = load_text(path.read_text(encoding="utf-8"), str(path)).data
+        data = load_text(read_text(path, MAX_BYTES), str(path)).data
     except (OSError, ValueError) as error:
         raise PluginError(f"the registry file {path} cannot be read: {error}") from None
     except RecipeError as error:

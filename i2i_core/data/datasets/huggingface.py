@@ -23,6 +23,7 @@ from pydantic import PositiveInt
 
 from i2i_core.data.datasets.classes import classes_of
 from i2i_core.data.datasets.file_records import Broken, listed
+from i2i_core.data.decoding.budget import BUDGET
 from i2i_core.data.decoding.files import libraries, why_broken
 from i2i_core.data.decoding.pngs import refuse_damaged
 from i2i_core.data.decoding.repairs import what_is_there
@@ -248,6 +249,7 @@ class HuggingFace:
             file.write_text(json.dumps(found), encoding="utf-8")
         return found
 
+    @BUDGET.turn()
     def _look(self, domain: int, index: int) -> Look:
         """Read all fields of a record, and return the size of its picture, or the reason why it cannot be used.
 
