@@ -131,15 +131,7 @@ class Model:
 
 def read(folder: Path) -> Model:
     """Read the model in a folder and verify its files. Raises UsageError for a folder of none, and CheckpointError."""
-    try:
-        with open(folder / CONFIG, encoding="utf-8") as file:
-            document = load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
-    except FileNotFoundError:
-        raise UsageError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({error})") from None
-    except RecipeError as error:
-        raise CheckpointError(f"the model {folder} is damaged: {error}") from None
+    document = describe(folder)
     config = read_config(document)
     for name, expected in config.files.items():
         if Path(name).name != name:
@@ -163,6 +155,19 @@ def read(folder: Path) -> Model:
         raise CheckpointError(f"the model {folder} is damaged: {WEIGHTS} cannot be read ({error})") from None
     files = {name: folder / name for name in config.files if name != WEIGHTS}
     return Model(folder.resolve().name, document, networks, files)
+
+
+def describe(folder: Path) -> Document:
+    """Read config.json in a folder, without its files. Raises as `read` does."""
+    try:
+        with open(folder / CONFIG, encoding="utf-8") as file:
+            return load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({error})") from None
+    except RecipeError as error:
+        raise CheckpointError(f"the model {folder} is damaged: {error}") from None
 
 
 def read_config(document: Document) -> Config:
