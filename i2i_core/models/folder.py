@@ -177,7 +177,7 @@ def read_config(document: Document) -> Config:
     except ValidationError as error:
         if not isinstance(document.data, dict):
             raise CheckpointError(f"{document.file} is not that of a model: it should be a mapping") from None
-        problems = shape_problems(error.errors(), document, (), lambda _: Config.model_fields)
+        problems = shape_problems(error.errors(), document, (), lambda _: Config.model_fields, CONFIG)
         raise CheckpointError(f"the model cannot be used. {'; '.join(map(str, problems))}") from None
 
 
