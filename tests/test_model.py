@@ -227,6 +227,8 @@ def test_a_config_of_something_else(model):
     assert refused(model) == (
         f"the model cannot be used. MODEL/config.json:{line}:16: image_size should be a list, not 'big'"
     )
+    (model / "config.json").write_text(json.dumps({**json.loads((model / "config.json").read_text()), "colour": 1}))
+    assert ": unknown key colour in config.json" in refused(model)
     (model / "config.json").write_text("[1, 2]")
     assert refused(model) == "MODEL/config.json is not that of a model: it should be a mapping"
     (model / "config.json").write_text("{")

@@ -210,7 +210,7 @@ class Checker:
                 return f"{use} is a {entry.kind}"
         failed = next((row for row in self.plugins.rows if row.name == prefix and row.error), None)
         in_use = not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry)
-        if failed is not None:  # or the second of two distributions that bring one plugin
+        if failed is not None:  # or a file with the name of a plugin that is in use
             return f"{failed.distribution if in_use else f'plugin {prefix}'} is not in use: {failed.error}"
         if in_use:
             return close
