@@ -35,6 +35,7 @@ _WORDS: dict[str, Any] = {
 _YAML = "tag:yaml.org,2002:"
 _NOT_RAW = re.compile(rf"{Reader.NON_PRINTABLE.pattern}|[\x85\u2028\u2029]")
 """Characters that YAML refuses, or takes for the end of a line."""
+_HALF = re.compile("[\ud800-\udfff]")
 _PLAIN = (f"{_YAML}map", f"{_YAML}seq", f"{_YAML}str")
 
 
@@ -154,6 +155,8 @@ def _read(node: yaml.Node, path: Path, document: Document) -> Any:
         _refuse_tag(key_node, document)
         if not isinstance(key_node, yaml.ScalarNode):
             document.problems.append(Problem("a key must be a name", mark))
+        elif _HALF.search(key):  # in a value it may be the name of a file that is no text
+            document.problems.append(Problem("a key has half of a character, such as \\ud800", mark))
         elif key in data:
             first = document.keys[(*path, key)].line
             document.problems.append(Problem(f"the key {key} is given twice, first in line {first}", mark))
