@@ -99,8 +99,10 @@ def _ask_plugins(hook: str, what: str) -> dict[str, click.Command]:
     for implementation in implementations:
         try:
             implementation.function(group)
-        except Exception as error:  # a plugin may raise anything, and the other plugins still work
-            reason = f"{type(error).__name__}: {error}"
+        except BaseException as error:  # a plugin may raise anything, and the other plugins still work
+            if type(error) is KeyboardInterrupt:
+                raise
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
             click.echo(f"plugin {implementation.plugin_name} cannot add its {what}: {reason}", err=True)
     return {name: with_verbose(command) for name, command in group.commands.items()}
 

@@ -34,17 +34,21 @@ def with_gradio(function: Function) -> Function:
 @with_gradio
 @with_model
 @click.option("--port", type=click.IntRange(1, 65535), help="The port of the page. The default is a free port.")
+@click.option("--no-token", is_flag=True, help="Let all users of this machine open the page, without a token.")
 @click.option("--open", "in_browser", is_flag=True, help="Open the page in the default browser.")
-def demo(model: Translator, port: int | None, in_browser: bool) -> None:
+def demo(model: Translator, port: int | None, no_token: bool, in_browser: bool) -> None:
     """Serve a web page that translates pictures with MODEL.
 
     On the page you drop a picture, add the further inputs of the model, choose a domain and a style, blend two styles
-    and download the translation. Only this machine can open the page. No data leaves the machine, and uploads are
-    deleted after they are read. Press Ctrl-C to stop the server. Needs: pip install "i2i-gan[demo]".
+    and download the translation. Only this machine can open the page, at the printed address, which has a token.
+    No data leaves the machine, and uploads are deleted after they are read. Press Ctrl-C to stop the server. Needs:
+    pip install "i2i-gan[demo]".
 
     \b
     i2i demo models/emoji --open
     """
+    import secrets
+
     from i2i.demo.server import serve
 
     def opened(address: str) -> None:
@@ -52,4 +56,4 @@ def demo(model: Translator, port: int | None, in_browser: bool) -> None:
         if in_browser:
             webbrowser.open(address)
 
-    serve(model, port, opened)
+    serve(model, port, opened, None if no_token else secrets.token_urlsafe(24))

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 def pull(name: str, to: Path | None, revision: str | None, overwrite: bool) -> None:
     """Download the model NAME (OWNER/MODEL) from a hub.
 
-    Downloads only safetensors files, config.json, the recipe, the model card and its pictures. The environment
-    variables HF_HOME, HF_ENDPOINT and HF_HUB_OFFLINE apply. Needs: pip install "i2i-gan[hub]".
+    Downloads only config.json, the safetensors files that it names, the recipe, the model card and its pictures. The
+    environment variables HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_HUB_DOWNLOAD_TIMEOUT apply. Needs: pip install
+    "i2i-gan[hub]".
 
     \b
     i2i pull somebody/emoji --to models/emoji

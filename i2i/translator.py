@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from i2i.building import parts_of, without_memory
+from i2i.building import parts_of, refuse_memory, without_memory
 from i2i.opening import Picture, opened, refuse_other_extent
 from i2i.served_uses import ServedUse, served_uses
 from i2i.style import Style
@@ -70,7 +70,7 @@ class Translator:
         self.layouts = parts.layouts
         """The formats and sizes of the batch fields."""
         facts = facts_of(config.image_size, self.domains, self.layouts)
-        without_memory(parts.tensors, facts, model)
+        refuse_memory(without_memory(parts.tensors, facts, model), model)
         for name, network in without_memory(parts.networks, facts, model).items():
             theirs = model.networks.get(name, {})
             ours = {

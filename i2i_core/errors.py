@@ -6,7 +6,12 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
+
+MOST_PROBLEMS = 100
+"""Number of problems after which no more are looked for."""
+LONGEST = 1000
+"""Most characters of a problem's text, and most names among which one is looked for that is alike."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.mark}: " if self.mark else ""
-        return f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        text = f"{where}{self.message}" + (f" ({self.hint})" if self.hint else "")
+        return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
 
 
 class I2IError(Exception):
@@ -54,6 +60,27 @@ class RecipeError(I2IError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = list(problems)
         super().__init__("\n".join(map(str, problems)))
+
+
+class Problems(list[Problem]):
+    """Problems as they are found. Raises RecipeError with the first ones as soon as they are more than 100."""
+
+    def __init__(self, problems: Iterable[Problem] = ()) -> None:
+        super().__init__()
+        self.extend(problems)
+
+    def append(self, problem: Problem) -> None:
+        if len(self) >= MOST_PROBLEMS:
+            raise RecipeError([*dict.fromkeys(self), Problem("and more problems; correct these first")])
+        super().append(problem)
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self.append(problem)
+
+    def __iadd__(self, problems: Iterable[Problem]) -> Self:  # type: ignore[misc]  # as that of a list, but for problems
+        self.extend(problems)
+        return self
 
 
 class DataError(I2IError):
@@ -157,6 +184,8 @@ def counted(count: int, thing: str) -> str:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint: the closest known name, or all known names if they are at most 12, or ""."""
     names = sorted(set(known))
+    if len(names) > LONGEST or len(name) > LONGEST:  # which would take long
+        return ""
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"

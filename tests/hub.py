@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -23,6 +23,8 @@ class Hub:
         self.private: dict[str, bool] = {}
         self.blobs: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.lies: dict[str, Callable[[Handler], None]] = {}
+        """What is answered instead to paths that end so."""
         self.address = ""
 
 
@@ -32,10 +34,14 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.hub.asked.append(f"{self.command} {self.path}")
         path = self.path.partition("?")[0]
+        if lie := next((lie for ending, lie in self.hub.lies.items() if path.endswith(ending)), None):
+            return lie(self)
         if found := re.fullmatch(r"/api/models/(\w+/\w+)(/revision/\w+)?", path):
             if found[1] not in self.hub.models:
                 return self.answer({"error": "Repository not found"}, 404, X_Error_Code="RepoNotFound")
-            siblings = [{"rfilename": name} for name in sorted(self.hub.models[found[1]])]
+            if found[2] not in (None, "/revision/main", f"/revision/{COMMIT}"):
+                return self.answer({"error": "Invalid rev id"}, 404, X_Error_Code="RevisionNotFound")
+            siblings = [listed(name, data) for name, data in sorted(self.hub.models[found[1]].items())]
             return self.answer(
                 {
                     "id": found[1],
@@ -57,6 +63,10 @@ class Handler(BaseHTTPRequestHandler):
             )
         if found := re.fullmatch(r"/(\w+/\w+)/resolve/\w+/(.+)", path):
             data = self.hub.models[found[1]][found[2]]
+            if begun := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+                start = int(begun[1])
+                about = {"Content_Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}
+                return self.answer(data[start:], 206, X_Repo_Commit=COMMIT, **about)
             return self.answer(data, ETag=f'"{hashlib.sha256(data).hexdigest()}"', X_Repo_Commit=COMMIT)
         return self.answer({"error": "Entry not found"}, 404, X_Error_Code="EntryNotFound")
 
@@ -129,13 +139,24 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def listed(name: str, data: bytes) -> dict[str, Any]:
+    """A file as a hub lists it: large ones are stored outside of git."""
+    large = {"lfs": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}}
+    return {
+        "rfilename": name,
+        "size": len(data),
+        "blobId": hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest(),
+        **(large if name.endswith(".safetensors") else {}),
+    }
+
+
 @contextmanager
 def running() -> Iterator[Hub]:
     """A hub that answers at `address`."""
     hub = Hub()
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"hub": hub}))
     hub.address = f"http://127.0.0.1:{server.server_port}"
-    Thread(target=server.serve_forever, daemon=True).start()
+    Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield hub
     finally:

@@ -276,22 +276,41 @@ def test_the_plugins_of_this_tree_are_in_the_index(plugins):
     assert {name: f"i2i-gan-{name.replace('_', '-')}" for name in names}.items() <= plugins.index.items()
 
 
-class Careless:
-    """A plugin whose opinion is a mistake."""
+def careless(opinion):
+    """A plugin whose opinion is a mistake: what is raised or returned."""
 
-    @hookimpl
-    def i2i_check(self):
-        raise KeyError("steps")
+    class Careless:
+        @hookimpl
+        def i2i_check(self):
+            if isinstance(opinion, BaseException):
+                raise opinion
+            return opinion
+
+    return Careless()
 
 
-def test_a_plugin_that_fails_to_check_a_recipe_is_named(check, plugins):
-    plugins.manager.register(Careless(), "careless")
+INSTEAD = "TypeError: i2i_check returns {} instead of a list of Problem"
+
+
+@pytest.mark.parametrize(
+    ("opinion", "said"),
+    [
+        (KeyError("steps"), "KeyError: 'steps'"),
+        (SystemExit(3), "SystemExit: 3"),
+        (GeneratorExit("bye"), "GeneratorExit: bye"),
+        ("it is bad", INSTEAD.format("'it is bad'")),
+        (["it is bad"], INSTEAD.format("['it is bad']")),
+        ({"steps": "bad"}, INSTEAD.format("{'steps': 'bad'}")),
+        (7, "TypeError: 'int' object is not iterable"),
+        (True, "TypeError: 'bool' object is not iterable"),
+    ],
+)
+def test_a_plugin_that_fails_to_check_a_recipe_is_named(check, plugins, opinion, said):
+    plugins.manager.register(careless(opinion), "careless")
     try:
         with pytest.raises(PluginError) as error:
             check()
-        assert str(error.value) == (
-            "plugin careless fails to check the recipe: KeyError: 'steps'; update or uninstall it"
-        )
+        assert str(error.value) == f"plugin careless fails to check the recipe: {said}; update or uninstall it"
     finally:
         plugins.manager.unregister(name="careless")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import struct
 import zlib
@@ -239,7 +240,28 @@ def test_a_picture_that_disappears_while_training_is_named(tmp_path: Path, root:
         next(loader(samples, start=0, steps=1, batch_size=1, rank=0, world=1, workers=workers))
     assert str(refused.value).startswith(f"the picture {root}/")
     assert str(refused.value).count("\n") == 0
-    assert ".png cannot be read any more: [Errno 2] No such file or directory" in str(refused.value)
+    assert ".png cannot be read any more: no such file or directory" in str(refused.value)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("raised", ["SyntaxError", "TypeError", "Image.DecompressionBombError", "struct.error"])
+def test_a_picture_that_is_replaced_while_training_is_named_whatever_its_decoder_raises(
+    tmp_path: Path, root: Path, workers: int, raised: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = ImageFolders(root=root)
+    kind = {"Image": Image, "struct": struct}.get(raised.partition(".")[0])
+    error: type[Exception] = getattr(kind, raised.partition(".")[2]) if kind else getattr(builtins, raised)
+
+    def decoder(path: Path) -> Image.Image:
+        raise error("not\nat all")
+
+    monkeypatch.setattr("i2i_core.data.formats.picture.open_picture", decoder)
+    monkeypatch.setattr("i2i_core.data.batches.start_method", lambda: "fork")
+    samples = Samples(
+        SampledRecords(found, (16, 16)), {"x_real"}, Data(use="", image_size=(16, 16), batch_size=1), seed=0
+    )
+    with pytest.raises(DataError, match=r"^the picture .*\.png cannot be read any more: not at all$"):
+        next(loader(samples, start=0, steps=1, batch_size=1, rank=0, world=1, workers=workers))
 
 
 # What a picture looks like

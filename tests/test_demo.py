@@ -257,6 +257,7 @@ def test_what_shows_no_face_is_told_where_masks_need_one(tiny_model, uploads, tm
     monkeypatch.setattr("i2i_fan_mask.face68.SPREAD", 0.2)  # at 32 pixels, landmarks differ more than at 48
     masked = Path(shutil.copytree(tiny_model, tmp_path.with_name("masked")))
     config = json.loads((masked / "config.json").read_text())
+    del config["sha256"]
     config["tensors"]["masks"] = {"use": "fan_mask/face68", "of": "x_real"}
     (masked / "config.json").write_text(json.dumps(config))
     visit = Visit(i2i.load(masked, device="cpu"))

@@ -72,7 +72,19 @@ def test_an_upload_is_translated_and_deleted_and_nothing_leaves_the_machine(page
     assert texts == ["Your picture, resized for the model", "Your picture translated into high_contrast"]
     addresses = requests(page.browser)
     assert len(addresses) > 20
-    assert [url for url in addresses if not url.startswith((address, "data:", "blob:"))] == []
+    site, _, token = address.partition("?token=")
+    assert [url for url in addresses if not url.startswith((site, "data:", "blob:"))] == []
+    assert token and not [url for url in addresses if token in url]  # but for the first one, which leads on
+    assert page.browser.current_url == site
+
+
+def test_a_browser_without_the_token_is_refused(address):
+    with chromium() as browser:
+        browser.get(address.partition("?")[0])
+        assert browser.find_element("tag name", "body").text.startswith("open the address that i2i demo printed")
+        browser.get(address)
+        browser.get(address.partition("?")[0])  # as a bookmark
+        assert Shown(browser, address.partition("?")[0]).one("#picture")
 
 
 def test_the_page_can_be_used_with_the_keyboard_alone(page, picture):

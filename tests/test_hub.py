@@ -113,10 +113,12 @@ def test_a_model_is_fetched_over_nothing(hub, run, tiny_model, tmp_path):
     )
     assert (model / "README.md").read_text() == "my licence"
     assert run("pull", "me/there", "--to", model, "--overwrite")[0] == 0
-    assert run("pull", "me/there", "--to", tmp_path / "new")[0] == 0
-    (tmp_path / "new" / "config.json").unlink()  # as if it had been cut short
-    assert run("pull", "me/there", "--to", tmp_path / "new")[0] == 0
-    assert (tmp_path / "new" / "config.json").exists()
+    (model / "notes.txt").write_text("dear")
+    assert run("pull", "me/there", "--to", model, "--overwrite") == (
+        2,
+        "",
+        f"{model} holds notes.txt besides a model; take it out, or choose another folder with --to",
+    )
 
 
 def test_python_loads_a_model_by_its_name_and_again_without_a_network(hub, run, tiny_model, tmp_path):
@@ -151,8 +153,10 @@ def test_what_a_hub_does_not_give_is_one_sentence(hub, run, tiny_model, tmp_path
     code, _, error = run("pull", "me/spoilt", "--to", tmp_path / "spoilt")
     assert (code, error) == (
         4,
-        f"the model {tmp_path / 'spoilt'} is damaged: model.safetensors does not match its checksum; fetch it again",
+        "the model me/spoilt is damaged: model.safetensors does not match its checksum; fetch it again",
     )
+    assert not (tmp_path / "spoilt").exists()
+    assert run("pull", "me/spoilt", "--revision", "v9")[:2] == (2, "")
 
 
 def test_without_a_network_a_model_is_not_sent_and_a_path_may_be_a_slip(hub, run, tiny_model, tmp_path):

@@ -27,7 +27,9 @@ def model(tiny_model, tmp_path) -> Path:
 
 
 def change(folder: Path, *place: str | int, to: object) -> None:
+    """Edit config.json as a person would, who takes its checksum out."""
     config = json.loads((folder / "config.json").read_text())
+    config.pop("sha256", None)
     data = config
     for key in place[:-1]:
         data = data[key]
@@ -122,9 +124,25 @@ def test_targets_are_domains_and_each_is_there_once(model):
         (
             ("networks", "generator", "style_dim"),
             2**62,
-            "its network generator cannot be built (Storage size calculation",
+            "network stargan_v2/generator: a number is too large (Storage size calculation",
         ),
-        (("networks", "generator", "style_dim"), 10**30, "its network generator cannot be built ("),
+        (("networks", "generator", "channel_base"), 10**26, "the number 100000000000000000000000000 takes more than"),
+        (
+            ("networks", "generator"),
+            {"use": "classics/resnet", "blocks": 2**31},
+            "what its config.json describes has far more parts than its weights",
+        ),
+        (
+            ("layouts", "x_real"),
+            {"format": {"use": "labels", "classes": 60_000}, "size": [256, 256]},
+            "its batch field x_real has 60,000 channels of 256 x 256 pixels",
+        ),
+        (("layouts", "x_real", "format"), {"use": "labels", "classes": 2**31}, "labels have at most 65,536 classes"),
+        (
+            ("layouts", "x_real", "format"),
+            {"use": "raster", "channels": 2**31, "range": [0, 1]},
+            "channels should be less than or equal to 65536, not 2147483648",
+        ),
     ],
 )
 def test_sizes_that_no_memory_holds_are_refused_before_any_is_taken(model, place, to, why):
@@ -209,6 +227,8 @@ def test_a_config_of_something_else(model):
     assert refused(model) == (
         f"the model cannot be used. MODEL/config.json:{line}:16: image_size should be a list, not 'big'"
     )
+    (model / "config.json").write_text(json.dumps({**json.loads((model / "config.json").read_text()), "colour": 1}))
+    assert ": unknown key colour in config.json" in refused(model)
     (model / "config.json").write_text("[1, 2]")
     assert refused(model) == "MODEL/config.json is not that of a model: it should be a mapping"
     (model / "config.json").write_text("{")

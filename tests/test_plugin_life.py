@@ -142,19 +142,24 @@ def test_one_that_needs_another_core_is_not_imported(machine, install):
     assert mistake in answer.err.splitlines()
 
 
-def test_of_two_with_one_name_the_first_distribution_by_name_is_in_use(machine, install):
-    install()  # whichever was installed first
+def test_of_two_with_one_name_none_is_in_use_until_one_is_listed(machine, install):
+    install()
     install(("pyproject.toml", "i2i-flowers", "i2i-bouquet"))
-    assert len(machine.row("flowers", "i2i-bouquet")["components"]) == 5
-    assert machine.row("flowers", "i2i-flowers") == {
-        "name": "flowers",
-        "version": "1.2",
-        "distribution": "i2i-flowers",
-        "components": [],
-        "recipes": [],
-        "error": "i2i-bouquet already brings a plugin called flowers and comes first by name; uninstall one of the "
-        "two, or list one in a registry file",
-    }
+    error = (
+        "i2i-bouquet 1.2 and i2i-flowers 1.2 bring a plugin called flowers, so it is unclear which one is meant; "
+        "uninstall all but one, or list that one in a registry file"
+    )
+    for distribution in ("i2i-bouquet", "i2i-flowers"):
+        assert machine.row("flowers", distribution) == {
+            "name": "flowers",
+            "version": "1.2",
+            "distribution": distribution,
+            "components": [],
+            "recipes": [],
+            "error": error,
+        }
+    answer = machine.i2i("validate", RECIPE)
+    assert answer.code == 2 and f"plugin flowers is not in use: {error}" in answer.err
     team = machine.folder / "team.yaml"
     team.write_text("plugins: {flowers: {package: i2i_flowers, distribution: i2i-flowers}}")
     _, listed = json.loads(machine.i2i("plugins", "--json", "--registry", team).out)

@@ -69,6 +69,8 @@ ADVICE = "; update or uninstall garden-dist"
         ),
         ("    pass", "def broken(:", f"SyntaxError: invalid syntax (garden_plugin.py, line 2){ADVICE}"),
         ("    pass", "raise SystemExit(3)", f"SystemExit: 3, at MODULE:2{ADVICE}"),
+        ("    pass", "raise GeneratorExit('bye')", f"GeneratorExit: bye, at MODULE:2{ADVICE}"),
+        ("    pass", "class Stop(KeyboardInterrupt): pass\nraise Stop", f"Stop: , at MODULE:3{ADVICE}"),
         ("    pass", "raise ValueError('one\\n  two')", f"ValueError: one two, at MODULE:2{ADVICE}"),
         (
             "    pass",
@@ -142,20 +144,32 @@ def test_only_another_core_that_is_needed_here_keeps_a_plugin_out(site, tmp_path
     assert row(discover(), "garden").error == error
 
 
-def test_two_distributions_of_one_plugin_name_leave_the_first_by_name_in_use(site, tmp_path, monkeypatch):
+def test_of_two_distributions_of_one_plugin_name_none_is_used(site):
     site("meadow", '    registry.loss("daisy", "meadow:daisy")', entry="flowers")
-    site("garden", '    registry.loss("rose", "garden:rose")', entry="flowers")
-    (tmp_path / "later").mkdir()  # in the order of the paths, meadow-dist would be first
-    (tmp_path / "garden_dist-1.2.dist-info").rename(tmp_path / "later" / "garden_dist-1.2.dist-info")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "later")])
+    site("garden", '    registry.loss("rose", "garden:rose")', entry="flowers", before="raise RuntimeError('it ran')")
+    site("park", '    registry.loss("oak", "park:oak")')
     plugins = discover()
-    first, second = (r for r in plugins.rows if r.name == "flowers")
-    assert (first.distribution, first.error) == ("garden-dist", "")
-    assert second.error == (
-        "garden-dist already brings a plugin called flowers and comes first by name; uninstall one "
-        "of the two, or list one in a registry file"
+    rows = [r for r in plugins.rows if r.name == "flowers"]
+    assert [(r.distribution, r.version) for r in rows] == [("garden-dist", "1.2"), ("meadow-dist", "1.2")]
+    assert {r.error for r in rows} == {
+        "garden-dist 1.2 and meadow-dist 1.2 bring a plugin called flowers, so it is unclear which one is meant; "
+        "uninstall all but one, or list that one in a registry file"
+    }
+    assert not [e for e in plugins.registry if e.plugin == "flowers"]
+    assert plugins.hint_for_plugin("flowers") == f"plugin flowers is not in use: {rows[0].error}"
+    assert row(plugins, "park").components == ["park/oak"]
+
+
+def test_a_distribution_cannot_replace_stargan_v2(site, i2i, monkeypatch):
+    site("aaa", '    registry.network("generator", "aaa:generator")', entry="stargan_v2")
+    problem = (
+        "plugin stargan_v2 is not in use: aaa-dist 1.2 and i2i-gan-stargan-v2 0.1.0 bring a plugin called stargan_v2"
     )
-    assert [e.name for e in plugins.registry if e.plugin == "flowers"] == first.components != []
+    for command in (["validate", "stargan_v2.yaml"], ["show", "stargan_v2/generator"], ["init", "stargan_v2.yaml"]):
+        answer = i2i(*command)
+        assert answer.code == 2 and problem in answer.err, answer
+    listed = i2i("plugins").out
+    assert "aaa-dist" in listed and "i2i-gan-stargan-v2" in listed
 
 
 def test_a_plugin_cannot_take_a_name_of_the_core(site):
@@ -182,6 +196,19 @@ def test_a_target_that_does_not_import_is_an_explained_error_when_it_is_used(sit
         assert str(caught.value) == (
             f"loss garden/{name} of plugin garden does not load: {error}; run i2i plugins, then update or uninstall it"
         )
+
+
+def test_what_is_no_error_is_one_when_a_component_is_used(site, tmp_path):
+    site("garden", '    registry.loss("rose", "garden_losses:rose")')
+    (tmp_path / "garden_losses.py").write_text("raise GeneratorExit")
+    with pytest.raises(PluginError, match="loss garden/rose of plugin garden does not load: GeneratorExit: ;"):
+        discover().registry.get("loss", "garden/rose").load()
+
+
+def test_an_interruption_by_the_user_is_none_of_the_plugins(site):
+    site("garden", before="raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        discover()
 
 
 # A registry file.

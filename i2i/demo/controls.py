@@ -22,7 +22,14 @@ from i2i_core.data.formats.picture import Picture
 from i2i_core.errors import DataError, I2IError
 from i2i_core.interfaces import Format
 
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+AT_ONCE = 4
+"""Most visitors for whom something is computed at the same time; the others wait."""
+QUIET: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    "concurrency_limit": AT_ONCE,
+    "concurrency_id": "page",
+}
 BUSY = {**QUIET, "show_progress": "minimal"}
 LIVE = {**QUIET, "trigger_mode": "always_last"}
 """Options of events: without a progress indicator, with one, and with only the latest event of a moving slider."""

@@ -17,15 +17,15 @@ from i2i.demo.visit import Choice, Visit
 from i2i_core.data.formats.labels import Labels
 from i2i_core.errors import I2IError
 
-FORGET = 60
-"""Seconds after which an unread upload is deleted; a read upload is deleted at once."""
+LOOK, FORGET = 10, 50
+"""Every 10 seconds, uploads are deleted that nobody has read for 50; a read upload is deleted at once."""
 FIRST = "The translation appears here."
 
 
 def build(model: Translator) -> gr.Blocks:
     """Build the page for a model. Pictures of a visitor are kept in memory until the page is closed."""
     page = gr.Blocks(
-        title=f"i2i: {model.model.name}", analytics_enabled=False, fill_width=True, delete_cache=(FORGET, FORGET)
+        title=f"i2i: {model.model.name}", analytics_enabled=False, fill_width=True, delete_cache=(LOOK, FORGET)
     )
     with page:
         Page(model)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import tempfile
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +18,25 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import PlainTextResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from i2i import Translator
+from i2i.demo.bodies import MAX_UPLOAD, Bodies
+from i2i.demo.guard import Guard
 from i2i_core.errors import UsageError
 
 HOST = "127.0.0.1"
-MAX_UPLOAD = "10mb"
 NO_DOCS: dict[str, Any] = {"openapi_url": None, "docs_url": None, "redoc_url": None}
-POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval'; img-src 'self' data: blob:; media-src 'self' blob:; "
-    "worker-src 'self' blob:; font-src 'self' data:; frame-ancestors 'none'"
-)
-"""The content security policy: the browser refuses to load from, or send to, other sites."""
+GRACE = 5.0
+"""Seconds after a signal in which requests may end; then the process ends without them."""
 
 
-def serve(model: Translator, port: int | None, opened: Callable[[str], None]) -> None:
-    """Serve the page for a model until Ctrl-C or SIGTERM; calls `opened` with its address.
+def serve(model: Translator, port: int | None, opened: Callable[[str], None], token: str | None) -> None:
+    """Serve the page for a model until Ctrl-C, SIGTERM or SIGHUP; calls `opened` with its address.
 
-    port: by default a free port. Raises UsageError for a port that cannot be used.
+    port: by default a free port. token: only who knows it may use the page; with None, all users of this machine may.
+    Raises UsageError for a port that cannot be used.
     """
-    with socket.socket() as listening, tempfile.TemporaryDirectory(prefix="i2i-demo-") as uploads:
+    with socket.socket() as listening, _told_to_stop() as told, _folder(told) as uploads:
         if os.name == "posix":  # on Windows this option would share the port with another program
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -49,20 +49,79 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None]) ->
         for name in [name for name in os.environ if name.startswith("GRADIO_")]:
             del os.environ[name]  # they could open folders, or enable features that are disabled here
         os.environ |= {"GRADIO_TEMP_DIR": uploads, "GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_RUN_HISTORY": "False"}
-        for name in ("SIGTERM", "SIGHUP"):  # uploads are deleted then, too; Windows has no SIGHUP
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), signal.default_int_handler)
-        server = uvicorn.Server(
-            uvicorn.Config(
-                application(model, listening.getsockname()[1]), log_level="warning", timeout_graceful_shutdown=1
-            )
+        port = listening.getsockname()[1]
+        told.server = server = _Server(
+            uvicorn.Config(application(model, port, token), log_level="warning", timeout_graceful_shutdown=1)
         )
-        opened(f"http://{HOST}:{listening.getsockname()[1]}")
+        opened(f"http://{HOST}:{port}" + (f"/?token={token}" if token else ""))
         with suppress(KeyboardInterrupt):
             server.run(sockets=[listening])
 
 
-def application(model: Translator, port: int) -> FastAPI:
+class _Told:
+    """What a signal does: it ends the server, and after GRACE seconds the process, whatever its threads still do."""
+
+    def __init__(self) -> None:
+        self.server: uvicorn.Server | None = None
+        self.folder = ""
+        self.last: threading.Timer | None = None
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self.last is None:
+            self.last = threading.Timer(GRACE, self._end)
+            self.last.daemon = True
+            self.last.start()
+        if self.server is None:
+            raise KeyboardInterrupt
+        self.server.should_exit = True
+
+    def _end(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        os._exit(0)
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the signals to `_Told`."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[_Told]:
+    """Handle the signals that end the page, until the end of the block."""
+    told = _Told()
+    numbers = [
+        getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+    ]  # not Windows
+    before = {number: signal.getsignal(number) for number in numbers}
+    heard = [number for number in numbers if before[number] is not signal.SIG_IGN]  # nohup
+    for number in heard:
+        signal.signal(number, told)
+    try:
+        yield told
+    finally:
+        if told.last is None:
+            for number in heard:
+                signal.signal(number, before[number])
+
+
+@contextmanager
+def _folder(told: _Told) -> Iterator[str]:
+    """Provide a private folder for uploads, which is deleted even if a thread still writes to it."""
+    told.folder = tempfile.mkdtemp(prefix="i2i-demo-")
+    try:
+        yield told.folder
+    finally:
+        for _ in range(100):
+            shutil.rmtree(told.folder, ignore_errors=True)
+            if not os.path.exists(told.folder):
+                break
+            time.sleep(0.05)
+
+
+def application(model: Translator, port: int, token: str | None) -> FastAPI:
     """Build the page as an ASGI application."""
     import gradio as gr  # creates its folder when imported
 
@@ -87,7 +146,8 @@ def application(model: Translator, port: int) -> FastAPI:
         **NO_DOCS,
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"]),
-            Middleware(SameOriginOnly, port=port),
+            Middleware(Guard, hosts=(HOST, "localhost"), port=port, token=token),
+            Middleware(Bodies),
         ],
     )
     gr.mount_gradio_app(
@@ -109,22 +169,3 @@ def application(model: Translator, port: int) -> FastAPI:
         css_paths=[Path(__file__).with_name("page.css")],
     )
     return app
-
-
-class SameOriginOnly:
-    """Middleware that refuses requests from pages of other sites, and sends the content security policy."""
-
-    def __init__(self, app: ASGIApp, port: int) -> None:
-        self.app, self.origins = app, {f"http://{host}:{port}".encode() for host in (HOST, "localhost")}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"content-security-policy", POLICY.encode())]
-            await send(message)
-
-        origin = dict(scope.get("headers", ())).get(b"origin")
-        if origin is not None and origin not in self.origins:
-            await PlainTextResponse("requests from other sites are refused", 403)(scope, receive, send)
-        else:
-            await self.app(scope, receive, guarded)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from i2i_core.data.decoding.colours import as_rgb
+from i2i_core.data.decoding.budget import BUDGET
+from i2i_core.data.decoding.colours import as_rgb, boxes
 from i2i_core.data.decoding.files import decode_file
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.user_cache import user_cache
@@ -142,12 +143,15 @@ def _near_pairs(thumbnails: Bytes) -> Iterator[tuple[int, int]]:
                 yield int(order[start + one]), int(order[start + other])
 
 
+@BUDGET.turn()
 def _appearance(path: Path) -> Appearance | None:
     """Return the appearance of a picture, or None if it cannot be decoded."""
     try:
         picture = _decoded(path)
-        clear = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
-        if picture.mode == "L" and 0 < (top := int(np.asarray(picture).max())) < DARK:  # class ids are far apart
+        clear = picture.has_transparency_data and any(
+            picture.crop(box).convert("RGBA").getextrema()[3][0] < 255 for box in boxes(picture.size)
+        )
+        if picture.mode == "L" and 0 < (top := picture.getextrema()[1]) < DARK:  # class ids are far apart
             picture = picture.point([min(255, level * 255 // top) for level in range(256)])
         small = as_rgb(picture).resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     except Exception:  # a decoder may raise anything on a damaged file, which is reported as broken

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from i2i.survey.pairs import Doubles, doubles_in, same_names, without_partner
 from i2i_core.data.datasets.file_records import FileRecords
 from i2i_core.data.datasets.image_folders import ImageFolders
 from i2i_core.data.datasets.splits import Advice, as_yaml, split_advice
+from i2i_core.data.decoding.colours import numbers_of
 from i2i_core.data.decoding.files import decode_numbers
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.walking import folders_in, not_read
@@ -119,17 +118,22 @@ def _labels(dataset: FileRecords) -> Iterator[Note]:
         if dataset.formats[domain] != Picture() or not paths:
             continue
         try:
-            pictures = [decode_numbers(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
+            tops = [_top(path) for path in paths[:: len(paths) // LOOKED_AT + 1]]
         except ValueError:  # several pages, or floats: pictures, and no class ids
             continue
-        tops = [int(np.asarray(picture).max()) for picture in pictures if picture.mode in ("L", "I;16")]
-        if len(tops) == len(pictures) and max(tops) < FEW_LEVELS:
+        if max(tops) < FEW_LEVELS:
             form = {"format": {"use": "labels", "classes": max(tops) + 1}}
             text = (
                 f"the files of {domain} are grey with levels up to {max(tops)}, and would be seen nearly black: if "
                 f"these are class ids, give the domain the format labels"
             )
             yield Note("labels", f"{text}; write", as_yaml(_labelled(dataset, domain, form)))
+
+
+def _top(path: Path) -> int:
+    """Return the greatest level of a grey picture; for colours, more than any level."""
+    picture = decode_numbers(path)
+    return int(numbers_of(picture).max()) if picture.mode in ("L", "I;16") else 2**16
 
 
 def _labelled(dataset: FileRecords, domain: str, form: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from i2i_core.data.decoding.budget import BUDGET
 from i2i_core.data.decoding.files import libraries
 from i2i_core.data.fitting import extent
 from i2i_core.data.sets import SampledRecords
@@ -174,6 +175,7 @@ def _make(path: Path, record: np.dtype[Any], records: SampledRecords, domain: in
         stacklevel=3,
     )
 
+    @BUDGET.turn()
     def keep(number: int) -> None:
         value = records.values(domain, number, (field,), np.random.default_rng(0))[field]
         height, width = extent(value) or (1, 1)

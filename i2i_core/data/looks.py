@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from i2i_core.data.decoding.budget import BUDGET
 from i2i_core.data.decoding.files import libraries, why_broken
 from i2i_core.data.decoding.pngs import refuse_damaged
 from i2i_core.data.fitting import extent
@@ -55,6 +56,7 @@ def looks(paths: Sequence[Path], form: Format, min_size: int = 8) -> dict[Path, 
     return {path: missing[path] if path in missing else known[keys[path]] for path in paths}
 
 
+@BUDGET.turn()
 def examine(path: Path, form: Format, min_size: int) -> Look:
     """Decode a file, and return the result."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import os
 import signal
 import threading
 import traceback
@@ -12,12 +12,13 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol
 
 import psutil
+import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from i2i_core.data.workers import start_method
 from i2i_core.errors import DataError
 
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 MOMENT = 2.0
 """Seconds that data workers have to end by themselves."""
 
@@ -34,7 +35,7 @@ class Watched:
 
     def __init__(self, items: Described, workers: int) -> None:
         self.items = items
-        self._now = multiprocessing.get_context(start_method()).RawArray("q", [-1] * workers)
+        self._now = torch.full((workers,), -1).share_memory_()
 
     def __getitem__(self, number: int) -> Any:
         worker = get_worker_info()
@@ -47,7 +48,7 @@ class Watched:
     def busy(self, workers: Sequence[BaseProcess]) -> str:
         """Return what the data workers are doing, in the order in which they were started."""
         found = []
-        for worker, number in zip(workers, self._now, strict=True):
+        for worker, number in zip(workers, self._now.tolist(), strict=True):
             if number >= 0:
                 how = "is stopped in" if _is_stopped(worker) else "is making"
                 found.append(f"data worker {worker.pid} {how} {self.items.describe(number)}")
@@ -98,8 +99,9 @@ def _ending(workers: Sequence[BaseProcess]) -> Iterator[None]:
 
 def _kill(workers: Sequence[BaseProcess]) -> None:
     for worker in workers:
-        with suppress(ValueError):  # it was closed
-            worker.kill()
+        with suppress(OSError, ValueError):  # it has ended, or was closed
+            if worker.is_alive() and worker.pid is not None:
+                os.kill(worker.pid, KILL)
 
 
 @contextmanager

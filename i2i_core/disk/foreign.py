@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from i2i_core.disk.unknown import open_regular
+
 
 def read(path: Path) -> Any:
     """Return the contents of a checkpoint file, whose first bytes determine its format.
@@ -20,7 +22,7 @@ def read(path: Path) -> Any:
     Raises OSError if the file cannot be read, ValueError if it is not a checkpoint, is damaged or holds more than
     tensors.
     """
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         head = file.read(9)
     if not is_safetensors(head) and not head.startswith((b"PK", b"\x80")):  # torch.save: a zip; until 2020, pickles
         raise ValueError(f"{path} is not a checkpoint: neither .safetensors nor written by torch.save")

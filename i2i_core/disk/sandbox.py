@@ -20,10 +20,15 @@ from safetensors.torch import load, save_file
 from torch import Tensor
 
 from i2i_core.disk.foreign import is_safetensors, read
+from i2i_core.disk.unknown import open_regular
 from i2i_core.errors import CheckpointError, UsageError
 
 SECONDS, FILES, MEMORY = 60, 64, 2**30
 """Limits of the process: seconds of CPU time, open files, and bytes beyond those that the checkpoint needs."""
+
+
+KEPT = "__metadata__"
+"""The name that safetensors keep for facts about a file."""
 
 
 def allowance(size: int) -> int:
@@ -38,7 +43,7 @@ def read_apart(path: Path) -> dict[str, Tensor]:
     than tensors or exceeds the limits.
     """
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             head, size = file.read(9), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
@@ -103,7 +108,10 @@ def main(source: Path, target: Path) -> str:
     size = source.stat().st_size
     limit(size)
     try:
-        save_file({name: t.detach().contiguous().clone() for name, t in tensors(read(source))}, target)
+        found = {name: t.detach().contiguous().clone() for name, t in tensors(read(source))}
+        if KEPT in found:
+            return f"{source} is refused: it calls a tensor {KEPT}, which safetensors keep for other things; rename it"
+        save_file(found, target)
     except Exception as error:
         cause = error.__cause__ or error
         if isinstance(cause, MemoryError) or any(text in str(cause) for text in ("can't allocate memory", "bad_alloc")):

@@ -22,6 +22,7 @@ from torch import Tensor
 from i2i_core.disk import foreign
 from i2i_core.disk.files import need_text, staged
 from i2i_core.disk.seals import digest_of
+from i2i_core.disk.unknown import open_regular, read_text
 from i2i_core.errors import CheckpointError, RecipeError, UsageError
 from i2i_core.recipe.document import MAX_BYTES, Document, json_in_yaml, load_text
 from i2i_core.recipe.names import FileName, Names
@@ -134,15 +135,7 @@ class Model:
 
 def read(folder: Path) -> Model:
     """Read the model in a folder and verify its files. Raises UsageError for a folder of none, and CheckpointError."""
-    try:
-        with open(folder / CONFIG, encoding="utf-8") as file:
-            document = load_text(file.read(MAX_BYTES + 1), str(folder / CONFIG))
-    except FileNotFoundError:
-        raise UsageError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({error})") from None
-    except RecipeError as error:
-        raise CheckpointError(f"the model {folder} is damaged: {error}") from None
+    document = describe(folder)
     config = read_config(document)
     if config.sha256 not in (None, _seal(document.data)):
         raise CheckpointError(
@@ -173,6 +166,18 @@ def read(folder: Path) -> Model:
     return Model(folder.resolve().name, document, networks, files)
 
 
+def describe(folder: Path) -> Document:
+    """Read config.json in a folder, without its files. Raises as `read` does."""
+    try:
+        return load_text(read_text(folder / CONFIG, MAX_BYTES), str(folder / CONFIG))
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({error})") from None
+    except RecipeError as error:
+        raise CheckpointError(f"the model {folder} is damaged: {error}") from None
+
+
 def read_config(document: Document) -> Config:
     """Validate the contents of config.json and return them. Raises CheckpointError."""
     try:
@@ -180,7 +185,7 @@ def read_config(document: Document) -> Config:
     except ValidationError as error:
         if not isinstance(document.data, dict):
             raise CheckpointError(f"{document.file} is not that of a model: it should be a mapping") from None
-        problems = shape_problems(error.errors(), document, (), lambda _: Config.model_fields)
+        problems = shape_problems(error.errors(), document, (), lambda _: Config.model_fields, CONFIG)
         raise CheckpointError(f"the model cannot be used. {'; '.join(map(str, problems))}") from None
 
 
@@ -273,10 +278,10 @@ def _seal(config: Mapping[str, Any]) -> str:
 
 
 def _head(path: Path) -> bytes:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return file.read(9)
 
 
 def _digest(path: Path) -> File:
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return File(size=os.fstat(file.fileno()).st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())

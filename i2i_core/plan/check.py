@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from pluggy import HookImpl
 
 from i2i_core import DISTRIBUTION
 from i2i_core.errors import PluginError, Problem, RecipeError
@@ -110,22 +111,32 @@ def check_recipe(recipe: Recipe, plugins: Plugins) -> Checked:
         check_flow(checked, checker)
     if not recipe.document.problems:
         for check in plugins.manager.hook.i2i_check.get_hookimpls():
-            try:
-                found: Any = check.function(*(recipe for _ in check.argnames))
-                checker.problems += found or []
-            except Exception as error:  # a plugin may raise anything
-                raise PluginError(
-                    f"plugin {check.plugin_name} fails to check the recipe: {type(error).__name__}: "
-                    f"{error}; update or uninstall it"
-                ) from error
+            checker.problems += _found_by(check, recipe)
     if checker.problems:
         raise RecipeError(in_order(checker.problems))
     return checked
 
 
+def _found_by(check: HookImpl, recipe: Recipe) -> list[Problem]:
+    """Return the problems that a plugin finds in a recipe. Raises PluginError if it fails, or returns anything else."""
+    try:
+        found: Any = check.function(*(recipe for _ in check.argnames))
+        problems = [] if found is None else list(found)
+        if not all(isinstance(problem, Problem) for problem in problems):
+            raise TypeError(f"i2i_check returns {' '.join(repr(found).split())[:80]} instead of a list of Problem")
+    except BaseException as error:  # a plugin may raise anything
+        if type(error) is KeyboardInterrupt:
+            raise
+        raise PluginError(
+            f"plugin {check.plugin_name} fails to check the recipe: {type(error).__name__}: {error}; update or "
+            f"uninstall it"
+        ) from error
+    return problems
+
+
 def _requirements(recipe: Recipe, checker: Checker) -> None:
     plugins = checker.plugins
-    # Of two distributions with one plugin, the first is in use.
+    # Of two rows of one plugin, the first is in use, if any is.
     distributions = {row.name: row.distribution for row in reversed(plugins.rows)} | {"i2i": DISTRIBUTION}
     for name, wanted in recipe.requires.items():
         place, distribution = ("requires", name), distributions.get(name, name)

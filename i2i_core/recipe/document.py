@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 from yaml.reader import Reader, ReaderError
 
-from i2i_core.errors import Mark, Problem, RecipeError
+from i2i_core.errors import Mark, Problem, Problems, RecipeError
 
-MAX_BYTES, MAX_NODES, MAX_DEPTH = 1 << 20, 20_000, 64
+MAX_BYTES, MAX_NODES, MAX_DEPTH = 1 << 20, 10_000, 64
 Path = tuple[str | int, ...]
 
 _INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
@@ -35,11 +35,31 @@ _WORDS: dict[str, Any] = {
 _YAML = "tag:yaml.org,2002:"
 _NOT_RAW = re.compile(rf"{Reader.NON_PRINTABLE.pattern}|[\x85\u2028\u2029]")
 """Characters that YAML refuses, or takes for the end of a line."""
+_HALF = re.compile("[\ud800-\udfff]")
 _PLAIN = (f"{_YAML}map", f"{_YAML}seq", f"{_YAML}str")
 
 
 class _Loader(yaml.SafeLoader):
+    """A composer of nodes that stops at the limits: each node of a text of a megabyte may take kilobytes."""
+
     yaml_implicit_resolvers: dict[Any, Any] = {}  # scalars are read by `scalar`, not by YAML 1.1's rules
+    nodes = depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.nodes += 1
+        self.depth += 1
+        if self.nodes > 2 * MAX_NODES or self.depth > MAX_DEPTH + 1:  # of two nodes in a mapping, one is a key
+            raise _TooLarge(self.depth > MAX_DEPTH + 1, self.peek_event().start_mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
+class _TooLarge(Exception):
+    """More levels than are read, or else more values, from a mark on."""
+
+    def __init__(self, deep: bool, at: yaml.Mark) -> None:
+        self.limit, self.at = f"{MAX_DEPTH} levels" if deep else f"{MAX_NODES} values", at
 
 
 @dataclass
@@ -50,7 +70,7 @@ class Document:
     data: Any = None
     keys: dict[Path, Mark] = field(default_factory=dict)
     values: dict[Path, Mark] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=Problems)
 
     def mark(self, path: Path, key: bool = False) -> Mark:
         """Return the mark of the value at `path` (with `key`: of its key), or of its nearest written ancestor."""
@@ -80,12 +100,13 @@ def load_text(text: str, file: str) -> Document:
     document = Document(file)
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if node is not None:
+            document.data = _read(node, (), document)
     except yaml.YAMLError as error:
         raise RecipeError([_syntax_problem(error, text, file)]) from None
-    except RecursionError:
-        raise RecipeError([Problem(f"a file may have at most {MAX_DEPTH} levels", Mark(file))]) from None
-    if node is not None:
-        document.data = _read(node, (), document)
+    except _TooLarge as large:
+        mark = Mark(file, large.at.line + 1, large.at.column + 1)
+        raise RecipeError([Problem(f"a file may have at most {large.limit}", mark)]) from None
     if document.problems:
         raise RecipeError(document.problems)
     return document
@@ -119,20 +140,23 @@ def _read(node: yaml.Node, path: Path, document: Document) -> Any:
     """Return the data of `node`. Aliases are expanded before counting, so that a small file cannot become huge."""
     mark = document.values[path] = _mark(node, document)
     if len(document.values) > MAX_NODES or len(path) > MAX_DEPTH:
-        limit = f"{MAX_DEPTH} levels" if len(path) > MAX_DEPTH else f"{MAX_NODES} values"
-        raise RecipeError([Problem(f"a file may have at most {limit}", mark)])
+        raise _TooLarge(len(path) > MAX_DEPTH, node.start_mark)
     _refuse_tag(node, document)
     if isinstance(node, yaml.SequenceNode):
         return [_read(item, (*path, i), document) for i, item in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode):
-        quoted = node.style is not None
-        return node.value if quoted else scalar(node.value)
+        value = node.value if node.style is not None else scalar(node.value)
+        if isinstance(value, int) and abs(value) >= 2**64:
+            document.problems.append(Problem(f"the number {_cut(node.value, 30)} takes more than 64 bits", mark))
+        return value
     data: dict[str, Any] = {}
     for key_node, value_node in node.value:
         mark, key = _mark(key_node, document), key_node.value
         _refuse_tag(key_node, document)
         if not isinstance(key_node, yaml.ScalarNode):
             document.problems.append(Problem("a key must be a name", mark))
+        elif _HALF.search(key):  # in a value it may be the name of a file that is no text
+            document.problems.append(Problem("a key has half of a character, such as \\ud800", mark))
         elif key in data:
             first = document.keys[(*path, key)].line
             document.problems.append(Problem(f"the key {key} is given twice, first in line {first}", mark))

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from i2i_core.errors import Problem, did_you_mean
+from i2i_core.errors import Problem, Problems, did_you_mean
 from i2i_core.recipe.document import Document, Path, shown
 
 _EXPECTED = {
@@ -34,13 +34,18 @@ _NEEDED: set[Path] = {(), ("data",), ("method",), ("networks",), ("losses",), ("
 
 
 def shape_problems(
-    errors: Iterable[ErrorDetails], document: Document, base: Path, known: Callable[[Path], Iterable[str]]
+    errors: Iterable[ErrorDetails],
+    document: Document,
+    base: Path,
+    known: Callable[[Path], Iterable[str]],
+    whole: str = "the recipe",
 ) -> list[Problem]:
     """Return pydantic's errors as problems with their marks.
 
-    base: the path that the errors' locations are relative to. known: returns the keys allowed at a path.
+    base: the path that the errors' locations are relative to. known: returns the keys allowed at a path. whole: what
+    the document is.
     """
-    problems = []
+    problems = Problems()
     expected: dict[Path, tuple[Any, dict[str, None]]] = {}  # each branch of a union has an error of its own
     inner: set[Path] = set()  # paths at which a branch of a union matched the type and failed further on
     for error in errors:
@@ -50,7 +55,7 @@ def shape_problems(
         wish = _EXPECTED.get(error["type"]) or error["msg"].partition("Input should be ")[2]
         inner.update(path[:n] for n in range(len(path) + (not wish)))
         if error["type"] == "extra_forbidden":
-            holder = name.rpartition(".")[0] or "the recipe"
+            holder = name.rpartition(".")[0] or whole
             problems.append(Problem(f"unknown key {last} in {holder}", mark, did_you_mean(last, known(path[:-1]))))
         elif error["type"] == "missing":
             problems.append(Problem(f"{f'{name}.{last}'.lstrip('.')} is missing", mark))

@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from i2i_core.disk.unknown import read_text
 from i2i_core.errors import Mark, Problem, RecipeError, did_you_mean
-from i2i_core.recipe.document import load_text, set_value
+from i2i_core.recipe.document import MAX_BYTES, load_text, set_value
 from i2i_core.recipe.problems import in_order, shape_problems, without_mistakes
 from i2i_core.recipe.sections import Recipe, keys_at
 
@@ -47,9 +48,10 @@ def load_recipe(path: Path, sets: Sequence[str] = (), launcher: Mapping[str, str
     messages name.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, MAX_BYTES)
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError([Problem(f"the recipe cannot be read: {error}", Mark(str(path)))]) from None
+        why = getattr(error, "strerror", None) or error
+        raise RecipeError([Problem(f"the recipe cannot be read: {why}", Mark(str(path)))]) from None
     return parse_recipe(text, str(path), sets, launcher)
 
 

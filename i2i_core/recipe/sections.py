@@ -288,6 +288,8 @@ def _with_default_hooks(hooks: Any) -> Any:
     }
 
 
+MOST = 500
+"""Most networks, and most phases; planning more of them takes long."""
 _Hooks = dict[str, Annotated[Use | None, _BARE_NAME]]
 
 
@@ -322,7 +324,7 @@ class Recipe(Section):
     """The method: a component that defines named tensors such as x_fake and s_latent."""
     data: Data
     """The data set and its batching."""
-    networks: dict[str, Annotated[Network, _BARE_NAME]] = Field(min_length=1)
+    networks: dict[str, Annotated[Network, _BARE_NAME]] = Field(min_length=1, max_length=MOST)
     """Networks by name; tensors, losses and phases refer to these names. Parameters that the data determines, such as
     `image_size` and `num_domains`, are filled in."""
     start_from: Path | None = None
@@ -338,7 +340,7 @@ class Recipe(Section):
     """Named tensors that extend those of the method, or replace those with the same name."""
     losses: dict[str, Annotated[dict[str, Annotated[Term, _BARE_NAME]], _NULLS_ARE_OUT]]
     """Losses by group and name. A loss reads the tensors and networks that its arguments are named after."""
-    phases: dict[str, Phase] = Field(min_length=1)
+    phases: dict[str, Phase] = Field(min_length=1, max_length=MOST)
     """Phases of one iteration by name, in the order in which they run."""
     optimizers: Annotated[dict[NetworkOrDefault, dict[str, Any]], _NULLS_ARE_OUT] = {}
     """Optimizers by network. The keys of `default` apply to all networks; an entry for a network overrides them, or

@@ -35,7 +35,9 @@ class Entry:
             if not (callable(found) or inspect.ismodule(found)):
                 raise TypeError(f"{attribute} is neither a class nor a function")
             return found
-        except (Exception, SystemExit) as error:  # a plugin's module may raise anything
+        except BaseException as error:  # a plugin's module may raise anything
+            if type(error) is KeyboardInterrupt:
+                raise
             raise PluginError(
                 f"{self.kind} {self.name} of plugin {self.plugin} does not load: "
                 f"{type(error).__name__}: {error}; run i2i plugins, then update or uninstall it"

@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -22,8 +23,9 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from i2i_core import DISTRIBUTION, __version__
+from i2i_core.disk.unknown import read_text
 from i2i_core.errors import PluginError, RecipeError, did_you_mean
-from i2i_core.recipe.document import load_text
+from i2i_core.recipe.document import MAX_BYTES, load_text
 from i2i_core.registry import builtins, hookspecs
 from i2i_core.registry.entries import Registrar, Registry
 
@@ -66,9 +68,14 @@ class Plugins:
         self.registry_file, self.files = registry_file, files
         self._recipes: dict[str, Path] = {}
         self._load(Plugin("core", __version__, DISTRIBUTION), lambda: builtins)
-        for name, pinned in self._to_load(installed):
-            if pinned.get("enabled", True):
-                row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
+        to_load = [(name, pinned) for name, pinned in self._to_load(installed) if pinned.get("enabled", True)]
+        names = Counter(name for name, _ in to_load)
+        for name, pinned in to_load:
+            row = Plugin(name, _version(pinned.get("distribution")), pinned.get("distribution", ""))
+            if names[name] > 1:  # neither is used: the one that is not meant would run its code
+                row.error = _ambiguous(name, [other.get("distribution", "") for its, other in to_load if its == name])
+                self.rows.append(row)
+            else:
                 self._load(row, partial(_import_pinned, pinned, (registry_file or BUNDLED).parent))
         for file in files:
             row = Plugin(file.stem, distribution=str(file))
@@ -119,11 +126,8 @@ class Plugins:
         first = next((other for other in self.rows if other.name == row.name), None)
         self.rows.append(row)
         if first is not None:
-            row.error = f"{first.distribution} already brings a plugin called {row.name}" + (
-                " and comes first by name; uninstall one of the two, or list one in a registry file"
-                if row.version
-                else "; rename the file"
-            )
+            todo = "uninstall it, or rename its entry point" if row.version else "rename the file"
+            row.error = f"{first.distribution} already brings a plugin called {row.name}; {todo}"
             return
         try:
             plugin = load()
@@ -136,7 +140,9 @@ class Plugins:
             found = {path.name: path for folder in folders for path in sorted(Path(folder).glob("*.yaml"))}
             self._recipes = found | self._recipes
             row.recipes = list(found)
-        except (Exception, SystemExit) as error:  # a plugin may raise anything
+        except BaseException as error:  # a plugin may raise anything
+            if type(error) is KeyboardInterrupt:
+                raise
             row.error = _explained(error, row)
             self.registry.remove_plugin(row.name)
             if self.manager.has_plugin(row.name):
@@ -153,7 +159,7 @@ def discover(registry_file: Path | None = None, files: tuple[Path, ...] = ()) ->
 def load_registry_file(path: Path) -> dict[str, Any]:
     """Read a registry file. Raises PluginError unless it lists plugins, each with its package."""
     try:
-        data = load_text(path.read_text(encoding="utf-8"), str(path)).data
+        data = load_text(read_text(path, MAX_BYTES), str(path)).data
     except (OSError, ValueError) as error:
         raise PluginError(f"the registry file {path} cannot be read: {error}") from None
     except RecipeError as error:
@@ -175,6 +181,15 @@ def _installed() -> list[tuple[str, dict[str, str]]]:
     """Return the installed entry points as rows of a registry file, sorted by name, then by distribution."""
     points = [(p.name, p.dist.name if p.dist else "", p.value) for p in metadata.entry_points(group=GROUP)]
     return [(name, {"package": package, "distribution": dist}) for name, dist, package in sorted(points)]
+
+
+def _ambiguous(name: str, distributions: list[str]) -> str:
+    """Return the reason why none of the distributions that bring a plugin of one name is in use."""
+    told = " and ".join(f"{distribution} {_version(distribution)}" for distribution in distributions)
+    return (
+        f"{told} bring a plugin called {name}, so it is unclear which one is meant; uninstall all but one, or list "
+        f"that one in a registry file"
+    )
 
 
 def _import_pinned(pinned: Mapping[str, Any], base: Path) -> ModuleType:

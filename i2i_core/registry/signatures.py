@@ -56,6 +56,7 @@ class Signature:
     optional: frozenset[str] = frozenset()
 
 
+@functools.lru_cache(maxsize=1024)  # a recipe may name one component thousands of times
 def signature_of(target: Any, kind: str) -> Signature:
     """Return the signature of a component's class or function; that of a method's module is empty."""
     if inspect.ismodule(target):
@@ -94,6 +95,15 @@ def call_arguments(component: Any) -> tuple[tuple[str, ...], frozenset[str]]:
 
 def key_model(hint: Any, alias: str | None = None) -> Any:
     """Return a pydantic model with the field `value` of type `hint`; types of components in it accept nothing."""
+    try:
+        return _key_model(hint, alias, repr(hint))
+    except TypeError:  # a type with annotations that have no hash
+        return _key_model.__wrapped__(hint, alias, "")
+
+
+@functools.lru_cache(maxsize=1024)  # making one takes a millisecond, and a recipe may have thousands of keys
+def _key_model(hint: Any, alias: str | None, written: str) -> Any:
+    """written: the type as text; unions of other orders are equal, and say in another order what they accept."""
     return create_model(
         "Key", __config__=ConfigDict(arbitrary_types_allowed=True), value=(_checkable(hint), Field(alias=alias))
     )

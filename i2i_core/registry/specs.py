@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from i2i_core.errors import DataError, I2IError, Mark, Problem, RecipeError, did_you_mean
+from i2i_core.errors import DataError, I2IError, Mark, Problem, Problems, RecipeError, did_you_mean
 from i2i_core.interfaces import Schedule
 from i2i_core.recipe.document import Document
 from i2i_core.recipe.document import Path as Place
@@ -74,7 +74,7 @@ class Checker:
 
     def __init__(self, plugins: Plugins, document: Document) -> None:
         self.plugins, self.registry, self.document = plugins, plugins.registry, document
-        self.problems = list(document.problems)
+        self.problems = Problems(document.problems)
         steps = document.data.get("steps") if isinstance(document.data, dict) else None
         self.steps = steps if isinstance(steps, int) else 0
         """The recipe's number of steps; 0 if it has none that is valid."""
@@ -210,7 +210,7 @@ class Checker:
                 return f"{use} is a {entry.kind}"
         failed = next((row for row in self.plugins.rows if row.name == prefix and row.error), None)
         in_use = not slash or any(entry.name.startswith(f"{prefix}/") for entry in self.registry)
-        if failed is not None:  # or the second of two distributions that bring one plugin
+        if failed is not None:  # or a file with the name of a plugin that is in use
             return f"{failed.distribution if in_use else f'plugin {prefix}'} is not in use: {failed.error}"
         if in_use:
             return close
@@ -253,5 +253,8 @@ def build(spec: Spec, facts: Mapping[str, object]) -> Any:
     except (I2IError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OverflowError) or (isinstance(error, RuntimeError) and "overflow" in str(error).lower()):
+            why = f"{described(spec.entry)}: a number is too large ({str(error).partition(chr(10))[0]})"
+            raise RecipeError([Problem(why, spec.mark)]) from error
         error.add_note(f"in {spec.entry.kind} {spec.entry.name}")
         raise

@@ -9,9 +9,10 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from i2i_core.data.decoding.files import why_broken
 from i2i_core.data.decoding.repairs import repaired
 from i2i_core.data.looks import Look, looks
-from i2i_core.errors import DataError
+from i2i_core.errors import DataError, I2IError
 from i2i_core.interfaces import Format, Size, Value
 from i2i_core.plan.fields import PICTURE
 
@@ -159,8 +160,10 @@ class FileRecords:
         path = (self.files if field == PICTURE else self._field_files[field])[domain][index]
         try:
             return form.read(self._copies.get(path, path))
-        except (OSError, ValueError) as error:
-            raise DataError(f"the picture {path} cannot be read any more: {error}") from error
+        except I2IError:
+            raise
+        except Exception as error:  # a decoder may raise anything on a file that was damaged since
+            raise DataError(f"the picture {path} cannot be read any more: {why_broken(error)}") from error
 
     def fingerprint(self) -> str:
         """Return a text of the paths, sizes and modification times of all files, and of the numbers of tables."""

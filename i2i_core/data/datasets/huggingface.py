@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 import tempfile
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.util import find_spec
@@ -23,6 +22,8 @@ from pydantic import PositiveInt
 
 from i2i_core.data.datasets.classes import classes_of
 from i2i_core.data.datasets.file_records import Broken, listed
+from i2i_core.data.datasets.hub_client import answers_checked, no_bars_in_logs
+from i2i_core.data.decoding.budget import BUDGET
 from i2i_core.data.decoding.files import libraries, why_broken
 from i2i_core.data.decoding.pngs import refuse_damaged
 from i2i_core.data.decoding.repairs import what_is_there
@@ -248,6 +249,7 @@ class HuggingFace:
             file.write_text(json.dumps(found), encoding="utf-8")
         return found
 
+    @BUDGET.turn()
     def _look(self, domain: int, index: int) -> Look:
         """Read all fields of a record, and return the size of its picture, or the reason why it cannot be used.
 
@@ -328,7 +330,7 @@ def _load(path: str, split: str | None, where: Mapping[str, Any]) -> datasets.Da
     if saved and given:
         raise ValueError(f"the folder {path} was saved whole, so it has no {' and no '.join(given)}; leave that out")
     try:
-        with no_bars_in_logs(datasets):
+        with no_bars_in_logs(datasets), answers_checked():
             if not saved:
                 found = datasets.load_dataset(path, split=split, **given)
             else:
@@ -349,22 +351,6 @@ def _load(path: str, split: str | None, where: Mapping[str, Any]) -> datasets.Da
         (found,) = found.values()
     assert isinstance(found, datasets.Dataset)
     return found
-
-
-@contextmanager
-def no_bars_in_logs(library: Any = None) -> Iterator[None]:
-    """Hide the progress bars of huggingface_hub, and of another library of Hugging Face, if stderr is no terminal."""
-    import huggingface_hub.utils
-
-    found = [huggingface_hub.utils, *([library] if library is not None else [])]
-    shown = [] if sys.stderr.isatty() else [one for one in found if not one.are_progress_bars_disabled()]
-    for one in shown:
-        one.disable_progress_bars()
-    try:
-        yield
-    finally:
-        for one in shown:
-            one.enable_progress_bars()
 
 
 def _split(

@@ -14,6 +14,7 @@ from PIL import Image
 
 from i2i_core.data.pictures import picture_files
 from i2i_core.data.walking import folders_in
+from i2i_core.disk.unknown import open_regular
 
 TRAIN = "train"
 HELD_OUT = ("val", "valid", "validation", "dev", "eval", "test", "testing")
@@ -83,7 +84,7 @@ def _are_double(folder: Path) -> bool:
     """Return True if the first picture of a folder is twice as wide as high, by its header alone."""
     with suppress(OSError, ValueError, Image.DecompressionBombError):
         for path in picture_files(folder)[:1]:
-            with Image.open(path) as file:
+            with open_regular(path) as stream, Image.open(stream) as file:
                 return file.width == 2 * file.height
     return False
 

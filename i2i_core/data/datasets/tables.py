@@ -6,10 +6,15 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from i2i_core.disk.unknown import read_text
 from i2i_core.errors import did_you_mean
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 """Separators of columns by suffix; other files are separated by spaces, as CelebA's are."""
+
+
+MOST_BYTES = 2**30
+"""Most bytes of a table, which is read whole."""
 
 
 def read_table(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -24,7 +29,7 @@ def read_table(path: Path, key: str, columns: Sequence[str]) -> dict[str, dict[s
     if not columns:
         raise ValueError(f"no column of the table {path} is named; name some in columns")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, MOST_BYTES).removeprefix("\ufeff").splitlines()
     except UnicodeDecodeError:
         raise ValueError(f"the table {path} is not text in UTF-8; save it as that") from None
     except OSError as error:

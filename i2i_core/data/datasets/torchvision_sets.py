@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -111,13 +112,13 @@ class Torchvision:
         try:
             picture = self._item(row)[domain if self.paired else 0]
             return {PICTURE: self.formats[self.domains[domain]].converted(ImageOps.exif_transpose(picture))}
-        except (OSError, ValueError) as error:
+        except Exception as error:  # a decoder may raise anything on a damaged file
             raise DataError(f"picture {row} of {self._key[0]} cannot be used: {why_broken(error)}") from error
 
     def fingerprint(self) -> str:
         """Return a text of the keys, and of the paths, sizes and times of all files in the folder."""
         root = self._key[1]
-        files = sorted(path for path in root.expanduser().resolve().rglob("*") if path.is_file()) if root else []
+        files = sorted(path for path in _home(root).resolve().rglob("*") if path.is_file()) if root else []
         stats = [(str(path), s.st_size, s.st_mtime_ns) for path in files for s in (path.stat(),)]
         return str([self._key, [hashlib.sha256(rows.tobytes()).hexdigest() for rows in self._rows], stats])
 
@@ -143,7 +144,7 @@ def _load(name: str, root: Path | None, arguments: Mapping[str, Any]) -> Any:
             )
     if root is not None and "root" not in keys:
         raise ValueError(f"the data set {name} has no folder; leave root out")
-    given = {**arguments, **({"root": root.expanduser()} if root else {})}
+    given = {**arguments, **({"root": _home(root)} if root else {})}
     for key, parameter in keys.items():
         if parameter.default is parameter.empty and key not in given:
             raise ValueError(f"the data set {name} needs {key}" + ("" if key == "root" else " in arguments"))
@@ -156,6 +157,11 @@ def _load(name: str, root: Path | None, arguments: Mapping[str, Any]) -> Any:
         if "download" in keys and not arguments.get("download") and "download" in reason:
             reason = f"it is not in {root}, or damaged; correct root, or write arguments: {{download: true}}"
         raise ValueError(f"the data set {name} cannot be loaded: {reason}") from error
+
+
+def _home(path: Path) -> Path:
+    """Return a path with the user's home folder for ~, if the user has one."""
+    return Path(os.path.expanduser(path))
 
 
 def open_file(path: str | Path) -> Image.Image:

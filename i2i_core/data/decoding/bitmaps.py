@@ -33,7 +33,7 @@ def unroll(file: ImageFile.ImageFile, stream: BinaryIO, bits: int) -> None:
     """
     (_, box, offset, _), *_ = file.tile
     stream.seek(offset)
-    data = stream.read()
+    data = stream.read(4 * file.width * file.height + 2**16)  # more than any coding of them takes
     if len(data) < file.height:  # each row takes a byte or more
         raise ValueError("cut short")
     try:

@@ -51,6 +51,19 @@ def boxes(size: tuple[int, int]) -> Iterator[tuple[int, int, int, int]]:
     return ((0, top, size[0], min(top + ROWS, size[1])) for top in range(0, size[1], ROWS))
 
 
+def numbers_of(picture: Image.Image) -> Array:
+    """Return the numbers of a picture as an array, (H, W) or (H, W, C): np.asarray would take them three times."""
+    if picture.height <= ROWS:
+        return np.asarray(picture)
+    strips = (np.asarray(picture.crop(box)) for box in boxes(picture.size))
+    first = next(strips)
+    numbers = np.empty((picture.height, *first.shape[1:]), first.dtype)
+    numbers[: len(first)] = first
+    for n, strip in enumerate(strips, 1):
+        numbers[n * ROWS : n * ROWS + len(strip)] = strip
+    return numbers
+
+
 def scaled(numbers: Array, top: float) -> Array:
     """Scale numbers from [0, top] to [0, 255], uint8. Numbers that are none become 0.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import struct
 import sys
@@ -28,6 +29,7 @@ from PIL import (
 )
 
 from i2i_core.data.decoding.bitmaps import RLE4, RLE8, index, unroll
+from i2i_core.data.decoding.budget import BUDGET
 from i2i_core.data.decoding.colours import PROFILES, as_rgb, boxes, scaled
 from i2i_core.data.decoding.jpegs import complete, refuse_unread
 from i2i_core.data.decoding.kinds import MAX_PIXELS, is_cut, kind_of
@@ -42,6 +44,7 @@ from i2i_core.data.decoding.tiffs import (
     tiff_numbers,
     tiff_picture,
 )
+from i2i_core.disk.unknown import open_regular
 from i2i_core.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -59,6 +62,8 @@ LIBRARIES = ("tifffile", "imagecodecs", "pillow-heif")
 """The distributions of the extras that decode pictures."""
 DECODED = 4
 """The version of this module: it goes up when the same file gives other pixels, or is refused for another reason."""
+MOST_BYTES = 2**31
+"""Most bytes of a file in a compressed format: some decoders read it whole."""
 BOXES = 2**16
 """Number of bytes in which an AVIF or a HEIC describes its colours."""
 STRETCHED = {"L;2": 85, "L;4": 17}
@@ -70,6 +75,7 @@ for _library in ("PIL", "tifffile"):  # which would print a line besides the err
     logging.getLogger(_library).addHandler(logging.NullHandler())
 
 
+@BUDGET.turn()
 def open_picture(path: Path) -> Image.Image:
     """Decode a picture as RGB: transparent parts on white, more than 8 bits scaled, colour profiles converted to sRGB.
 
@@ -105,13 +111,19 @@ def decode_numbers(path: Path) -> Image.Image:
     return picture
 
 
+@BUDGET.turn()
 def deep_colours(path: Path) -> Array | None:
     """Return the numbers of a PNG with colours of 16 bits, (H, W, C); None for other files."""
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         kind = kind_of(stream)
-        if kind != "PNG" or not is_deep(_opened(stream, path, kind)):
+        if kind != "PNG" or not is_deep(file := _opened(stream, path, kind)):
             return None
-        return np.concatenate([*_deep(stream, path, kind)[1]])
+        BUDGET.take(file.width * file.height)
+        high, strips = _deep(stream, path, kind)
+        numbers = np.empty((high.height, high.width, len(high.getbands())), np.uint16)
+        for strip, (_, top, _, bottom) in zip(strips, boxes(high.size), strict=True):
+            numbers[top:bottom] = strip
+        return numbers
 
 
 def libraries() -> str:
@@ -129,15 +141,18 @@ def why_broken(error: Exception) -> str:
         return error.strerror.lower()
     if any(said in str(error) for said in ("runcated", "failed to read", "mmap length is greater", "end of file")):
         return "cut short"
-    said = str(error).strip() or "damaged: it cannot be decoded"
+    said = " ".join(str(error).split()) or "damaged: it cannot be decoded"
     return re.sub(
         r"^(image )?decoder error -?\d+$|^broken data stream.*", "damaged: its pixels cannot be decoded", said
     )
 
 
+@BUDGET.turn()
 def _decode(path: Path, numbers: bool) -> Image.Image:
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         kind = kind_of(stream)
+        if (size := os.fstat(stream.fileno()).st_size) > MOST_BYTES and kind not in ("TIFF", "BMP"):
+            raise ValueError(f"{size:,} bytes are more than a picture has")
         tiff = kind_of_tiff(stream) if kind == "TIFF" else None
         if tiff and tiff.preview:
             raise ValueError("a raw photograph, of which only a preview is a picture; develop it to TIFF or JPEG")
@@ -156,6 +171,7 @@ def _by_pillow(stream: BinaryIO, path: Path, kind: str, numbers: bool) -> Image.
     pixels = pixels_of(file)
     if numbers:
         _refuse_pages(file)
+    BUDGET.take(file.width * file.height)
     if is_deep(file):
         return _rounded(*_deep(stream, path, kind))
     if kind == "BMP":

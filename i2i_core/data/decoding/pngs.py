@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from i2i_core.data.decoding.kinds import MAX_PIXELS
 from i2i_core.data.decoding.png_parts import SIGNATURE
+from i2i_core.disk.unknown import open_regular
 
 PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The passes of an interlaced PNG: first column and row, and the steps between them."""
@@ -20,20 +22,25 @@ SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
 def refuse_damaged(path: Path) -> None:
-    """Raise ValueError for a PNG whose pixels have a wrong checksum, which Pillow does not compare, and for a pipe.
+    """Raise ValueError for a PNG whose pixels have a wrong checksum, which Pillow does not compare.
 
-    The checksum is not compared at each reading of a picture, which would take a tenth longer. Reading a pipe may
-    never end.
+    The checksum is not compared at each reading of a picture, which would take a tenth longer. Raises OSError for what
+    cannot be opened, or is no regular file.
     """
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise ValueError("not a regular file")
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         if file.read(len(SIGNATURE)) != SIGNATURE:
             return
-        data = SIGNATURE + file.read()
-    for name, body, checksum in _chunks(data):
-        if name == b"IDAT" and len(checksum) == 4 and zlib.crc32(body, zlib.crc32(name)) != int.from_bytes(checksum):
-            raise ValueError("damaged: a checksum of its pixels is wrong")
+        while len(head := file.read(8)) == 8 and head[4:].isalpha():
+            length = int.from_bytes(head[:4])
+            if head[4:] != b"IDAT":
+                file.seek(length + 4, io.SEEK_CUR)
+                continue
+            computed = zlib.crc32(head[4:])
+            while length and (part := file.read(min(length, 2**20))):
+                computed, length = zlib.crc32(part, computed), length - len(part)
+            checksum = file.read(4)
+            if len(checksum) == 4 and computed != int.from_bytes(checksum):
+                raise ValueError("damaged: a checksum of its pixels is wrong")
 
 
 def what_is_left(data: bytes) -> bytes:

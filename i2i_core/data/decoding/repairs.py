@@ -13,19 +13,28 @@ from i2i_core.data.decoding.kinds import kind_of
 from i2i_core.data.decoding.pngs import refuse_large, what_is_left
 from i2i_core.data.user_cache import user_cache
 from i2i_core.disk.files import write_file
+from i2i_core.disk.unknown import read_bytes
+from i2i_core.errors import DiskError
+
+MOST_BYTES = 2**30
+"""Most bytes of a file that is repaired, which is read whole."""
 
 
 def repaired(path: Path) -> Path | None:
     """Return a copy of a damaged JPEG, PNG or BMP in the user's cache that can be decoded; None for other files.
 
-    Raises OSError if there is no cache.
+    Raises OSError if the file cannot be read, and DiskError if the copy cannot be written.
     """
-    contents = what_is_there(path.read_bytes())
+    contents = what_is_there(read_bytes(path, MOST_BYTES))
     if contents is None:
         return None
     stat = path.stat()
     name = hashlib.sha256(os.fsencode(f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}")).hexdigest()[:32]
-    copy = user_cache("repaired") / f"{name}{path.suffix}"
+    try:
+        copy = user_cache("repaired") / f"{name}{path.suffix}"
+    except FileNotFoundError as error:
+        why = f"what is left of {path} cannot be kept: {error}"
+        raise DiskError(f"{why}; set XDG_CACHE_HOME to a folder, or broken to skip") from None
     write_file(copy, contents)
     return copy
 

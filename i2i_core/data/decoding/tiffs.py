@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImagePalette
 from PIL.TiffImagePlugin import OPEN_INFO, ImageFileDirectory_v2, TiffImageFile
 
+from i2i_core.data.decoding.budget import BUDGET
 from i2i_core.data.decoding.colours import boxes, scaled
 from i2i_core.data.decoding.tiff_parts import refuse_holes
 
@@ -236,7 +237,8 @@ def _array(path: Path, kind: Kind, most: int) -> tuple[Array, dict[int, Any]]:
     try:
         with tifffile.TiffFile(path) as file:
             page = file.pages.first
-            small = page.imagewidth * page.imagelength <= most
+            if small := (pixels := page.imagewidth * page.imagelength) <= most:
+                BUDGET.take(pixels)
             array = page.asarray().reshape(page.shaped)[:, 0] if small else None
             tags = {tag.code: tag.value for tag in page.tags if tag.code in (COLOUR_MAP, PROFILE)}
     except Exception as error:  # a decoder may raise anything on a damaged file

@@ -15,7 +15,8 @@ from PIL import Image
 from pydantic import Field, PositiveInt
 from torch import Tensor
 
-from i2i_core.data.decoding.colours import as_rgb
+from i2i_core.data.decoding.budget import BUDGET
+from i2i_core.data.decoding.colours import as_rgb, boxes, numbers_of
 from i2i_core.data.decoding.files import decode_numbers
 from i2i_core.data.pictures import SUFFIXES
 from i2i_core.interfaces import WHOLE, Box, Size
@@ -25,7 +26,8 @@ Colour = tuple[_Level, _Level, _Level]
 Ids = np.ndarray[Any, Any]
 IN_A_PALETTE = 256
 """Most classes that an indexed PNG has colours for."""
-
+MOST_CLASSES = 2**16
+"""Most classes of one-hot labels, which take a channel each."""
 COLOURFUL = 64
 """Greatest difference between the channels of a grey picture; lossy files have some."""
 
@@ -75,6 +77,8 @@ class Labels(_Nearest):
     def __post_init__(self) -> None:
         if self.one_hot and self.classes is None:
             raise ValueError("one-hot labels need the number of classes; write classes: N, or one_hot: false for ids")
+        if self.one_hot and (self.classes or 0) > MOST_CLASSES:
+            raise ValueError(f"one-hot labels have at most {MOST_CLASSES:,} classes; write one_hot: false for ids")
         if self.ignore is not None and self.ignore < (self.classes or 0):
             raise ValueError(f"ignore is {self.ignore}, which is one of the {self.classes} classes; name an id beyond")
         colours = self.palette or ()
@@ -87,6 +91,7 @@ class Labels(_Nearest):
     def limits(self) -> tuple[float, float]:
         return (0.0, 1.0) if self.one_hot else (0.0, float((self.classes or 2**31) - 1))
 
+    @BUDGET.turn()
     def read(self, path: Path) -> Image.Image:
         """Read a label map as a picture whose numbers are ids. Raises ValueError for ids that are not classes."""
         picture = decode_numbers(path)
@@ -100,11 +105,14 @@ class Labels(_Nearest):
             picture = Image.fromarray(np.asarray(picture).astype(np.uint8))
         if picture.mode not in ("L", "P") and not picture.mode.startswith("I"):
             picture = Image.fromarray(self._looked_up(picture))
-        ids = np.asarray(picture)
-        wrong = np.zeros(ids.shape, bool) if self.classes is None else ids >= self.classes
+        ids = numbers_of(picture)
+        beyond = np.inf if self.classes is None else self.classes
+        if ids.min(initial=0) >= 0 and ids.max(initial=0) < beyond:
+            return picture
+        wrong = ids >= beyond
         if self.ignore is not None:
             wrong &= ids != self.ignore
-        wrong |= ids.astype(np.int64) < 0
+        wrong |= ids < 0
         if wrong.any():
             if self.classes is None:
                 raise ValueError(f"{wrong.sum():,} pixels have negative ids, for example {ids[wrong].min()}")
@@ -153,22 +161,27 @@ class Labels(_Nearest):
         return np.array([*given, *map(_distinct, range(len(given), count))], np.uint8)[:count]
 
     def _looked_up(self, picture: Image.Image) -> Ids:
-        if self.palette is None:
+        if not self.palette:
             raise ValueError(
                 f"it is a picture of mode {picture.mode}, and class ids are grey or indexed; name the colours of the "
                 f"classes as palette"
             )
-        found = np.asarray(as_rgb(picture)).astype(np.int64) @ (1 << 16, 1 << 8, 1)
-        known = np.array(self.palette, np.int64) @ (1 << 16, 1 << 8, 1)
-        colours, places = np.unique(found, return_inverse=True)
-        ids = np.array([next(iter(np.flatnonzero(known == colour)), -1) for colour in colours], np.int32)
-        lacking = [f"#{colour:06x}" for colour, i in zip(colours, ids, strict=True) if i < 0]
+        known = _codes(np.array(self.palette, np.uint8))
+        order = np.argsort(known)
+        ids = np.empty((picture.height, picture.width), np.int32)
+        lacking, pixels = set[int](), 0
+        for box in boxes(picture.size):
+            codes = _codes(np.asarray(as_rgb(picture.crop(box))))
+            places = order[np.searchsorted(known, codes, sorter=order).clip(max=len(known) - 1)]
+            unknown = known[places] != codes
+            lacking.update(np.unique(codes[unknown]).tolist())
+            pixels += int(unknown.sum())
+            ids[box[1] : box[3]] = np.where(unknown, self.ignore or 0, places)
         if lacking and self.ignore is None:
-            pixels = int((ids[places] < 0).sum())
+            named = [f"#{colour:06x}" for colour in sorted(lacking)[:3]]
             more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-            raise ValueError(f"{pixels:,} pixels have colours that the palette lacks: {', '.join(lacking[:3])}{more}")
-        ids[ids < 0] = self.ignore or 0
-        return ids[places].reshape(found.shape)
+            raise ValueError(f"{pixels:,} pixels have colours that the palette lacks: {', '.join(named)}{more}")
+        return ids
 
 
 @dataclass(frozen=True)
@@ -183,26 +196,15 @@ class Mask(_Nearest):
     suffixes: ClassVar = SUFFIXES
     limits: ClassVar = (0.0, 1.0)
 
+    @BUDGET.turn()
     def read(self, path: Path) -> Image.Image:
         return self.converted(decode_numbers(path))
 
     def converted(self, picture: Image.Image) -> Image.Image:
         """Convert a decoded picture to black and white. Raises ValueError for colours, and if all levels are low."""
-        levels = np.asarray(picture)
-        greatest = levels.max(initial=0) if picture.mode in ("L", "P") or picture.mode.startswith("I") else 2**16
-        colours = picture.getpalette() or [0] * 3 + [255] * 3
-        if greatest <= 1 and sum(colours[3:6]) > sum(colours[:3]):
-            ones = levels == 1
-        elif greatest < 256 and picture.mode.startswith("I"):
-            ones = levels >= 128
-        else:
-            grey = np.asarray(as_rgb(picture))
-            if (grey.max(2) - grey.min(2)).max(initial=0) > COLOURFUL:
-                raise ValueError("it has colours; a mask is black and white")
-            if 1 < (top := grey.max(initial=0)) < 128:
-                raise ValueError(f"its levels end at {top}; a mask has 0 and 1, or 0 and 255")
-            ones = grey[..., 1] >= 128
-        return Image.fromarray(np.where(ones, 255, 0).astype(np.uint8))
+        if (ones := _ones(picture)) is None:
+            ones = _light(as_rgb(picture))
+        return Image.fromarray(np.where(ones, np.uint8(255), np.uint8(0)))
 
     def fit(self, value: Image.Image, size: Size, box: Box = WHOLE, flip: bool = False) -> Tensor:
         return torch.from_numpy((sampled(np.asarray(value), size, box, flip) >= 128).astype(np.uint8)[None])
@@ -221,6 +223,39 @@ class Mask(_Nearest):
 
     def example(self, size: Size, rng: np.random.Generator) -> Tensor:
         return torch.from_numpy(rng.integers(2, size=(1, *size), dtype=np.uint8))
+
+
+def _codes(colours: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    """Return colours (..., 3) as numbers 0xRRGGBB."""
+    red, green, blue = (colours[..., channel].astype(np.int32) for channel in range(3))
+    return (red << 16) + (green << 8) + blue
+
+
+def _ones(picture: Image.Image) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
+    """Return the ones of a picture whose numbers are 0 and 1, or end below 256 in more bits; None for other ones."""
+    deep = picture.mode.startswith("I")
+    if not deep and picture.mode not in ("L", "P"):
+        return None
+    levels = numbers_of(picture)
+    greatest, colours = levels.max(initial=0), picture.getpalette() or [0] * 3 + [255] * 3
+    if greatest <= 1 and sum(colours[3:6]) > sum(colours[:3]):
+        return levels == 1
+    return levels >= 128 if deep and greatest < 256 else None
+
+
+def _light(picture: Image.Image) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    """Return the pixels of an RGB picture that are light, (H, W). Raises ValueError for colours, and for low levels."""
+    light, top = np.empty((picture.height, picture.width), bool), 0
+    for box in boxes(picture.size):
+        red, green, blue = (np.asarray(channel) for channel in picture.crop(box).split())
+        greatest, least = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+        if (greatest - least).max(initial=0) > COLOURFUL:
+            raise ValueError("it has colours; a mask is black and white")
+        top = max(top, int(greatest.max(initial=0)))
+        light[box[1] : box[3]] = green >= 128
+    if 1 < top < 128:
+        raise ValueError(f"its levels end at {top}; a mask has 0 and 1, or 0 and 255")
+    return light
 
 
 def _distinct(number: int) -> Colour:

@@ -14,10 +14,13 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from i2i_core.disk.unknown import read_text
 from i2i_core.errors import did_you_mean
 from i2i_core.interfaces import WHOLE, Box, Size
 
 Given = Mapping[str, float]
+MOST_BYTES = 2**20
+"""Most bytes of a file of numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +45,8 @@ class Numbers:
 
     def read(self, path: Path) -> Given:
         try:
-            return self.converted(json.loads(path.read_text(encoding="utf-8")))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            return self.converted(json.loads(read_text(path, MOST_BYTES)))
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ValueError(f"not JSON: {error}") from None
 
     def parse(self, text: str) -> Given:

@@ -9,20 +9,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pydantic import PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
+from i2i_core.data.decoding.budget import BUDGET
+from i2i_core.data.decoding.colours import numbers_of
 from i2i_core.data.decoding.files import decode_numbers, deep_colours
 from i2i_core.data.decoding.kinds import MAX_PIXELS
 from i2i_core.data.decoding.tiff_parts import refuse_empty
 from i2i_core.data.decoding.tiffs import ORIENTATION, kind_of_tiff, turned, why_undecoded
 from i2i_core.data.formats.numbers import check_range
+from i2i_core.disk.unknown import open_regular
 from i2i_core.errors import PluginError
 from i2i_core.interfaces import WHOLE, Box, Size
 
@@ -47,7 +50,7 @@ class Raster:
     shown: the channels, from 0, that people see as red, green and blue, or one channel; default: the first three.
     """
 
-    channels: PositiveInt
+    channels: Annotated[PositiveInt, Field(le=2**16)]
     range: tuple[float, float]
     clip: bool = False
     depth: Literal["auto", "uint8", "uint16", "int16", "float32"] = "auto"
@@ -70,6 +73,7 @@ class Raster:
         if wrong := [channel for channel in self.shown or () if not 0 <= channel < self.channels]:
             raise ValueError(f"shown names {wrong[0]}; the channels are 0 to {self.channels - 1}")
 
+    @BUDGET.turn()
     def read(self, path: Path) -> Array:
         return self.converted(_read(path))
 
@@ -151,28 +155,28 @@ class Raster:
 
 def _read(path: Path) -> Array:
     """Read the numbers of a file as they are, (H, W) or (H, W, C)."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         start = file.read(6)
     if path.suffix.lower() == ".npy" or start == b"\x93NUMPY":
         if start != b"\x93NUMPY":
             raise ValueError("not a NumPy array of one .npy")
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)  # checks the shape against the size of the file
-        _check_size(mapped.shape[:2])
+        _make_room(mapped.shape[:2])
         return np.array(mapped)
     if start[:4] in TIFF:
         return _read_tiff(path)
     if (deep := deep_colours(path)) is not None:
         return deep
     picture = decode_numbers(path)
-    return np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
+    return numbers_of(picture.convert("RGB") if picture.mode == "P" else picture)
 
 
 def _read_tiff(path: Path) -> Array:
-    with open(path, "rb") as stream:
+    with open_regular(path) as stream:
         kind = kind_of_tiff(stream)
     with _tiff(path) as file:
         series = file.series[0]
-        _check_size([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
+        _make_room([side for side, axis in zip(series.shape, series.axes, strict=True) if axis in "YX"])
         for page in filter(None, series.pages):
             refuse_empty(page.dataoffsets, page.databytecounts)
         try:
@@ -185,10 +189,11 @@ def _read_tiff(path: Path) -> Array:
         return turned(array, file.pages.first.tags.valueof(ORIENTATION, 1))
 
 
-def _check_size(sides: Sequence[int]) -> None:
-    """Raise ValueError for more pixels than a picture may have, before they are decoded."""
-    if math.prod(sides) > MAX_PIXELS:
+def _make_room(sides: Sequence[int]) -> None:
+    """Raise ValueError for more pixels than a picture may have, before they are decoded; wait for room for others."""
+    if (pixels := math.prod(sides)) > MAX_PIXELS:
         raise ValueError(f"{' x '.join(map(str, sides[::-1]))} pixels are more than {MAX_PIXELS:,}")
+    BUDGET.take(pixels)
 
 
 def _holds(depth: str, low: float, high: float) -> bool:
