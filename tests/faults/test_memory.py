@@ -38,7 +38,7 @@ class Limit:
 @pytest.mark.parametrize("seed", seeds(1, 10, 60))
 def test_memory_runs_out(machine: Machine, run: Path, seed: int) -> None:
     with attempt("memory runs out anywhere", seed) as tried:
-        size = int(tried.random.uniform(0, 3) ** 3 * 2**20)
+        size = int(tried.random.uniform(0, 4) ** 3 * 2**20)
         tried.tried = f"a process has {size / 2**20:.2f} MiB more memory than at its start"
         ended = machine.start(run, before=Limit(size)).wait()
         note(tried, ended)
