@@ -7,7 +7,7 @@ files (safetensors, pictures), and writes none of a run.
 
 from __future__ import annotations
 
-import _pyio  # type: ignore[import-not-found]
+import _pyio
 import builtins
 import io
 import os
@@ -118,7 +118,7 @@ def watch(root: Path, act: Act) -> None:
     for name in ON_TWO_PATHS:
         setattr(os, name, partial(on_two_paths, name))
     os.remove = os.unlink
-    os.open, os.close = opened, closed  # type: ignore[assignment]
+    os.open, os.close = opened, closed
     builtins.open = io.open = _pyio.open
 
 

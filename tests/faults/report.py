@@ -58,14 +58,15 @@ def _outcome(attempts: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _told(sentence: str) -> str:
     """Shorten a sentence, and leave out the folders of the machine."""
-    return re.sub(r"(/[\w.-]+)+/", "", " ".join(sentence.split()))[:300]
+    return re.sub(r"(/[\w.-]+)+/", "", " ".join(sentence.split())).replace("`", "'")[:300]
 
 
 def page(run: dict[str, Any]) -> str:
     """Return the text of docs/reliability.md."""
     text = TEXT.read_text(encoding="utf-8")
-    for name, part in (("about", _about(run)), ("promises", "\n".join(_table(run["promises"])))):
-        text = text.replace(f"<!-- {name} -->", part)
+    parts = {"about": [_about(run)], "promises": _table(run["promises"]), "broken": _broken(run["promises"])}
+    for name, lines in parts.items():
+        text = text.replace(f"<!-- {name} -->", "\n".join(lines))
     return text
 
 
@@ -85,9 +86,13 @@ def _table(promises: dict[str, Any]) -> Iterator[str]:
             tests = ", ".join(f"`{test}`" for test in found["tests"])
             lost = "" if found["lost"] is None else _steps(found["lost"])
             yield f"| {kind} | {sentence} | {tests} | {found['tried']:,} | {found['survived']:,} | {lost} |"
-    for kind, found in promises.items():
-        for sentence in found["broken"]:
-            yield f"\nBroken, {kind}: {sentence}"
+
+
+def _broken(promises: dict[str, Any]) -> Iterator[str]:
+    broken = [(kind, sentence) for kind, found in promises.items() for sentence in found["broken"]]
+    yield f"In this run these promises were broken; of each kind, the first {BROKEN}:\n" if broken else "None."
+    for kind, sentence in broken:
+        yield f"- {kind}: `{sentence}`"
 
 
 def _steps(number: int) -> str:
