@@ -174,6 +174,13 @@ def test_uploads_that_nobody_reads_are_few(model, tmp_path, monkeypatch):
         assert visitors[0].post("/gradio_api/queue/join", json={}).status_code == 422  # what reads them is still heard
 
 
+def test_no_other_address_writes_files(client):
+    before = uploads()
+    assert client.post("/gradio_api/process_recording", files={"file": ("a.webm", b"a")}).status_code == 404
+    assert client.get("/gradio_api/deep_link", params={"session_hash": "a"}).status_code == 404
+    assert uploads() == before
+
+
 def test_a_request_of_any_kind_has_at_most_10_mb(client):
     answer = client.post("/gradio_api/queue/join", content=b"[" * (11 << 20))
     assert (answer.status_code, answer.text) == (413, "a request has at most 10 MB")
