@@ -251,7 +251,7 @@ def _read(
 @contextmanager
 def _answer(url: str, headers: Mapping[str, str], timeout: float) -> Iterator[Any]:
     """Ask for `url` and follow redirects, with the token only on its own server, and on from https only to https."""
-    from huggingface_hub.utils import get_session
+    from huggingface_hub import get_session
 
     first = urlsplit(url)
     for _ in range(REDIRECTS + 1):
