@@ -78,7 +78,7 @@ class Problems(list[Problem]):
         for problem in problems:
             self.append(problem)
 
-    def __iadd__(self, problems: Iterable[Problem]) -> Self:  # type: ignore[misc]  # as that of a list, but for problems
+    def __iadd__(self, problems: Iterable[Problem]) -> Self:  # type: ignore[misc, override]  # only problems
         self.extend(problems)
         return self
 

@@ -378,3 +378,24 @@ def test_a_cache_that_cannot_be_is_refused(photos: ImageFolders, tmp_path: Path,
     with pytest.raises(RecipeError) as refused:
         train(tmp_path / "run", data, *changes, *NO_GRIDS)
     assert str(refused.value).endswith(f"{said} (write another size, or leave cache out)")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system forks no processes")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_cache_that_is_cut_while_it_is_in_use_is_told_and_made_again(workers: int) -> None:
+    """Reading what is gone would end the process by SIGBUS, so another one reads."""
+    records = SampledRecords(Smooth(), SIZE)
+    cache = caching.cached(records, (64, 64))
+    samples = Samples(records, {"x_real"}, Data(use="", image_size=SIZE, batch_size=1), seed=0, cache=cache)
+    for file in files(cache):
+        os.truncate(file, 0)
+    if (child := os.fork()) == 0:
+        signal.alarm(60)
+        with suppress(BaseException):
+            with pytest.raises(DataError, match=r"^the cache .* was cut while it was in use; resume the run, which"):
+                next(loader(samples, start=0, steps=1, batch_size=1, rank=0, world=1, workers=workers))
+            os._exit(0)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    made = caching.cached(records, (64, 64))
+    assert all(made.fitted(y, 4)[0].shape == (64, 64, 3) for y in range(2))

@@ -27,6 +27,7 @@ from starlette.testclient import WebSocketDenialResponse
 import i2i
 from i2i.demo import controls, server
 from i2i.demo.bodies import Bodies
+from i2i.demo.page import Page
 from i2i.demo.visit import Visit
 from i2i.translator import Translator
 
@@ -172,6 +173,40 @@ def test_uploads_that_nobody_reads_are_few(model, tmp_path, monkeypatch):
         codes = [upload(visitor, 10 * n + m) for n, visitor in enumerate(visitors[1:], 1) for m in range(4)]
         assert codes == [200] * 9 + [429] * 3
         assert visitors[0].post("/gradio_api/queue/join", json={}).status_code == 422  # what reads them is still heard
+
+
+def test_four_visitors_are_worked_for_at_once(model, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    inside: list[str] = []
+    seen: list[int] = []
+    switch = Page._switch
+
+    def slowly(page: Page, use: str) -> list[Any]:
+        inside.append(use)
+        seen.append(len(inside))
+        time.sleep(0.3)
+        inside.pop()
+        return switch(page, use)
+
+    monkeypatch.setattr(Page, "_switch", slowly)
+    with TestClient(server.application(model, PORT, None), f"http://127.0.0.1:{PORT}") as client:
+        config = client.get("/config").json()
+        (use,) = (one for one in config["components"] if one["props"].get("label") == "Use of the model")
+        event = next(one for one in config["dependencies"] if one["inputs"] == [use["id"]])
+        for n in range(12):
+            asked = {"data": [use["props"]["value"]], "fn_index": event["id"], "session_hash": f"{n}"}
+            client.post("/gradio_api/queue/join", json=asked).raise_for_status()
+        until = time.monotonic() + 20
+        while len(seen) < 12 and time.monotonic() < until:
+            time.sleep(0.05)
+    assert len(seen) == 12 and max(seen) == 4
+
+
+def test_no_other_address_writes_files(client):
+    before = uploads()
+    assert client.post("/gradio_api/process_recording", files={"file": ("a.webm", b"a")}).status_code == 404
+    assert client.get("/gradio_api/deep_link", params={"session_hash": "a"}).status_code == 404
+    assert uploads() == before
 
 
 def test_a_request_of_any_kind_has_at_most_10_mb(client):

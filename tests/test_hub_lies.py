@@ -243,7 +243,8 @@ def test_another_server_gets_no_token(hub, tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["/revision/main", "/config.json", "/model.safetensors"])
-def test_a_server_that_stalls_or_drips_is_left_in_time(hub, tmp_path, ending):
+def test_a_server_that_stalls_or_drips_is_left_in_time(hub, tmp_path, ending, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
     over = threading.Event()
 
     def in_the_head(asked: Handler) -> None:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 import i2i
 from i2i.card import card
+from i2i_core.disk.unknown import open_regular
 from i2i_core.errors import CheckpointError, PluginError, UsageError
 from i2i_core.models.folder import read, write
 from i2i_core.registry.plugins import discover
@@ -67,12 +68,12 @@ def test_weights_that_are_cut_or_tampered_with_are_refused(model, spoil):
 
 
 def test_a_file_that_may_not_be_read_is_told(model, monkeypatch):
-    def denied(path, *mode, **how):
+    def denied(path):
         if Path(path).name == "model.safetensors":
             raise PermissionError(13, "Permission denied")
-        return open(path, *mode, **how)
+        return open_regular(path)
 
-    monkeypatch.setattr("i2i_core.models.folder.open", denied, raising=False)  # nothing is denied to root
+    monkeypatch.setattr("i2i_core.models.folder.open_regular", denied)  # nothing is denied to root
     assert refused(model) == "MODEL/model.safetensors cannot be read: Permission denied"
 
 
@@ -141,7 +142,7 @@ def test_targets_are_domains_and_each_is_there_once(model):
         (
             ("layouts", "x_real", "format"),
             {"use": "raster", "channels": 2**31, "range": [0, 1]},
-            "channels should be less than or equal to 65536, not 2147483648",
+            "a raster has at most 65,536 channels, not 2,147,483,648",
         ),
     ],
 )
@@ -159,7 +160,7 @@ def test_a_pickle_in_a_model_is_not_even_tried(model):
 def test_of_a_huge_config_only_the_beginning_is_read(model):
     with open(model / "config.json", "wb") as file:
         file.truncate(2**40)  # which takes no disk
-    assert "config.json: a file may have at most 1048576 bytes" in refused(model)
+    assert "its config.json cannot be read (it has more than 1,048,576 bytes)" in refused(model)
 
 
 def test_messages_carry_nothing_that_a_terminal_or_a_shell_obeys(model, call):

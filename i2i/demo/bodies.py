@@ -23,6 +23,8 @@ OF_A_VISITOR, IN_ALL = 40 << 20, 120 << 20
 ARRIVAL = 60.0
 """Seconds in which a body has to arrive."""
 UPLOAD = "/gradio_api/upload"
+UNUSED = ("/gradio_api/process_recording", "/gradio_api/deep_link")
+"""Other addresses at which gradio writes files. The page does not use them."""
 
 
 class Bodies:
@@ -36,6 +38,8 @@ class Bodies:
         """Uploads on the disk that nobody has read, with their visitor and size."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith(UNUSED):
+            return await PlainTextResponse("the page does not use this", 404)(scope, receive, send)
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             return await self.app(scope, receive, send)
         visitor, body = scope["visitor"], bytearray()

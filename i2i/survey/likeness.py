@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from i2i_core.data.decoding.budget import BUDGET
-from i2i_core.data.decoding.colours import as_rgb, boxes
+from i2i_core.data.decoding.colours import as_rgb, boxes, numbers_of
 from i2i_core.data.decoding.files import decode_file
 from i2i_core.data.formats.picture import Picture
 from i2i_core.data.user_cache import user_cache
@@ -149,9 +149,9 @@ def _appearance(path: Path) -> Appearance | None:
     try:
         picture = _decoded(path)
         clear = picture.has_transparency_data and any(
-            picture.crop(box).convert("RGBA").getextrema()[3][0] < 255 for box in boxes(picture.size)
+            picture.crop(box).convert("RGBA").getchannel("A").getextrema() != (255, 255) for box in boxes(picture.size)
         )
-        if picture.mode == "L" and 0 < (top := picture.getextrema()[1]) < DARK:  # class ids are far apart
+        if picture.mode == "L" and 0 < (top := int(numbers_of(picture).max())) < DARK:  # class ids are far apart
             picture = picture.point([min(255, level * 255 // top) for level in range(256)])
         small = as_rgb(picture).resize((SIDE, SIDE), Image.Resampling.BOX).convert("YCbCr")
     except Exception:  # a decoder may raise anything on a damaged file, which is reported as broken

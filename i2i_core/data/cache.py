@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 import warnings
+import weakref
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,7 @@ from i2i_core.data.decoding.files import libraries
 from i2i_core.data.fitting import extent
 from i2i_core.data.sets import SampledRecords
 from i2i_core.data.user_cache import user_cache
-from i2i_core.errors import DiskError, Problem, RecipeError, counted
+from i2i_core.errors import DataError, DiskError, Problem, RecipeError, counted
 from i2i_core.interfaces import Cacheable, Format, Size
 from i2i_core.plan.fields import DOMAINS, PICTURE, role_of
 from i2i_core.recipe.sections import Recipe
@@ -41,11 +42,28 @@ class CachedField:
     """A field of all records of a domain, uncropped and resized to one size without keeping aspect ratios."""
 
     def __init__(self, path: Path, record: np.dtype[Any]) -> None:
+        """Raises OSError if the file cannot be opened."""
         self.path, self.record = path, record
-        records = np.asarray(np.memmap(path, record, "r"))
+        self._handle = os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._handle)
+        self.records = np.asarray(np.memmap(path, record, "r"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch has no read-only tensors; this one is never written to
-            self.fitted, self.aspects = torch.from_numpy(records["fitted"]), records["aspect"]
+            self._fitted, self._aspects = torch.from_numpy(self.records["fitted"]), self.records["aspect"]
+
+    def at(self, index: int) -> tuple[Tensor, float]:
+        """Return the fitted field of a record, and its aspect ratio. Raises DataError for a file that was cut.
+
+        The size is asked for each time, which takes a microsecond: reading what a map lacks ends a process without a
+        word, and reading files without a map takes four times as long.
+        """
+        self.refuse_cut()
+        return self._fitted[index], float(self._aspects[index])
+
+    def refuse_cut(self) -> None:
+        """Raise DataError if the file has not all of its records any more."""
+        if os.lseek(self._handle, 0, os.SEEK_END) < self.records.nbytes:
+            raise DataError(f"the cache {self.path} was cut while it was in use; resume the run, which makes it again")
 
     def __reduce__(self) -> tuple[type[CachedField], tuple[object, ...]]:
         return CachedField, (self.path, self.record)  # a data worker opens the file, it is not sent to it
@@ -60,8 +78,7 @@ class Cache:
 
     def fitted(self, domain: int, index: int, field: str = PICTURE) -> tuple[Tensor, float]:
         """Return a field as its format fits it, with its channels last, (H, W, C), and its original width / height."""
-        file = self.files[domain, field]
-        return file.fitted[index], float(file.aspects[index])
+        return self.files[domain, field].at(index)
 
 
 def cache_of(records: SampledRecords, recipe: Recipe, wanted: Collection[str]) -> Cache | None:
@@ -124,7 +141,8 @@ def _file(records: SampledRecords, domain: int, field: str, size: Size) -> Cache
         _make(path, record, records, domain, field, size)
     with suppress(OSError):  # the file of another user
         os.utime(path)
-    return CachedField(path, record)
+    with _keeping(path):
+        return CachedField(path, record)
 
 
 def _bytes(form: Format, size: Size) -> int:
@@ -149,8 +167,17 @@ def _checksum(record: Any) -> int:
 def _sound(path: Path, count: int, record: np.dtype[Any]) -> bool:
     if not path.is_file() or path.stat().st_size != count * record.itemsize:
         return False
-    with ThreadPoolExecutor() as threads:
-        return all(threads.map(lambda found: found["crc"] == _checksum(found), np.memmap(path, record, "r")))
+    file = CachedField(path, record)
+
+    def sound(found: Any) -> bool:
+        file.refuse_cut()
+        return bool(found["crc"] == _checksum(found))
+
+    try:
+        with ThreadPoolExecutor() as threads:
+            return all(threads.map(sound, file.records))
+    except DataError:
+        return False
 
 
 @contextmanager

@@ -8,10 +8,9 @@ import os
 import stat
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO
 
 
-def open_regular(path: str | Path) -> BinaryIO:
+def open_regular(path: str | Path) -> io.BufferedReader:
     """Open a file for reading. Raises OSError, also for a pipe, a socket or a device, whose bytes may never end."""
     with ExitStack() as failed:
         file = failed.enter_context(open(path, "rb", opener=_opened))
@@ -24,8 +23,8 @@ def open_regular(path: str | Path) -> BinaryIO:
 def read_bytes(path: str | Path, most: int) -> bytes:
     """Read a file of at most so many bytes. Raises OSError, also for a larger file, of which no more is read."""
     with open_regular(path) as file:
-        contents = file.read(most + 1)
-    if len(contents) > most:
+        contents = b"" if (large := os.fstat(file.fileno()).st_size > most) else file.read(most + 1)
+    if large or len(contents) > most:  # which grew while it was read
         raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
     return contents
 

@@ -173,7 +173,8 @@ def describe(folder: Path) -> Document:
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a model: there is no {folder / CONFIG}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({error})") from None
+        why = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{folder} is not a model: its {CONFIG} cannot be read ({why})") from None
     except RecipeError as error:
         raise CheckpointError(f"the model {folder} is damaged: {error}") from None
 

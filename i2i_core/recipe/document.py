@@ -49,7 +49,7 @@ class _Loader(yaml.SafeLoader):
         self.nodes += 1
         self.depth += 1
         if self.nodes > 2 * MAX_NODES or self.depth > MAX_DEPTH + 1:  # of two nodes in a mapping, one is a key
-            raise _TooLarge(self.depth > MAX_DEPTH + 1, self.peek_event().start_mark)
+            raise _TooLarge(self.depth > MAX_DEPTH + 1, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node

@@ -36,14 +36,18 @@ class TooLong(BaseException):
 class Fence:
     """What a call did that it should not have."""
 
-    def __init__(self, folder: Path, packages: frozenset[str]) -> None:
-        """folder: what the call may read besides code. packages: the modules at the top level that it may import."""
-        self.folder, self.packages = os.path.realpath(folder), packages
+    def __init__(self, folder: Path, packages: frozenset[str], fetches: bool) -> None:
+        """folder: what the call may read besides code. packages: the modules at the top level that it may import.
+
+        fetches: whether it may connect to a server, and write in `folder`.
+        """
+        self.folder, self.packages, self.fetches = os.path.realpath(folder), packages, fetches
         self.broken: list[str] = []
 
     def look(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in FORBIDDEN and not _is_library(event, arguments):
-            self.broken.append(f"{event} {arguments}")
+        if event in FORBIDDEN:
+            if not (_is_library(event, arguments) or (self.fetches and self._is_own(event, arguments))):
+                self.broken.append(f"{event} {arguments}")
         elif event == "open":
             path, mode, flags = arguments
             if isinstance(path, str | bytes | os.PathLike):
@@ -55,12 +59,21 @@ class Fence:
 
     def _look_at_file(self, path: str, mode: str, flags: int) -> None:
         writes = any(letter in mode for letter in "wax+") or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        place = os.path.realpath(path)
-        inside = place == self.folder or place.startswith(self.folder + os.sep)
-        if writes and not place.startswith(DEVICES):
+        place, inside = os.path.realpath(path), self._is_inside(path)
+        if writes and not place.startswith(DEVICES) and not (inside and self.fetches):
             self.broken.append(f"write of {path}")
         elif not inside and not place.startswith(DEVICES) and not any(place.startswith(root) for root in ROOTS):
             self.broken.append(f"read of {path}")
+
+    def _is_own(self, event: str, arguments: tuple[Any, ...]) -> bool:
+        """Return True for a connection, and for a change of files of its folder."""
+        folders = [f"/proc/self/fd/{number}" for number in arguments if type(number) is int and number > 2]
+        base = folders[0] if folders and os.path.isdir(folders[0]) else ""
+        paths = [os.path.join(base, path) for path in arguments if isinstance(path, str | os.PathLike)]
+        return event == "socket.connect" or bool(paths and all(map(self._is_inside, paths)))
+
+    def _is_inside(self, path: str | os.PathLike[str]) -> bool:
+        return f"{os.path.realpath(path)}{os.sep}".startswith(f"{self.folder}{os.sep}")
 
 
 def _is_library(event: str, arguments: tuple[Any, ...]) -> bool:
@@ -85,9 +98,12 @@ PACKAGES = frozenset(sys.stdlib_module_names)
 
 
 @contextmanager
-def fenced(folder: Path, packages: frozenset[str] = frozenset(), memory: int = MEMORY) -> Iterator[None]:
-    """Run a block in a fence. Raises AssertionError that says what it did."""
-    fence = Fence(folder, PACKAGES | packages | {name.partition(".")[0] for name in sys.modules})
+def fenced(
+    folder: Path, packages: frozenset[str] = frozenset(), *, fetches: bool = False, memory: int = MEMORY
+) -> Iterator[None]:
+    """Run a block in a fence, whose arguments are those of `Fence`. Raises AssertionError that says what it did."""
+    known = PACKAGES | packages | {name.partition(".")[0] for name in sys.modules}
+    fence = Fence(folder, known, fetches)
     before, began = _reset_peak(), time.process_time()
 
     def too_long(_: int, __: FrameType | None) -> None:

@@ -82,11 +82,10 @@ def test_pictures(tmp_path: Path, suffix: str) -> None:
 
 
 def _read(path: Path) -> None:
+    reason, picture = "", Image.new("RGB", (1, 1))
     try:
         picture = read_picture(path)
     except DataError as error:
-        assert str(path) in str(error)
-        assert len(str(error)) < 1000
-    else:
-        assert isinstance(picture, Image.Image)
-        assert picture.mode == "RGB"
+        reason = str(error)
+    assert not reason or (str(path) in reason and len(reason) < 1000)
+    assert picture.mode == "RGB"

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from PIL import Image
+from PIL import _imaging
 
 from i2i_core.errors import UsageError
 
@@ -93,7 +93,7 @@ def _most() -> int:
 
 
 if "PILLOW_BLOCK_SIZE" not in os.environ:
-    Image.core.set_block_size(2**26)  # the allocator of C keeps freed blocks of up to 32 MiB, for each thread its own
+    _imaging.set_block_size(2**26)  # the allocator of C keeps freed blocks of up to 32 MiB, for each thread its own
 BUDGET = Budget()
 """The budget of this process."""
 if hasattr(os, "register_at_fork"):

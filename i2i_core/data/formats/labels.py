@@ -239,8 +239,9 @@ def _ones(picture: Image.Image) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
     levels = numbers_of(picture)
     greatest, colours = levels.max(initial=0), picture.getpalette() or [0] * 3 + [255] * 3
     if greatest <= 1 and sum(colours[3:6]) > sum(colours[:3]):
-        return levels == 1
-    return levels >= 128 if deep and greatest < 256 else None
+        ones: np.ndarray[Any, np.dtype[np.bool_]] = levels == 1
+        return ones
+    return np.greater_equal(levels, 128) if deep and greatest < 256 else None
 
 
 def _light(picture: Image.Image) -> np.ndarray[Any, np.dtype[np.bool_]]:

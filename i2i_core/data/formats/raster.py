@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from pydantic import Field, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor
 
 from i2i_core.data.decoding.budget import BUDGET
@@ -31,6 +31,7 @@ from i2i_core.interfaces import WHOLE, Box, Size
 
 Array = np.ndarray[Any, Any]
 """Numbers of shape (H, W, C)."""
+MOST_CHANNELS = 2**16
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """The first bytes of a TIFF."""
 
@@ -50,7 +51,7 @@ class Raster:
     shown: the channels, from 0, that people see as red, green and blue, or one channel; default: the first three.
     """
 
-    channels: Annotated[PositiveInt, Field(le=2**16)]
+    channels: PositiveInt
     range: tuple[float, float]
     clip: bool = False
     depth: Literal["auto", "uint8", "uint16", "int16", "float32"] = "auto"
@@ -63,6 +64,8 @@ class Raster:
     def __post_init__(self) -> None:
         low, high = self.range
         check_range(low, high)
+        if self.channels > MOST_CHANNELS:
+            raise ValueError(f"a raster has at most {MOST_CHANNELS:,} channels, not {self.channels:,}")
         if self.depth == "auto":
             fits = _holds("uint16", low, high) and high - low >= 255
             object.__setattr__(self, "depth", "uint16" if fits else "float32")
