@@ -1,4 +1,4 @@
-# make install | demo | test | test-slow | test-fuzz | check | docs | registry | bench | bench-full
+# make install | demo | test | test-slow | test-faults | test-fuzz | check | docs | registry | bench | bench-full
 # All targets use the virtual environment .venv. `install` creates it with all packages for training and tests. `docs`
 # and `test` also install the packages for the documentation.
 PYTHON ?= python3
@@ -12,7 +12,7 @@ PLUGINS := plugins/stargan_v2 plugins/fan_mask plugins/emoji plugins/earth plugi
 STAMP := $(VENV)/installed
 DOCS := $(VENV)/installed-docs
 
-.PHONY: install demo test test-slow test-fuzz check docs registry bench bench-full
+.PHONY: install demo test test-slow test-faults test-fuzz check docs registry bench bench-full
 
 install: $(STAMP)
 
@@ -35,6 +35,12 @@ test: install $(DOCS)
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
+
+I2I_FAULTS ?= full
+test-faults: install  # takes one to two hours on two idle cores; I2I_FAULTS=quarter takes a quarter of an hour
+	mkdir -p build && rm -f build/faults.jsonl
+	I2I_FAULTS=$(I2I_FAULTS) I2I_FAULTS_RESULTS=$(CURDIR)/build/faults.jsonl $(BIN)/python -m pytest -n 2 tests/faults; \
+	code=$$?; I2I_FAULTS=$(I2I_FAULTS) $(BIN)/python -m tests.faults.report build/faults.jsonl; exit $$code
 
 test-fuzz: install  # takes hours on two idle cores
 	I2I_FUZZ=full $(BIN)/python -m pytest -n 2 tests/fuzz

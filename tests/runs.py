@@ -105,14 +105,25 @@ class Ended:
 
 
 class Processes:
-    """`i2i` in one or several forked processes of one run, which may be signalled."""
+    """`i2i` in one or several forked processes of one run, which may be signalled.
 
-    def __init__(self, logs: Path, argv: list[str], world: int = 1, **environment: str) -> None:
+    before: called in each process before the command.
+    """
+
+    def __init__(
+        self,
+        logs: Path,
+        argv: list[str],
+        world: int = 1,
+        before: Callable[[], object] | None = None,
+        **environment: str,
+    ) -> None:
         logs.mkdir(parents=True, exist_ok=True)
         self.logs = [logs / f"rank-{rank}.txt" for rank in range(world)]
-        port = str(_free_port())
+        port = str(free_port())
         self.all = []
         for rank, log in enumerate(self.logs):
+            log.write_text("")  # a process may be killed before it opens it
             place = {
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),
@@ -122,7 +133,7 @@ class Processes:
                 "MASTER_PORT": port,
             }
             process = _forks().Process(
-                target=_become_i2i, args=(argv, {**(place if world > 1 else {}), **environment}, str(log))
+                target=_become_i2i, args=(argv, {**(place if world > 1 else {}), **environment}, str(log), before)
             )
             process.start()
             self.all.append(process)
@@ -167,7 +178,9 @@ def _forks() -> Any:
     return context
 
 
-def _become_i2i(argv: list[str], environment: dict[str, str], log: str) -> None:
+def _become_i2i(
+    argv: list[str], environment: dict[str, str], log: str, before: Callable[[], object] | None = None
+) -> None:
     from i2i_cli.main import main
 
     os.environ |= {"CUDA_VISIBLE_DEVICES": "", **environment}
@@ -181,6 +194,8 @@ def _become_i2i(argv: list[str], environment: dict[str, str], log: str) -> None:
     if "IGNORED_SIGNAL" in environment:
         signal.signal(int(environment["IGNORED_SIGNAL"]), signal.SIG_IGN)
     os.setsid()  # so that a signal to the group reaches its data workers, and nothing of ours
+    if before:
+        before()
     main(argv)
 
 
@@ -193,7 +208,7 @@ def torchrun(argv: list[str], log: Path, world: int = 2) -> subprocess.Popen[byt
         "--nproc-per-node",
         str(world),
         "--master-port",
-        str(_free_port()),
+        str(free_port()),
         "-m",
         "i2i_cli",
         *argv,
@@ -215,7 +230,7 @@ def wait_for(condition: Callable[[], bool], log: Path, seconds: float = 60) -> N
         time.sleep(0.1)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -50,6 +50,7 @@ def test_the_distributions_are_those_of_the_registry():
     assert listed == NAMES[1:]
 
 
+@pytest.mark.slow
 def test_wheels_alone_train_the_first_recipe_once_the_hint_was_followed(wheels, tmp_path):
     python, here = make_venv_without_i2i(tmp_path / "venv"), tmp_path / "here"
     command, index = python.with_name("i2i"), ("--find-links", wheels)

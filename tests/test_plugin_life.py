@@ -181,6 +181,7 @@ def test_a_misspelt_hook_of_the_plugin_is_its_error(machine, install):
     assert machine.row("flowers")["error"] == "there is no hook called i2i_compnents (did you mean i2i_components?)"
 
 
+@pytest.mark.slow
 def test_a_run_outlives_its_plugin(machine, install):
     """Trained, its plugin removed, broken, updated: the run says what it was trained with, and loses nothing."""
     install()

@@ -154,6 +154,7 @@ def test_two_processes_save_and_stop_together_when_one_is_told_to(tmp_path: Path
     assert environment(folder)["world_size"] == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_at_a_terminal_saves_though_torchrun_passes_it_on(tmp_path: Path) -> None:
     """The terminal signals torchrun's group, torchrun its workers; torchrun hides their exit code."""
     folder, log = tmp_path / "run", tmp_path / "log.txt"
@@ -177,7 +178,7 @@ use_cpu: true
 """
 
 
-@pytest.mark.parametrize("asked", ["2", pytest.param("1", marks=pytest.mark.slow), "MULTI_CPU"])
+@pytest.mark.parametrize("asked", ["2", *(pytest.param(asked, marks=pytest.mark.slow) for asked in ("1", "MULTI_CPU"))])
 def test_accelerates_launcher_that_starts_one_process_for_two_is_told(tmp_path: Path, asked: str) -> None:
     options = ["--cpu", "--num_processes", asked]
     if asked == "MULTI_CPU":
@@ -208,6 +209,7 @@ def test_accelerates_launcher_that_starts_one_process_for_two_is_told(tmp_path: 
     assert (told in done.stderr.splitlines()) == (asked != "1")
 
 
+@pytest.mark.slow  # tests/faults kills launchers, too
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
 def test_a_killed_torchrun_leaves_a_saved_run_no_workers_and_no_lock(tmp_path: Path) -> None:
     folder, log = tmp_path / "run", tmp_path / "log.txt"

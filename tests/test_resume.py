@@ -285,3 +285,21 @@ def test_a_run_killed_before_its_first_checkpoint_starts_again(tmp_path: Path) -
     assert train(folder, resume=True, warn=said.append).step == 1
     assert said == [f"{folder} has no checkpoint yet; starting at step 0"]
     assert len((folder / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_recipe_with_a_value_that_is_no_number_can_be_resumed(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(folder, "steps=1", "losses.generator.nothing={use: trouble/nothing, value: .nan}", *NO_GRIDS)
+    assert train(folder, "steps=2", resume=True).step == 2
+
+
+def test_old_checkpoints_stay_if_the_folder_cannot_be_listed(short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    said: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "committed", broken)
+        checkpoints.prune(short / "checkpoints", 1, 3, said.append)
+    assert said == [f"{short}/checkpoints cannot be listed: Input/output error; old checkpoints stay"]
+    assert len(checkpoints.committed(short / "checkpoints")) == 3

@@ -176,6 +176,7 @@ def test_a_rank_that_is_stopped_is_named_by_the_others(tmp_path: Path) -> None:
     assert run.wait(30).codes[1] == 1  # the first one has ended
 
 
+@pytest.mark.slow
 def test_a_rank_that_waits_for_a_picture_stops_without_saving(tmp_path: Path) -> None:
     run = blocked(tmp_path, 0, world=2)
     began = time.monotonic()

@@ -146,6 +146,7 @@ def test_a_recipe_that_does_not_train_is_told_with_its_error(project, capsys: py
     assert 'networks.py", line' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_state_that_is_lost_and_losses_that_are_no_means_are_told(project) -> None:
     """A hook that does not load what it saved, and a loss that two halves of a batch sum up to another value."""
     project(

@@ -30,6 +30,7 @@ def i2i_components(registry):
     registry.hook("end", "trouble:End")
     registry.hook("say_buffers", "trouble:SayBuffers")
     registry.loss("spoilt", "trouble:Spoilt")
+    registry.loss("nothing", "trouble:Nothing")
     registry.loss("types", "trouble:types")
     registry.loss("raises", "trouble:raises")
     registry.loss("factory", "trouble:factory")
@@ -194,6 +195,16 @@ class Spoilt:
         if self.calls != self.at or not _meant(self.rank):
             return nothing
         return torch.sqrt(nothing) if self.gradient else nothing * torch.nan
+
+
+class Nothing:
+    """Zero, whatever the value."""
+
+    def __init__(self, *, value: float):
+        self.value = value
+
+    def __call__(self, x_fake: Tensor) -> Tensor:
+        return 0 * x_fake.sum()
 
 
 def raises(x_real: Tensor) -> Tensor:

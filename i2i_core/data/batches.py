@@ -206,7 +206,6 @@ def loader(
                     batch_sampler=(list(range(first, first + share)) for first in firsts),
                     num_workers=workers,
                     pin_memory=pin_memory,
-                    timeout=timeout if workers else 0,
                     worker_init_fn=begin_work,
                     multiprocessing_context=start_method() if workers else None,
                 )

@@ -55,25 +55,67 @@ class Watched:
         return "; ".join(found) or "no data worker is doing anything"
 
 
+class Patience:
+    """A thread that kills data workers if a batch of theirs does not come in time.
+
+    torch's own timeout does not cover all waits: with a worker that is stopped when its batch is ready, torch waits for
+    an answer to the question for the batch's memory. Looks are counted, not seconds: if the whole run is stopped for a
+    while, that is no fault of a worker.
+    """
+
+    def __init__(self, items: Watched, workers: Sequence[BaseProcess], timeout: float) -> None:
+        self.items, self.workers, self.timeout = items, workers, timeout
+        self.late = ""
+        """What the data workers were doing when the time was over."""
+        self._waits, self._looks, self._done = False, 0, threading.Event()
+        if timeout:
+            threading.Thread(target=self._watch, daemon=True).start()
+
+    def begin(self) -> None:
+        self._looks, self._waits = 0, True
+
+    def end(self) -> None:
+        self._waits = False
+
+    def close(self) -> None:
+        self._done.set()
+
+    def _watch(self) -> None:
+        pause = min(1.0, self.timeout / 4)
+        while not self._done.wait(pause):
+            self._looks += 1
+            if self._waits and self._looks * pause > self.timeout:
+                self.late = self.items.busy(self.workers)
+                return _kill(self.workers)
+
+
 def watched(
     batches: Iterator[dict[str, Tensor]], items: Watched, workers: Sequence[BaseProcess], timeout: float
 ) -> Generator[dict[str, Tensor]]:
     """Yield the batches of data workers, and end the workers in any case.
 
     Raises the DataError of a worker without the worker's traceback in its text, and a DataError that names the files if
-    no batch comes within the timeout, in seconds.
+    no batch comes within the timeout, in seconds; 0 stands for any time.
     """
+    patience = Patience(items, workers, timeout)
     try:
-        yield from batches
+        while True:
+            patience.begin()
+            batch = next(batches, None)
+            patience.end()
+            if batch is None:
+                return
+            yield batch
     except BaseException as error:
         traceback.clear_frames(error.__traceback__)  # else the error keeps the workers alive, and so does this frame
         if isinstance(error, DataError):
             raise DataError(str(error).rstrip().splitlines()[-1].partition(": ")[2]) from None
-        if isinstance(error, RuntimeError) and "DataLoader timed out" in str(error):
-            what = f"no batch has come for {timeout:g} seconds: {items.busy(workers)}"
+        if patience.late:
+            what = f"no batch has come for {timeout:g} seconds: {patience.late}"
             raise DataError(f"{what}; look at these files and their disk, or set a longer timeout") from None
         raise
     finally:
+        patience.close()
         with _ending(workers):
             del batches  # then torch asks the workers to end, and waits for each in turn
 

@@ -78,6 +78,7 @@ def save(folder: Path, step: int, parts: Parts, info: Mapping[str, object]) -> P
                 _remove(target)
             os.rename(stage, target)
             sync_folder(folder)
+            sync_folder(folder.parent)  # the name of `folder` itself
         finally:
             shutil.rmtree(stage, ignore_errors=True)  # after a failure
     return target
@@ -90,7 +91,11 @@ def prune(folder: Path, keep: int, step: int, warn: Callable[[str], None]) -> No
     otherwise the run would have resumed from them. warn: called with a message for each that cannot be deleted.
     """
     newest = folder / _name(step)
-    found = committed(folder)
+    try:
+        found = committed(folder)
+    except OSError as error:
+        warn(f"{folder} cannot be listed: {error.strerror}; old checkpoints stay")
+        return
     kept, old = [p for p in found if p <= newest][:keep], [p for p in found if p <= newest][keep:]
     if all(map(_exploded, kept)):
         good = next((path for path in old if not _exploded(path)), None)

@@ -43,6 +43,7 @@ def write_file(path: Path, content: str | bytes) -> None:
         try:
             write_synced(beside, contents)
             os.replace(beside, path)
+            sync_folder(path.parent)
         except BaseException:  # a full disk, Ctrl-C
             with suppress(OSError):
                 beside.unlink()
@@ -50,9 +51,11 @@ def write_file(path: Path, content: str | bytes) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append a line to a text file. Raises DiskError."""
+    """Append a line to a text file, and fsync it: a checkpoint that is saved later needs it. Raises DiskError."""
     with writing(path), open(path, "a", encoding="utf-8") as file:
         file.write(f"{line}\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_synced(path: Path, data: bytes) -> None:

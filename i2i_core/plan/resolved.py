@@ -119,13 +119,13 @@ def _origin(path: Path, document: Document, kept: Sequence[str]) -> str:
 
 
 def _inline(value: object) -> str:
-    """Return a value as one line of YAML: JSON without needless quotes, and with YAML's infinities."""
+    """Return a value as one line of YAML: JSON without needless quotes, with YAML's infinities and NaN."""
     if isinstance(value, list):
         return f"[{', '.join(map(_inline, value))}]"
     if isinstance(value, str) and PLAIN.fullmatch(value) and scalar(value) == value:
         return value
-    if isinstance(value, float) and math.isinf(value):
-        return ".inf" if value > 0 else "-.inf"
+    if isinstance(value, float) and not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     return json_in_yaml(value)
 
 
@@ -171,5 +171,10 @@ def changes(earlier: str, checked: Checked) -> list[Change]:
             or (path[0] == "hooks" and path[1] not in stateful),
         )
         for path in {**before, **after}
-        if before.get(path) != after.get(path)
+        if not _same(before.get(path), after.get(path))
     ]
+
+
+def _same(one: object, other: object) -> bool:
+    """Return True for equal values, and for two NaNs."""
+    return one == other or (one != one and other != other)

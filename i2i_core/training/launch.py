@@ -142,7 +142,8 @@ class _Launch:
             if run.beginning:
                 write_file(folder / START, json.dumps(run.beginning.facts(), indent=1))
             environment.write(folder, components(self.checked), self.plugins, self.accelerator)
-            run_folder.truncate_metrics(folder, run.step, self.say)
+            expected = self.checkpoint.info.get("logged", 0) if self.checkpoint else 0
+            run.logged = run_folder.truncate_metrics(folder, run.step, expected, self.say)
             run_folder.write_status(folder, "running", run.step)
         run.trainer.train(run)
         if run.stopping and run.step < steps:

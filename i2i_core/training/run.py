@@ -70,6 +70,8 @@ class Run:
         """Raises DiskError if the run's folder is not its own any more; hooks may write after it was called."""
         self.finite_check = FiniteCheck(accelerator.device)
         self._saved, self._keep = -1, 0
+        self.logged = 0
+        """Lines of metrics.jsonl until now, which a checkpoint remembers."""
         self.beginning: Beginning | None = None
         """From what the run started, unless that is the seed or a checkpoint of its own."""
         with accelerator.main_process_first():  # the others use its caches
@@ -192,6 +194,7 @@ class Run:
             self.accelerator.log(dict(values), step=self.step)
         if self.is_main and self.folder is not None:
             append_line(self.folder / "metrics.jsonl", json.dumps({"step": self.step, **values}))
+            self.logged += 1
 
     def start(self, checkpoint: checkpoints.Checkpoint | None = None) -> None:
         """Call the hooks' `run_start`, then load the checkpoint. Call this once, before training.
@@ -229,7 +232,7 @@ class Run:
             largest = largest_weight([*self.networks.items(), *self.eval_networks.items()], self.step)
             parts = self.saved_parts.pack()  # in every process, since it gathers
             if self.is_main and self.folder is not None:
-                facts = {**self.data.described(), "largest_weight": largest}
+                facts = {**self.data.described(), "largest_weight": largest, "logged": self.logged}
                 path = checkpoints.save(self.folder / "checkpoints", self.step, parts, facts)
                 if largest >= checkpoints.EXPLODED:
                     _warn(f"weights have grown to {largest:.0e} at step {self.step}: the run diverges")

@@ -117,19 +117,27 @@ def is_finished(folder: Path) -> bool:
     return bool(read_status(folder).get("status") == "finished")
 
 
-def truncate_metrics(folder: Path, step: int, warn: Callable[[str], None]) -> None:
-    """Remove the lines after `step` from the metrics: the resumed run logs them again.
+def truncate_metrics(folder: Path, step: int, expected: int, warn: Callable[[str], None]) -> int:
+    """Remove the lines after `step` from the metrics: the resumed run logs them again. Return how many losses stay.
 
-    Lines that cannot be read are removed too, with a warning, unless it is the last one, which a kill may have cut.
+    expected: lines of metrics.jsonl until `step`. Lines that cannot be read are removed, too. warn: called with a
+    message for each file that lacks lines; the last one may have been cut by a kill.
     """
-    for path in filter(Path.is_file, (folder / METRICS, folder / SPEED)):
-        with writing(path):
-            lines = path.read_bytes().splitlines()
+    counts = {METRICS: 0}
+    for path in (folder / METRICS, folder / SPEED):
+        lines: list[bytes] = []
+        if path.is_file():
+            with writing(path):
+                lines = path.read_bytes().splitlines()
         steps = [_step_of(line) for line in lines]
-        if lost := steps[:-1].count(None):
-            warn(f"{path} is damaged: {counted(lost, 'line')} cannot be read and {'is' if lost == 1 else 'are'} gone")
         kept = [line for line, logged in zip(lines, steps, strict=True) if logged is not None and logged <= step]
-        write_file(path, b"".join(line + b"\n" for line in kept))
+        counts[path.name] = len(kept)
+        lost = max(expected - len(kept), 0) if path.name == METRICS else steps[:-1].count(None)
+        if lost:
+            warn(f"{path} is damaged: {counted(lost, 'line')} cannot be read")
+        if lines:
+            write_file(path, b"".join(line + b"\n" for line in kept))
+    return counts[METRICS]
 
 
 def _step_of(line: bytes) -> int | None:

@@ -50,7 +50,7 @@ def test_models_with_another_config(judge: Callable[[Any], None], tiny_model: Pa
     judge(data.draw(changed([config])))
 
 
-@pytest.mark.parametrize("number", [-1, 0, 1, 1e9, 2**31, 2**63, 10**26, 1e300])
+@pytest.mark.parametrize("number", [0, 1e9, 2**31, 10**26])
 def test_models_that_ask_for_much(judge: Callable[[Any], None], tiny_model: Path, number: float) -> None:
     """Each number of a network and of a picture is another one."""
     text = (tiny_model / "config.json").read_text(encoding="utf-8")
