@@ -43,7 +43,9 @@ test-faults: install  # takes one to two hours on two idle cores; I2I_FAULTS=qua
 	code=$$?; I2I_FAULTS=$(I2I_FAULTS) $(BIN)/python -m tests.faults.report build/faults.jsonl; exit $$code
 
 test-fuzz: install  # takes hours on two idle cores
-	I2I_FUZZ=full $(BIN)/python -m pytest -n 2 tests/fuzz
+	mkdir -p build && rm -f build/fuzz.jsonl
+	I2I_FUZZ=full I2I_FUZZ_RESULTS=$(CURDIR)/build/fuzz.jsonl $(BIN)/python -m pytest -n 2 tests/fuzz; \
+	code=$$?; I2I_FUZZ=full $(BIN)/python -m tests.faults.report build/fuzz.jsonl; exit $$code
 
 check: install
 	$(BIN)/ruff check .

@@ -304,10 +304,9 @@ def load(address: str, cookie: str, picture: bytes) -> None:
                     shown(address, cookie, "/gradio_api/queue/join", json.dumps(asked).encode())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no such signals")
-@pytest.mark.parametrize(
-    "name", ["SIGHUP", pytest.param("SIGTERM", marks=pytest.mark.slow), pytest.param("SIGINT", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGTERM", "SIGINT"])
 def test_a_signal_under_load_ends_the_page_and_its_folder(tiny_run, tmp_path, name):
     command = [sys.executable, "-m", "i2i_cli", "demo", str(tiny_run), "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}

@@ -45,6 +45,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 READMES = [ROOT / folder / "README.md" for folder in ("", "plugins/regularize", "examples/plugins/i2i-classics")]
 PAGES = [*DOCS, *READMES]
+LONG = ("export.md", "from-the-original.md")
+"""Pages whose commands take half a minute; `make test-slow` runs them."""
 METHODS = sorted(set((ROOT / "examples/plugins").glob("*/README.md")) - {*READMES})
 """Pages whose files come from long trainings; their plugins' own tests run the commands."""
 NOT_RUN = (
@@ -222,7 +224,11 @@ class Session:
         return ["train", *(word for value in sets for word in ("--set", value)), *words[1:], "--set", "steps=2"]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.slow) if page.name in LONG else page for page in PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_what_a_page_shows_works(
     page: Path, tmp_path: Path, i2i: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -173,6 +173,7 @@ def test_a_run_needs_nothing_of_linux(toy_elsewhere: Path) -> None:
     assert all(line["memory"] > 50e6 for line in speed), "what the process holds is told, if not its peak"
 
 
+@pytest.mark.slow
 def test_a_pickle_is_read_without_limits_where_there_are_none(tmp_path: Path) -> None:
     torch.save({"generator": {"bias": torch.ones(3)}}, tmp_path / "nets.ckpt")
     (tmp_path / "bad.ckpt").write_bytes(b"PK\x03\x04" + bytes(99))
@@ -216,6 +217,7 @@ def test_workers_that_are_not_forked_load_what_training_loads_by_itself(toy_else
 
 
 @posix
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_ctrl_c_while_workers_start_saves_the_step(toy_elsewhere: Path, method: str) -> None:
     """A worker that loads the plugin tells the whole group to stop, itself too."""
@@ -234,6 +236,7 @@ if multiprocessing.current_process().name != "MainProcess":
 
 
 @posix
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_killed_training_leaves_no_workers(toy_elsewhere: Path, method: str) -> None:
     """Nor what started them: whoever is left keeps what is printed open, and is waited for."""
@@ -283,7 +286,7 @@ def test_a_data_set_that_cannot_be_sent_to_a_worker_is_told_in_a_sentence() -> N
 # Without a home
 
 
-@pytest.mark.parametrize("system", ["homeless", "windows"])
+@pytest.mark.parametrize("system", [pytest.param("homeless", marks=pytest.mark.slow), "windows"])
 def test_who_has_no_home_trains_and_is_told_where_a_cache_may_be(toy_elsewhere: Path, system: str) -> None:
     done = calls(
         toy_elsewhere,

@@ -89,6 +89,7 @@ def test_averages_count(plugins):
     assert kept == sum(t.nbytes for t in tensors)
 
 
+@pytest.mark.slow
 def test_grids_and_measurements_take_no_more_than_an_iteration(plugins):
     checked = load("stargan_v2.yaml", ["data.batch_size=1"], plugins)
     alone = predicted_peak(checked)

@@ -125,6 +125,7 @@ def test_one_that_raises_says_what_where_and_what_to_do(machine, install):
     assert "stargan_v2/generator" in machine.i2i("ls", "network").out
 
 
+@pytest.mark.slow
 def test_one_that_needs_another_core_is_not_imported(machine, install):
     install(("pyproject.toml", '"i2i-gan>=0.1"', '"numpy>=1", "i2i-gan>=99"'), RAISES)
     error = 'it needs i2i-gan>=99, and 0.1.0 is installed; pip install "i2i-gan>=99", or another version of i2i-flowers'
@@ -166,6 +167,7 @@ def test_of_two_with_one_name_none_is_in_use_until_one_is_listed(machine, instal
     assert (listed["distribution"], len(listed["components"]), listed["error"]) == ("i2i-flowers", 5, "")
 
 
+@pytest.mark.slow
 def test_a_misspelt_event_is_found_where_its_hook_is_used_or_shown(machine, install):
     install((PARTS, "after_step", "after_stpe"))
     assert machine.row("flowers")["error"] == ""  # listing imports no hook

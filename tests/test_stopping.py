@@ -190,11 +190,12 @@ def test_a_rank_that_waits_for_a_picture_stops_without_saving(tmp_path: Path) ->
 
 
 @linux
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
         "-m accelerate.commands.launch --cpu -m i2i_cli",
-        pytest.param("-m torch.distributed.run --standalone --nproc-per-node 1 -m i2i_cli", marks=pytest.mark.slow),
+        "-m torch.distributed.run --standalone --nproc-per-node 1 -m i2i_cli",
     ],
 )
 def test_one_process_ends_and_saves_when_its_launcher_is_killed(tmp_path: Path, words: str) -> None:

@@ -203,6 +203,7 @@ def test_a_process_that_dies_without_a_word_is_told(project) -> None:
     assert failures("dying") == ["dying.yaml does not train: it ended with exit code 9"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_resumed_or_run_in_float64_is_told(project) -> None:
     project(
         "stubborn",

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 from yaml.reader import Reader, ReaderError
 
-from i2i_core.errors import Mark, Problem, Problems, RecipeError
+from i2i_core.errors import MOST_PROBLEMS, Mark, Problem, Problems, RecipeError
 
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 1 << 20, 10_000, 64
 Path = tuple[str | int, ...]
@@ -43,23 +43,29 @@ class _Loader(yaml.SafeLoader):
     """A composer of nodes that stops at the limits: each node of a text of a megabyte may take kilobytes."""
 
     yaml_implicit_resolvers: dict[Any, Any] = {}  # scalars are read by `scalar`, not by YAML 1.1's rules
-    nodes = depth = 0
+    nodes = depth = tags = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         self.nodes += 1
         self.depth += 1
-        if self.nodes > 2 * MAX_NODES or self.depth > MAX_DEPTH + 1:  # of two nodes in a mapping, one is a key
-            raise _TooLarge(self.depth > MAX_DEPTH + 1, self.peek_event().start_mark)  # type: ignore[no-untyped-call]
+        self.tags += getattr(event, "tag", None) is not None
+        if self.depth > MAX_DEPTH + 1:
+            raise _TooLarge(f"{MAX_DEPTH} levels", event.start_mark)
+        if self.nodes > 2 * MAX_NODES:  # of two nodes in a mapping, one is a key
+            raise _TooLarge(f"{MAX_NODES} values", event.start_mark)
+        if self.tags > MOST_PROBLEMS:
+            raise _TooLarge(f"{MOST_PROBLEMS} tags, and none such as {event.tag}", event.start_mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
 
 class _TooLarge(Exception):
-    """More levels than are read, or else more values, from a mark on."""
+    """More than is read, from a mark on."""
 
-    def __init__(self, deep: bool, at: yaml.Mark) -> None:
-        self.limit, self.at = f"{MAX_DEPTH} levels" if deep else f"{MAX_NODES} values", at
+    def __init__(self, limit: str, at: yaml.Mark) -> None:
+        self.limit, self.at = limit, at
 
 
 @dataclass
@@ -140,7 +146,7 @@ def _read(node: yaml.Node, path: Path, document: Document) -> Any:
     """Return the data of `node`. Aliases are expanded before counting, so that a small file cannot become huge."""
     mark = document.values[path] = _mark(node, document)
     if len(document.values) > MAX_NODES or len(path) > MAX_DEPTH:
-        raise _TooLarge(len(path) > MAX_DEPTH, node.start_mark)
+        raise _TooLarge(f"{MAX_DEPTH} levels" if len(path) > MAX_DEPTH else f"{MAX_NODES} values", node.start_mark)
     _refuse_tag(node, document)
     if isinstance(node, yaml.SequenceNode):
         return [_read(item, (*path, i), document) for i, item in enumerate(node.value)]

@@ -1,6 +1,7 @@
-"""Turns the record of a session into docs/reliability.md.
+"""Turns the records of sessions into docs/reliability.md.
 
-python -m tests.faults.report build/faults.jsonl    sum the record up in last_run.json, and write the page
+python -m tests.faults.report build/faults.jsonl    sum a record of tests/faults up in last_run.json, and write the page
+python -m tests.faults.report build/fuzz.jsonl      the same for tests/fuzz
 python -m tests.faults.report                       write the page from last_run.json
 """
 
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,21 +28,38 @@ BROKEN = 5
 
 
 def summed_up(lines: Iterable[str]) -> dict[str, Any]:
-    """Sum a record up: where and when it was made, and what became of each promise."""
+    """Sum a record of tests/faults up: where and when it was made, and what became of each promise."""
     attempts = defaultdict(list)
     for line in lines:
         tried = json.loads(line)
         attempts[tried["kind"]].append(tried)
+    return {
+        **_origin(os.environ.get("I2I_FAULTS", "ordinary")),
+        "promises": {kind: _outcome(attempts[kind]) for kind in PROMISES if kind in attempts},
+    }
+
+
+def inputs_summed_up(lines: Iterable[str]) -> dict[str, Any]:
+    """Sum a record of tests/fuzz up: where and when it was made, and what became of each kind of input."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        tally = json.loads(line)
+        kind = found.setdefault(tally["what"], {"test": tally["test"], "tried": 0, "read": 0, "refused": 0})
+        for key in ("tried", "read", "refused"):
+            kind[key] += tally[key]
+    return {**_origin(os.environ.get("I2I_FUZZ", "ordinary")), "inputs": dict(sorted(found.items()))}
+
+
+def _origin(scale: str) -> dict[str, Any]:
     git = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, cwd=HERE)
     import torch
 
     return {
         "date": time.strftime("%Y-%m-%d"),
-        "scale": os.environ.get("I2I_FAULTS", "ordinary"),
+        "scale": scale,
         "commit": git.stdout.strip(),
         "machine": f"{platform.system()} on {platform.machine()}, {os.cpu_count()} cores, "
         f"Python {platform.python_version()}, PyTorch {torch.__version__}",
-        "promises": {kind: _outcome(attempts[kind]) for kind in PROMISES if kind in attempts},
     }
 
 
@@ -64,7 +82,12 @@ def _told(sentence: str) -> str:
 def page(run: dict[str, Any]) -> str:
     """Return the text of docs/reliability.md."""
     text = TEXT.read_text(encoding="utf-8")
-    parts = {"about": [_about(run)], "promises": _table(run["promises"]), "broken": _broken(run["promises"])}
+    parts = {
+        "about": [_about(run)],
+        "promises": _table(run["promises"]),
+        "broken": _broken(run["promises"]),
+        "inputs": _inputs(run["fuzz"]) if "fuzz" in run else ["Not run yet."],
+    }
     for name, lines in parts.items():
         text = text.replace(f"<!-- {name} -->", "\n".join(lines))
     return text
@@ -95,13 +118,31 @@ def _broken(promises: dict[str, Any]) -> Iterator[str]:
         yield f"- {kind}: `{sentence}`"
 
 
+def _inputs(run: dict[str, Any]) -> Iterator[str]:
+    yield f"The last run was on {run['date']} at commit {run['commit']}, at the scale `{run['scale']}`.\n"
+    yield "| input | test | tried | read | refused | anything else |\n|---|---|---|---|---|---|"
+    for kind, found in run["inputs"].items():
+        tried, read, refused = (found[key] for key in ("tried", "read", "refused"))
+        yield f"| {kind} | `{found['test']}` | {tried:,} | {read:,} | {refused:,} | {tried - read - refused:,} |"
+
+
 def _steps(number: int) -> str:
     return "nothing" if not number else f"at most {number} step{'s' * (number != 1)}"
 
 
-if __name__ == "__main__":
-    if sys.argv[1:]:
-        with open(sys.argv[1], encoding="utf-8") as record:
-            LAST_RUN.write_text(json.dumps(summed_up(record), indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page(json.loads(LAST_RUN.read_text(encoding="utf-8"))), encoding="utf-8")
+def main(records: Sequence[str]) -> None:
+    """Write the page, after summing up the records."""
+    last = json.loads(LAST_RUN.read_text(encoding="utf-8"))
+    for record in records:
+        lines = Path(record).read_text(encoding="utf-8").splitlines()
+        if "refused" in json.loads(lines[0]):
+            last["fuzz"] = inputs_summed_up(lines)
+        else:
+            last = {**summed_up(lines), **{key: last[key] for key in ("fuzz",) if key in last}}
+    LAST_RUN.write_text(json.dumps(last, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(last), encoding="utf-8")
     print(PAGE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

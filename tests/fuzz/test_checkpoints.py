@@ -18,6 +18,7 @@ import torch
 from i2i_core.disk import foreign
 from i2i_core.disk.sandbox import allowance, tensors
 
+from .conftest import Tally
 from .fence import fenced
 from .scale import times
 
@@ -128,8 +129,8 @@ def limited(size: int) -> Iterator[None]:
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell the memory of a process")
 @pytest.mark.parametrize("kind", KINDS)
-def test_checkpoints(tmp_path: Path, kind: str) -> None:
-    chance, path, read = random.Random(kind), tmp_path / "checkpoint", 0
+def test_checkpoints(tmp_path: Path, tally: Tally, kind: str) -> None:
+    chance, path, tally.what = random.Random(kind), tmp_path / "checkpoint", f"checkpoints ({kind})"
     for data in (saved(), saved(_use_new_zipfile_serialization=False), safetensors.torch.save(FLAT)):
         path.write_bytes(data)
         assert dict(tensors(foreign.read(path)))
@@ -137,13 +138,14 @@ def test_checkpoints(tmp_path: Path, kind: str) -> None:
         data = KINDS[kind](chance)
         path.write_bytes(data)
         try:
-            with limited(len(data)), fenced(tmp_path, memory=2 * allowance(len(data))):
-                read += _reads(path)
+            with tally.one(), limited(len(data)), fenced(tmp_path, memory=2 * allowance(len(data))):
+                if not _reads(path):
+                    tally.refuse()
         except BaseException as error:
             kept = Path(f"{tmp_path}-{number}")
             kept.write_bytes(data)
             raise AssertionError(f"{kept}: {type(error).__name__}: {error}") from error
-    assert read, "every change was found out: the readers behind the first checks were not tried"
+    assert tally.read, "every change was found out: the readers behind the first checks were not tried"
 
 
 def _reads(path: Path) -> bool:

@@ -20,6 +20,7 @@ from i2i_core.errors import I2IError
 from i2i_core.models.folder import read
 from tests.hub import COMMIT, Handler, Hub, running
 
+from .conftest import Tally
 from .fence import fenced
 from .scale import times
 
@@ -96,29 +97,30 @@ def lie(chance: random.Random, hub: Hub) -> None:
     hub.lies[f"/{name}"] = answer
 
 
-def test_hubs_that_lie(hub: Hub, tmp_path: Path) -> None:
+def test_hubs_that_lie(hub: Hub, tmp_path: Path, tally: Tally) -> None:
     chance, own, outside = random.Random(1), tmp_path / "own", set(tmp_path.iterdir())
     (own / "cache").mkdir(parents=True)
-    whole = 0
+    tally.what = "answers of hubs"
     pull(NAME, own / "first")  # imports what it needs
     for number in range(times(1_000)):
         hub.lies.clear()
         lie(chance, hub)
         to = own / "model" if chance.randrange(2) else None
         error, folder = "", None
-        with fenced(own, fetches=True):
-            try:
-                folder = pull(NAME, to)
-            except I2IError as refused:
-                error = str(refused)
-        if folder is not None:
-            read(folder)
-            whole += 1
-        else:
-            assert error, number
-            assert len(error) < 20_000
-            assert to is None or not to.exists()
-        assert {*tmp_path.iterdir()} == {*outside, own}
+        with tally.one():
+            with fenced(own, fetches=True):
+                try:
+                    folder = pull(NAME, to)
+                except I2IError as refused:
+                    error = str(refused)
+                    tally.refuse()
+            if folder is not None:
+                read(folder)
+            else:
+                assert error, number
+                assert len(error) < 20_000
+                assert to is None or not to.exists()
+            assert {*tmp_path.iterdir()} == {*outside, own}
         for left in (own / "model", own / "cache"):
             shutil.rmtree(left, ignore_errors=True)
-    assert whole
+    assert tally.read

@@ -19,8 +19,9 @@ from i2i_core.recipe.document import load_text
 from i2i_core.registry.plugins import Plugins, discover
 
 from .changes import changed
+from .conftest import Tally
 from .fence import fenced
-from .scale import tried
+from .scale import FULL, tried
 
 
 @cache
@@ -34,19 +35,21 @@ def recipes() -> dict[str, Any]:
     return {name: load_text(path.read_text(), name).data for name, path in sorted(plugins().recipes().items())}
 
 
-def judge(path: Path) -> None:
+def judge(path: Path, tally: Tally) -> None:
     """Load a recipe in a fence: it has to be one, or problems that name a line of it."""
-    with fenced(path.parent, packages=frozenset({"i2i_core", "i2i"})):
-        problems, said = None, ""
-        try:
-            load(str(path), [], plugins())
-        except I2IError as error:
-            problems, said = getattr(error, "problems", None), str(error)
-    assert problems is None or problems
-    for problem in problems or ():
-        assert problem.message
-        assert problem.mark is None or problem.mark.line > 0 or problem.mark.file == str(path), problem
-    assert len(said) < 200_000
+    tally.what, problems, said = "recipes", None, ""
+    with tally.one():
+        with fenced(path.parent, packages=frozenset({"i2i_core", "i2i"})):
+            try:
+                load(str(path), [], plugins())
+            except I2IError as error:
+                problems, said = getattr(error, "problems", None), str(error)
+                tally.refuse()
+        assert problems is None or problems
+        for problem in problems or ():
+            assert problem.message
+            assert problem.mark is None or problem.mark.line > 0 or problem.mark.file == str(path), problem
+        assert len(said) < 200_000
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +62,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @tried(20_000)
 @given(data=st.deferred(lambda: changed([*recipes().values()])))
-def test_recipes_with_other_values(path: Path, data: Any) -> None:
+def test_recipes_with_other_values(path: Path, tally: Tally, data: Any) -> None:
     path.write_text(json.dumps(data), encoding="utf-8")
-    judge(path)
+    judge(path, tally)
 
 
 @tried(4_000)
@@ -69,7 +72,7 @@ def test_recipes_with_other_values(path: Path, data: Any) -> None:
     data=st.deferred(lambda: changed([*recipes().values()])),
     cuts=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 5), st.binary(max_size=6)), max_size=4),
 )
-def test_recipes_with_other_bytes(path: Path, data: Any, cuts: list[tuple[float, int, bytes]]) -> None:
+def test_recipes_with_other_bytes(path: Path, tally: Tally, data: Any, cuts: list[tuple[float, int, bytes]]) -> None:
     try:
         text = yaml.safe_dump(data, allow_unicode=True, sort_keys=False).encode()
     except (yaml.YAMLError, UnicodeEncodeError):
@@ -78,7 +81,7 @@ def test_recipes_with_other_bytes(path: Path, data: Any, cuts: list[tuple[float,
         place = int(share * len(text))
         text = text[:place] + new + text[place + count :]
     path.write_bytes(text)
-    judge(path)
+    judge(path, tally)
 
 
 BOMBS = {
@@ -107,7 +110,8 @@ BOMBS = {
 """Recipes of a megabyte that ask for much time or memory."""
 
 
+@pytest.mark.skipif(not FULL, reason="tests/test_bounds.py tries others")
 @pytest.mark.parametrize("name", BOMBS)
-def test_recipes_that_ask_for_much(path: Path, name: str) -> None:
+def test_recipes_that_ask_for_much(path: Path, tally: Tally, name: str) -> None:
     path.write_text(BOMBS[name](), encoding="utf-8")
-    judge(path)
+    judge(path, tally)
