@@ -27,7 +27,7 @@ from i2i_core.recipe.names import file_name
 LEAST = 4096
 """Bytes. A server that sends fewer than these within the timeout makes no progress."""
 TRIES = 3
-"""How often in a row a connection may end without progress."""
+"""Most connections in a row that may end without progress."""
 PAUSE = 1.0
 """Seconds between them."""
 REDIRECTS = 5

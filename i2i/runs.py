@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from i2i_core.data.decoding.files import read_picture
 from i2i_core.errors import DataError, UsageError
 from i2i_core.recipe.document import json_in_yaml
 from i2i_core.registry.plugins import discover
+from i2i_core.training.run_folder import read_status
 
 if TYPE_CHECKING:
     from i2i.translator import Translator
@@ -111,20 +110,14 @@ class TrainedRun:
     @property
     def status(self) -> str:
         """The state of the run: running, finished, stopped or failed; "unknown" without a record of it."""
-        return str(self._status().get("status", "unknown"))
+        return str(read_status(self.folder).get("status", "unknown"))
 
     @property
     def step(self) -> int:
         """The number of finished iterations that the folder records."""
         logged = read_numbers(self.folder / "metrics.jsonl").steps
-        said = self._status().get("step")
+        said = read_status(self.folder).get("step")
         return max([said if isinstance(said, int) else 0, *logged[-1:]])
-
-    def _status(self) -> dict[str, Any]:
-        with suppress(OSError, ValueError):
-            found = json.loads((self.folder / "status.json").read_text(encoding="utf-8"))
-            return found if isinstance(found, dict) else {}
-        return {}
 
     def metrics(self) -> Mapping[str, Sequence[float | None]]:
         """Return the logged numbers as columns: "step", then "phase/loss"; None if one was not logged at a step.

@@ -94,12 +94,6 @@ def test_a_run_whose_recipe_is_damaged_needs_another_one(short: Path, whole: Pat
     folder, said = copy_of(short, tmp_path / "run"), list[str]()
     text = (folder / "recipe.yaml").read_text()
     (folder / "recipe.yaml").write_text(text.replace("gamma: 1", "gamma: 3"))
-    for use in (
-        lambda: train(folder, "steps=6", resume=True),
-        lambda: train(tmp_path / "new", recipe=None, resume=True),
-    ):
-        with pytest.raises((CheckpointError, Exception)) as refused:
-            use()
     with pytest.raises(CheckpointError) as refused:
         train(folder, "steps=6", resume=True)
     assert str(refused.value) == (

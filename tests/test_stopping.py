@@ -30,6 +30,7 @@ from .runs import (
 )
 
 LONG = ("steps=100000", "hooks.checkpoint.every=100000", *NO_GRIDS)
+pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="this system has no such signals")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="processes are found by /proc")
 
 

@@ -1,4 +1,4 @@
-"""What requests send: whole before anybody reads it, in time, and not more than the page can use."""
+"""Bodies of requests: they arrive whole and in time, and are no larger than the page can use."""
 
 from __future__ import annotations
 

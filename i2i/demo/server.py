@@ -59,7 +59,7 @@ def serve(model: Translator, port: int | None, opened: Callable[[str], None], to
 
 
 class _Told:
-    """What a signal does: it ends the server, and after GRACE seconds the process, whatever its threads still do."""
+    """A handler of signals: it ends the server, and after GRACE seconds the process, whatever its threads still do."""
 
     def __init__(self) -> None:
         self.server: uvicorn.Server | None = None

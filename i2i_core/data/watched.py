@@ -66,7 +66,7 @@ class Patience:
     def __init__(self, items: Watched, workers: Sequence[BaseProcess], timeout: float) -> None:
         self.items, self.workers, self.timeout = items, workers, timeout
         self.late = ""
-        """What the data workers were doing when the time was over."""
+        """The work of the data workers when the time was over; "" before."""
         self._waits, self._looks, self._done = False, 0, threading.Event()
         if timeout:
             threading.Thread(target=self._watch, daemon=True).start()

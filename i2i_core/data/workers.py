@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 
-STOPS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
+HANDLED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 """Signals that the training process handles, and its data workers leave to it."""
 DIE_WITH_PARENT = 1
 """PR_SET_PDEATHSIG of prctl(2)."""
@@ -37,7 +37,7 @@ def signals_wait() -> Iterator[None]:
         yield
         return
     resource_tracker.ensure_running()  # starting it in the block would unblock the signals
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
     try:
         yield
     finally:
@@ -50,11 +50,11 @@ def begin_work(_: int) -> None:
     warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     with suppress(AttributeError, OSError, TypeError):  # Linux: a worker that is stopped or blocked ends, too
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
-    for number in STOPS:
+    for number in HANDLED:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "alarm"):
         signal.signal(signal.SIGTERM, lambda *_: signal.alarm(60))  # the training process may end its workers so, too
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
 def _end_with_training() -> None:

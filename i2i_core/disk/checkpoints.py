@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from i2i_core.disk.files import sync_folder, write_synced, writing
+from i2i_core.disk.seals import digest_of
 from i2i_core.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def save(folder: Path, step: int, parts: Parts, info: Mapping[str, object]) -> P
                 packed = {key: t.detach().to("cpu", copy=True).contiguous() for key, t in tensors.items()}
                 files[f"{name}.safetensors"] = _written(stage / f"{name}.safetensors", safetensors.torch.save(packed))
             manifest = {"format": 1, "step": step, **info, "files": files}
-            _written(stage / MANIFEST, json.dumps({**manifest, "sha256": _seal(manifest)}, indent=1).encode())
+            _written(stage / MANIFEST, json.dumps({**manifest, "sha256": digest_of(manifest)}, indent=1).encode())
             for inner in {p.parent for p in stage.rglob("*")}:
                 sync_folder(inner)
             if target.exists():  # left by an earlier process, and damaged, else the run would have resumed from it
@@ -171,7 +172,7 @@ def verify(path: Path) -> Checkpoint:
     """Check the size and SHA-256 of every file. Raises CheckpointError that names the first wrong file."""
     try:
         info = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        sound = info.pop("sha256") == _seal(info) and path.name == _name(info["step"])
+        sound = info.pop("sha256") == digest_of(info) and path.name == _name(info["step"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         sound = False
     if not sound:
@@ -203,11 +204,6 @@ def _exploded(path: Path) -> bool:
     with suppress(OSError, ValueError, LookupError, TypeError):
         return bool(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["largest_weight"] >= EXPLODED)
     return False
-
-
-def _seal(manifest: Mapping[str, object]) -> str:
-    """Return the checksum of the manifest itself, which detects errors in steps and names."""
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(data: bytes) -> dict[str, int | str]:

@@ -1,4 +1,4 @@
-"""Checksums of text files that a run or a model cannot do without: a recipe.yaml, a config.json.
+"""Checksums of texts and of plain data that a run or a model needs: recipe.yaml, config.json, manifests.
 
 A recipe has its checksum in its last line, as a comment. So the file stays one file, and cannot lose its checksum.
 """

@@ -25,7 +25,7 @@ class Earlier:
     """Its resolved recipe, or "" if that is damaged."""
     environment: Mapping[str, Any]
     finished: bool
-    """Whether it finished, and nothing of it has to be written again."""
+    """True if it finished, and nothing of it has to be written again."""
 
     @classmethod
     def read(cls, folder: Path | None, replaced: bool, warn: Callable[[str], None]) -> Earlier:

@@ -36,7 +36,7 @@ WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is killed by signal: ([\w ]+)|exited unexpectedly)"
 )
 BETWEEN_PROCESSES = re.compile(r"\bgloo\b|NCCL|Connection (closed|reset) by peer")
-"""What errors of communication between the processes of a run have in their texts."""
+"""Pattern of errors of communication between the processes of a run."""
 
 
 def how_to_resume(folder: Path, plugins: Plugins) -> str:

@@ -64,7 +64,7 @@ class Run:
         self.stop_requested = 0
         """The signal that asked this process to stop, or 0."""
         self.save_requested = False
-        """Whether a signal asked this process to save a checkpoint."""
+        """True if a signal asked this process to save a checkpoint."""
         self.wait = Wait(alone=accelerator.num_processes == 1)
         self.check_folder: Callable[[], None] = lambda: None
         """Raises DiskError if the run's folder is not its own any more; hooks may write after it was called."""

@@ -36,12 +36,12 @@ class Operation:
     flags: int = 0
     data: bytes = b""
     place: int = 0
-    """Where data is written, or the size to which a file is cut."""
+    """The place at which data is written, or the size to which a file is cut."""
     failed: bool = False
 
     @property
     def changes(self) -> bool:
-        """Whether the operation changes the disk or its durability."""
+        """True if the operation changes the disk or its durability."""
         return self.name not in ("read", "scandir", "close") and (self.name != "open" or self.writes)
 
     @property

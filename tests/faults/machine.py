@@ -73,7 +73,7 @@ class Machine:
 
     @cached_property
     def seconds(self) -> float:
-        """How long an undisturbed run takes, from the start of its process to its end."""
+        """Seconds that an undisturbed run takes, from the start of its process to its end."""
         self.undisturbed()
         began = time.monotonic()
         self.start(self.place / "timed").wait()

@@ -1,4 +1,4 @@
-"""What i2i promises in the face of faults, by the kind of fault, in the order of docs/reliability.md."""
+"""Promises of i2i in the face of faults, by the kind of fault, in the order of docs/reliability.md."""
 
 PROMISES = {
     "kill at any time": "A run that is killed at any time resumes. It loses at most the steps since its last "

@@ -19,7 +19,7 @@ MEGAPIXELS = 128
 
 
 class _Mine(threading.local):
-    """What a thread holds."""
+    """The state of a thread: whether it is in a turn, and the pixels that it holds."""
 
     inside = False
     pixels = 0
